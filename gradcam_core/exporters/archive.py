@@ -1,0 +1,112 @@
+"""Explanation -> one ZIP archive with pictures, raw maps, the record of it all, and words how to read it."""
+
+import io
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from gradcam_core.exporters.images import png
+from gradcam_core.exporters.manifest import to_dict, to_json
+from gradcam_core.exporters.names import Names, heatmap_names, one_line
+from gradcam_core.records import Explanation
+from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, colour_heatmap, overlay, picture
+from gradcam_core.shapes import Map
+
+README = """\
+WHAT THIS IS
+Heatmaps of an image model. A heatmap shows where the model's score for one class is sensitive to
+the picture: bright places moved the score up most. It does not show that the model is right, nor
+what is in the picture.
+For research and demonstration. Not for diagnostic use.
+
+THE FILES
+picture.png         the picture as it was shown, {width} x {height} pixels
+overlays/           each heatmap in colours over the picture (colour map {colormap}, opacity {opacity:g},
+                    nothing coloured below {threshold:g})
+heatmaps/           each heatmap alone, in the same colours
+raw/                the model's own maps before any scaling, as numbers with sign (NumPy, float32,
+                    rows x columns): numpy.load("raw/...npy")
+explanation.json    everything as numbers and text: model, preprocessing, predictions, versions
+
+HOW TO READ A HEATMAP
+Colours run from 0 (no positive evidence) to 1 (the map's own largest value). Each map has its own
+scale, so two maps of equal colour may differ much: compare the raw peaks below.
+A map is as coarse as the layer that it comes from. Detail finer than one cell is interpolated.
+Hatched, dark areas were not seen by the model; nothing is known about them.
+"No positive evidence" means that nothing at this layer speaks for the class: the picture stays plain.
+Text or faces inside the picture itself are still there. Look before you hand it on.
+
+PREDICTIONS
+{predictions}
+
+HEATMAPS
+{heatmaps}
+"""
+
+
+def archive(
+    explanation: Explanation,
+    *,
+    names: Names = "hash",
+    opacity: float = OPACITY,
+    threshold: float = THRESHOLD,
+    colormap: str = COLOUR_MAP,
+) -> bytes:
+    """Pack an explanation as ZIP. The same explanation in the same style gives the same bytes."""
+    style: dict[str, float | str] = {"opacity": opacity, "threshold": threshold, "colormap": colormap}
+    stems = heatmap_names(explanation.heatmaps)
+    files = {
+        index: {"file": f"overlays/{stem}.png", "heatmap_file": f"heatmaps/{stem}.png", "raw_file": f"raw/{stem}.npy"}
+        for index, stem in enumerate(stems)
+    }
+    record = to_dict(explanation, names=names, files=files) | {"drawing": style}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as target:
+        _add(target, "README.txt", _readme(explanation, stems, style).encode())
+        _add(target, "explanation.json", to_json(record))
+        _add(target, "picture.png", png(picture(explanation.image)))
+        for heatmap, paths in zip(explanation.heatmaps, files.values(), strict=True):
+            drawn = overlay(explanation.image, heatmap, opacity=opacity, threshold=threshold, colormap=colormap)
+            _add(target, paths["file"], png(drawn))
+            _add(target, paths["heatmap_file"], png(colour_heatmap(heatmap, colormap=colormap)))
+            _add(target, paths["raw_file"], npy(heatmap.raw))
+    return packed.getvalue()
+
+
+def _add(target: zipfile.ZipFile, path: str, content: bytes) -> None:
+    """Add a file with a fixed time, system and access rights, since bytes would differ by them."""
+    entry = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
+    entry.create_system = 3
+    entry.external_attr = 0o644 << 16
+    entry.compress_type = zipfile.ZIP_STORED if path.endswith(".png") else zipfile.ZIP_DEFLATED
+    target.writestr(entry, content)
+
+
+def npy(raw: Map) -> bytes:
+    """A raw map [h w] as a NumPy file."""
+    written = io.BytesIO()
+    np.save(written, np.ascontiguousarray(raw), allow_pickle=False)
+    return written.getvalue()
+
+
+def _readme(explanation: Explanation, stems: Sequence[str], style: Mapping[str, float | str]) -> str:
+    return README.format(
+        **style,
+        width=explanation.image.width,
+        height=explanation.image.height,
+        predictions="\n".join(
+            f"{p.probability:7.1%}  {one_line(p.label)} (class {p.index})" for p in explanation.predictions
+        ),
+        heatmaps="\n".join(_described(explanation, stems)),
+    )
+
+
+def _described(explanation: Explanation, stems: Sequence[str]) -> Iterator[str]:
+    for heatmap, stem in zip(explanation.heatmaps, stems, strict=True):
+        height, width = heatmap.placement.cell_size((heatmap.raw.shape[0], heatmap.raw.shape[1]))
+        found = f"raw peak {heatmap.raw_peak:.3g}" if heatmap.state == "ok" else heatmap.state
+        yield (
+            f"{stem}: {heatmap.method} for {one_line(heatmap.target.label)} at {one_line(heatmap.layer)}, "
+            f"{found}, one cell is {width:.0f} x {height:.0f} pixels"
+        )

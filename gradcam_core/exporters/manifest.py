@@ -1,0 +1,91 @@
+"""Explanation -> the plain values of explanation.json."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from gradcam_core.exporters.names import Names, check_names, file_name, shown_reference
+from gradcam_core.records import Explanation, Heatmap, ImageRecord
+
+Files = Mapping[int, Mapping[str, str]]
+
+
+def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | None = None) -> dict[str, Any]:
+    """Tell everything about an explanation but its pixels, in values that strict JSON can hold.
+
+    `files` adds entries such as {"file": "01_grad_cam_285_bn2.png"} to the heatmap of that position.
+    With names "hash", neither the picture nor a model file is named. A number that is not finite is null.
+    """
+    check_names(names)
+    files = files or {}
+    found = {
+        "image": _image(explanation.image, names),
+        "model": {
+            "reference": shown_reference(explanation.reference, explanation.fingerprint, names),
+            "architecture": explanation.architecture,
+            "fingerprint": explanation.fingerprint,
+            "device": explanation.device,
+        },
+        "preprocessing": explanation.preprocessing.to_dict(),
+        "placement": {"box": explanation.placement.box, "input_size": explanation.placement.input_size},
+        "predictions": [
+            {"index": p.index, "label": p.label, "probability": p.probability} for p in explanation.predictions
+        ],
+        "heatmaps": [_heatmap(h) | {"file": None} | dict(files.get(i, {})) for i, h in enumerate(explanation.heatmaps)],
+        "notes": explanation.notes,
+        "seconds": explanation.seconds,
+        "versions": explanation.versions,
+        "created": explanation.created,
+    }
+    return {key: _strict(value) for key, value in found.items()}
+
+
+def to_json(values: Mapping[str, Any]) -> bytes:
+    """Write as strict JSON in UTF-8."""
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
+    """`frame` and `window` are what `read_image` needs to read the same pixels again."""
+    name = {"name": file_name(image.name)} if names == "keep" else {}
+    return name | {
+        "sha256": image.sha256,
+        "width": image.width,
+        "height": image.height,
+        "format": image.format,
+        "bits": image.bits,
+        "stored_range": image.stored_range,
+        "frame": image.frame,
+        "frames": image.frames,
+        "window": image.window,
+    }
+
+
+def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
+    """`cell_size` is height and width of a map cell in picture pixels; `grid` is rows and columns."""
+    target, grid = heatmap.target, heatmap.raw.shape
+    return {
+        "method": heatmap.method,
+        "options": heatmap.options,
+        "target": {"index": target.index, "label": target.label, "probability": target.probability},
+        "layer": heatmap.layer,
+        "fusion": heatmap.fusion,
+        "state": heatmap.state,
+        "raw_peak": heatmap.raw_peak,
+        "grid": grid,
+        "cell_size": heatmap.placement.cell_size((grid[0], grid[1])),
+    }
+
+
+def _strict(value: Any) -> Any:
+    """The same in JSON's own types; what is no number, text, list or mapping becomes its text."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, Mapping):
+        return {str(key): _strict(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(entry) for entry in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, int | str) else str(value)

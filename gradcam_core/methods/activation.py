@@ -1,0 +1,12 @@
+"""Methods that read the activations without gradients. They return signed maps [K N h w]."""
+
+import torch
+
+from gradcam_core.methods.needs import method
+from gradcam_core.shapes import Activations, Head, Maps
+
+
+@method("CAM", paper="Zhou et al. 2016", url="https://arxiv.org/abs/1512.04150")
+def cam(activations: Activations, head: Head) -> Maps:
+    """Weight each channel by the classifier's own weight: for networks that end in average and linear step."""
+    return torch.einsum("kc,nchw->knhw", head, activations)

@@ -1,0 +1,58 @@
+"""Methods that weight the activations by the gradients of the targets' scores.
+
+All return signed maps [K N h w], before the final ReLU. K targets, N pictures, C channels, h w the grid.
+"""
+
+import torch
+
+from gradcam_core.methods.needs import method
+from gradcam_core.shapes import Activations, Gradients, Maps
+
+# Below this share of its two parts, a denominator is rounding noise and not a number.
+NOISE = 1e-6
+
+
+@method("Grad-CAM", paper="Selvaraju et al. 2017", url="https://arxiv.org/abs/1610.02391")
+def grad_cam(activations: Activations, gradients: Gradients) -> Maps:
+    """Weight each channel by its average gradient: the standard choice."""
+    return _weighted(gradients.mean(dim=(-2, -1)), activations)
+
+
+@method("Grad-CAM++", paper="Chattopadhyay et al. 2018", url="https://arxiv.org/abs/1710.11063")
+def grad_cam_plus_plus(activations: Activations, gradients: Gradients) -> Maps:
+    """Weight each channel by its positive gradients, so that several objects of a class show.
+
+    The paper's alpha = g^2 / (2 g^2 + sum(A) g^3) is 1 / (2 + sum(A) g) where g is not 0, which needs
+    no epsilon against small gradients. Where g is 0, or the two parts cancel, alpha is undefined
+    and counts as 0.
+    """
+    drive = activations.sum(dim=(-2, -1), keepdim=True) * gradients
+    denominator = 2 + drive
+    defined = (gradients != 0) & (denominator.abs() > NOISE * (2 + drive.abs()))
+    alpha = torch.where(defined, 1 / torch.where(defined, denominator, 1), 0)
+    return _weighted((alpha * gradients.relu()).sum(dim=(-2, -1)), activations)
+
+
+@method("XGrad-CAM", paper="Fu et al. 2020", url="https://arxiv.org/abs/2008.02312")
+def xgrad_cam(activations: Activations, gradients: Gradients) -> Maps:
+    """Weight each channel by its gradient, averaged by activation."""
+    total = activations.sum(dim=(-2, -1))
+    weighted = (gradients * activations).sum(dim=(-2, -1))
+    return _weighted(torch.where(total != 0, weighted / torch.where(total != 0, total, 1), 0), activations)
+
+
+@method("HiResCAM", paper="Draelos & Carin 2020", url="https://arxiv.org/abs/2011.08891")
+def hires_cam(activations: Activations, gradients: Gradients) -> Maps:
+    """Multiply gradient and activation at every position: shows just what the last linear step used."""
+    return torch.einsum("knchw,nchw->knhw", gradients, activations)
+
+
+@method("LayerCAM", paper="Jiang et al. 2021", url="https://doi.org/10.1109/TIP.2021.3089943")
+def layer_cam(activations: Activations, gradients: Gradients) -> Maps:
+    """Multiply positive gradient and activation at every position: made for earlier, finer layers."""
+    return torch.einsum("knchw,nchw->knhw", gradients.relu(), activations)
+
+
+def _weighted(weights: torch.Tensor, activations: Activations) -> Maps:
+    """Sum the channels with weights [K N C]."""
+    return torch.einsum("knc,nchw->knhw", weights, activations)

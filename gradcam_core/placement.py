@@ -1,0 +1,73 @@
+"""Where the model input lies on the picture, and the way back: map cells -> original pixels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcam_core.shapes import Heat, Map
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The part of the picture that fills the model input.
+
+    `box` is (top, left, bottom, right) in picture pixels, as floats. A crop lies inside the
+    picture; a letterbox reaches beyond it, and what lies beyond is padding.
+    """
+
+    image_size: tuple[int, int]
+    input_size: tuple[int, int]
+    box: tuple[float, float, float, float]
+
+    def restore(self, grid: Map) -> Heat:
+        """Lay a map [h w] on the picture's pixels [H W] by bilinear interpolation.
+
+        Cell centres stand where the cells' middles lie; beyond the outermost centres the edge
+        value holds. Pixels whose centre the model never saw are NaN.
+        """
+        top, left, bottom, right = self.box
+        rows = _weights(self.image_size[0], grid.shape[0], top, bottom)
+        columns = _weights(self.image_size[1], grid.shape[1], left, right)
+        return rows @ grid.astype(np.float32) @ columns.T
+
+    def cell_size(self, grid: tuple[int, int]) -> tuple[float, float]:
+        """Height and width, in picture pixels, of one cell of a map of this size (h, w)."""
+        top, left, bottom, right = self.box
+        return (bottom - top) / grid[0], (right - left) / grid[1]
+
+    def seen(self) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right of the whole pixels that the model saw; bottom and right excluded."""
+        top, left, bottom, right = self.box
+        first_row, last_row = _covered(self.image_size[0], top, bottom)
+        first_column, last_column = _covered(self.image_size[1], left, right)
+        return first_row, first_column, last_row, last_column
+
+
+def resample(grid: Map, size: tuple[int, int]) -> Heat:
+    """Bring a map [h w] to another grid `size` [H W] over the same input, bilinearly, centres kept."""
+    return Placement(size, size, (0.0, 0.0, float(size[0]), float(size[1]))).restore(grid)
+
+
+def _covered(length: int, start: float, stop: float) -> tuple[int, int]:
+    """First and one past the last pixel whose centre lies in [start, stop]."""
+    return max(0, int(np.ceil(start - 0.5))), min(length, int(np.floor(stop - 0.5)) + 1)
+
+
+def _weights(length: int, cells: int, start: float, stop: float) -> Heat:
+    """Interpolation matrix [length cells]: row p mixes the cells beside pixel p; NaN rows are unseen.
+
+    Two such matrices make a whole heatmap by matrix products: exact, and faster than any gather.
+    """
+    centres = np.arange(length) + 0.5
+    position = np.clip((centres - start) / (stop - start) * cells - 0.5, 0, cells - 1)
+    lower = np.minimum(position.astype(int), max(cells - 2, 0))
+    upper = np.minimum(lower + 1, cells - 1)
+    share = position - lower
+    matrix = np.zeros((length, cells), np.float32)
+    pixels = np.arange(length)
+    matrix[pixels, lower] = 1 - share
+    matrix[pixels, upper] += share
+    first, last = _covered(length, start, stop)
+    matrix[:first] = np.nan
+    matrix[last:] = np.nan
+    return matrix

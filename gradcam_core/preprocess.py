@@ -1,0 +1,233 @@
+"""ImageRecord -> model input, and the Placement that leads back to the picture's pixels."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gradcam_core.errors import ModelError, PictureError
+from gradcam_core.placement import Placement
+from gradcam_core.records import ImageRecord, Preprocessing
+from gradcam_core.shapes import InputArray, Pixels
+
+FITS = ("model", "crop", "squash", "letterbox")
+CROP_MODES = ("center", "squash", "border")
+INTERPOLATIONS = {name.lower(): value for name, value in Image.Resampling.__members__.items()}
+SMALLEST, LARGEST = 8, 4096
+LARGEST_RESIZED = 64_000_000
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """The picture resized to `resized`, seen through the input's frame at `offset` (negative: padding)."""
+
+    resized: tuple[int, int]
+    offset: tuple[int, int]
+    fill: tuple[float, ...]
+
+
+def prepare(image: ImageRecord, preprocessing: Preprocessing) -> tuple[InputArray, Placement]:
+    """Resize, cut or pad, and normalise a picture to the model's input [C H' W'].
+
+    8-bit pictures are resampled in 8 bits by Pillow, as timm and torchvision do in evaluation;
+    deeper ones take the same steps in float. Raises PictureError where the model takes neither
+    one nor three channels.
+    """
+    size = preprocessing.size
+    window = _window(image.height, image.width, preprocessing)
+    scale = tuple(full / small for full, small in zip((image.height, image.width), window.resized, strict=True))
+    (top, left), (bottom, right) = window.offset, (window.offset[0] + size[0], window.offset[1] + size[1])
+    box = (top * scale[0], left * scale[1], bottom * scale[0], right * scale[1])
+    values = _resample(image, preprocessing, window)
+    mean = np.array(preprocessing.mean, np.float32)[:, None, None]
+    std = np.array(preprocessing.std, np.float32)[:, None, None]
+    return (values - mean) / std, Placement((image.height, image.width), size, box)
+
+
+def _window(height: int, width: int, preprocessing: Preprocessing) -> _Window:
+    size, mode = preprocessing.size, preprocessing.fit
+    black = (0.0,) * preprocessing.channels
+    if mode == "model":
+        mode = preprocessing.crop_mode
+    elif mode == "squash":
+        return _Window(size, (0, 0), black)
+    if mode in ("squash", "center"):
+        resized = preprocessing.resize
+        if mode == "center":
+            resized = _keep_shape((height, width), preprocessing.resize)
+        return _Window(resized, _centred(resized, size), black)
+    if mode == "border":
+        fill = tuple(round(255 * value) / 255 for value in preprocessing.mean)
+        resized = _scaled((height, width), preprocessing.resize, max)
+        return _Window(resized, _centred(resized, size), fill)
+    resized = _scaled((height, width), size, min if mode == "crop" else max)
+    return _Window(resized, _centred(resized, size), preprocessing.mean)
+
+
+def _keep_shape(picture: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """Bring the shorter side to the target; torchvision cuts the longer one to an int, timm rounds."""
+    if target[0] != target[1]:
+        return _scaled(picture, target, min)
+    height, width = picture
+    longer = int(target[0] * max(picture) / min(picture))
+    return (target[0], longer) if height <= width else (longer, target[0])
+
+
+def _scaled(picture: tuple[int, int], target: tuple[int, int], choose: Any) -> tuple[int, int]:
+    ratio = choose(picture[0] / target[0], picture[1] / target[1])
+    return max(1, round(picture[0] / ratio)), max(1, round(picture[1] / ratio))
+
+
+def _centred(resized: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """Where the frame stands; both hubs round half to even when cutting and down when padding."""
+
+    def along(full: int, part: int) -> int:
+        return -((part - full) // 2) if part > full else round((full - part) / 2)
+
+    return along(resized[0], size[0]), along(resized[1], size[1])
+
+
+def _resample(image: ImageRecord, preprocessing: Preprocessing, window: _Window) -> InputArray:
+    """Fill the frame [C H' W'] with 0..1 values: the resized picture where it lies, `fill` elsewhere."""
+    size, (top, left) = preprocessing.size, window.offset
+    first = max(0, top), max(0, left)
+    last = min(window.resized[0], top + size[0]), min(window.resized[1], left + size[1])
+    resampling = INTERPOLATIONS[preprocessing.interpolation]
+    planes = [_cut(plane, window.resized, first, last, resampling) for plane in _planes(image, preprocessing.channels)]
+    seen = np.concatenate([np.atleast_3d(np.asarray(plane, np.float32)) for plane in planes], axis=2)
+    seen = seen / np.float32(255) if image.bits == 8 else np.clip(seen, 0, 1)
+    canvas = np.empty((preprocessing.channels, *size), np.float32)
+    canvas[:] = np.array(window.fill, np.float32)[:, None, None]
+    canvas[:, first[0] - top : last[0] - top, first[1] - left : last[1] - left] = seen.transpose(2, 0, 1)
+    return canvas
+
+
+def _cut(
+    plane: Image.Image,
+    resized: tuple[int, int],
+    first: tuple[int, int],
+    last: tuple[int, int],
+    resampling: Image.Resampling,
+) -> Image.Image:
+    """Resize a plane and keep rows and columns [first, last).
+
+    Resizing all of a picture that is far longer than wide would take gigabytes. There only the kept
+    part is made, which Pillow places to single precision: not bit-equal to the hubs' own way.
+    """
+    height, width = resized
+    if height * width <= LARGEST_RESIZED:
+        return plane.resize((width, height), resampling).crop((first[1], first[0], last[1], last[0]))
+    across, down = plane.width / width, plane.height / height
+    box = (first[1] * across, first[0] * down, min(last[1] * across, plane.width), min(last[0] * down, plane.height))
+    return plane.resize((last[1] - first[1], last[0] - first[0]), resampling, box=box)
+
+
+def _planes(image: ImageRecord, channels: int) -> list[Image.Image]:
+    if channels not in (1, 3):
+        raise PictureError(
+            f"This model takes {channels} channels, a picture has three.",
+            "Use a model for colour (3) or grey (1) pictures.",
+        )
+    if image.bits == 8:
+        stored = Image.fromarray(np.rint(image.pixels * 255).astype(np.uint8))
+        return [stored.convert("L") if channels == 1 else stored]
+    pixels: Pixels = image.pixels
+    layers = [pixels @ LUMA] if channels == 1 else [pixels[..., channel] for channel in range(3)]
+    return [Image.fromarray(np.ascontiguousarray(layer, np.float32)) for layer in layers]
+
+
+def override(preprocessing: Preprocessing, changes: Mapping[str, Any]) -> Preprocessing:
+    """Replace parts of a model's preprocessing by what its user knows better.
+
+    Takes the fields of Preprocessing, and single numbers for `size`, `resize`, `mean` and `std`.
+    A new size keeps the model's share of cropping. Raises
+    ModelError for an unknown name or an impossible value.
+    """
+    allowed = [field.name for field in fields(Preprocessing)]
+    unknown = sorted(set(changes) - set(allowed))
+    if unknown:
+        raise ModelError(f"Preprocessing has no {', '.join(map(repr, unknown))}.", f"It takes {', '.join(allowed)}.")
+    channels = _whole(changes.get("channels", preprocessing.channels), "channels", 1, 64)
+    size = _pair(changes.get("size", preprocessing.size), "size")
+    new = replace(
+        preprocessing,
+        size=size,
+        resize=_resize(changes, preprocessing, size),
+        channels=channels,
+        crop_pct=_share(changes.get("crop_pct"), preprocessing.crop_pct),
+        mean=_numbers(changes.get("mean", preprocessing.mean), "mean", channels),
+        std=_numbers(changes.get("std", preprocessing.std), "std", channels),
+        fit=_choice(changes.get("fit", preprocessing.fit), "fit", FITS),
+        crop_mode=_choice(changes.get("crop_mode", preprocessing.crop_mode), "crop_mode", CROP_MODES),
+        interpolation=_choice(
+            changes.get("interpolation", preprocessing.interpolation), "interpolation", tuple(INTERPOLATIONS)
+        ),
+    )
+    if min(new.std) <= 0:
+        raise ModelError("Preprocessing divides by std, which must be above 0.", "Give std as in training, e.g. 0.5.")
+    return new
+
+
+def _resize(changes: Mapping[str, Any], model: Preprocessing, size: tuple[int, int]) -> tuple[int, int]:
+    if "resize" in changes:
+        return _pair(changes["resize"], "resize")
+    share = _share(changes.get("crop_pct"), None)
+    if share is None and size == model.size:
+        return model.resize
+    share = _share(share, model.crop_pct)
+    if share is not None:
+        return math.floor(size[0] / share), math.floor(size[1] / share)
+    return round(size[0] * model.resize[0] / model.size[0]), round(size[1] * model.resize[1] / model.size[1])
+
+
+def _share(value: Any, otherwise: float | None) -> float | None:
+    if value is None:
+        return otherwise
+    (share,) = _numbers(value, "crop_pct", 1)
+    if not 0.05 <= share <= 1:
+        raise ModelError(f"crop_pct cannot be {share:g}.", "Give the share of the side that is kept: 0.05 to 1.")
+    return share
+
+
+def _whole(value: Any, name: str, least: int, most: int) -> int:
+    try:
+        number = int(value)
+        exact = number == value and not isinstance(value, bool)
+    except (TypeError, ValueError, OverflowError):
+        exact = False
+    if not exact or not least <= number <= most:
+        raise ModelError(f"{name} cannot be {value!r}.", f"Give a whole number from {least} to {most}.")
+    return number
+
+
+def _pair(value: Any, name: str) -> tuple[int, int]:
+    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(both) != 2:
+        raise ModelError(f"{name} cannot be {value!r}.", "Give one number, or height and width.")
+    height, width = (_whole(side, name, SMALLEST, LARGEST) for side in both)
+    return height, width
+
+
+def _numbers(value: Any, name: str, count: int) -> tuple[float, ...]:
+    """Floats for every channel; a single one serves all, several serve one channel by their average."""
+    try:
+        values = [float(one) for one in (value if isinstance(value, tuple | list | np.ndarray) else (value,))]
+    except (TypeError, ValueError):
+        values = []
+    if len(values) == 1:
+        values = values * count
+    elif count == 1 and values:
+        values = [sum(values) / len(values)]
+    if len(values) != count or not all(map(math.isfinite, values)):
+        raise ModelError(f"{name} cannot be {value!r}.", f"Give one finite number, or {count} of them.")
+    return tuple(values)
+
+
+def _choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ModelError(f"{name} cannot be {value!r}.", f"Choose one of {', '.join(allowed)}.")
+    return str(value)

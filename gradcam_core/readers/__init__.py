@@ -1,0 +1,132 @@
+"""Picture files -> ImageRecord. A reader is chosen by what the file holds, never by its name.
+
+To add one: a function (bytes, frame, max_pixels) -> StoredPicture under its kind in _READERS.
+"""
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from gradcam_core.errors import PictureError
+from gradcam_core.readers.depth import show
+from gradcam_core.readers.jpeg import read_jpeg
+from gradcam_core.readers.kinds import recognise, refusal
+from gradcam_core.readers.png import read_png
+from gradcam_core.readers.raster import read_bmp, read_webp
+from gradcam_core.readers.stored import StoredPicture, cut_short, damaged
+from gradcam_core.readers.tiff import read_tiff
+from gradcam_core.records import ImageRecord
+from gradcam_core.shapes import Pixels
+
+__all__ = ["read_image"]
+
+_MIB = 1 << 20
+_HEAD = 4096
+_READERS: Mapping[str, Callable[[bytes, int, int], StoredPicture]] = {
+    "JPEG": read_jpeg,
+    "PNG": read_png,
+    "TIFF": read_tiff,
+    "WebP": read_webp,
+    "BMP": read_bmp,
+}
+
+
+def read_image(
+    source: bytes | bytearray | memoryview | str | Path,
+    *,
+    name: str = "",
+    frame: int = 0,
+    window: tuple[float | int, float | int] | None = None,
+    max_pixels: int = 50_000_000,
+    max_bytes: int = 256 * _MIB,
+) -> ImageRecord:
+    """Read one picture, upright, as float32 [H W 3] in 0..1.
+
+    `name` is the path's file name unless given. `frame` counts pages and frames from 0. `window` is
+    (centre, width) in stored values, as in radiology, for grey pictures. Kind, bytes and pixels are
+    checked before decoding. What cannot be read raises a PictureError, which never holds the name.
+    """
+    if isinstance(source, str | Path):
+        name = name or Path(source).name
+        data = _read_file(Path(source), max_bytes)
+    else:
+        _check_content(bytes(source[:_HEAD]), memoryview(source).nbytes, max_bytes)
+        data = bytes(source)
+    picture = _decode(data, frame, max_pixels)
+    pixels, bits, stored_range, notes = show(picture, window and (float(window[0]), float(window[1])))
+    if picture.orientation > 1:
+        pixels = np.ascontiguousarray(_TURNS[picture.orientation](pixels))
+        notes += (f"Turned upright as the file says (EXIF orientation {picture.orientation}).",)
+    pixels.setflags(write=False)
+    return ImageRecord(
+        pixels=pixels,
+        sha256=hashlib.sha256(data).hexdigest(),
+        name=name,
+        format=picture.format,
+        bits=bits,
+        stored_range=stored_range,
+        frame=frame,
+        frames=picture.frames,
+        window=None if window is None else (float(window[0]), float(window[1])),
+        notes=picture.notes + notes,
+    )
+
+
+# By EXIF orientation: what brings the stored rows upright.
+_TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels[::-1].swapaxes(0, 1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
+}
+
+
+def _read_file(path: Path, max_bytes: int) -> bytes:
+    """Read a file after a look at its first bytes and its size. A path's error text would hold the name."""
+    try:
+        if path.is_dir():
+            raise PictureError("This is a folder, not a picture.", "Choose one picture file in it.")
+        if not path.exists():
+            raise PictureError("There is no file at this path.", "Check the path, and that the drive is connected.")
+        if not path.is_file():
+            raise PictureError("This is a device or a pipe, not a picture file.", "Choose a picture file.")
+        with path.open("rb") as file:
+            _check_content(file.read(_HEAD), path.stat().st_size, max_bytes)
+            file.seek(0)
+            return file.read(max_bytes + 1)
+    except (OSError, ValueError):
+        raise PictureError(
+            "The file cannot be opened.", "Check that you may read it and that no other program holds it."
+        ) from None
+
+
+def _check_content(head: bytes, size: int, max_bytes: int) -> None:
+    kind = recognise(head)
+    if kind not in _READERS:
+        raise refusal(kind)
+    if size > max_bytes:
+        raise PictureError(
+            f"The file is too large: {size / _MIB:,.1f} MiB, and at most {max_bytes / _MIB:,.1f} MiB are read.",
+            "Save it with stronger compression or fewer pixels, or only the page that matters.",
+        )
+
+
+def _decode(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
+    kind = recognise(data[:_HEAD])
+    try:
+        return _READERS[kind](data, frame, max_pixels)
+    except struct.error as error:
+        raise cut_short(kind) from error
+    except zlib.error as error:
+        raise damaged(kind, "its pixels cannot be unpacked") from error
+    except MemoryError as error:
+        raise PictureError(
+            "There is not enough memory to decode this picture.", "Make the picture smaller, or close other programs."
+        ) from error

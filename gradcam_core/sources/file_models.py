@@ -1,0 +1,195 @@
+"""A checkpoint file and an architecture -> a network with just those weights."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradcam_core.errors import ModelError
+from gradcam_core.sources.architectures import build, build_shapes, find_architecture, input_channels
+from gradcam_core.sources.checkpoints import Checkpoint, named_tensors, read_checkpoint
+from gradcam_core.sources.file_kinds import SAVE_WEIGHTS
+from gradcam_core.sources.labels import labels_beside, labels_in
+from gradcam_core.sources.misfit import explain_misfit, suggest_architecture
+from gradcam_core.sources.network import Architecture, Network, Progress, channel_notes
+from gradcam_core.sources.state_dicts import (
+    NameMatch,
+    Shape,
+    check_tensors,
+    depends_on,
+    match_names,
+    shorten,
+    solve_size,
+)
+
+MOST_CLASSES, MOST_CHANNELS = 100_000, 64
+# Sizes at which an architecture is built to learn which tensors depend on them; any two in a row do.
+PROBE = {"num_classes": 7, "in_chans": 3}
+
+
+def load_file(
+    path: Path,
+    architecture: str | Callable[..., nn.Module] | None,
+    *,
+    num_classes: int | None,
+    in_chans: int | None,
+    size: tuple[int, int] | None,
+    progress: Progress,
+) -> Network:
+    """Load weights of one's own. Raises ModelError where file and architecture do not fit completely."""
+    recipe = find_architecture(architecture) if architecture is not None else None
+    progress(0.05, "Reading the file")
+    checkpoint = read_checkpoint(path)
+    tensors = named_tensors(checkpoint.content)
+    _require_weights(checkpoint, tensors)
+    if recipe is None:
+        raise ModelError(
+            "A checkpoint holds weights but no network: its architecture is missing.",
+            f"{suggest_architecture(tensors, checkpoint.content)} Give architecture='timm:NAME', "
+            "'torchvision:NAME' or a function that builds the network.".strip(),
+        )
+    progress(0.4, "Fitting the weights to the architecture")
+    module, notes = _fit(recipe, tensors, {"num_classes": num_classes, "in_chans": in_chans, "size": size})
+    preprocessing, remarks = recipe.describe(module, input_channels(module))
+    labels, label_notes = _find_labels(path, checkpoint, class_count(module))
+    return Network(
+        module,
+        recipe.name,
+        preprocessing,
+        labels,
+        (*notes, *remarks, *label_notes, *channel_notes(preprocessing.channels)),
+    )
+
+
+def _require_weights(checkpoint: Checkpoint, tensors: Mapping[str, torch.Tensor]) -> None:
+    content = checkpoint.content
+    if tensors and not all(name.startswith(("optimizer.", "optim.")) for name in tensors):
+        return
+    inner = [value for value in content.values() if isinstance(value, Mapping)]
+    if any("param_groups" in place for place in (content, *inner)):
+        raise ModelError(
+            "The file holds only the state of an optimizer, not the model's weights.",
+            f"Save the model itself: {SAVE_WEIGHTS}.",
+        )
+    raise ModelError("The file holds no tensors at all, so no weights.", f"Save the model: {SAVE_WEIGHTS}.")
+
+
+def _fit(
+    recipe: Architecture, tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, Any]
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """Read classes and channels off the tensors, build to measure, and lay the tensors in."""
+    options = {key: PROBE.get(key, wanted[key]) for key in recipe.options if key in PROBE or wanted[key]}
+    probe = build_shapes(recipe, **options)
+    match = match_names(tensors, probe)
+    shapes = {own: tuple(tensors[name].shape) for own, name in match.names.items()}
+    head: tuple[str, ...] = ()
+    start = dict(options)
+    for key, most in (("num_classes", MOST_CLASSES), ("in_chans", MOST_CHANNELS)):
+        if key in recipe.options:
+            options[key], dependents = _measure(recipe, key, start, _shapes(probe), shapes, most)
+            head = dependents if key == "num_classes" else head
+    _check_wish(wanted, options)
+    expected = build_shapes(recipe, **options)
+    match = _without_unused(match, recipe)
+    if match.missing or match.unexpected or any(shapes[x] != tuple(expected[x].shape) for x in shapes):
+        raise explain_misfit(recipe.name, match, shapes, _shapes(expected), head)
+    chosen = {own: tensors[name] for own, name in match.names.items()}
+    notes = (*_notes(match), *check_tensors(chosen, expected))
+    module = build(recipe, **options)
+    state = module.state_dict()
+    # The network's own state, so that what it keeps there about versions stays right.
+    state.update({name: tensor.to(state[name].dtype) for name, tensor in chosen.items()})
+    module.load_state_dict(state)
+    return module, notes
+
+
+def _measure(
+    recipe: Architecture,
+    key: str,
+    options: Mapping[str, Any],
+    probe: Mapping[str, Shape],
+    found: Mapping[str, Shape],
+    most: int,
+) -> tuple[int, tuple[str, ...]]:
+    """One size, as the file's tensors tell it, and the names of the tensors that depend on it."""
+    start: int = options[key]
+    if key == "in_chans" and all(found.get(name, shape) == shape for name, shape in probe.items() if len(shape) == 4):
+        return start, ()
+    try:
+        larger = _shapes(build_shapes(recipe, **{**options, key: start + 1}))
+    except ModelError:
+        return start, ()
+    sizes = solve_size(found, probe, larger, start)
+    if len(sizes) > 1 or any(not 1 <= size <= most for size in sizes):
+        what = "number of classes" if key == "num_classes" else "number of channels"
+        raise ModelError(
+            f"The file's tensors do not agree on a usable {what}: {', '.join(map(str, sorted(sizes)[:4]))}.",
+            "Give the architecture that the weights were trained with.",
+        )
+    return (sizes.pop() if sizes else start), depends_on(probe, larger)
+
+
+def _check_wish(wanted: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    for key, what in (("num_classes", "classes"), ("in_chans", "channels")):
+        wish, own = wanted[key], options.get(key)
+        if wish is not None and own is None:
+            raise ModelError(f"This architecture's function takes no {key}.", "Leave it out.")
+        if wish is not None and wish != own:
+            raise ModelError(f"The file has {own} {what}, not {wish}.", f"Leave {key} out: it is read off the file.")
+
+
+def _without_unused(match: NameMatch, recipe: Architecture) -> NameMatch:
+    """Forgive tensors that only training uses."""
+    if not recipe.unused:
+        return match
+    left = tuple(x for x in match.unexpected if not x.removeprefix(match.prefix).startswith(recipe.unused))
+    return NameMatch(match.prefix, match.names, match.missing, left, match.elsewhere, match.rivals)
+
+
+def _notes(match: NameMatch) -> tuple[str, ...]:
+    notes = []
+    if match.rivals:
+        used, others = _place(match.prefix), ", ".join(_place(rival) for rival in match.rivals[:3])
+        notes.append(f"The file holds several sets of weights; {used} were used, not {others}.")
+    elif match.elsewhere:
+        examples = ", ".join(shorten(name) for name in match.elsewhere[:2])
+        notes.append(f"{len(match.elsewhere)} other tensors in the file were left out ({examples}).")
+    return tuple(notes)
+
+
+def _place(prefix: str) -> str:
+    return f"those under '{shorten(prefix.rstrip('.'))}'" if prefix else "those at the top"
+
+
+def class_count(module: nn.Module) -> int | None:
+    """Outputs of the last linear layer or 1x1 convolution, as far as that can be seen without running it."""
+    for step in reversed(list(module.modules())):
+        if isinstance(step, nn.Linear):
+            return step.out_features
+        if isinstance(step, nn.Conv2d) and step.kernel_size == (1, 1):
+            return step.out_channels
+    return None
+
+
+def _find_labels(
+    path: Path, checkpoint: Checkpoint, classes: int | None
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """Names from the file itself, else from a file beside it, if there are as many as classes."""
+    origin, found = "in the file", labels_in(checkpoint.metadata, checkpoint.content)
+    if found is None:
+        try:
+            found, name = labels_beside(path)
+            origin = f"in {name}"
+        except ModelError as error:
+            return None, (f"A file with names of classes lies beside the weights, but: {error.message}",)
+    if found is None:
+        return None, ()
+    if len(found) != classes:
+        return None, (f"The {len(found)} names of classes {origin} do not match the {classes} classes: not used.",)
+    return found, () if origin == "in the file" else (f"The names of the classes were found {origin}.",)
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, Shape]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

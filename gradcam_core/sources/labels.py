@@ -1,0 +1,167 @@
+"""Names of the classes: from an argument, from a checkpoint, or from a file beside it."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gradcam_core.errors import ModelError
+
+MOST_LABELS = 100_000
+LONGEST_LABEL = 300
+LARGEST_FILE = 8_000_000
+KEYS = ("class_names", "classes", "labels", "idx_to_class", "class_to_idx", "label_names", "CLASSES", "id2label")
+PLACES = ("hyper_parameters", "meta", "metadata", "hparams", "config", "args", "dataset_meta", "model_config")
+BESIDE = ("class_indices.json", "labels.txt", "classes.txt", "class_names.txt", "labels.json", "classes.json")
+FORMATS = (
+    "Give a list of names, or a text file with one name a line, or a JSON file: a list, "
+    '{"0": "daisy", ...} or {"daisy": 0, ...}.'
+)
+
+
+@cache
+def imagenet_labels() -> tuple[str, ...]:
+    """The 1000 short class names of ImageNet-1k, all distinct; they ship with torchvision."""
+    from torchvision import models
+
+    return tuple(models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def given_labels(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
+    """Labels that the caller gave, as names or as a file. Raises ModelError where they are unusable."""
+    if isinstance(labels, str | Path):
+        return read_labels(Path(labels))
+    if len(labels) > MOST_LABELS or not all(isinstance(label, str) for label in labels):
+        raise ModelError("The labels are not a list of names.", FORMATS)
+    return tuple(labels)
+
+
+def labels_from(value: Any) -> tuple[str, ...] | None:
+    """Names in the order of their indices from a list or a mapping in either direction; None if it is neither."""
+    if isinstance(value, str):
+        value = _parse_json(value) if value.lstrip()[:1] in ("[", "{") else None
+    if isinstance(value, Mapping):
+        return _from_mapping(value)
+    if not isinstance(value, Sequence) or isinstance(value, bytes) or not 0 < len(value) <= MOST_LABELS:
+        return None
+    names = [_name(one) for one in value]
+    return None if None in names else tuple(name for name in names if name is not None)
+
+
+def labels_in(*contents: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Labels that a checkpoint carries, kept as written; None where it has none."""
+    for content in contents:
+        places = [content, *(content[place] for place in PLACES if isinstance(content.get(place), Mapping))]
+        for place in places:
+            for key in KEYS:
+                found = labels_from(place.get(key))
+                if found:
+                    return found
+    return None
+
+
+def labels_beside(path: Path) -> tuple[tuple[str, ...] | None, str]:
+    """Labels in a file beside the checkpoint, and that file's name; ("", None) where there is none.
+
+    A file that is there but cannot be read raises ModelError.
+    """
+    for name in (*BESIDE, f"{path.stem}.txt", f"{path.stem}.json"):
+        candidate = path.with_name(name)
+        if candidate != path and candidate.is_file():
+            return read_labels(candidate), name
+    return None, ""
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read labels from JSON or from text with one label a line. Raises ModelError."""
+    text = _read_text(path)
+    if text.lstrip()[:1] in ("[", "{"):
+        value = _parse_json(text)
+        found = labels_from(value)
+        if found is None and isinstance(value, Mapping):
+            found = labels_in(value)
+        if found is None:
+            raise ModelError("The label file's JSON is no list of names and no complete numbering.", FORMATS)
+        return found
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    if not any(lines) or len(lines) > MOST_LABELS:
+        raise ModelError(f"The label file holds {len(lines) if any(lines) else 'no'} labels.", FORMATS)
+    numbered = _from_columns(lines)
+    names = numbered or tuple(lines)
+    broken = next((index for index, name in enumerate(names) if _name(name) is None), None)
+    if broken is not None:
+        raise ModelError(f"Label {broken + 1} in the label file is empty, too long or not text.", FORMATS)
+    return names
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise ModelError("There is no label file at this path.", FORMATS)
+        if path.stat().st_size > LARGEST_FILE:
+            raise ModelError("The label file is far too large for names of classes.", FORMATS)
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ModelError("The label file is not text (UTF-8).", FORMATS) from error
+    except (OSError, ValueError) as error:
+        raise ModelError("The label file cannot be opened.", "Check the path and the permission to read it.") from error
+
+
+def _parse_json(text: str) -> Any:
+    """Parse JSON; what is no JSON is None. NaN and such are refused, as they are no names."""
+    try:
+        return json.loads(text[:LARGEST_FILE], parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _from_mapping(value: Mapping[Any, Any]) -> tuple[str, ...] | None:
+    """Sort names by their indices, which must be 0, 1, 2, ... without a gap."""
+    if not 0 < len(value) <= MOST_LABELS:
+        return None
+    pairs = [(_index(key), _name(name)) for key, name in value.items()]
+    if any(index is None or name is None for index, name in pairs):
+        pairs = [(_index(index), _name(key)) for key, index in value.items()]
+    by_index = {index: name for index, name in pairs if index is not None and name is not None}
+    if set(by_index) != set(range(len(value))):
+        return None
+    return tuple(by_index[index] for index in range(len(value)))
+
+
+def _index(value: Any) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 8 else None
+
+
+def _name(value: Any) -> str | None:
+    """A usable label, as written; of a pair such as ["n01440764", "tench"], the last."""
+    if isinstance(value, list | tuple) and 0 < len(value) <= 3:
+        value = value[-1]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_LABEL:
+        return None
+    return value if all(sign.isprintable() for sign in value) else None
+
+
+def _from_columns(lines: list[str]) -> tuple[str, ...] | None:
+    """Lines that each hold an index and a name, in either order, after an optional heading."""
+    rows = [row for row in csv.reader(lines) if row] if any("," in line for line in lines) else []
+    if not rows or any(len(row) != 2 for row in rows):
+        rows = [line.split(maxsplit=1) for line in lines]
+    for start in (0, 1):
+        pairs = [tuple(cell.strip() for cell in row) for row in rows[start:]]
+        if not pairs or any(len(pair) != 2 for pair in pairs):
+            continue
+        for index, name in ((0, 1), (1, 0)):
+            numbers = [_index(pair[index]) for pair in pairs]
+            if None not in numbers and set(numbers) == set(range(len(pairs))):
+                return tuple(name_of for _, name_of in sorted((_index(p[index]) or 0, p[name]) for p in pairs))
+    return None

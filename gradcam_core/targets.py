@@ -1,0 +1,112 @@
+"""What to explain: class targets, chosen by rank, index or label -> one score per picture."""
+
+import difflib
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
+
+import torch
+
+from gradcam_core.errors import TargetError
+from gradcam_core.records import Prediction, Target
+
+Wanted = int | str | Target
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTarget:
+    """A class's own score, before softmax."""
+
+    index: int
+    label: str
+    probability: float
+
+    def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Scores [N] out of the model's outputs [N classes]."""
+        return outputs[:, self.index]
+
+
+def probabilities(outputs: torch.Tensor) -> torch.Tensor:
+    """Softmax over the classes [N classes]; a single output is a yes/no score and takes the sigmoid."""
+    return outputs.sigmoid() if outputs.shape[1] == 1 else outputs.softmax(dim=1)
+
+
+def predict(outputs: torch.Tensor, labels: Sequence[str], top_k: int) -> tuple[Prediction, ...]:
+    """The `top_k` most probable classes of the first picture, sorted; clipped to what there is."""
+    best = probabilities(outputs)[0].topk(min(check_top_k(top_k), outputs.shape[1]))
+    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return tuple(Prediction(index, labels[index], value) for index, value in pairs)
+
+
+def check_top_k(top_k: SupportsIndex) -> int:
+    """A number of classes, as a plain int. Raises TargetError for anything below 1."""
+    if isinstance(top_k, bool) or not hasattr(top_k, "__index__") or operator.index(top_k) < 1:
+        raise TargetError(f"{top_k!r} classes cannot be shown.", "Ask for at least one: top_k=1 or more.")
+    return operator.index(top_k)
+
+
+def choose_targets(
+    wanted: Wanted | Sequence[Wanted] | None, labels: Sequence[str], top_k: int
+) -> Callable[[torch.Tensor], tuple[Target, ...]]:
+    """Settle which targets to explain: the most probable classes, or the ones asked for.
+
+    Names and indices are looked up at once, so that a wrong one raises TargetError before anything
+    is computed; the probabilities follow from the outputs.
+    """
+    top_k = check_top_k(top_k)
+    if wanted is None:
+        return lambda outputs: tuple(
+            ClassTarget(p.index, p.label, p.probability) for p in predict(outputs, labels, top_k)
+        )
+    asked = _listed(wanted)
+    if not asked:
+        raise TargetError("No class is chosen.", "Name at least one class, or leave targets out for the top ones.")
+    found = [target if callable(target) else find_class(target, labels) for target in asked]
+
+    def choose(outputs: torch.Tensor) -> tuple[Target, ...]:
+        shares = probabilities(outputs)[0].tolist()
+        return tuple(t if callable(t) else ClassTarget(t, labels[t], shares[t]) for t in found)
+
+    return choose
+
+
+def _listed(wanted: Any) -> list[Any]:
+    """One target or several, as a list; arrays and their single numbers count as what they hold."""
+    if isinstance(wanted, str) or callable(wanted):
+        return [wanted]
+    if hasattr(wanted, "tolist"):
+        wanted = wanted.tolist()
+    if isinstance(wanted, Iterable):
+        return list(wanted)
+    return [wanted]
+
+
+def find_class(wanted: int | str, labels: Sequence[str]) -> int:
+    """Index of a class given by index or label; upper and lower case may differ where that is clear."""
+    if isinstance(wanted, str):
+        return _find_label(wanted, labels)
+    if isinstance(wanted, bool) or not hasattr(wanted, "__index__"):
+        raise TargetError(f"{wanted!r} is no class.", "Give a class index, a label, or a target object.")
+    index = int(wanted)
+    if not 0 <= index < len(labels):
+        raise TargetError(
+            f"There is no class {index}: this model has {len(labels)}.", f"Give an index from 0 to {len(labels) - 1}."
+        )
+    return index
+
+
+def _find_label(wanted: str, labels: Sequence[str]) -> int:
+    for same in (lambda label: label == wanted, lambda label: label.casefold() == wanted.casefold()):
+        indices = [index for index, label in enumerate(labels) if same(label)]
+        if len(indices) == 1:
+            return indices[0]
+        if indices:
+            listed = ", ".join(map(str, indices[:10]))
+            raise TargetError(f"{len(indices)} classes are called '{wanted}'.", f"Give the index: {listed}.")
+    if wanted.strip().isdecimal():
+        return find_class(int(wanted), labels)
+    near = difflib.get_close_matches(wanted, labels, n=3, cutoff=0.5)
+    near = near or [label for label in labels if wanted.casefold() in label.casefold()][:3]
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Give a label as written, or 0 to {len(labels) - 1}."
+    raise TargetError(f"This model has no class '{wanted}'.", hint)

@@ -1,0 +1,42 @@
+"""Explain: one picture, one model, one heatmap for each class."""
+
+import streamlit as st
+
+from gradcam_core import GradcamError
+from pages.components.cache import Request, explanation
+from pages.components.frame import frame
+from pages.components.panels import (
+    show_details,
+    show_downloads,
+    show_error,
+    show_headline,
+    show_heatmaps,
+    show_help,
+)
+from pages.components.pickers import pick_classes, pick_layers, pick_method
+
+desk = frame("Explain")
+st.title("What did the model look at?")
+if desk.image is None or desk.model is None:
+    st.stop()
+
+left, middle, right = st.columns([1.1, 1.2, 1.5], vertical_alignment="top", gap="medium")
+with middle:
+    layers = pick_layers(desk.model)
+with left:
+    method = pick_method(desk.model, layers)
+with right:
+    top_k, targets = pick_classes(desk.model)
+
+try:
+    with st.spinner("The model looks at the picture …"):
+        found = explanation(desk.image, desk.model, Request((method,), layers, top_k, targets), desk.changes)
+except GradcamError as error:
+    show_error(error)
+    st.stop()
+
+show_headline(found)
+settings = show_heatmaps(found, key="explain")
+show_downloads(found, settings, key="explain")
+show_details(found, desk.model)
+show_help(found, desk.model)

@@ -1,0 +1,37 @@
+"""Compare: several methods on the same picture, class and layer, side by side."""
+
+import streamlit as st
+
+from gradcam_core import GradcamError
+from pages.components.cache import Request, explanation
+from pages.components.frame import frame
+from pages.components.panels import show_agreement, show_downloads, show_error, show_heatmaps, show_times
+from pages.components.pickers import pick_classes, pick_layers, pick_methods
+
+desk = frame("Compare")
+st.title("Do the methods agree?")
+if desk.image is None or desk.model is None:
+    st.stop()
+
+left, middle, right = st.columns([1.6, 1, 1.2], vertical_alignment="top", gap="medium")
+with left:
+    methods = pick_methods(desk.model)
+with middle:
+    layers = pick_layers(desk.model, most=1)
+with right:
+    top_k, targets = pick_classes(desk.model, most=5, key="compare_top", start=1)
+if not methods:
+    st.info("Choose at least one method to see its heatmap.", icon=":material/arrow_upward:")
+    st.stop()
+
+try:
+    with st.spinner("The model looks at the picture …"):
+        found = explanation(desk.image, desk.model, Request(methods, layers, top_k, targets), desk.changes)
+except GradcamError as error:
+    show_error(error)
+    st.stop()
+
+settings = show_heatmaps(found, key="compare", by_method=True)
+show_agreement(found, desk.model)
+show_times(found)
+show_downloads(found, settings, key="compare")

@@ -1,0 +1,123 @@
+"""What sessions share: decoded pictures, loaded models, explanations. Keyed by content, bounded.
+
+Nothing here knows a picture's name: two people may hold one file under different names, and what
+one of them sees must not tell the other's.
+"""
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
+
+from gradcam_core import (
+    Explanation,
+    ImageRecord,
+    LoadedModel,
+    explain,
+    load_model,
+    override_preprocessing,
+    read_image,
+    release_memory,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelChoice:
+    """What to load: a reference, and what its user added. `weights` is the sha256 of an uploaded file."""
+
+    title: str
+    reference: str
+    architecture: str = ""
+    weights: str = ""
+    labels: str = ""
+    preprocessing: tuple[tuple[str, Any], ...] = ()
+    pretrained: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to explain, and how."""
+
+    methods: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+    layers: tuple[str, ...]
+    top_k: int = 5
+    targets: tuple[int, ...] = ()
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def picture(sha256: str, frame: int, window: tuple[float, float] | None, _content: bytes) -> ImageRecord:
+    """Decode a picture once for all sessions that hold these bytes."""
+    return read_image(_content, frame=frame, window=window)
+
+
+@st.cache_resource(max_entries=3, show_spinner=False, on_release=lambda _: release_memory())
+def model(choice: ModelChoice, device: str, _on_progress: Callable[[float, str], None]) -> LoadedModel:
+    """Load a model once for all sessions; three stay in memory.
+
+    A thread does the work, with this page's context: progress that it draws is then no part of the
+    cached value, which Streamlit would draw again for others.
+    """
+    context = get_script_run_ctx()
+    with ThreadPoolExecutor(1, initializer=lambda: add_script_run_ctx(ctx=context)) as thread:
+        return thread.submit(
+            load_model,
+            choice.reference,
+            architecture=choice.architecture or None,
+            labels=choice.labels or None,
+            preprocessing=dict(choice.preprocessing) or None,
+            pretrained=choice.pretrained,
+            device=device,
+            on_progress=_on_progress,
+        ).result()
+
+
+def explanation(image: ImageRecord, loaded: LoadedModel, request: Request, changes: Mapping[str, Any]) -> Explanation:
+    """Explain a picture, or find the explanation that was made of the same content before."""
+    fitted = dataclasses.replace(loaded, preprocessing=override_preprocessing(loaded.preprocessing, changes))
+    parts = [
+        image.sha256,
+        image.frame,
+        image.window,
+        fitted.fingerprint,
+        fitted.reference,
+        hashlib.sha256("\0".join(fitted.labels).encode()).hexdigest(),
+        str(fitted.device),
+        fitted.preprocessing.to_dict(),
+        dataclasses.asdict(request),
+    ]
+    return _explained(json.dumps(parts, default=str), image, fitted, request)
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _explained(key: str, _image: ImageRecord, _model: LoadedModel, _request: Request) -> Explanation:
+    return explain(
+        _image,
+        _model,
+        top_k=_request.top_k,
+        targets=list(_request.targets) or None,
+        methods=[(name, dict(options)) for name, options in _request.methods],
+        layers=list(_request.layers) or None,
+    )
+
+
+@st.cache_resource(show_spinner=False)
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="lightbox-")
+
+
+def keep_file(content: bytes, suffix: str, beside: Sequence[tuple[bytes, str]] = ()) -> tuple[Path, tuple[Path, ...]]:
+    """Lay uploaded files into this process's private folder, under names made of their content only."""
+    folder = Path(_folder().name) / hashlib.sha256(content).hexdigest()[:16]
+    folder.mkdir(exist_ok=True)
+    others = [(data, f"{hashlib.sha256(data).hexdigest()[:16]}{ending}") for data, ending in beside]
+    for data, name in [(content, f"weights{suffix}"), *others]:
+        if not (folder / name).exists():
+            (folder / name).write_bytes(data)
+    return folder / f"weights{suffix}", tuple(folder / name for _, name in others)

@@ -1,0 +1,109 @@
+"""What lies on a session's desk: its pictures, its models, and what is chosen. The only place of state.
+
+Widgets keep their own values under their keys, for the whole session; everything else is here.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import streamlit as st
+
+from gradcam_core import list_bundled, list_samples, read_sample
+from pages.components.cache import ModelChoice
+
+PICTURE, MODEL, DEVICE, FIT = "picture", "model", "device", "fit"
+FITS = {
+    "model": "As the model was tested",
+    "letterbox": "Whole picture, padded",
+    "squash": "Whole picture, stretched",
+    "crop": "Largest centre part",
+}
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A picture that this session brought. The name is shown to this session alone."""
+
+    name: str
+    content: bytes
+
+
+def open_desk() -> None:
+    """Lay out what a new session starts with: the sample pictures and the bundled models."""
+    state = st.session_state
+    state.setdefault("uploads", {})
+    state.setdefault("models", {f"bundled:{name}": ModelChoice(title, f"bundled:{name}") for name, title in bundled()})
+    state.setdefault(PICTURE, list_samples()[0].name)
+    state.setdefault(MODEL, next(iter(state.models)))
+    state.setdefault(FIT, list_samples()[0].fit)
+    state.setdefault("fit_chosen", False)
+    if "next_model" in state:
+        state[MODEL] = state.pop("next_model")
+
+
+def bundled() -> list[tuple[str, str]]:
+    """Names and titles of the models that need no network."""
+    return [(entry.name, entry.title) for entry in list_bundled()]
+
+
+def picture_keys() -> list[str]:
+    """The session's own pictures, newest first, then the samples."""
+    return [*reversed(st.session_state.uploads), *(sample.name for sample in list_samples())]
+
+
+def picture_title(key: str) -> str:
+    """How a picture is called in the list."""
+    if key in st.session_state.uploads:
+        return st.session_state.uploads[key].name
+    return next((f"Sample: {sample.title}" for sample in list_samples() if sample.name == key), key)
+
+
+def picture_content(key: str) -> tuple[str, bytes]:
+    """A picture's sha256 and file."""
+    if key in st.session_state.uploads:
+        return key, st.session_state.uploads[key].content
+    content = read_sample(key)
+    return hashlib.sha256(content).hexdigest(), content
+
+
+def take_uploads() -> None:
+    """Keep what was just uploaded, since the uploader itself forgets it on the next page."""
+    added = ""
+    for file in st.session_state.get("uploader") or []:
+        content = file.getvalue()
+        sha256 = hashlib.sha256(content).hexdigest()
+        if sha256 not in st.session_state.uploads:
+            st.session_state.uploads[sha256] = Upload(file.name, content)
+            added = sha256
+    if added:
+        st.session_state[PICTURE] = added
+        picture_changed()
+
+
+def forget_uploads() -> None:
+    """Drop the session's pictures."""
+    st.session_state.uploads = {}
+    if st.session_state[PICTURE] not in picture_keys():
+        st.session_state[PICTURE] = list_samples()[0].name
+        picture_changed()
+
+
+def picture_changed() -> None:
+    """Fit a sample as it is meant, until the person has chosen a fit."""
+    if not st.session_state.fit_chosen:
+        fits = {sample.name: sample.fit for sample in list_samples()}
+        st.session_state[FIT] = fits.get(st.session_state[PICTURE], "model")
+
+
+def fit_changed() -> None:
+    """Remember that the fit is the person's own choice."""
+    st.session_state.fit_chosen = True
+
+
+def add_model(choice: ModelChoice) -> None:
+    """Put a model on the desk, choose it, and start the page anew."""
+    parts = (choice.reference, choice.architecture, choice.weights, choice.labels, str(choice.preprocessing))
+    st.session_state.models["|".join(parts)] = choice
+    # The list of models is drawn already in this run; the next one starts with the new choice.
+    st.session_state.next_model = "|".join(parts)
+    st.rerun()

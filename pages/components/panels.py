@@ -1,0 +1,244 @@
+"""Widgets that show core records: errors, the viewer, downloads, numbers, help in place."""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import streamlit as st
+
+from gradcam_core import (
+    COLOUR_MAPS,
+    Explanation,
+    GradcamError,
+    Heatmap,
+    LoadedModel,
+    agreement,
+    archive,
+    colour_heatmap,
+    colour_table,
+    describe_device,
+    equal_by_algebra,
+    heatmap_names,
+    list_methods,
+    npy,
+    overlay,
+    png,
+    to_dict,
+    to_json,
+)
+from pages.components.viewer import DEFAULTS, Settings, colormaps_of, panel_of, picture_of, viewer
+
+METHODS = {entry.name: entry for entry in list_methods()}
+PICTURE_PANEL = {"id": "picture", "kind": "picture", "title": "Picture", "probability": None, "subtitle": ""}
+
+
+def plain(text: str) -> str:
+    """Take the meaning from Markdown's signs: labels and file names come from outside."""
+    return "".join(f"\\{sign}" if sign in "\\`*_{}[]()<>#+-!|~$:" else sign for sign in text)
+
+
+def show_error(error: GradcamError) -> None:
+    """Say what is wrong and what to do, always in this one form."""
+    st.error(f"**{plain(error.message)}**\n\n{plain(error.remedy)}", icon=":material/error:")
+
+
+def show_headline(found: Explanation) -> None:
+    """Say in one sentence what the model answers, and how sure it is."""
+    first, *others = found.predictions
+    follow = ", ".join(f"{plain(one.label)} {one.probability:.1%}" for one in others[:3])
+    sentence = f"The model’s first answer is **{plain(first.label)}** at **{first.probability:.1%}**"
+    sentence += f", then {follow}." if follow else "."
+    if first.probability < 0.5:
+        sentence += " No answer reaches 50 %: it is undecided, and so are its heatmaps."
+    st.markdown(sentence)
+
+
+def show_heatmaps(found: Explanation, *, key: str, by_method: bool = False) -> Settings:
+    """Show the picture and its heatmaps, linked; return how they are displayed at the moment."""
+    heatmaps = sorted(found.heatmaps, key=_class_order(found)) if by_method else list(found.heatmaps)
+    classes = {heatmap.target.index for heatmap in heatmaps}
+    several_layers = len({heatmap.layer for heatmap in heatmaps}) > 1
+    panels = [_panel(heatmap, by_method, several_layers) for heatmap in heatmaps]
+    columns = None
+    if by_method and len(classes) > 1:
+        columns = len(heatmaps) // len(classes)
+    else:
+        panels.insert(0, PICTURE_PANEL)
+    settings = viewer(
+        picture_of(found.image),
+        panels,
+        colormaps=colormaps_of(colour_table, COLOUR_MAPS),
+        settings=st.session_state.get("display", DEFAULTS),
+        key=f"viewer {key}",
+        columns=columns,
+    )
+    st.session_state.display = {name: settings[name] for name in DEFAULTS}
+    return st.session_state.display
+
+
+def _class_order(found: Explanation):
+    order = {index: place for place, index in enumerate(dict.fromkeys(h.target.index for h in found.heatmaps))}
+    return lambda heatmap: order[heatmap.target.index]
+
+
+def _panel(heatmap: Heatmap, by_method: bool, several_layers: bool) -> dict:
+    title = METHODS[heatmap.method].title
+    layer = "all layers fused" if heatmap.fusion else heatmap.layer
+    subtitle = title if by_method else f"{title} · {layer}" if several_layers else ""
+    return panel_of(
+        heatmap, id=f"{heatmap.method}/{heatmap.target.index}/{heatmap.layer}", subtitle=subtitle, note=heatmap.fusion
+    )
+
+
+def show_details(found: Explanation, loaded: LoadedModel) -> None:
+    """Fold away what is needed now and then: the model's input, the numbers, how it was made."""
+    with st.expander("What the model was given", key="input"):
+        left, right = st.columns([1, 2.2], gap="large")
+        left.image(_shown_input(found, loaded), output_format="PNG", caption="The very input, with its colours restored")
+        with right:
+            _describe_input(found)
+            for note in found.notes:
+                st.caption(plain(note))
+    with st.expander("Numbers", key="numbers"):
+        st.dataframe(_table(found), hide_index=True, width="stretch")
+        show_times(found)
+
+
+def _shown_input(found: Explanation, loaded: LoadedModel) -> np.ndarray:
+    spec = found.preprocessing
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (spec.mean, spec.std))
+    pixels = np.clip((found.model_input * std + mean) * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+
+
+def _describe_input(found: Explanation) -> None:
+    spec, placement = found.preprocessing, found.placement
+    top, left, bottom, right = placement.seen()
+    height, width = placement.image_size
+    share = (bottom - top) * (right - left) / (height * width)
+    numbers = ", ".join(f"{value:g}" for value in spec.mean), ", ".join(f"{value:g}" for value in spec.std)
+    st.markdown(
+        f"- Picture {width} × {height} px; input {spec.size[1]} × {spec.size[0]} px, {spec.interpolation}\n"
+        f"- The model saw **{share:.0%}** of the picture"
+        + ("." if share > 0.995 else f": columns {left} to {right}, rows {top} to {bottom}.")
+        + f"\n- Mean {numbers[0]}; standard deviation {numbers[1]}\n"
+        f"- Computed on {plain(describe_device(found.device))}"
+    )
+
+
+def _table(found: Explanation) -> list[dict[str, str]]:
+    rows = []
+    for heatmap in found.heatmaps:
+        height, width = found.placement.cell_size(heatmap.raw.shape)
+        rows.append(
+            {
+                "Method": METHODS[heatmap.method].title,
+                "Class": heatmap.target.label,
+                "Probability": f"{heatmap.target.probability:.1%}",
+                "Layer": heatmap.layer,
+                "Raw peak": f"{heatmap.raw_peak:.4g}",
+                "Map": f"{heatmap.raw.shape[1]} × {heatmap.raw.shape[0]}",
+                "One cell": f"{width:.0f} × {height:.0f} px",
+                "State": heatmap.state,
+            }
+        )
+    return rows
+
+
+def show_times(found: Explanation) -> None:
+    """Say what each step took, in milliseconds."""
+    names = {"preprocess": "input", "model": "model, forward and tail"}
+    parts = [f"{names.get(step, METHODS[step].title if step in METHODS else step)} {1000 * seconds:.1f} ms"
+             for step, seconds in found.seconds.items()]
+    st.caption(f"Time when it was computed: {'; '.join(parts)}.")
+
+
+def show_agreement(found: Explanation, loaded: LoadedModel) -> None:
+    """Tell how far the methods agree, and where agreement is mere algebra."""
+    methods = list(dict.fromkeys(heatmap.method for heatmap in found.heatmaps))
+    if len(methods) < 2:
+        return
+    st.header("Agreement")
+    layer = next(info for info in loaded.layers if info.name == found.heatmaps[0].layer)
+    same = [name for name in methods if name in equal_by_algebra(layer)]
+    if len(same) > 1:
+        titles = " and ".join(METHODS[name].title for name in same)
+        st.markdown(
+            f"{titles} are **the same by algebra** at this layer: the classifier only averages it. "
+            "That they look alike says nothing about the picture."
+        )
+    rows = [row for heatmaps in _by_class(found) for row in _agreement_rows(heatmaps, same)]
+    st.dataframe(rows, hide_index=True, width="stretch")
+    st.caption(
+        "Correlation: 1 means the same map up to scale, 0 no relation. Overlap: the share that the hottest fifths "
+        "of both maps have in common. Methods that agree may still be wrong together."
+    )
+
+
+def _by_class(found: Explanation) -> list[list[Heatmap]]:
+    ordered = sorted(found.heatmaps, key=_class_order(found))
+    return [list(group) for _, group in itertools.groupby(ordered, key=lambda heatmap: heatmap.target.index)]
+
+
+def _agreement_rows(heatmaps: Sequence[Heatmap], same: Sequence[str]) -> list[dict[str, str]]:
+    rows = []
+    for first, second in itertools.combinations(heatmaps, 2):
+        numbers = agreement(first, second)
+        algebra = first.method in same and second.method in same
+        rows.append(
+            {
+                "Class": first.target.label,
+                "Methods": f"{METHODS[first.method].title} and {METHODS[second.method].title}",
+                "Correlation": "same by algebra" if algebra else f"{numbers[0]:.2f}" if numbers else "nothing to compare",
+                "Overlap of the hottest fifths": "" if algebra or not numbers else f"{numbers[1]:.0%}",
+            }
+        )
+    return rows
+
+
+def show_help(found: Explanation, loaded: LoadedModel) -> None:
+    """Help with what goes wrong most, in place."""
+    usual = loaded.default_layer
+    with st.expander("Does something look wrong?", key="help"):
+        st.markdown(
+            "**All dark, or the words “nothing speaks for this class”.** The map has no positive evidence for that "
+            "class at this layer. That is an answer, not a failure: choose a more probable class, or an earlier layer.\n\n"
+            "**In the wrong place.** See *What the model was given*. If a custom model was trained on stretched or "
+            "padded pictures, or with other means, set the same in the sidebar and on the Models page. One map cell "
+            "covers many pixels: do not read the heatmap finer than that.\n\n"
+            f"**Spots all over, or only edges.** The layer may be too early. The usual one here is `{usual}`.\n\n"
+            "**Out of memory.** Choose a smaller model or input size; with a graphics card, the app falls back to the "
+            "processor and says so.\n\n"
+            "**Convincing but odd.** A heatmap always looks like something. Look at the probability first, and hold it "
+            "against another class and another method."
+        )
+
+
+def show_downloads(found: Explanation, settings: Settings, *, key: str) -> None:
+    """Offer the whole analysis as ZIP, or one heatmap as pictures or numbers; made on the click."""
+    style = {name: settings[name] for name in ("opacity", "threshold", "colormap")}
+    stem = f"{found.image.sha256[:8]}-{found.fingerprint[:6]}"
+    with st.container(horizontal=True, key=f"downloads-{key}", vertical_alignment="bottom"):
+        _download("All as ZIP", lambda: archive(found, **style), f"{stem}.zip", "application/zip", key)
+        with st.popover("One heatmap", icon=":material/image:"):
+            names = heatmap_names(found.heatmaps)
+            chosen = st.selectbox("Heatmap", range(len(names)), format_func=lambda i: _heatmap_title(found.heatmaps[i]))
+            heatmap, name = found.heatmaps[chosen], f"{stem}-{names[chosen]}"
+            _download("Overlay, PNG", lambda: png(overlay(found.image, heatmap, **style)), f"{name}.png", "image/png", key)
+            colours = {"colormap": settings["colormap"]}
+            _download(
+                "Heatmap alone, PNG", lambda: png(colour_heatmap(heatmap, **colours)), f"{name}-heatmap.png", "image/png", key
+            )
+            _download("Raw map, NumPy", lambda: npy(heatmap.raw), f"{name}.npy", "application/octet-stream", key)
+        _download("Record, JSON", lambda: to_json(to_dict(found, names="hash")), f"{stem}.json", "application/json", key)
+        st.caption("File names hold no picture’s name. The pictures keep what is written on them.")
+
+
+def _download(label: str, make: Callable[[], bytes], file_name: str, kind: str, key: str) -> None:
+    st.download_button(
+        label, make, file_name, kind, key=f"download {key} {label}", on_click="ignore", icon=":material/download:"
+    )
+
+
+def _heatmap_title(heatmap: Heatmap) -> str:
+    return f"{METHODS[heatmap.method].title} · {heatmap.target.label} · {heatmap.layer}"

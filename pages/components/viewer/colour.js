@@ -1,0 +1,69 @@
+// Values to colours. The formula is stated in __init__.py, since the exported pictures follow it too.
+
+const RAMP_END = 0.5;
+const WHOLE_RANGE = { level: 0.5, width: 1, invert: false };
+
+// How strongly a value covers the picture: cold areas leave it visible, anything from RAMP_END on is full.
+function ramp(value) {
+  const x = Math.min(value / RAMP_END, 1);
+  return x * x * (3 - 2 * x);
+}
+
+// RGBA for each level of rasterise(), packed as the little-endian words of an ImageData.
+// `factor` brings a map to the shared scale: its peak over the highest peak.
+function paletteOf(table, settings, factor) {
+  const palette = new Uint32Array(UNSEEN + 1);
+  for (let level = 0; level <= LEVELS; level++) {
+    const value = Math.min((level / LEVELS) * factor, 1);
+    if (value < settings.threshold) continue;
+    const alpha = settings.view === "heatmap" ? 1 : settings.opacity * ramp(value);
+    const entry = 3 * Math.round(value * 255);
+    const colour = (table[entry + 2] << 16) | (table[entry + 1] << 8) | table[entry];
+    palette[level] = ((Math.round(alpha * 255) << 24) | colour) >>> 0;
+  }
+  return palette;
+}
+
+function paintColourBar(canvas, table, threshold) {
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(256, 1);
+  for (let entry = 0; entry < 256; entry++) {
+    image.data.set(table.subarray(3 * entry, 3 * entry + 3), 4 * entry);
+    image.data[4 * entry + 3] = entry / 255 < threshold ? 0 : 255;
+  }
+  context.putImageData(image, 0, 0);
+}
+
+// Window and level of a grey picture, on a copy: the display only, never what the model gets.
+function windowed(source, { level, width, invert }) {
+  if (level === 0.5 && width === 1 && !invert) return source;
+  const curve = new Uint8ClampedArray(256);
+  for (let grey = 0; grey < 256; grey++) {
+    const shown = ((grey / 255 - (level - width / 2)) / width) * 255;
+    curve[grey] = invert ? 255 - Math.min(Math.max(shown, 0), 255) : shown;
+  }
+  const copy = canvasOf(source.width, source.height);
+  const image = source.getContext("2d").getImageData(0, 0, source.width, source.height);
+  for (let i = 0; i < image.data.length; i += 4) {
+    for (let channel = i; channel < i + 3; channel++) image.data[channel] = curve[image.data[channel]];
+  }
+  copy.getContext("2d").putImageData(image, 0, 0);
+  return copy;
+}
+
+function isGrey(canvas) {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  for (let i = 0; i < data.length; i += 4) {
+    if (Math.abs(data[i] - data[i + 1]) > 2 || Math.abs(data[i + 1] - data[i + 2]) > 2) return false;
+  }
+  return true;
+}
+
+// Kept in main memory: these canvases are read and written pixel by pixel.
+function canvasOf(width, height) {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  canvas.getContext("2d", { willReadFrequently: true });
+  return canvas;
+}

@@ -1,0 +1,202 @@
+// One panel: its words, and its picture painted in layers (picture, heat, veil, cell outlines).
+
+const HATCH = 7;
+
+function panelOf(data, viewer) {
+  const element = viewer.root.querySelector("template").content.firstElementChild.cloneNode(true);
+  const part = (name) => element.querySelector(`.${name}`);
+  const panel = {
+    data, element,
+    canvas: element.querySelector("canvas"),
+    value: part("value"),
+    crosses: [part("across"), part("down")],
+    map: data.kind === "picture" ? null : mapOf(data, viewer.picture),
+    heat: data.kind !== "picture" && data.state === "ok",
+    view: viewer.view,
+    levels: null,
+    rasterised: null,
+  };
+  panel.canvas.getContext("2d", { willReadFrequently: true });
+  nameOf(panel, part);
+  if (viewer.selectable) makeSelectable(panel, part("title"), viewer);
+  return panel;
+}
+
+// Labels come from strangers' checkpoints: they only ever become text.
+function nameOf({ data, map, heat, canvas }, part) {
+  part("title").textContent = data.title;
+  part("title").title = data.title;
+  part("subtitle").textContent = data.subtitle ?? "";
+  part("subtitle").title = data.subtitle ?? "";
+  const known = typeof data.probability === "number";
+  const percent = known ? percentText(data.probability) : "";
+  part("probability").textContent = percent;
+  part("bar").firstElementChild.style.width = known ? `${data.probability * 100}%` : "0";
+  part("bar").classList.toggle("blank", !known);
+  part("peak").textContent = heat ? `raw peak ${rawText(data.peak)}` : "";
+  part("peak").title = "The map's largest raw value: what 1.00 stands for on its own scale";
+  part("words").hidden = !map || heat;
+  part("words").textContent = `Nothing in this picture speaks for ‹${data.title}› here.`;
+  part("note").hidden = !data.note;
+  part("note").textContent = data.note ?? "";
+  canvas.setAttribute("aria-label", map ? `Heatmap for ${data.title}${known ? `, ${percent}` : ""}` : data.title);
+}
+
+function makeSelectable(panel, title, viewer) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "title";
+  button.textContent = panel.data.title;
+  button.title = panel.data.title;
+  button.onclick = () => viewer.send.trigger("selected", panel.data.id);
+  title.replaceWith(button);
+}
+
+function percentText(share) {
+  return share > 0 && share < 0.0005 ? "< 0.1 %" : `${(share * 100).toFixed(1)} %`;
+}
+
+function rawText(raw) {
+  if (raw === 0) return "0";
+  const size = Math.abs(raw);
+  return size >= 1e-3 && size < 1e5 ? String(Number(raw.toPrecision(3))) : raw.toExponential(2);
+}
+
+function paintPanel(panel, viewer) {
+  const { settings, picture, size } = viewer;
+  const context = panel.canvas.getContext("2d");
+  const frame = frameOf(panel.view, picture, size);
+  const shown = panel.map ? settings.view : "original";
+  context.clearRect(0, 0, size.width, size.height);
+  if (shown !== "heatmap") context.drawImage(pictureLayer(panel.view, frame, viewer), 0, 0);
+  if (shown === "original") return;
+  if (panel.heat) context.drawImage(heatLayer(panel, frame, viewer), 0, 0);
+  if (isPartlyUnseen(panel.map, picture)) paintVeil(context, panel.map, frame, viewer);
+  if (viewer.cells) outlineCells(context, panel.map, frame, viewer);
+}
+
+// The picture at the screen's resolution, drawn once for all panels that share the view.
+// Its own pixels become visible from three screen pixels on; anything smaller is smoothed.
+function pictureLayer(view, frame, { shownPicture, picture }) {
+  if (view.drawn === view.version) return view.layer;
+  view.layer.width = frame.width;
+  view.layer.height = frame.height;
+  const context = view.layer.getContext("2d");
+  context.imageSmoothingEnabled = (frame.scale * picture.width) / shownPicture.width < 3;
+  context.imageSmoothingQuality = "high";
+  const [width, height] = [picture.width * frame.scale, picture.height * frame.scale];
+  context.drawImage(shownPicture, frame.left, frame.top, width, height);
+  view.drawn = view.version;
+  return view.layer;
+}
+
+function heatLayer(panel, frame, { colours, settings, highest, scratch }) {
+  const where = `${frame.left} ${frame.top} ${frame.scale} ${frame.width} ${frame.height}`;
+  if (panel.rasterised !== where) {
+    panel.levels = panel.levels?.length === frame.width * frame.height ? panel.levels : new Uint16Array(frame.width * frame.height);
+    rasterise(panel.map, frame, panel.levels);
+    panel.rasterised = where;
+  }
+  const factor = settings.scale === "shared" ? panel.map.peak / highest : 1;
+  const palette = paletteOf(colours[settings.colormap].table, settings, factor);
+  const { levels } = panel;
+  const { words } = scratch;
+  for (let i = 0; i < words.length; i++) words[i] = palette[levels[i]];
+  scratch.canvas.getContext("2d").putImageData(scratch.image, 0, 0);
+  return scratch.canvas;
+}
+
+function scratchOf({ width, height }) {
+  const canvas = canvasOf(width, height);
+  const image = canvas.getContext("2d").createImageData(width, height);
+  return { canvas, image, words: new Uint32Array(image.data.buffer) };
+}
+
+function isPartlyUnseen(map, picture) {
+  const [top, bottom] = map.rows;
+  const [left, right] = map.columns;
+  return top > 0 || left > 0 || bottom < picture.height || right < picture.width;
+}
+
+// Where the model did not look: dimmed and hatched, so that it is never taken for "cold".
+function paintVeil(context, map, frame, { picture, settings, size }) {
+  const x = (pixel) => Math.round(frame.left + pixel * frame.scale);
+  const y = (pixel) => Math.round(frame.top + pixel * frame.scale);
+  const [[top, bottom], [left, right]] = [map.rows, map.columns];
+  const area = new Path2D();
+  area.rect(x(0), y(0), x(picture.width) - x(0), y(picture.height) - y(0));
+  area.rect(x(left), y(top), x(right) - x(left), y(bottom) - y(top));
+  for (const paint of [settings.view === "heatmap" ? "rgb(51 51 51)" : "rgb(0 0 0 / 60%)", hatching(context, size.ratio)]) {
+    context.fillStyle = paint;
+    context.fill(area, "evenodd");
+  }
+}
+
+function hatching(context, ratio) {
+  const step = Math.round(HATCH * ratio);
+  const tile = canvasOf(step, step);
+  const brush = tile.getContext("2d");
+  brush.strokeStyle = "rgb(255 255 255 / 24%)";
+  brush.lineWidth = ratio;
+  for (const shift of [-step, 0, step]) {
+    brush.moveTo(shift - 1, step + 1);
+    brush.lineTo(shift + step + 1, -1);
+  }
+  brush.stroke();
+  return context.createPattern(tile, "repeat");
+}
+
+function outlineCells(context, map, frame, { picture }) {
+  const x = (pixel) => Math.round(frame.left + pixel * frame.scale) + 0.5;
+  const y = (pixel) => Math.round(frame.top + pixel * frame.scale) + 0.5;
+  context.save();
+  context.beginPath();
+  context.rect(frame.left, frame.top, picture.width * frame.scale, picture.height * frame.scale);
+  context.clip();
+  context.beginPath();
+  for (let column = 0; column <= map.w; column++) {
+    const across = x(map.left + ((map.right - map.left) * column) / map.w);
+    context.moveTo(across, y(map.top));
+    context.lineTo(across, y(map.bottom));
+  }
+  for (let row = 0; row <= map.h; row++) {
+    const down = y(map.top + ((map.bottom - map.top) * row) / map.h);
+    context.moveTo(x(map.left), down);
+    context.lineTo(x(map.right), down);
+  }
+  context.setLineDash([2, 3]);
+  context.strokeStyle = "rgb(255 255 255 / 65%)";
+  context.stroke();
+  context.restore();
+}
+
+// Crosshair and value of every panel at one place of the picture, or nothing.
+function pointAt(panel, place, viewer) {
+  const { picture, size, settings, highest } = viewer;
+  const inside = place && place.x >= 0 && place.y >= 0 && place.x < picture.width && place.y < picture.height;
+  const [across, down] = panel.crosses;
+  across.hidden = down.hidden = !inside;
+  panel.value.textContent = inside ? readout(panel, place, settings, highest) : "";
+  if (!inside) return;
+  const frame = frameOf(panel.view, picture, size);
+  const [left, top, right, bottom] = shownPart(frame, picture);
+  put(down, size.ratio, frame.left + place.x * frame.scale, top, null, bottom - top);
+  put(across, size.ratio, left, frame.top + place.y * frame.scale, right - left, null);
+}
+
+// Place an element by the canvas's pixels; where width or height is null its own stays.
+function put(element, ratio, left, top, width, height) {
+  const css = (length) => `${Math.round(length / ratio)}px`;
+  element.style.transform = `translate(${css(left)}, ${css(top)})`;
+  if (width !== null) element.style.width = css(width);
+  if (height !== null) element.style.height = css(height);
+}
+
+function readout({ map, heat, data }, place, settings, highest) {
+  if (!map) return "";
+  const value = valueAt(map, Math.floor(place.x), Math.floor(place.y));
+  if (Number.isNaN(value)) return "not seen";
+  if (!heat) return "no positive evidence";
+  const factor = settings.scale === "shared" ? data.peak / highest : 1;
+  return `${(value * factor).toFixed(3)} · raw ${value > 0 ? rawText(value * data.peak) : "≤ 0"}`;
+}

@@ -1,0 +1,102 @@
+// The controls above the pictures and the legend below them.
+
+const percent = (value) => `${Math.round(value * 100)} %`;
+
+function bindToolbar(viewer) {
+  const { root, settings } = viewer;
+  const field = (name) => root.querySelectorAll(`[name="${name}"]`);
+  const choose = (name, value) => { settings[name] = value; viewer.repaint(); viewer.commit(); };
+  for (const name of ["view", "scale"]) field(name).forEach((radio) => { radio.onchange = () => choose(name, radio.value); });
+  for (const name of ["opacity", "threshold"]) {
+    const [range] = field(name);
+    range.oninput = () => { settings[name] = Number(range.value); viewer.repaint(); };
+    range.onchange = () => viewer.commit();
+  }
+  field("colormap")[0].onchange = ({ target }) => choose("colormap", target.value);
+  bindExtras(viewer, field);
+  const presses = {
+    "zoom-in": () => viewer.zoom(1.4), "zoom-out": () => viewer.zoom(1 / 1.4), fit: () => viewer.fit(),
+    left: () => viewer.move(-1, 0), right: () => viewer.move(1, 0), up: () => viewer.move(0, -1), down: () => viewer.move(0, 1),
+    help: () => root.querySelector("dialog").showModal(), close: () => root.querySelector("dialog").close(),
+  };
+  for (const [name, press] of Object.entries(presses)) field(name)[0].onclick = press;
+}
+
+function bindExtras(viewer, field) {
+  const extras = viewer.root.querySelector(".extras");
+  const [more] = field("more");
+  more.onclick = () => {
+    extras.hidden = !extras.hidden;
+    more.setAttribute("aria-expanded", String(!extras.hidden));
+  };
+  field("cells")[0].onchange = ({ target }) => { viewer.cells = target.checked; viewer.repaint(); };
+  field("linked")[0].onchange = ({ target }) => viewer.link(target.checked);
+  for (const name of ["level", "width"]) {
+    field(name)[0].oninput = ({ target }) => { viewer.window[name] = Number(target.value); viewer.reworkPicture(); };
+  }
+  field("invert")[0].onchange = ({ target }) => { viewer.window.invert = target.checked; viewer.reworkPicture(); };
+}
+
+// Bring every control in line with the settings.
+function showSettings({ root, settings, colours, window: { level, width, invert } }) {
+  const field = (name) => root.querySelector(`[name="${name}"]`);
+  for (const name of ["view", "scale"]) root.querySelector(`[name="${name}"][value="${settings[name]}"]`).checked = true;
+  const texts = {
+    opacity: [settings.opacity, percent(settings.opacity)], threshold: [settings.threshold, settings.threshold.toFixed(2)],
+    level: [level, percent(level)], width: [width, percent(width)],
+  };
+  for (const [name, [value, text]] of Object.entries(texts)) {
+    const range = field(name);
+    range.value = value;
+    range.style.setProperty("--filled", `${((value - range.min) / (range.max - range.min)) * 100}%`);
+    range.setAttribute("aria-valuetext", text);
+    range.nextElementSibling.textContent = text;
+  }
+  field("opacity").disabled = settings.view !== "overlay";
+  field("threshold").disabled = settings.view === "original";
+  field("colormap").value = settings.colormap;
+  field("colormap").title = colours[settings.colormap].label;
+  field("invert").checked = invert;
+}
+
+// A label may go on after a colon: the list shows its beginning, the tooltip all of it.
+function listColours({ root, colours }) {
+  const select = root.querySelector(`[name="colormap"]`);
+  select.replaceChildren(...Object.entries(colours).map(([name, { label }]) => new Option(label.split(":")[0], name)));
+}
+
+// What the colours, the cells and the hatching stand for; each only where it applies.
+function showLegend(viewer) {
+  const { root, panels, colours, settings, picture } = viewer;
+  const hot = panels.filter((panel) => panel.heat);
+  const maps = panels.filter((panel) => panel.map);
+  const set = (name, text) => { root.querySelector(name).textContent = text; };
+  paintColourBar(root.querySelector(".colours"), colours[settings.colormap].table, settings.threshold);
+  set(".meaning", meaningOfOne(hot, settings, viewer.highest));
+  const cells = [...new Set(maps.map(({ map }) => cellText(map)))];
+  set(".cell", cells.length === 1 ? `one map cell = ${cells[0]} px` : `map cells from ${cells[0]} to ${cells.at(-1)} px`);
+  root.querySelector(".veil").hidden = settings.view === "original" || !maps.some(({ map }) => isPartlyUnseen(map, picture));
+  root.dataset.maps = maps.length;
+  root.classList.toggle("many", panels.length > 1);
+  root.classList.toggle("many-maps", hot.length > 1);
+  root.classList.toggle("grey", viewer.grey);
+}
+
+function meaningOfOne(hot, { scale }, highest) {
+  if (hot.length === 0) return "no map with positive evidence";
+  if (hot.length === 1) return `1 = this map’s own peak (raw ${rawText(highest)})`;
+  return scale === "shared" ? `1 = the highest peak of all maps (raw ${rawText(highest)})` : "1 = each map’s own peak";
+}
+
+function cellText({ h, w, top, left, bottom, right }) {
+  const short = (length) => String(Number(length.toFixed(length < 10 ? 1 : 0)));
+  return `${short((right - left) / w)} × ${short((bottom - top) / h)}`;
+}
+
+// The hint has done its work after the first zoom.
+function showZoom(root, zoom) {
+  const text = zoom > 1 ? `${zoom.toFixed(1)} ×` : "Fit";
+  root.querySelector(".zoom").textContent = text;
+  root.querySelector('[name="fit"]').setAttribute("aria-label", `${text}: show the whole picture`);
+  if (zoom > 1) root.querySelector(".hint").hidden = true;
+}

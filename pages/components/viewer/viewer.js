@@ -1,0 +1,152 @@
+// Entry point: keeps one viewer per place on the page, over Streamlit's reruns, and wires its parts.
+
+const COMMIT_AFTER_MS = 250;
+const viewers = new WeakMap();
+
+export default function ({ parentElement, data, setStateValue, setTriggerValue }) {
+  if (!viewers.has(parentElement)) viewers.set(parentElement, viewerIn(parentElement));
+  const viewer = viewers.get(parentElement);
+  viewer.send = { state: setStateValue, trigger: setTriggerValue };
+  receive(viewer, data);
+  return () => {
+    viewer.watcher.disconnect();
+    viewers.delete(parentElement);
+  };
+}
+
+function viewerIn(parent) {
+  const viewer = {
+    parent, root: parent.querySelector(".viewer"), settings: {}, window: { ...WHOLE_RANGE }, panels: [], picture: null,
+    size: null, cells: false, linked: true, active: null, place: null, frame: 0,
+  };
+  viewer.repaint = () => { viewer.frame ||= requestAnimationFrame(() => paint(viewer)); };
+  viewer.commit = () => commit(viewer);
+  viewer.zoom = (factor, place, panel) => {
+    if (!viewer.size) return;
+    const view = panel?.view ?? viewOf(viewer);
+    zoomBy(view, viewer.picture, viewer.size, factor, place ?? { x: view.x, y: view.y });
+    viewer.repaint();
+  };
+  viewer.move = (right, down) => {
+    if (!viewer.size) return;
+    moveBy(viewOf(viewer), viewer.picture, viewer.size, (right * viewer.size.width) / 8, (down * viewer.size.height) / 8);
+    viewer.repaint();
+  };
+  viewer.fit = () => viewer.zoom(0);
+  viewer.link = (linked) => link(viewer, linked);
+  viewer.reworkPicture = () => reworkPicture(viewer);
+  bindToolbar(viewer);
+  bindMouse(viewer);
+  bindKeys(viewer);
+  viewer.watcher = new ResizeObserver(() => arrange(viewer));
+  viewer.watcher.observe(viewer.root);
+  return viewer;
+}
+
+// Take what Python sent: settings only when Python changed them, the picture only when it is another one.
+async function receive(viewer, data) {
+  const settings = JSON.stringify(data.settings);
+  if (settings !== viewer.receivedSettings) Object.assign(viewer.settings, data.settings);
+  viewer.receivedSettings = settings;
+  viewer.committed = JSON.stringify(viewer.settings);
+  viewer.newest = data;
+  const sameCase = viewer.picture?.src === data.picture.src;
+  const picture = sameCase ? viewer.drawnPicture : await decoded(data.picture.src);
+  if (viewer.newest !== data) return;
+  if (!sameCase) takePicture(viewer, data.picture, picture);
+  viewer.selectable = data.selectable;
+  viewer.wantedColumns = data.columns;
+  viewer.colours = Object.fromEntries(
+    Object.entries(data.colormaps).map(([name, { label, table }]) => [name, { label, table: bytesOf(table) }]),
+  );
+  viewer.panels = data.panels.map((panel) => panelOf(panel, viewer));
+  viewer.highest = Math.max(0, ...viewer.panels.filter((panel) => panel.heat).map((panel) => panel.data.peak));
+  viewer.active = null;
+  viewer.root.querySelector(".panels").replaceChildren(...viewer.panels.map((panel) => panel.element));
+  listColours(viewer);
+  link(viewer, viewer.linked);
+  viewer.size = null;
+  arrange(viewer);
+}
+function pixelRatio() {
+  return Math.min(window.devicePixelRatio || 1, 2);
+}
+
+async function decoded(src) {
+  const image = new Image();
+  image.src = src;
+  await image.decode();
+  const canvas = canvasOf(image.naturalWidth, image.naturalHeight);
+  canvas.getContext("2d").drawImage(image, 0, 0);
+  return canvas;
+}
+
+function takePicture(viewer, picture, canvas) {
+  viewer.picture = picture;
+  viewer.drawnPicture = canvas;
+  viewer.shownPicture = canvas;
+  viewer.window = { ...WHOLE_RANGE };
+  viewer.grey = isGrey(canvas);
+  viewer.view = wholeView(picture);
+}
+
+function reworkPicture(viewer) {
+  viewer.shownPicture = windowed(viewer.drawnPicture, viewer.window);
+  for (const panel of viewer.panels) panel.view.version += 1;
+  viewer.repaint();
+}
+
+// The view that buttons and keys act on: the common one, or that of the panel last pointed at.
+function viewOf(viewer) {
+  return viewer.linked ? viewer.view : (viewer.active ?? viewer.panels[0]).view;
+}
+
+function link(viewer, linked) {
+  if (linked && !viewer.linked) viewer.view = viewOf(viewer);
+  viewer.linked = linked;
+  for (const panel of viewer.panels) {
+    panel.view = linked ? viewer.view : { ...panel.view, layer: canvasOf(1, 1), drawn: -1 };
+  }
+  viewer.repaint();
+}
+
+// Lay the panels out for the width there is; the canvases get the screen's own pixels.
+function arrange(viewer) {
+  const { root, panels, picture } = viewer;
+  const [available, ratio] = [root.clientWidth, pixelRatio()];
+  if (!picture || !panels.length || !available) return;
+  if (viewer.size?.available === available && viewer.size.ratio === ratio) return;
+  const aspect = picture.width / picture.height;
+  const { columns, cell } = columnsFor(panels.length, available, aspect, viewer.wantedColumns);
+  const height = Math.ceil(Math.min(cell / aspect, tallestStage(panels.length)));
+  root.querySelector(".panels").style.gridTemplateColumns = `repeat(${columns}, ${cell}px)`;
+  viewer.size = { width: Math.round(cell * ratio), height: Math.round(height * ratio), ratio, available };
+  viewer.scratch = scratchOf(viewer.size);
+  for (const panel of panels) {
+    Object.assign(panel.canvas, { width: viewer.size.width, height: viewer.size.height });
+    Object.assign(panel.canvas.style, { width: `${cell}px`, height: `${height}px` });
+    keepInside(panel.view, picture, viewer.size);
+  }
+  viewer.repaint();
+}
+
+function paint(viewer) {
+  viewer.frame = 0;
+  if (!viewer.picture || !viewer.size) return;
+  for (const panel of viewer.panels) paintPanel(panel, viewer);
+  showSettings(viewer);
+  showLegend(viewer);
+  showPlace(viewer, viewer.place);
+  showZoom(viewer.root, viewOf(viewer).zoom);
+}
+
+// Tell Python what was settled on, once the hand has come to rest.
+function commit(viewer) {
+  clearTimeout(viewer.committing);
+  viewer.committing = setTimeout(() => {
+    const settings = JSON.stringify(viewer.settings);
+    if (settings === viewer.committed) return;
+    viewer.committed = settings;
+    viewer.send.state("settings", { ...viewer.settings });
+  }, COMMIT_AFTER_MS);
+}

@@ -1,0 +1,44 @@
+"""Shared by all tests: shapes are checked, seeds are set, and the larger models are built once."""
+
+from jaxtyping import install_import_hook
+
+# Before anything of gradcam_core is imported: every annotated shape is checked at every call.
+install_import_hook("gradcam_core", "beartype.beartype")
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from gradcam_core.records import ImageRecord, LoadedModel
+from tests import networks
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_every_time() -> Iterator[None]:
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)
+    yield
+
+
+@pytest.fixture(scope="session")
+def bundled() -> LoadedModel:
+    """The bundled network with its real weights."""
+    from gradcam_core import load_model
+
+    return load_model("bundled:efficientnet_lite0", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> LoadedModel:
+    """A small trained-looking network, ready to be explained."""
+    return networks.loaded(networks.conv_net())
+
+
+@pytest.fixture(scope="session")
+def cat_and_cup() -> ImageRecord:
+    """A cat on the left, a cup of coffee on the right, 600 x 300."""
+    return networks.cat_and_cup()
