@@ -7,16 +7,15 @@ import streamlit as st
 from gradcam_core import GradcamError, read_sample
 from pages.components.cache import ModelChoice, Request, explanation, model, picture
 from pages.components.desk import bundled
-from pages.components.frame import frame
+from pages.components.frame import frame, link
 from pages.components.panels import show_error, show_heatmaps
 
 EGYPTIAN_CAT, ESPRESSO = 285, 967
 
-frame("Start")
-st.title("See what an image model looked at, and whether to believe it.")
+frame("Start", "See what an image model looked at, and whether to believe it.")
 st.markdown(
     "One picture, one model, two questions. Asked for *Egyptian cat*, the model’s score is sensitive on the left; "
-    "asked for *espresso*, on the right. Drag the opacity, point at a heatmap to read its value, zoom with the wheel."
+    "asked for *espresso*, on the right. Drag the opacity, or point at a heatmap to read its value."
 )
 
 name, title = bundled()[0]
@@ -25,7 +24,7 @@ try:
     image = picture(hashlib.sha256(content).hexdigest(), 0, None, content)
     loaded = model(ModelChoice(title, f"bundled:{name}"), "cpu", lambda share, words: None)
     request = Request((("grad_cam", ()),), (), targets=(EGYPTIAN_CAT, ESPRESSO))
-    show_heatmaps(explanation(image, loaded, request, {"fit": "letterbox"}), key="start")
+    show_heatmaps(explanation(image, loaded, request, {"fit": "squash"}), key="start", columns=3)
 except GradcamError as error:
     show_error(error)
 
@@ -36,7 +35,7 @@ next_steps = (
 )
 for column, (page, label, words) in zip(st.columns(3, gap="large"), next_steps, strict=True):
     with column, st.container(key=f"next-{page[6]}", gap=None):
-        st.page_link(page, label=f"**{label}**", icon=":material/arrow_forward:", icon_position="right")
+        link(page, f"**{label}**", ":material/arrow_forward:")
         st.caption(words)
 
 with st.expander("How to read a heatmap"):

@@ -11,8 +11,8 @@ from torch import nn
 from gradcam_core.errors import LayerError
 from gradcam_core.records import LayerInfo, LoadedModel
 
-# They hand on what they got, in another size at most: nothing new is computed there.
-PASS_ON = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AdaptiveAvgPool2d, nn.AvgPool2d)
+PASS_ON = (nn.Identity, nn.Dropout, nn.Dropout2d)
+POOLS = (nn.AdaptiveAvgPool2d, nn.AvgPool2d)
 CHANNELS_FIRST = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm)
 CHANNELS_LAST = (nn.Linear, nn.LayerNorm)
 # The class token alone is read after the last block, so gradients reach the patches only before it.
@@ -31,6 +31,8 @@ def describe_layer(
     """Say how a module's output [for one picture] becomes a map, or in words why it does not."""
     if calls > 1:
         return f"it is used {calls} times in one pass, so its output is not one map"
+    if isinstance(module, PASS_ON):
+        return "it hands on what it gets; the layer before it has the same map"
     if not isinstance(output, torch.Tensor):
         return f"its output is a {type(output).__name__}, not one tensor"
     shape = tuple(output.shape)
@@ -106,7 +108,7 @@ def choose_default(layers: Sequence[LayerInfo], network: nn.Module) -> str:
         return tokens[-1].name
     known = {layer.name for layer in layers}
     modules = dict(network.named_modules())
-    candidates = [x.name for x in layers if not isinstance(modules[x.name], PASS_ON)]
+    candidates = [x.name for x in layers if not isinstance(modules[x.name], POOLS)]
     name = candidates[-1] if candidates else layers[-1].name
     while type(modules[name]) is nn.Sequential:
         inner = f"{name}.{len(modules[name]) - 1}"  # type: ignore[arg-type]

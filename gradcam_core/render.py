@@ -12,6 +12,7 @@ from gradcam_core.records import Heatmap, ImageRecord
 from gradcam_core.shapes import Colours, Heat
 
 ColourTable = UInt8[np.ndarray, "256 3"]
+Share = float | int
 
 COLOUR_MAPS: Mapping[str, str] = MappingProxyType(
     {
@@ -40,9 +41,7 @@ def colour_table(name: str) -> ColourTable:
     return np.ascontiguousarray(colours.reshape(256, 3)[:, ::-1]).astype(np.uint8)
 
 
-def heat_opacity(
-    values: Float32[np.ndarray, "*any"], opacity: float, threshold: float
-) -> Float32[np.ndarray, "*any"]:
+def heat_opacity(values: Float32[np.ndarray, "*any"], opacity: Share, threshold: Share) -> Float32[np.ndarray, "*any"]:
     """Opacity 0..1 of the colours over the picture, for values 0..1.
 
     opacity * x * x * (3 - 2 x) with x = min(value / 0.5, 1): cold areas leave the picture visible,
@@ -65,8 +64,8 @@ def overlay(
     image: ImageRecord,
     heatmap: Heatmap,
     *,
-    opacity: float = OPACITY,
-    threshold: float = THRESHOLD,
+    opacity: Share = OPACITY,
+    threshold: Share = THRESHOLD,
     colormap: str = COLOUR_MAP,
 ) -> Colours:
     """Lay the heatmap's colours on the picture, as large as the picture.
@@ -106,7 +105,7 @@ def _look_up(steps: UInt8[np.ndarray, "H W"], table: Shaped[np.ndarray, "256 3"]
     return np.asarray(cv2.applyColorMap(steps, rows), np.uint8)
 
 
-def _check_share(word: str, number: float) -> None:
+def _check_share(word: str, number: Share) -> None:
     if not 0 <= number <= 1:
         raise GradcamError(f"The {word} {number} cannot be drawn.", "Choose a number from 0 to 1.")
 

@@ -15,8 +15,7 @@ from pages.components.panels import (
 )
 from pages.components.pickers import pick_classes, pick_layers, pick_method
 
-desk = frame("Explain")
-st.title("What did the model look at?")
+desk = frame("Explain", "What did the model look at?")
 if desk.image is None or desk.model is None:
     st.stop()
 

@@ -8,8 +8,7 @@ from pages.components.frame import frame
 from pages.components.panels import show_agreement, show_downloads, show_error, show_heatmaps, show_times
 from pages.components.pickers import pick_classes, pick_layers, pick_methods
 
-desk = frame("Compare")
-st.title("Do the methods agree?")
+desk = frame("Compare", "Do the methods agree?")
 if desk.image is None or desk.model is None:
     st.stop()
 

@@ -5,8 +5,7 @@ import streamlit as st
 from pages.components.frame import frame
 from pages.components.models import add_from_checkpoint, add_from_hub, show_model
 
-desk = frame("Models")
-st.title("Models")
+desk = frame("Models", "Models")
 if desk.model is not None:
     show_model(desk.model)
 

@@ -13,8 +13,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
@@ -62,7 +66,7 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator["Browser"]:  # noqa: F821
+def chromium() -> Iterator["Browser"]:
     """Give a headless browser with a profile of its own."""
     try:
         from playwright.sync_api import sync_playwright
@@ -84,7 +88,7 @@ def _find_browser(playwrights_own: str) -> str:
     return found
 
 
-def _go_without(reason: str) -> None:
+def _go_without(reason: str) -> NoReturn:
     if os.environ.get("LIGHTBOX_BROWSER_TESTS") == "required":
         pytest.fail(f"Browser tests are required, but {reason}.")
     pytest.skip(f"No browser tests: {reason}.")

@@ -1,12 +1,12 @@
 """Shared by all tests: shapes are checked, seeds are set, and the larger models are built once."""
 
+# ruff: noqa: E402
 from jaxtyping import install_import_hook
 
 # Before anything of gradcam_core is imported: every annotated shape is checked at every call.
 install_import_hook("gradcam_core", "beartype.beartype")
 
 import random
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -15,26 +15,28 @@ import torch
 from gradcam_core.records import ImageRecord, LoadedModel
 from tests import networks
 
+# Every test worker has a core for itself; more threads than cores would wait for each other.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
-def _same_numbers_every_time() -> Iterator[None]:
+def _same_numbers_every_time() -> None:
     random.seed(0)
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)
     torch.manual_seed(0)
-    yield
 
 
 @pytest.fixture(scope="session")
 def bundled() -> LoadedModel:
-    """The bundled network with its real weights."""
+    """The bundled network with its real weights; the whole picture is squashed to its input."""
     from gradcam_core import load_model
 
-    return load_model("bundled:efficientnet_lite0", device="cpu")
+    return load_model("bundled:efficientnet_lite0", preprocessing={"fit": "squash"}, device="cpu")
 
 
 @pytest.fixture(scope="session")
 def tiny() -> LoadedModel:
-    """A small trained-looking network, ready to be explained."""
+    """A small network with random weights of trained proportions, ready to be explained."""
     return networks.loaded(networks.conv_net())
 
 

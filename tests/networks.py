@@ -82,7 +82,9 @@ def calibrated(network: nn.Module, size: int | tuple[int, int] = 32, channels: i
     return network.eval()
 
 
-def conv_net(classes: int = 5, width: int = 8, inplace: bool = False, seed: int = 0, channels: int = 3) -> nn.Sequential:
+def conv_net(
+    classes: int = 5, width: int = 12, inplace: bool = False, seed: int = 0, channels: int = 3
+) -> nn.Sequential:
     """Convolution blocks, then average and linear step: CAM is exact at '5'."""
     torch.manual_seed(seed)
     network = nn.Sequential(

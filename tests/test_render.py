@@ -98,7 +98,7 @@ def test_shares_outside_0_to_1_are_refused(opacity: float, threshold: float) -> 
         overlay(image, heatmap_on(image, signed_map()), opacity=opacity, threshold=threshold)
 
 
-@pytest.mark.parametrize(("opacity", "threshold", "name"), [(0.6, 0.0, "cividis"), (1.0, 0.4, "turbo"), (0.3, 0.7, "gray")])
+@pytest.mark.parametrize(("opacity", "threshold", "name"), [(0.6, 0, "cividis"), (1, 0.4, "turbo"), (0.3, 0.7, "gray")])
 def test_an_overlay_equals_the_literal_blend(opacity: float, threshold: float, name: str) -> None:
     image = photograph()
     heatmap = heatmap_on(image, signed_map())

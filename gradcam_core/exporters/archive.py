@@ -10,7 +10,7 @@ from gradcam_core.exporters.images import png
 from gradcam_core.exporters.manifest import to_dict, to_json
 from gradcam_core.exporters.names import Names, heatmap_names, one_line
 from gradcam_core.records import Explanation
-from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, colour_heatmap, overlay, picture
+from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, Share, colour_heatmap, overlay, picture
 from gradcam_core.shapes import Map
 
 README = """\
@@ -49,8 +49,8 @@ def archive(
     explanation: Explanation,
     *,
     names: Names = "hash",
-    opacity: float = OPACITY,
-    threshold: float = THRESHOLD,
+    opacity: Share = OPACITY,
+    threshold: Share = THRESHOLD,
     colormap: str = COLOUR_MAP,
 ) -> bytes:
     """Pack an explanation as ZIP. The same explanation in the same style gives the same bytes."""

@@ -6,7 +6,7 @@ import numpy as np
 from gradcam_core.exporters.images import png
 from gradcam_core.exporters.names import one_line
 from gradcam_core.records import Heatmap, ImageRecord
-from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, colour_table, overlay
+from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, Share, colour_table, overlay
 from gradcam_core.shapes import Colours
 
 NARROWEST = 640
@@ -19,8 +19,8 @@ def figure(
     heatmap: Heatmap,
     *,
     title: str = "",
-    opacity: float = OPACITY,
-    threshold: float = THRESHOLD,
+    opacity: Share = OPACITY,
+    threshold: Share = THRESHOLD,
     colormap: str = COLOUR_MAP,
 ) -> bytes:
     """Draw a PNG with class, probability, method, layer, cell size, and colours from 0 to the raw peak.
@@ -36,7 +36,7 @@ def figure(
     return png(np.vstack([np.pad(pixels, sides, constant_values=PAPER[0]), caption]))
 
 
-def _caption(width: int, heatmap: Heatmap, title: str, threshold: float, colormap: str) -> Colours:
+def _caption(width: int, heatmap: Heatmap, title: str, threshold: Share, colormap: str) -> Colours:
     """What is shown and how: class, method, colour bar, and what it does not tell."""
     size = max(16, width // 44)
     small, line, room = round(size * 0.8), round(size * 1.7), width - 2 * size
@@ -60,7 +60,7 @@ def _caption(width: int, heatmap: Heatmap, title: str, threshold: float, colorma
 
 
 def _colour_bar(
-    strip: Colours, peak: float, place: tuple[int, int], size: int, threshold: float, colormap: str
+    strip: Colours, peak: float, place: tuple[int, int], size: int, threshold: Share, colormap: str
 ) -> None:
     """Draw all colours between the raw values that they stand for; paper where nothing is coloured."""
     numbers = ("0", f"{peak:.3g}")

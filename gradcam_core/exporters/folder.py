@@ -5,6 +5,7 @@ import json
 import os
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 from gradcam_core.errors import GradcamError
 from gradcam_core.exporters.images import png
@@ -29,7 +30,8 @@ class Folders:
             out.mkdir(parents=True, exist_ok=True)
             self._present = {_folded(path.name): path for path in out.iterdir()}
         except OSError as error:
-            raise GradcamError(f"The folder for results cannot be used: {error.strerror}.", "Choose another.") from error
+            message = f"The folder for results cannot be used: {error.strerror}."
+            raise GradcamError(message, "Choose another one, or check that you may write there.") from error
         self._out = out
         self._taken: set[str] = set()
 
@@ -40,15 +42,17 @@ class Folders:
         """
         image = explanation.image
         stem = Path(file_name(image.name)).stem
-        folder = self._choose(image.sha256 if names == "hash" else safe(stem), image.sha256)
+        folder = self._choose(safe(stem) if names == "keep" else image.sha256, image.sha256)
         folder.mkdir(exist_ok=True)
-        record = folder / RECORD
+        record, files = folder / RECORD, [f"{name}.png" for name in heatmap_names(explanation.heatmaps)]
+        outdated = _overlays_in(record) - set(files)
         record.unlink(missing_ok=True)
-        files = [f"{name}.png" for name in heatmap_names(explanation.heatmaps)]
         for file, heatmap in zip(files, explanation.heatmaps, strict=True):
             write_whole(folder / file, png(overlay(image, heatmap)))
         listed = {index: {"file": file} for index, file in enumerate(files)}
         write_whole(record, to_json(to_dict(explanation, names=names, files=listed)))
+        for file in outdated:
+            (folder / file).unlink(missing_ok=True)
         return record
 
     def _choose(self, name: str, sha256: str) -> Path:
@@ -66,22 +70,37 @@ class Folders:
         place = self._place(name)
         if _folded(name) in self._taken or (place.exists() and not place.is_dir()):
             return False
-        try:
-            return bool(json.loads((place / RECORD).read_bytes())["image"]["sha256"] == sha256)
-        except FileNotFoundError:
-            return True
-        except (ValueError, LookupError, TypeError):
-            return False
+        found = _read(place / RECORD)
+        return found == {} or (found is not None and found["image"].get("sha256") == sha256)
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file as a whole or not at all, also if the run is killed."""
-    part = path.with_name(f".{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _read(record: Path) -> dict[str, Any] | None:
+    """A record's values; none at all where there is no file, and None where it is no record."""
+    try:
+        found = json.loads(record.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        return None
+    parts = (found.get("image"), found.get("heatmaps")) if isinstance(found, dict) else (None, None)
+    return found if isinstance(parts[0], dict) and isinstance(parts[1], list) else None
+
+
+def _overlays_in(record: Path) -> set[str]:
+    """The overlays that a record lists, as plain names: nothing outside its folder is ours."""
+    entries = (_read(record) or {}).get("heatmaps", [])
+    files = {str(entry.get("file")) for entry in entries if isinstance(entry, dict)}
+    return {file for file in files if file == f"{safe(Path(file).stem)}.png"}
 
 
 def _folded(name: str) -> str:

@@ -2,12 +2,15 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from gradcam_core.exporters.names import Names, check_names, file_name, shown_reference
+from gradcam_core.exporters.names import Names, file_name, shown_reference
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
 
+# No text holds a bare line break in JSON, so nothing in quotes can look like this.
+NUMBERS = re.compile(r"\[\n[-+\d.eE,\s]+\]")
 Files = Mapping[int, Mapping[str, str]]
 
 
@@ -17,7 +20,6 @@ def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | N
     `files` adds entries such as {"file": "01_grad_cam_285_bn2.png"} to the heatmap of that position.
     With names "hash", neither the picture nor a model file is named. A number that is not finite is null.
     """
-    check_names(names)
     files = files or {}
     found = {
         "image": _image(explanation.image, names),
@@ -42,8 +44,9 @@ def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | N
 
 
 def to_json(values: Mapping[str, Any]) -> bytes:
-    """Write as strict JSON in UTF-8."""
+    """Write as strict JSON in UTF-8, with lists of numbers in one line."""
     text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
+    text = NUMBERS.sub(lambda numbers: " ".join(numbers[0].split()).replace("[ ", "[").replace(" ]", "]"), text)
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 

@@ -3,10 +3,8 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from pathlib import PureWindowsPath
 from typing import Literal
 
-from gradcam_core.errors import GradcamError
 from gradcam_core.records import Heatmap
 
 Names = Literal["keep", "hash"]
@@ -18,15 +16,9 @@ FOLDERLESS = re.compile(r"(bundled|torchvision):|timm:(?!local-dir:)|memory\b")
 PLACES = ("timm:local-dir:", "file:")
 
 
-def check_names(names: str) -> None:
-    """Raise GradcamError for anything but "keep" and "hash"."""
-    if names not in ("keep", "hash"):
-        raise GradcamError(f"Names cannot be treated as '{names}'.", "Choose keep or hash.")
-
-
 def file_name(path: str) -> str:
     """The last part of a path of any system, as valid text."""
-    return PureWindowsPath(path).name.encode("utf-8", "replace").decode()
+    return re.split(r"[/\\]", path)[-1].encode("utf-8", "replace").decode()
 
 
 def safe(text: str, longest: int = LONGEST) -> str:
@@ -68,4 +60,4 @@ def shown_reference(reference: str, fingerprint: str, names: Names) -> str:
     if FOLDERLESS.match(reference):
         return reference
     place = next((place for place in PLACES if reference.startswith(place)), "file:")
-    return place + (fingerprint[:16] if names == "hash" else file_name(reference.removeprefix(place)))
+    return place + (file_name(reference.removeprefix(place)) if names == "keep" else fingerprint[:16])

@@ -57,7 +57,9 @@ def read_image(
         _check_content(bytes(source[:_HEAD]), memoryview(source).nbytes, max_bytes)
         data = bytes(source)
     picture = _decode(data, frame, max_pixels)
-    pixels, bits, stored_range, notes = show(picture, window and (float(window[0]), float(window[1])))
+    if window is not None:
+        window = (float(window[0]), float(window[1]))
+    pixels, bits, stored_range, notes = show(picture, window)
     if picture.orientation > 1:
         pixels = np.ascontiguousarray(_TURNS[picture.orientation](pixels))
         notes += (f"Turned upright as the file says (EXIF orientation {picture.orientation}).",)
@@ -71,7 +73,7 @@ def read_image(
         stored_range=stored_range,
         frame=frame,
         frames=picture.frames,
-        window=None if window is None else (float(window[0]), float(window[1])),
+        window=window,
         notes=picture.notes + notes,
     )
 

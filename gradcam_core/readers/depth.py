@@ -25,8 +25,11 @@ def show(picture: StoredPicture, window: Window | None) -> tuple[Pixels, int, Ra
     is floating-point colour, all channels alike; other deep colour keeps the range of its type,
     since a photograph's contrast is not ours to change. A window (centre, width) replaces the range.
     """
-    grey = picture.samples.shape[2] == 1
     samples, notes = _finite(picture.samples)
+    if window is not None and (samples == samples[..., :1]).all():
+        # Viewers often export grey as RGB; to a window it is grey all the same.
+        samples = samples[..., :1]
+    grey = samples.shape[2] == 1
     if window is None:
         low, high, words = _range(samples, picture.alpha, grey)
         shown = _stretch(samples, low, high)
@@ -45,6 +48,8 @@ def show(picture: StoredPicture, window: Window | None) -> tuple[Pixels, int, Ra
 
 def _finite(samples: Samples) -> tuple[Samples, tuple[str, ...]]:
     """Put the lowest value where there is no finite number."""
+    if samples.dtype.kind != "f":
+        return samples, ()
     finite = np.isfinite(samples)
     if finite.all():
         return samples, ()

@@ -6,7 +6,7 @@ Source: ITU-T T.81, annexes B and E.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageChops
@@ -20,8 +20,9 @@ _MPO_NOTE = "The file holds further pictures (MPO); the main one is read."
 # Baseline, extended and progressive, all with Huffman codes; the others no browser shows either.
 _FRAMES_READ = {0xC0, 0xC1, 0xC2}
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_TABLES = {0xC4, 0xDB, 0xDD}
 _START_OF_SCAN, _END = 0xDA, 0xD9
+# Headers, tables (Huffman, quantisation, restarts) and scans.
+_NEEDED = {*_FRAMES, 0xC4, 0xDB, 0xDD, _START_OF_SCAN}
 _WITHOUT_BODY = {0x01, *range(0xD0, 0xD9)}
 # Each scan costs a pass over all pixels and takes a few bytes to ask for; real pictures have some ten.
 _MOST_SCANS = 100
@@ -29,7 +30,12 @@ _MOST_SCANS = 100
 _MARKER = re.compile(rb"\xff+([\x01-\xfe])")
 _SCAN_END = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
 _RESTART = re.compile(rb"\xff+([\xd0-\xd7])")
-_FILLER = bytes((41 + 73 * step) % 255 for step in range(64))
+# Varied, and begun with a one, since a decoder without data goes on with zeros.
+_FILLER = bytes((181 + 73 * step) % 255 for step in range(64))
+
+
+# A marker, its body, and the coded data behind it.
+Segment = tuple[int, bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,34 +82,27 @@ def _decode_whole(parts: _Jpeg) -> Image.Image:
 
 
 def _take_apart(data: bytes) -> _Jpeg:
-    start = exif = b""
-    plain, stuffed, scans, mpo = [b"\xff\xd8"], [b"\xff\xd8"], 0, False
-    for marker, body, coded in _segments(data):
-        segment = bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
-        if marker in _FRAMES:
-            if start:
-                raise damaged("JPEG", "it has two headers")
-            start = _check_header(marker, body)
-        elif marker == _START_OF_SCAN:
-            scans += 1
-        elif marker == 0xE1 and body.startswith(b"Exif\0"):
-            exif = exif or body
-        elif marker == 0xE2 and body.startswith(b"MPF\0"):
-            mpo = True
-        if marker in _FRAMES | _TABLES | {_START_OF_SCAN} or _tells_colours(marker, body):
-            plain += [segment, coded]
-            stuffed += [segment, _stuff(coded) if marker == _START_OF_SCAN else b""]
-    if not start or not scans:
+    segments = list(_segments(data))
+    headers = [(marker, body) for marker, body, _ in segments if marker in _FRAMES]
+    scans = [body for marker, body, _ in segments if marker == _START_OF_SCAN]
+    if not headers or not scans:
         raise damaged("JPEG", "it holds no picture")
-    if scans > _MOST_SCANS:
-        raise damaged("JPEG", f"it is made of {scans} scans, where some ten are usual")
-    end = b"\xff\xd9"
-    size = int.from_bytes(start[3:5], "big"), int.from_bytes(start[1:3], "big")
-    return _Jpeg(size, b"".join(plain) + end, b"".join(stuffed) + end, exif, mpo)
+    if len(headers) > 1:
+        raise damaged("JPEG", "it has two headers")
+    start = _check_header(*headers[0])
+    _check_scans(start, scans)
+    needed = [segment for segment in segments if segment[0] in _NEEDED or _tells_colours(*segment[:2])]
+    return _Jpeg(
+        size=(int.from_bytes(start[3:5], "big"), int.from_bytes(start[1:3], "big")),
+        plain=_write(needed, lambda coded: coded),
+        stuffed=_write(needed, _stuff),
+        exif=next((body for marker, body, _ in segments if marker == 0xE1 and body.startswith(b"Exif\0")), b""),
+        mpo=any(marker == 0xE2 and body.startswith(b"MPF\0") for marker, body, _ in segments),
+    )
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Give each segment's marker, its body, and the coded data behind it, up to the end of the picture."""
+def _segments(data: bytes) -> Iterator[Segment]:
+    """Give the segments of the first picture in the file; what lies behind its end does not count."""
     position = 2
     while True:
         found = _MARKER.search(data, position)
@@ -136,8 +135,34 @@ def _check_header(marker: int, body: bytes) -> bytes:
     return body
 
 
+def _check_scans(start: bytes, scans: Sequence[bytes]) -> None:
+    """Refuse scans that do not bring all 64 frequencies of every component down to the last bit."""
+    if len(scans) > _MOST_SCANS:
+        raise damaged("JPEG", f"it is made of {len(scans)} scans, where some ten are usual")
+    bits_left = {(component, frequency): 1 for component in start[6::3] for frequency in range(64)}
+    for scan in scans:
+        count = scan[0] if scan else 0
+        if len(scan) < 4 + 2 * count:
+            raise cut_short("JPEG")
+        first, last, bits = scan[1 + 2 * count : 4 + 2 * count]
+        for component in scan[1 : 1 + 2 * count : 2]:
+            bits_left |= {(component, frequency): bits & 15 for frequency in range(first, last + 1)}
+    if any(bits_left.values()):
+        raise cut_short("JPEG")
+
+
 def _tells_colours(marker: int, body: bytes) -> bool:
     return (marker == 0xE0 and body.startswith(b"JFIF\0")) or (marker == 0xEE and body.startswith(b"Adobe"))
+
+
+def _write(segments: Sequence[Segment], change: Callable[[bytes], bytes]) -> bytes:
+    """Write a JPEG anew, of these segments only, with the coded data of its scans changed."""
+    parts = [b"\xff\xd8"]
+    for marker, body, coded in segments:
+        parts += [bytes([0xFF, marker]), (len(body) + 2).to_bytes(2, "big"), body]
+        if marker == _START_OF_SCAN:
+            parts.append(change(coded))
+    return b"".join([*parts, b"\xff\xd9"])
 
 
 def _stuff(coded: bytes) -> bytes:

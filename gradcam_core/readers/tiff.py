@@ -15,7 +15,18 @@ from gradcam_core.readers.raster import INK_NOTE
 from gradcam_core.readers.stored import StoredPicture, check_frame, check_size, damaged
 from gradcam_core.readers.tags import Directory, page_offsets, read_directory, read_header, upright
 from gradcam_core.readers.tiff_blocks import Samples, read_samples
-from gradcam_core.readers.tiff_layout import COLOURS, INKS, LAB, PALETTE, RGB, WHITE_IS_ZERO, Layout, read_layout
+from gradcam_core.readers.tiff_layout import (
+    COLOURS,
+    INKS,
+    JPEG,
+    LAB,
+    PALETTE,
+    RGB,
+    WHITE_IS_ZERO,
+    YCBCR,
+    Layout,
+    read_layout,
+)
 
 EXTRA_NOTE = "A further channel without a stated meaning is left out."
 _PREMULTIPLIED, _STRAIGHT = 1, 2
@@ -89,6 +100,8 @@ def _in_grey_or_rgb(samples: Samples, layout: Layout, page: Directory) -> Shown:
         return colours
     if layout.photometric == INKS:
         return np.asarray(_picture("CMYK", samples).convert("RGB"))
+    if layout.photometric == YCBCR and layout.compression != JPEG:
+        return np.asarray(_picture("YCbCr", samples).convert("RGB"))
     if layout.photometric == LAB:
         lab, screen = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return np.asarray(ImageCms.profileToProfile(_picture("LAB", samples), lab, screen, outputMode="RGB"))

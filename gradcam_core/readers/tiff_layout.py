@@ -24,7 +24,7 @@ _CONTAINERS = {1: 8, 2: 8, 4: 8, 10: 16, 12: 16, 14: 16}
 _DTYPES = {"u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"}
 _MOST_CHANNELS = 6
 _MOST_BLOCKS = 200_000
-_LARGEST_TILE = 2**24
+_LARGEST_TILE = 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def read_layout(page: Directory, width: int, height: int) -> Layout:
         counts=page.numbers(325 if tiled else 279, *missing),
         jpeg_tables=bytes(page.numbers(347)) if compression == JPEG else b"",
     )
-    _check_form(layout, page.number(266, 1))
+    _check_form(layout, page)
     _check_blocks(layout)
     return layout
 
@@ -94,19 +94,22 @@ def _number_form(page: Directory) -> tuple[int, np.dtype[Any]]:
     return depth, np.dtype(page.header.order + name)
 
 
-def _check_form(layout: Layout, bit_order: int) -> None:
+def _check_form(layout: Layout, page: Directory) -> None:
     if layout.compression not in _COMPRESSIONS:
         raise _rare(f"is compressed in a way that is not read (number {layout.compression})")
-    if layout.predictor not in ((1, 2) if layout.dtype.kind in "iu" else (1, 2, 3)):
+    packed = layout.bits < layout.dtype.itemsize * 8
+    if layout.predictor not in ((1,) if packed else (1, 2, 3) if layout.dtype.kind == "f" else (1, 2)):
         raise _rare(f"predicts its pixels in a way that is not read (number {layout.predictor})")
-    if layout.photometric not in COLOURS or bit_order != 1:
+    if layout.photometric not in COLOURS or page.number(266, 1) != 1:
         raise _rare(f"stores its colours in a rare way (number {layout.photometric})")
-    byte_sized = layout.dtype.str.endswith("u1") and layout.bits == 8
     needs_bytes = layout.photometric in (INKS, YCBCR, LAB) or layout.compression == JPEG
-    if (needs_bytes and not byte_sized) or (layout.bits in (10, 12, 14) and COLOURS[layout.photometric] > 1):
+    in_bytes = layout.dtype == np.uint8 and not packed
+    if (needs_bytes and not in_bytes) or (layout.bits in (10, 12, 14) and COLOURS[layout.photometric] > 1):
         raise _rare(f"stores its colours in a rare way ({layout.bits} bits)")
-    if layout.photometric == YCBCR and (layout.compression != JPEG or layout.planes > 1):
-        raise _rare("stores brightness and colour (YCbCr) apart without JPEG compression")
+    # JPEG brings its own subsampling; else colour must be stored for each pixel, which is not the default.
+    whole = layout.compression == JPEG or page.numbers(530, 2, 2) == (1, 1)
+    if layout.photometric == YCBCR and (layout.planes > 1 or not whole):
+        raise _rare("stores colour more coarsely than brightness (YCbCr)")
     if layout.photometric == PALETTE and layout.dtype.kind != "u":
         raise damaged("TIFF", "its colour numbers are no whole numbers")
     if not COLOURS[layout.photometric] <= layout.channels <= _MOST_CHANNELS:

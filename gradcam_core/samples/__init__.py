@@ -18,7 +18,7 @@ class Sample:
 
 
 _SAMPLES = (
-    Sample("cat_and_coffee", "Cat and coffee", "S. van der Walt, R. Michetti, CC0", "letterbox"),
+    Sample("cat_and_coffee", "Cat and coffee", "S. van der Walt, R. Michetti, CC0", "squash"),
     Sample("cat", "Cat", "S. van der Walt, CC0"),
     Sample("coffee", "Coffee", "R. Michetti, CC0"),
     Sample("photographer", "Photographer (grey)", "L. Varshney, CC0"),

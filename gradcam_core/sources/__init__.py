@@ -96,8 +96,6 @@ def _load(
 
 def _path(name: str) -> Path:
     """A path as typed; the address form file:///home/... is understood too."""
-    if "\0" in name:
-        raise ModelError("The path holds a sign that no path can hold (NUL).", "Check the path.")
     return Path(name.removeprefix("//") if name.startswith("///") else name).expanduser()
 
 

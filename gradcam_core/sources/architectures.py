@@ -77,9 +77,8 @@ def _from_function(function: Any, name: str) -> Architecture:
         raise ModelError("The architecture is no function that builds a network.", FORMS)
     words = _parameters(function)
 
-    def make(**options: Any) -> nn.Module:
-        module: nn.Module = function(**{words[key]: value for key, value in options.items() if value is not None})
-        return module
+    def make(**options: Any) -> Any:
+        return function(**{words[key]: value for key, value in options.items() if value is not None})
 
     return Architecture(name, make, frozenset(words), _describe)
 

@@ -7,6 +7,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ from gradcam_core.sources.file_kinds import AGAIN, FROM_PYTORCH, SAVE_WEIGHTS, i
 MOST_ENTRIES = 200_000
 LARGEST_PICKLE = 512_000_000
 DEEPEST, MOST_MAPPINGS = 8, 20_000
+SILENT_OPCODES = {"PROTO", "FRAME", "BINPUT", "LONG_BINPUT", "MEMOIZE", "PUT"}
 TORCH_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 RESAVE = (
     f"In the project that made it, save the weights alone, {SAVE_WEIGHTS}, and load that file with its architecture."
@@ -143,7 +145,7 @@ def _refusal(text: str, stream: BinaryIO) -> ModelError:
         return ModelError("The file holds Python objects that cannot be read safely.", RESAVE)
     name = blocked.group(1)[:100]
     module, _, member = name.partition(".")
-    if module in RUNS_CODE or (module in ("builtins", "__builtin__") and member not in BUILTINS_WITHOUT_HARM):
+    if module in RUNS_CODE or (not member and name not in BUILTINS_WITHOUT_HARM):  # torch drops "builtins."
         return ModelError(
             f"The file asks to run code on this computer ({name}). It was not opened, and nothing was run.",
             "Do not open it with other programs either; get the weights from a source that you trust.",
@@ -162,16 +164,18 @@ def _refusal(text: str, stream: BinaryIO) -> ModelError:
 def _root_object(stream: BinaryIO) -> str:
     """The class of the outermost object, or "" for a dictionary. Reads the pickle's opcodes; runs none."""
     try:
-        source = _pickle_of(stream)
-        for opcode, argument, _ in pickletools.genops(source):
-            if opcode.name in ("PROTO", "FRAME"):
-                continue
-            if opcode.name == "GLOBAL" and argument != "collections OrderedDict":
-                return str(argument).replace(" ", ".")[:100]
-            return "" if opcode.name in ("EMPTY_DICT", "MARK", "GLOBAL") else "unknown class"
+        steps = ((code.name, value) for code, value, _ in pickletools.genops(_pickle_of(stream)))
+        opening = list(islice((step for step in steps if step[0] not in SILENT_OPCODES), 3))
     except (ValueError, OSError, KeyError, StopIteration, zipfile.BadZipFile, UnicodeError):
         return ""
-    return ""
+    kinds = [kind for kind, _ in opening]
+    if kinds[:1] == ["GLOBAL"]:
+        root = opening[0][1]
+    elif kinds == ["MARK", "BINUNICODE", "GLOBAL"]:  # the older format keeps a note of the source with each class
+        root = opening[2][1] if opening[1][1] == "module" else ""
+    else:
+        return ""
+    return "" if root == "collections OrderedDict" else str(root).replace(" ", ".")[:100]
 
 
 def _pickle_of(stream: BinaryIO) -> Any:
@@ -228,6 +232,6 @@ def _check_storages(content: Mapping[str, Any], size: int) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its type where it says nothing."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:160]
+    """The first line of an error's text, fit to be shown; its type where the text says nothing."""
+    line = str(error).strip().split("\n")[0][:160]
+    return line if " " in line and line.isprintable() else type(error).__name__

@@ -20,6 +20,8 @@ LARGEST_HEADER = 100_000_000
 
 def open_checkpoint(path: Path) -> BinaryIO:
     """Open a file for reading. Raises ModelError where there is none, or nothing that can be read."""
+    if "\0" in str(path):
+        raise ModelError("The path holds a sign that no path can hold (NUL).", "Check the path.")
     try:
         if path.is_dir():
             raise ModelError(
@@ -31,8 +33,6 @@ def open_checkpoint(path: Path) -> BinaryIO:
         if not path.is_file():
             raise ModelError("This path leads to a device or pipe, not to a file.", "Name an ordinary file.")
         return path.open("rb")
-    except ValueError as error:
-        raise ModelError("The path holds a sign that no path can hold (NUL).", "Check the path.") from error
     except OSError as error:
         raise ModelError(
             f"The file cannot be opened: {error.strerror}.", "Check the path and the permission to read it."

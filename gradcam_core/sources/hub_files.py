@@ -159,7 +159,7 @@ def _stream(url: str, partial: Path, progress: Progress) -> str:
     return digest.hexdigest()
 
 
-def _megabytes(done: float, total: float) -> str:
+def _megabytes(done: int | float, total: int | float) -> str:
     whole = f" of {total / 1e6:.1f}" if total else ""
     return f"Downloading weights: {done / 1e6:.1f}{whole} MB"
 

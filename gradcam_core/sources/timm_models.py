@@ -84,6 +84,7 @@ def timm_preprocessing(module: nn.Module, channels: int | None = None) -> Prepro
         interpolation=config["interpolation"],
         crop_mode=config["crop_mode"],
         channels=len(config["mean"]),
+        crop_pct=share,
     )
     return for_channels(own, channels or stored)
 

@@ -46,16 +46,15 @@ def bundled() -> list[tuple[str, str]]:
     return [(entry.name, entry.title) for entry in list_bundled()]
 
 
-def picture_keys() -> list[str]:
-    """The session's own pictures, newest first, then the samples."""
-    return [*reversed(st.session_state.uploads), *(sample.name for sample in list_samples())]
+def pictures() -> dict[str, str]:
+    """Keys and titles of the session's own pictures, newest first, then of the samples."""
+    own = {sha256: upload.name for sha256, upload in reversed(st.session_state.uploads.items())}
+    return own | {sample.name: f"Sample: {sample.title}" for sample in list_samples()}
 
 
-def picture_title(key: str) -> str:
-    """How a picture is called in the list."""
-    if key in st.session_state.uploads:
-        return st.session_state.uploads[key].name
-    return next((f"Sample: {sample.title}" for sample in list_samples() if sample.name == key), key)
+def models() -> dict[str, str]:
+    """Keys and titles of the models on the desk."""
+    return {key: choice.title for key, choice in st.session_state.models.items()}
 
 
 def picture_content(key: str) -> tuple[str, bytes]:
@@ -83,7 +82,7 @@ def take_uploads() -> None:
 def forget_uploads() -> None:
     """Drop the session's pictures."""
     st.session_state.uploads = {}
-    if st.session_state[PICTURE] not in picture_keys():
+    if st.session_state[PICTURE] not in pictures():
         st.session_state[PICTURE] = list_samples()[0].name
         picture_changed()
 

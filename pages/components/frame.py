@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.errors import StreamlitPageNotFoundError
 
 from gradcam_core import GradcamError, ImageRecord, LoadedModel, describe_device, list_devices
 from pages.components import cache, desk
@@ -29,8 +30,8 @@ class Desk:
     changes: dict[str, Any]
 
 
-def frame(title: str) -> Desk:
-    """Set the page up, draw what all pages share, and return what is chosen."""
+def frame(title: str, heading: str) -> Desk:
+    """Set the page up, draw what all pages share with the heading, and return what is chosen."""
     st.set_page_config(
         page_title=f"{title} · CAM Lightbox",
         page_icon=str(HERE / "icon.png"),
@@ -41,23 +42,33 @@ def frame(title: str) -> Desk:
     desk.open_desk()
     with st.sidebar:
         st.html('<div class="brand"><span class="mark"></span>CAM Lightbox</div>')
-        with st.container(key="navigation", gap=None):
+        with st.container(key="navigation", gap="xxsmall"):
             for path, label, icon in PAGES:
-                st.page_link(path, label=label, icon=icon, width="stretch")
+                link(path, label, icon)
         image = _picture_section()
         choice, device, changes = _model_section()
         st.caption(DISCLAIMER)
+    st.title(heading)
     if isinstance(image, GradcamError):
         show_error(image)
         image = None
     return Desk(image, _load(choice, device), changes)
 
 
+def link(path: str, label: str, icon: str) -> None:
+    """A link to another page; plain words where this page is run alone and there is no other."""
+    try:
+        st.page_link(path, label=label, icon=icon, width="stretch")
+    except StreamlitPageNotFoundError:
+        st.caption(label)
+
+
 def _picture_section() -> ImageRecord | GradcamError:
+    titles = desk.pictures()
     st.selectbox(
         "Picture",
-        desk.picture_keys(),
-        format_func=desk.picture_title,
+        list(titles),
+        format_func=titles.get,
         key=desk.PICTURE,
         persist_state="session",
         on_change=desk.picture_changed,
@@ -68,6 +79,7 @@ def _picture_section() -> ImageRecord | GradcamError:
         key="uploader",
         on_change=desk.take_uploads,
         label_visibility="collapsed",
+        max_upload_size=256,
         help="JPEG, PNG, TIFF, WebP or BMP, up to 50 megapixels. They stay on this machine.",
     )
     if st.session_state.uploads:
@@ -86,10 +98,11 @@ def _other_frame(image: ImageRecord, sha256: str, content: bytes) -> ImageRecord
 
 
 def _model_section() -> tuple[cache.ModelChoice, str, dict[str, Any]]:
+    titles = desk.models()
     st.selectbox(
         "Model",
-        list(st.session_state.models),
-        format_func=lambda key: st.session_state.models[key].title,
+        list(titles),
+        format_func=titles.get,
         key=desk.MODEL,
         persist_state="session",
     )

@@ -1,9 +1,11 @@
 """Widgets that show core records: errors, the viewer, downloads, numbers, help in place."""
 
+import html
 import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import plotly.graph_objects
 import streamlit as st
 
 from gradcam_core import (
@@ -29,6 +31,7 @@ from gradcam_core import (
 from pages.components.viewer import DEFAULTS, Settings, colormaps_of, panel_of, picture_of, viewer
 
 METHODS = {entry.name: entry for entry in list_methods()}
+LONG_MESSAGE = 160
 PICTURE_PANEL = {"id": "picture", "kind": "picture", "title": "Picture", "probability": None, "subtitle": ""}
 
 
@@ -38,28 +41,48 @@ def plain(text: str) -> str:
 
 
 def show_error(error: GradcamError) -> None:
-    """Say what is wrong and what to do, always in this one form."""
-    st.error(f"**{plain(error.message)}**\n\n{plain(error.remedy)}", icon=":material/error:")
+    """Say what is wrong and what to do, always in this one form; a long report becomes a list."""
+    head, *parts = error.message.split("; ") if len(error.message) > LONG_MESSAGE else [error.message]
+    lines = [f"**{plain(head)}**", "\n".join(f"- {plain(part)}" for part in parts), plain(error.remedy)]
+    st.error("\n\n".join(filter(None, lines)), icon=":material/error:")
+
+
+def percent(share: float) -> str:
+    """A probability as the viewer writes it."""
+    return f"{100 * share:.1f}\u202f%"
 
 
 def show_headline(found: Explanation) -> None:
     """Say in one sentence what the model answers, and how sure it is."""
     first, *others = found.predictions
-    follow = ", ".join(f"{plain(one.label)} {one.probability:.1%}" for one in others[:3])
-    sentence = f"The model’s first answer is **{plain(first.label)}** at **{first.probability:.1%}**"
+    for note in found.notes:
+        st.caption(plain(note))
+    follow = ", ".join(f"{plain(one.label)} {percent(one.probability)}" for one in others[:3])
+    sentence = f"The model’s first answer is **{plain(first.label)}** at **{percent(first.probability)}**"
     sentence += f", then {follow}." if follow else "."
     if first.probability < 0.5:
-        sentence += " No answer reaches 50 %: it is undecided, and so are its heatmaps."
+        sentence += " No answer reaches 50\u202f%: it is undecided, and so are its heatmaps."
+    share = seen_share(found)
+    if share < 0.7:
+        sentence += (
+            f" It saw only **{100 * share:.0f}\u202f%** of this picture; under *What the model sees* it can be given "
+            "the whole."
+        )
     st.markdown(sentence)
 
 
-def show_heatmaps(found: Explanation, *, key: str, by_method: bool = False) -> Settings:
+def seen_share(found: Explanation) -> float:
+    """The share of the picture's pixels that the model saw."""
+    top, left, bottom, right = found.placement.seen()
+    return (bottom - top) * (right - left) / (found.image.height * found.image.width)
+
+
+def show_heatmaps(found: Explanation, *, key: str, by_method: bool = False, columns: int | None = None) -> Settings:
     """Show the picture and its heatmaps, linked; return how they are displayed at the moment."""
     heatmaps = sorted(found.heatmaps, key=_class_order(found)) if by_method else list(found.heatmaps)
     classes = {heatmap.target.index for heatmap in heatmaps}
     several_layers = len({heatmap.layer for heatmap in heatmaps}) > 1
     panels = [_panel(heatmap, by_method, several_layers) for heatmap in heatmaps]
-    columns = None
     if by_method and len(classes) > 1:
         columns = len(heatmaps) // len(classes)
     else:
@@ -97,11 +120,29 @@ def show_details(found: Explanation, loaded: LoadedModel) -> None:
         left.image(_shown_input(found, loaded), output_format="PNG", caption="The very input, with its colours restored")
         with right:
             _describe_input(found)
-            for note in found.notes:
-                st.caption(plain(note))
     with st.expander("Numbers", key="numbers"):
         st.dataframe(_table(found), hide_index=True, width="stretch")
         show_times(found)
+    scores = st.expander("Scores", key="scores", on_change="rerun")
+    if scores.open:  # the chart's script is large: it is fetched only by those who look
+        scores.plotly_chart(_score_bars(found), key="score bars", alt="The most probable classes as bars")
+
+
+def _score_bars(found: Explanation) -> plotly.graph_objects.Figure:
+    """The most probable classes as bars; labels are escaped, since Plotly reads tags in them."""
+    predictions = found.predictions[::-1]
+    bars = plotly.graph_objects.Bar(
+        x=[100 * one.probability for one in predictions],
+        y=[f"{html.escape(one.label[:60])} · {one.index}" for one in predictions],
+        text=[percent(one.probability) for one in predictions],
+        textposition="outside",
+        orientation="h",
+        cliponaxis=False,
+    )
+    figure = plotly.graph_objects.Figure(bars)
+    figure.update_xaxes(title="Probability, %", range=[0, 108])
+    figure.update_layout(height=90 + 34 * len(predictions), margin={"l": 0, "r": 0, "t": 8, "b": 0}, bargap=0.45)
+    return figure
 
 
 def _shown_input(found: Explanation, loaded: LoadedModel) -> np.ndarray:
@@ -115,7 +156,7 @@ def _describe_input(found: Explanation) -> None:
     spec, placement = found.preprocessing, found.placement
     top, left, bottom, right = placement.seen()
     height, width = placement.image_size
-    share = (bottom - top) * (right - left) / (height * width)
+    share = seen_share(found)
     numbers = ", ".join(f"{value:g}" for value in spec.mean), ", ".join(f"{value:g}" for value in spec.std)
     st.markdown(
         f"- Picture {width} × {height} px; input {spec.size[1]} × {spec.size[0]} px, {spec.interpolation}\n"
@@ -134,7 +175,7 @@ def _table(found: Explanation) -> list[dict[str, str]]:
             {
                 "Method": METHODS[heatmap.method].title,
                 "Class": heatmap.target.label,
-                "Probability": f"{heatmap.target.probability:.1%}",
+                "Probability": percent(heatmap.target.probability),
                 "Layer": heatmap.layer,
                 "Raw peak": f"{heatmap.raw_peak:.4g}",
                 "Map": f"{heatmap.raw.shape[1]} × {heatmap.raw.shape[0]}",

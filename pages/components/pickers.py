@@ -57,7 +57,9 @@ def pick_options(method: str) -> tuple[tuple[str, Any], ...]:
 
 def pick_layers(loaded: LoadedModel, *, most: int = MOST_LAYERS) -> tuple[str, ...]:
     """Layers by name, deepest first; each keeps its heatmaps, and several are fused as well."""
-    infos = {layer.name: layer for layer in reversed(loaded.layers)}
+    # Blocks before their parts, deep ones before early ones: the likely choices stand first.
+    ordered = sorted(reversed(loaded.layers), key=lambda layer: min(layer.name.count("."), 2) // 2)
+    infos = {layer.name: layer for layer in ordered}
     key = f"layers {loaded.reference} {loaded.architecture} {loaded.fingerprint[:8]}"
     st.session_state.setdefault(key, [loaded.default_layer])
     names = st.multiselect(

@@ -67,20 +67,23 @@ def viewer(
 ) -> dict[str, Any]:
     """Show a picture with its heatmaps; return the settings that its user chose, and `selected`.
 
-    `settings` are where it starts; pass what it returned last to keep them over pages. `columns` fixes how
-    many panels stand in a row. With `selectable`, a click on a title gives that panel's id once, as `selected`.
+    Pass as `settings` where it starts and, from then on, those it returned last; others overrule its user. So
+    they are kept over pages, too. `columns` fixes how many panels stand in a row. With `selectable`, a click
+    on a title gives that panel's id once, as `selected`.
     """
-    chosen = (st.session_state.get(key) or {}).get("settings")
+    sent, overruled = _settings_to_send(settings, key)
     data = {
         "picture": dict(picture),
         "panels": [dict(panel) for panel in panels],
         "colormaps": {name: dict(entry) for name, entry in colormaps.items()},
-        "settings": _settings_to_send(settings, chosen, key),
+        "settings": dict(sent),
+        "overruled": overruled,
         "columns": columns,
         "selectable": selectable,
     }
     result = _mount(key=key, data=data, on_settings_change=_noted, on_selected_change=_noted)
-    returned = _checked(result.get("settings"), settings, colormaps)
+    chosen = result.get("settings")
+    returned = sent if chosen == overruled else _checked(chosen, sent, colormaps)
     st.session_state[f"{key} returned"] = returned
     return {**returned, "selected": result.get("selected")}
 
@@ -120,9 +123,12 @@ def colormaps_of(colour_table: Callable[[str], np.ndarray], labels: Mapping[str,
     return {name: {"label": label, "table": _base64(colour_table(name).tobytes())} for name, label in labels.items()}
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_data(max_entries=8, scope="session", show_spinner=False)
 def _encoded(sha256: str, frame: int, window: tuple[float, float] | None, _pixels: np.ndarray) -> str:
-    """Encode as PNG up to a megapixel, else as JPEG. The hash stands for the pixels in the cache's key."""
+    """Encode as PNG up to a megapixel, else as JPEG.
+
+    The hash stands for the pixels in the cache's key; the cache ends with the session, as the picture does.
+    """
     height, width = _pixels.shape[:2]
     shrink = min(1.0, LONGEST_SIDE / max(height, width))
     if shrink < 1:
@@ -141,16 +147,17 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-def _settings_to_send(settings: Settings, chosen: object, key: str) -> Settings:
-    """Hold on to the settings sent first, until the page itself changes them.
+def _settings_to_send(settings: Settings, key: str) -> tuple[Settings, Any]:
+    """Hold on to the settings sent last, until the page wants others; and what choice those overrule.
 
     What the viewer returned comes back as `settings` on the next run; sending that would send the whole
     picture anew. Where the viewer holds no choice it is new on the page, and starts from `settings`.
     """
-    known = (st.session_state.get(f"{key} sent"), st.session_state.get(f"{key} returned"))
-    if chosen is None or known[0] is None or settings not in known:
-        st.session_state[f"{key} sent"] = settings
-    return Settings(**st.session_state[f"{key} sent"])
+    chosen = (st.session_state.get(key) or {}).get("settings")
+    sent = st.session_state.get(f"{key} sent")
+    if chosen is None or sent is None or settings != st.session_state.get(f"{key} returned"):
+        st.session_state[f"{key} sent"] = sent = (settings, chosen)
+    return sent
 
 
 def _checked(chosen: object, fallback: Settings, colormaps: Iterable[str]) -> Settings:

@@ -52,6 +52,7 @@ function showSettings({ root, settings, colours, window: { level, width, invert 
     range.setAttribute("aria-valuetext", text);
     range.nextElementSibling.textContent = text;
   }
+  root.dataset.view = settings.view;
   field("opacity").disabled = settings.view !== "overlay";
   field("threshold").disabled = settings.view === "original";
   field("colormap").value = settings.colormap;
@@ -73,8 +74,7 @@ function showLegend(viewer) {
   const set = (name, text) => { root.querySelector(name).textContent = text; };
   paintColourBar(root.querySelector(".colours"), colours[settings.colormap].table, settings.threshold);
   set(".meaning", meaningOfOne(hot, settings, viewer.highest));
-  const cells = [...new Set(maps.map(({ map }) => cellText(map)))];
-  set(".cell", cells.length === 1 ? `one map cell = ${cells[0]} px` : `map cells from ${cells[0]} to ${cells.at(-1)} px`);
+  set(".cell", meaningOfCell(maps));
   root.querySelector(".veil").hidden = settings.view === "original" || !maps.some(({ map }) => isPartlyUnseen(map, picture));
   root.dataset.maps = maps.length;
   root.classList.toggle("many", panels.length > 1);
@@ -86,6 +86,11 @@ function meaningOfOne(hot, { scale }, highest) {
   if (hot.length === 0) return "no map with positive evidence";
   if (hot.length === 1) return `1 = this map’s own peak (raw ${rawText(highest)})`;
   return scale === "shared" ? `1 = the highest peak of all maps (raw ${rawText(highest)})` : "1 = each map’s own peak";
+}
+
+function meaningOfCell(maps) {
+  const sizes = [...new Set(maps.map(({ map }) => cellText(map)))];
+  return sizes.length > 1 ? `one map cell = ${sizes[0]} to ${sizes.at(-1)} px` : `one map cell = ${sizes[0] ?? "no"} px`;
 }
 
 function cellText({ h, w, top, left, bottom, right }) {

@@ -17,7 +17,7 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
 function viewerIn(parent) {
   const viewer = {
     parent, root: parent.querySelector(".viewer"), settings: {}, window: { ...WHOLE_RANGE }, panels: [], picture: null,
-    size: null, cells: false, linked: true, active: null, place: null, frame: 0,
+    size: null, cells: false, linked: true, active: null, place: null, frame: 0, turn: 0,
   };
   viewer.repaint = () => { viewer.frame ||= requestAnimationFrame(() => paint(viewer)); };
   viewer.commit = () => commit(viewer);
@@ -45,9 +45,9 @@ function viewerIn(parent) {
 
 // Take what Python sent: settings only when Python changed them, the picture only when it is another one.
 async function receive(viewer, data) {
-  const settings = JSON.stringify(data.settings);
-  if (settings !== viewer.receivedSettings) Object.assign(viewer.settings, data.settings);
-  viewer.receivedSettings = settings;
+  const order = JSON.stringify([data.settings, data.overruled]);
+  if (order !== viewer.lastOrder) Object.assign(viewer.settings, data.settings);
+  viewer.lastOrder = order;
   viewer.committed = JSON.stringify(viewer.settings);
   viewer.newest = data;
   const sameCase = viewer.picture?.src === data.picture.src;
@@ -140,13 +140,14 @@ function paint(viewer) {
   showZoom(viewer.root, viewOf(viewer).zoom);
 }
 
-// Tell Python what was settled on, once the hand has come to rest.
+// Tell Python what was settled on, once the hand has come to rest. The turn tells a choice made again from an old one.
 function commit(viewer) {
   clearTimeout(viewer.committing);
   viewer.committing = setTimeout(() => {
     const settings = JSON.stringify(viewer.settings);
     if (settings === viewer.committed) return;
     viewer.committed = settings;
-    viewer.send.state("settings", { ...viewer.settings });
+    viewer.turn += 1;
+    viewer.send.state("settings", { ...viewer.settings, turn: viewer.turn });
   }, COMMIT_AFTER_MS);
 }

@@ -1,0 +1,146 @@
+"""The app in a real browser, as people use it: from the upload to the download."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+from gradcam_core import read_sample
+from tests.browser import ROOT, Serve, chromium, serve
+
+pytestmark = pytest.mark.xdist_group("browser")
+fixtures = (chromium, serve)
+
+
+@pytest.fixture(scope="module")
+def address(serve: Serve) -> str:
+    return serve(ROOT / "app.py", ROOT)
+
+
+@pytest.fixture
+def page(chromium: Any, address: str) -> Iterator[Any]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    page.asked = []
+    page.on("request", lambda request: page.asked.append(request.url))
+    yield page
+    context.close()
+
+
+def settled(page: Any) -> None:
+    """Wait until the script has run; the mark may still be that of the run before, so look twice."""
+    for _ in range(2):
+        page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=90_000)
+        page.wait_for_timeout(300)
+
+
+def titles(page: Any) -> list[str]:
+    return page.locator(".viewer .panel .title").all_inner_texts()
+
+
+def drawn(page: Any, panel: int) -> str:
+    return page.locator(".viewer .panel canvas").nth(panel).evaluate("canvas => canvas.toDataURL()")
+
+
+def upload(page: Any, name: str, content: bytes) -> None:
+    page.locator('section[data-testid="stSidebar"] input[type=file]').set_input_files(
+        [{"name": name, "mimeType": "image/png", "buffer": content}]
+    )
+    settled(page)
+
+
+def test_the_first_visitor_of_a_page_by_its_address_sees_all_of_it(page: Any, address: str) -> None:
+    page.goto(f"{address}/Compare")
+    page.locator(".viewer .panel canvas").nth(3).wait_for(timeout=90_000)
+    settled(page)
+    assert page.locator("h1").inner_text() == "Do the methods agree?"
+    assert page.locator('section[data-testid="stSidebar"]').get_by_text("CAM Lightbox").is_visible()
+
+
+def test_from_upload_to_download(page: Any, address: str) -> None:
+    page.goto(f"{address}/Explain")
+    page.locator(".viewer .panel canvas").nth(1).wait_for(timeout=90_000)
+    settled(page)
+    assert "espresso" in " ".join(titles(page)), "the worked example shows both objects"
+
+    upload(page, "anna-smith-1961.png", read_sample("coffee"))
+    page.locator(".viewer .panel .title", has_text="espresso").wait_for(timeout=30_000)
+
+    before = drawn(page, 1)
+    page.locator("input[name=opacity]").focus()
+    page.keyboard.press("Home")
+    page.wait_for_timeout(300)
+    assert drawn(page, 1) != before
+    page.keyboard.press("End")
+    settled(page)
+
+    page.get_by_role("radio", name="Top 1", exact=True).or_(page.get_by_role("button", name="Top 1", exact=True)).click()
+    settled(page)
+    page.locator(".viewer .panel canvas").nth(2).wait_for(state="detached", timeout=30_000)
+    assert len(titles(page)) == 2
+
+    with page.expect_download(timeout=30_000) as waiting:
+        page.get_by_role("button", name="All as ZIP").click()
+    download = waiting.value
+    packed = zipfile.ZipFile(io.BytesIO(Path(download.path()).read_bytes()))
+    record = json.loads(packed.read("explanation.json"))
+    assert record["predictions"][0]["label"] == "espresso"
+    raw = np.load(io.BytesIO(packed.read(next(name for name in packed.namelist() if name.endswith(".npy")))))
+    assert raw.shape == (7, 7)
+    assert "anna" not in download.suggested_filename + "".join(packed.namelist()) + json.dumps(record)
+
+    page.get_by_role("link", name="Compare").first.click()
+    page.locator("h1", has_text="Do the methods agree?").wait_for(timeout=30_000)
+    settled(page)
+    page.locator(".viewer .panel", has_text="Grad-CAM++").wait_for(timeout=30_000)
+    assert any("espresso" in title for title in titles(page)), "the upload came along"
+    assert "anna" not in page.url
+
+
+def test_a_broken_upload_is_said_in_words_and_another_picture_works(page: Any, address: str) -> None:
+    page.goto(f"{address}/Explain")
+    page.locator(".viewer .panel canvas").nth(1).wait_for(timeout=90_000)
+    upload(page, "x.png", read_sample("coffee")[:2000])
+    page.get_by_test_id("stAlert").wait_for(timeout=30_000)
+    assert "damaged" in page.get_by_test_id("stAlert").inner_text()
+    upload(page, "y.png", read_sample("cat"))
+    page.locator(".viewer .panel .title", has_text="cat").first.wait_for(timeout=30_000)
+    assert page.get_by_test_id("stAlert").count() == 0
+
+
+def test_two_people_at_once_never_see_each_others_pictures(chromium: Any, address: str) -> None:
+    contexts = [chromium.new_context() for _ in range(2)]
+    pages = [context.new_page() for context in contexts]
+    for page, name in zip(pages, ("cat", "coffee"), strict=True):
+        page.goto(f"{address}/Explain")
+    for page in pages:
+        page.locator(".viewer .panel canvas").nth(1).wait_for(timeout=90_000)
+    for page, name in zip(pages, ("cat", "coffee"), strict=True):
+        page.locator('section[data-testid="stSidebar"] input[type=file]').set_input_files(
+            [{"name": f"{name}-mine.png", "mimeType": "image/png", "buffer": read_sample(name)}]
+        )
+    pages[0].locator(".viewer .panel .title", has_text="cat").first.wait_for(timeout=30_000)
+    pages[1].locator(".viewer .panel .title", has_text="espresso").first.wait_for(timeout=30_000)
+    for page in pages:
+        settled(page)
+    assert not any("espresso" in title for title in titles(pages[0]))
+    assert not any("cat" in title.split()[-1] for title in titles(pages[1]))
+    assert "coffee-mine" not in pages[0].content()
+    assert "cat-mine" not in pages[1].content()
+    for context in contexts:
+        context.close()
+
+
+def test_no_request_leaves_the_machine(page: Any, address: str) -> None:
+    for path in ("", "Explain", "Compare", "Models"):
+        page.goto(f"{address}/{path}")
+        page.locator("h1").wait_for(timeout=90_000)
+        settled(page)
+    hosts = {urlsplit(url).hostname for url in page.asked if url.startswith(("http", "ws"))}
+    assert hosts == {"127.0.0.1"}

@@ -1,0 +1,125 @@
+"""Every page by itself, and what people do on it, without a browser."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from gradcam_core import read_sample
+from tests import networks
+
+ROOT = Path(__file__).parent.parent
+PAGES = ["app.py", *sorted(f"pages/{path.name}" for path in (ROOT / "pages").glob("*.py"))]
+
+
+def opened(page: str) -> AppTest:
+    return AppTest.from_file(str(ROOT / page), default_timeout=90).run()
+
+
+def text_of(page: AppTest) -> str:
+    parts = [*page.markdown, *page.caption, *page.error, *page.warning, *page.info, *page.title]
+    return "\n".join(str(part.value) for part in parts)
+
+
+def png(width: int, height: int, seed: int = 0) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    written = io.BytesIO()
+    Image.fromarray(pixels).save(written, "PNG")
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_by_itself_without_an_error(page: str) -> None:
+    run = opened(page)
+    assert not run.exception
+    assert not run.error
+    assert run.title
+
+
+def test_explain_opens_on_the_worked_example_with_both_classes() -> None:
+    run = opened("pages/1_Explain.py")
+    assert "Egyptian cat" in text_of(run)
+    assert "espresso" in text_of(run)
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 900), (900, 40), (1, 1), (300, 200)])
+def test_a_picture_of_any_shape_can_be_uploaded_and_explained(width: int, height: int) -> None:
+    run = opened("pages/1_Explain.py")
+    run.file_uploader(key="uploader").upload("anna-smith.png", png(width, height), "image/png").run()
+    assert not run.exception
+    assert not run.error
+    assert f"Picture {width} × {height} px" in text_of(run)
+
+
+def test_a_broken_upload_is_refused_in_words_and_the_page_lives_on() -> None:
+    run = opened("pages/1_Explain.py")
+    run.file_uploader(key="uploader").upload("anna-smith.png", png(300, 200)[:500], "image/png").run()
+    assert not run.exception
+    assert len(run.error) == 1
+    assert "anna" not in run.error[0].value
+    run.selectbox(key="picture").select("coffee").run()
+    assert not run.error
+    assert "espresso" in text_of(run)
+
+
+def test_choices_survive_moving_between_pages() -> None:
+    run = opened("app.py")
+    run.switch_page("pages/1_Explain.py").run()
+    run.selectbox(key="method").select("layer_cam").run()
+    run.selectbox(key="picture").select("photographer").run()
+    run.switch_page("pages/2_Compare.py").run()
+    assert not run.exception
+    assert run.selectbox(key="picture").value == "photographer"
+    run.switch_page("pages/1_Explain.py").run()
+    assert run.selectbox(key="method").value == "layer_cam"
+    assert run.selectbox(key="picture").value == "photographer"
+
+
+def test_an_upload_survives_moving_between_pages() -> None:
+    run = opened("app.py")
+    run.file_uploader(key="uploader").upload("x-ray.png", png(64, 48), "image/png").run()
+    chosen = run.selectbox(key="picture").value
+    run.switch_page("pages/1_Explain.py").run()
+    assert run.selectbox(key="picture").value == chosen
+    assert "Picture 64 × 48 px" in text_of(run)
+
+
+def test_an_uploads_name_is_known_to_its_own_session_only() -> None:
+    content = png(50, 60, seed=5)
+    first, second = opened("pages/1_Explain.py"), opened("pages/1_Explain.py")
+    first.file_uploader(key="uploader").upload("anna-smith.png", content, "image/png").run()
+    second.file_uploader(key="uploader").upload("other.png", content, "image/png").run()
+    assert "anna" in first.selectbox(key="picture").options[0]
+    assert not any("anna" in option for option in second.selectbox(key="picture").options)
+
+
+def test_a_fit_follows_the_sample_until_it_is_chosen_by_hand() -> None:
+    run = opened("pages/1_Explain.py")
+    assert run.selectbox(key="fit").value == "squash"
+    run.selectbox(key="picture").select("cat").run()
+    assert run.selectbox(key="fit").value == "model"
+    run.selectbox(key="fit").select("letterbox").run()
+    run.selectbox(key="picture").select("coffee").run()
+    assert run.selectbox(key="fit").value == "letterbox"
+
+
+def test_compare_names_methods_that_are_equal_by_algebra() -> None:
+    run = opened("pages/2_Compare.py")
+    assert "CAM and Grad-CAM are **the same by algebra**" in text_of(run)
+    run.multiselect(key="compared").set_value(["grad_cam_plus_plus", "layer_cam"]).run()
+    assert not run.exception
+    assert "by algebra" not in text_of(run)
+
+
+def test_classes_can_be_named() -> None:
+    run = opened("pages/1_Explain.py")
+    run.button_group(key="top").set_value(0).run()
+    named = next(widget for widget in run.multiselect if "named" in str(widget.key))
+    named.set_value([967]).run()
+    assert not run.exception
+    assert run.dataframe[0].value["Class"].tolist() == ["espresso"]
