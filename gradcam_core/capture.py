@@ -6,7 +6,7 @@ once, without a lock, and nothing is ever written on it.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -30,6 +30,7 @@ class _Session:
     heard: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
+SAMPLE = 64
 _session: ContextVar[_Session | None] = ContextVar("capture_session", default=None)
 
 
@@ -120,6 +121,7 @@ def _gradients(scores: torch.Tensor, points: list[torch.Tensor], layers: Sequenc
             raise LayerError(f"No class score depends on layer '{layers[0].name}'.", "Choose another layer.")
         count = scores.shape[0]
         rows = torch.eye(count, dtype=scores.dtype, device=scores.device)[:, :, None].expand(count, *scores.shape)
+        slopes: tuple[torch.Tensor | None, ...]
         try:
             slopes = torch.autograd.grad(
                 scores, points, rows, is_grads_batched=True, retain_graph=True, allow_unused=True
@@ -127,15 +129,28 @@ def _gradients(scores: torch.Tensor, points: list[torch.Tensor], layers: Sequenc
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
-            # An operator without a batching rule.
-            singles = [
-                torch.autograd.grad(scores, points, row, retain_graph=True, allow_unused=True) for row in rows
-            ]
-            slopes = tuple(None if one[0] is None else torch.stack(one) for one in zip(*singles, strict=True))
-    for slope, layer in zip(slopes, layers, strict=True):
-        if slope is None:
-            raise LayerError(f"No class score depends on layer '{layer.name}'.", "Choose another layer.")
-    return list(slopes)
+            slopes = _gradients_one_by_one(scores, points, rows, layers)
+    found = [slope for slope in slopes if slope is not None]
+    if len(found) < len(slopes):
+        name = next(layer.name for slope, layer in zip(slopes, layers, strict=True) if slope is None)
+        raise LayerError(f"No class score depends on layer '{name}'.", "Choose another layer.")
+    return found
+
+
+def _gradients_one_by_one(
+    scores: torch.Tensor, points: list[torch.Tensor], rows: torch.Tensor, layers: Sequence[LayerInfo]
+) -> tuple[torch.Tensor | None, ...]:
+    """The slower way, for networks with an operator that has no batching rule."""
+    try:
+        singles = [torch.autograd.grad(scores, points, row, retain_graph=True, allow_unused=True) for row in rows]
+    except RuntimeError as error:
+        if "inplace operation" not in str(error):
+            raise
+        raise LayerError(
+            f"Behind layer '{layers[0].name}' this network overwrites values that its gradients need.",
+            "Choose a layer nearer to the output, or CAM, which needs no gradients.",
+        ) from error
+    return tuple(None if one[0] is None else torch.stack(one) for one in zip(*singles, strict=True))
 
 
 def _scores(outputs: torch.Tensor, targets: Sequence[Target]) -> torch.Tensor:
@@ -156,8 +171,14 @@ def _head_rows(model: LoadedModel, outputs: torch.Tensor, targets: Sequence[Targ
         return None
     with torch.enable_grad():
         free = outputs[:1].detach().requires_grad_()
-        shares = [torch.autograd.grad(score, free)[0][0] for score in _scores(free, targets)]
+        shares = [_slope(score, free) for score in _scores(free, targets)]
     return torch.stack(shares) @ model.head
+
+
+def _slope(score: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+    """How a score [1] follows the outputs [1 classes]: a class's own score gives 1 there and 0 elsewhere."""
+    slope = torch.autograd.grad(score, outputs, allow_unused=True)[0] if score.requires_grad else None
+    return torch.zeros_like(outputs[0]) if slope is None else slope[0]
 
 
 def class_scores(outputs: Any) -> torch.Tensor:
@@ -190,9 +211,9 @@ class Averages(NamedTuple):
 class Call:
     """What one module did in a probe.
 
-    `output` keeps shape and type, not the values. `channels_first` and `channels_last` are averages
-    of the output, read as NCHW and as NHWC; `entered` those of a linear or convolution step's input.
-    `begun` and `ended` count the events of the whole pass.
+    `output` keeps shape and type, not the values; `sample` is a few of them. `begun` and `ended`
+    count the events of the whole pass. Of watched modules, `channels_first` and `channels_last` are
+    averages of the output, read as NCHW and as NHWC; `entered` are those of what went in.
     """
 
     module: nn.Module
@@ -200,19 +221,22 @@ class Call:
     calls: int = 0
     begun: int = 0
     ended: int = 0
+    sample: torch.Tensor | None = None
     entered: Averages | None = None
     channels_first: Averages | None = None
     channels_last: Averages | None = None
 
 
-def probe(network: nn.Module, inputs: torch.Tensor) -> tuple[torch.Tensor, dict[str, Call]]:
+def probe(
+    network: nn.Module, inputs: torch.Tensor, watched: Container[str] = ()
+) -> tuple[torch.Tensor, dict[str, Call]]:
     """Run a network once and tell what every module did. Its hooks are gone afterwards."""
     calls = {name: Call(module) for name, module in network.named_modules() if name}
     clock = itertools.count(1)
     handles = []
-    for call in calls.values():
-        handles.append(call.module.register_forward_pre_hook(_begin(call, clock)))
-        handles.append(call.module.register_forward_hook(_end(call, clock)))
+    for name, call in calls.items():
+        handles.append(call.module.register_forward_pre_hook(_begin(call, clock, name in watched)))
+        handles.append(call.module.register_forward_hook(_end(call, clock, name in watched)))
     try:
         with _listening(None, inputs.device):
             outputs = class_scores(network(inputs))
@@ -222,30 +246,36 @@ def probe(network: nn.Module, inputs: torch.Tensor) -> tuple[torch.Tensor, dict[
     return outputs, calls
 
 
-def _begin(call: Call, clock: Iterator[int]) -> Callable[[nn.Module, Any], None]:
+def _begin(call: Call, clock: Iterator[int], watched: bool) -> Callable[[nn.Module, Any], None]:
     def begin(module: nn.Module, inputs: Any) -> None:
         call.begun = call.begun or next(clock)
-        if isinstance(module, nn.Linear | nn.Conv2d) and inputs:
+        if watched and inputs:
             call.entered = _average(inputs[0], (2, 3))
 
     return begin
 
 
-def _end(call: Call, clock: Iterator[int]) -> Callable[[nn.Module, Any, Any], None]:
+def _end(call: Call, clock: Iterator[int], watched: bool) -> Callable[[nn.Module, Any, Any], None]:
     def end(module: nn.Module, inputs: Any, output: Any) -> None:
         call.calls += 1
         call.ended = next(clock)
-        # Averages are taken at once, since a later in-place step may overwrite the values.
-        call.channels_first, call.channels_last = _average(output, (2, 3)), _average(output, (1, 2))
-        call.output = output.detach().to("meta") if isinstance(output, torch.Tensor) else output
+        # Values are taken at once, since a later in-place step may overwrite them.
+        if watched:
+            call.channels_first, call.channels_last = _average(output, (2, 3)), _average(output, (1, 2))
+        call.output = output
+        if isinstance(output, torch.Tensor):
+            call.sample = output.flatten()[:: max(1, output.numel() // SAMPLE)].clone()
+            call.output = torch.empty_like(output, device="meta")
 
     return end
 
 
 def _average(values: Any, axes: tuple[int, int]) -> Averages | None:
-    if not isinstance(values, torch.Tensor) or values.dim() not in (2, 4) or not values.is_floating_point():
+    if not isinstance(values, torch.Tensor) or values.dim() not in (2, 3, 4) or not values.is_floating_point():
         return None
     if values.dim() == 2:
         return Averages(values.clone(), values.relu(), ())
+    if values.dim() == 3:  # tokens
+        return Averages(values.mean(1), values.relu().mean(1), (values.shape[1],))
     grid = tuple(values.shape[axis] for axis in axes)
     return Averages(values.mean(axes), values.relu().mean(axes), grid)

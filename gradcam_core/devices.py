@@ -48,7 +48,7 @@ def copy_to_processor(network: nn.Module) -> nn.Module:
     """Copy a network to the processor tensor by tensor, without a second copy on its full device."""
     moved: dict[int, torch.Tensor] = {id(x): nn.Parameter(x.detach().cpu(), False) for x in network.parameters()}
     moved |= {id(x): x.detach().cpu() for x in network.buffers()}
-    return copy.deepcopy(network, moved)  # type: ignore[arg-type]
+    return copy.deepcopy(network, moved)
 
 
 def release_memory() -> None:

@@ -1,12 +1,14 @@
 """The straight line: picture -> input -> evidence -> maps -> heatmaps. Read this second."""
 
 import dataclasses
+import functools
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -178,7 +180,10 @@ def _heatmaps(
     names = [one.layer.name for one in evidence]
     heatmaps = []
     for index, target in enumerate(targets):
-        rows = [Heatmap(entry.name, options, target, name, raw[index], placement) for name, raw in zip(names, maps, strict=True)]
+        rows = [
+            Heatmap(entry.name, options, target, name, raw[index], placement)
+            for name, raw in zip(names, maps, strict=True)
+        ]
         if len(rows) > 1:
             fused = _fuse([row.raw for row in rows])
             rows.append(Heatmap(entry.name, options, target, " + ".join(names), fused, placement, FUSION))
@@ -197,12 +202,13 @@ def _fuse(maps: Sequence[np.ndarray]) -> np.ndarray:
     return fused
 
 
-def versions() -> dict[str, str]:
-    """Versions of what shapes the numbers, for the record."""
+@functools.cache
+def versions() -> Mapping[str, str]:
+    """Versions of what shapes the numbers, for the record. Read once: they are a fact of the installation."""
     found = {"python": platform.python_version()}
     for package in ("cam-lightbox", "torch", "torchvision", "timm", "numpy", "pillow"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return MappingProxyType(found)

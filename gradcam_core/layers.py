@@ -18,6 +18,7 @@ CHANNELS_LAST = (nn.Linear, nn.LayerNorm)
 # The class token alone is read after the last block, so gradients reach the patches only before it.
 TOKEN_DEFAULTS = ("norm1", "ln_1", "layernorm_before")
 PREFIX_TOKENS = (0, 1, 2, 5)
+AMBIGUOUS = "its output has as many channels as rows and columns, which cannot be told apart; another input size would"
 
 
 def list_layers(model: LoadedModel) -> tuple[LayerInfo, ...]:
@@ -26,13 +27,24 @@ def list_layers(model: LoadedModel) -> tuple[LayerInfo, ...]:
 
 
 def describe_layer(
-    name: str, module: nn.Module, output: object, calls: int, input_size: tuple[int, int], network: nn.Module
+    name: str,
+    module: nn.Module,
+    output: object,
+    calls: int,
+    input_size: tuple[int, int],
+    network: nn.Module,
+    assumed: str = "",
 ) -> LayerInfo | str:
-    """Say how a module's output [for one picture] becomes a map, or in words why it does not."""
+    """Say how a module's output [for one picture] becomes a map, or in words why it does not.
+
+    `assumed` is the layout of the network's other layers, for an output whose sizes do not tell.
+    """
     if calls > 1:
         return f"it is used {calls} times in one pass, so its output is not one map"
     if isinstance(module, PASS_ON):
         return "it hands on what it gets; the layer before it has the same map"
+    if isinstance(module, nn.Softmax):
+        return "its output are attention weights, not a map"
     if not isinstance(output, torch.Tensor):
         return f"its output is a {type(output).__name__}, not one tensor"
     shape = tuple(output.shape)
@@ -43,9 +55,10 @@ def describe_layer(
     channels_first, channels_last = _is_grid(shape[2:], input_size), _is_grid(shape[1:3], input_size)
     if channels_first and channels_last:
         # Rows, columns and channels are as many: only a module that works on one known axis tells them apart.
-        channels_first, channels_last = isinstance(module, CHANNELS_FIRST), type(module) in CHANNELS_LAST
+        channels_last = type(module) in CHANNELS_LAST
+        channels_first = not channels_last and (isinstance(module, CHANNELS_FIRST) or assumed == "NCHW")
         if not channels_first and not channels_last:
-            return f"its output {list(shape)} does not tell which axis holds the channels; another input size would"
+            return AMBIGUOUS
     if channels_last:
         info = LayerInfo(name, type(module).__name__, shape[3], (shape[1], shape[2]), "NHWC")
     elif channels_first:
@@ -65,14 +78,16 @@ def _is_grid(grid: Sequence[int], input_size: tuple[int, int]) -> bool:
 def _describe_tokens(
     name: str, module: nn.Module, shape: tuple[int, ...], input_size: tuple[int, int], network: nn.Module
 ) -> LayerInfo | str:
+    if any(type(part).__name__ == "Unroll" for part in network.modules()):
+        return "this network does not keep its tokens in rows"
     patches = getattr(getattr(network, "patch_embed", None), "grid_size", None)
     prefixes: Iterable[int] = PREFIX_TOKENS
-    if isinstance(getattr(network, "num_prefix_tokens", None), int):
-        prefixes = (int(network.num_prefix_tokens), 0)  # type: ignore[arg-type]
+    stated = getattr(network, "num_prefix_tokens", None)
+    if isinstance(stated, int):
+        prefixes = (stated, 0)
     for prefix in prefixes:
-        grid = patches if patches and math.prod(patches) == shape[1] - prefix else None
-        if not patches:
-            grid = _grid_of(shape[1] - prefix, input_size)
+        known = patches is not None and math.prod(patches) == shape[1] - prefix
+        grid = patches if known else _grid_of(shape[1] - prefix, input_size)
         if grid and math.prod(grid) > 1:
             return LayerInfo(name, type(module).__name__, shape[2], (grid[0], grid[1]), "tokens", prefix)
     return f"its {shape[1]} tokens do not make rows and columns"
@@ -93,7 +108,8 @@ def to_grid(values: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
     if layer.layout == "NHWC":
         return values.movedim(-1, -3)
     if layer.layout == "tokens":
-        return values[..., layer.prefix_tokens :, :].movedim(-1, -2).unflatten(-1, layer.grid)
+        patches = values[..., layer.prefix_tokens :, :].movedim(-1, -2)
+        return patches.reshape(*patches.shape[:-1], *layer.grid)
     return values
 
 
@@ -111,7 +127,7 @@ def choose_default(layers: Sequence[LayerInfo], network: nn.Module) -> str:
     candidates = [x.name for x in layers if not isinstance(modules[x.name], POOLS)]
     name = candidates[-1] if candidates else layers[-1].name
     while type(modules[name]) is nn.Sequential:
-        inner = f"{name}.{len(modules[name]) - 1}"  # type: ignore[arg-type]
+        inner = f"{name}.{len(modules[name]) - 1}"
         if inner not in known:
             break
         name = inner

@@ -28,7 +28,8 @@ class Placement:
         top, left, bottom, right = self.box
         rows = _weights(self.image_size[0], grid.shape[0], top, bottom)
         columns = _weights(self.image_size[1], grid.shape[1], left, right)
-        return rows @ grid.astype(np.float32) @ columns.T
+        heat: Heat = rows @ grid.astype(np.float32) @ columns.T
+        return heat
 
     def cell_size(self, grid: tuple[int, int]) -> tuple[float, float]:
         """Height and width, in picture pixels, of one cell of a map of this size (h, w)."""

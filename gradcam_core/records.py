@@ -39,11 +39,13 @@ class ImageRecord:
 
     @property
     def width(self) -> int:
-        return self.pixels.shape[1]
+        """Columns of pixels."""
+        return int(self.pixels.shape[1])
 
     @property
     def height(self) -> int:
-        return self.pixels.shape[0]
+        """Rows of pixels."""
+        return int(self.pixels.shape[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +133,19 @@ class Target(Protocol):
     """What to explain: one score per picture out of the model's outputs [N classes]."""
 
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """The class that it is about."""
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """Its name for people."""
 
     @property
-    def probability(self) -> float: ...
+    def probability(self) -> float:
+        """What the model gives it, 0..1; NaN where that means nothing."""
 
-    def __call__(self, outputs: torch.Tensor) -> torch.Tensor: ...
+    def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Scores [N] out of the model's outputs [N classes]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +196,7 @@ class Heatmap:
 
     @property
     def state(self) -> str:
+        """Whether there is anything to show: "ok" or "no positive evidence"."""
         return "ok" if self.raw_peak > 0 else "no positive evidence"
 
     @property

@@ -97,8 +97,9 @@ def find_class(wanted: int | str, labels: Sequence[str]) -> int:
 
 
 def _find_label(wanted: str, labels: Sequence[str]) -> int:
-    for same in (lambda label: label == wanted, lambda label: label.casefold() == wanted.casefold()):
-        indices = [index for index, label in enumerate(labels) if same(label)]
+    exact = [index for index, label in enumerate(labels) if label == wanted]
+    loose = [index for index, label in enumerate(labels) if label.casefold() == wanted.casefold()]
+    for indices in (exact, loose):
         if len(indices) == 1:
             return indices[0]
         if indices:

@@ -102,16 +102,16 @@ def conv_net(
 
 
 class Branches(nn.Module):
-    """Two parallel branches that are added, inside a named container, then a flattened head."""
+    """Two parallel branches that are added in place, then a flattened head."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.GELU())
-        self.left = nn.Sequential(nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU(inplace=True))
-        self.right = nn.Sequential(nn.Conv2d(8, 8, 5, 2, 2), nn.BatchNorm2d(8), nn.SiLU(inplace=True))
+        self.stem = nn.Sequential(nn.Conv2d(3, 10, 3, 2, 1), nn.GELU())
+        self.left = nn.Sequential(nn.Conv2d(10, 12, 3, 2, 1), nn.BatchNorm2d(12))
+        self.right = nn.Sequential(nn.Conv2d(10, 12, 5, 2, 2), nn.BatchNorm2d(12), nn.SiLU(inplace=True))
         self.act = nn.ReLU(inplace=True)
-        self.last = nn.Conv2d(8, 6, 3, padding=1)
+        self.last = nn.Conv2d(12, 6, 3, padding=1)
         self.head = nn.Linear(6 * 8 * 8, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -127,12 +127,12 @@ class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.conv1 = nn.Conv2d(3, 8, 3, 2, 1)
-        self.bn1 = nn.BatchNorm2d(8)
+        self.conv1 = nn.Conv2d(3, 12, 3, 2, 1)
+        self.bn1 = nn.BatchNorm2d(12)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(8, 8, 3, padding=1)
-        self.bn2 = nn.BatchNorm2d(8)
-        self.head = nn.Linear(8, 5)
+        self.conv2 = nn.Conv2d(12, 12, 3, padding=1)
+        self.bn2 = nn.BatchNorm2d(12)
+        self.head = nn.Linear(12, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.relu(self.bn1(self.conv1(x)))

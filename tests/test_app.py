@@ -80,7 +80,9 @@ def test_from_upload_to_download(page: Any, address: str) -> None:
     page.keyboard.press("End")
     settled(page)
 
-    page.get_by_role("radio", name="Top 1", exact=True).or_(page.get_by_role("button", name="Top 1", exact=True)).click()
+    page.get_by_role("radio", name="Top 1", exact=True).or_(
+        page.get_by_role("button", name="Top 1", exact=True)
+    ).click()
     settled(page)
     page.locator(".viewer .panel canvas").nth(2).wait_for(state="detached", timeout=30_000)
     assert len(titles(page)) == 2
@@ -117,7 +119,7 @@ def test_a_broken_upload_is_said_in_words_and_another_picture_works(page: Any, a
 def test_two_people_at_once_never_see_each_others_pictures(chromium: Any, address: str) -> None:
     contexts = [chromium.new_context() for _ in range(2)]
     pages = [context.new_page() for context in contexts]
-    for page, name in zip(pages, ("cat", "coffee"), strict=True):
+    for page in pages:
         page.goto(f"{address}/Explain")
     for page in pages:
         page.locator(".viewer .panel canvas").nth(1).wait_for(timeout=90_000)

@@ -65,7 +65,7 @@ def test_every_layer_alone_gives_ordinary_gradients(kind: str) -> None:
         if (kind, layer.name) != ("tokens", "norm"):  # only its class token is read: no gradient at the patches
             assert_ordinary(model, [layer.name])
             checked += 1
-    assert checked >= 3
+    assert checked >= 2
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_every_layer_alone_gives_ordinary_gradients(kind: str) -> None:
     [
         ("convolutions", ["0", "1", "2", "3", "4", "5"]),
         ("in place", ["5", "2", "4", "1"]),
-        ("branches", ["stem.0", "stem.1", "stem", "left.1", "right.2", "right", "last", "act"]),
+        ("branches", ["stem.0", "stem.1", "stem", "left.1", "right.1", "right", "last", "act"]),
         ("branches", ["left", "right"]),
         ("branches", ["act", "stem"]),
         ("residual", ["bn1", "conv2", "bn2"]),
@@ -280,7 +280,7 @@ def test_sixteen_threads_on_one_model_equal_the_serial_results() -> None:
             "seed": i % 7,
             "targets": [[0, 3], None, [1], Contrast(2, 4)][i % 4],
             "methods": [["grad_cam", "cam"], "layer_cam", ["grad_cam_plus_plus", "hires_cam"]][i % 3],
-            "layers": [None, ["1", "5"], ["5", "0"]][i % 3] if i % 3 else None,
+            "layers": [None, ["1", "5"], ["5", "0"]][i % 3],
         }
         for i in range(16 * 200)
     ]
@@ -315,6 +315,27 @@ def test_a_layer_that_no_score_depends_on_is_refused_in_words() -> None:
     for layers in ("ignored", ["used", "ignored"]):
         with pytest.raises(LayerError, match="'ignored'"):
             explain(networks.picture(), model, layers=layers, methods="grad_cam")
+
+
+def test_a_network_that_only_runs_forward_is_told_in_words() -> None:
+    class Spoiling(nn.Module):
+        """Overwrites what its ReLU keeps for the backward pass."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.left, self.right = nn.Conv2d(3, 12, 3, 2, 1), nn.Conv2d(12, 12, 1), nn.Conv2d(12, 12, 1)
+            self.last, self.head = nn.ReLU(), nn.Linear(12, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.stem(x)
+            y = self.left(x).relu()
+            y += self.right(x)
+            return self.head(self.last(y).mean((2, 3)))
+
+    model = networks.loaded(Spoiling())
+    assert explain(networks.picture(), model, layers="last").heatmaps
+    with pytest.raises(GradcamError):
+        explain(networks.picture(), model, layers="stem", methods="grad_cam")
 
 
 def test_a_target_must_give_one_score_a_picture(tiny: LoadedModel) -> None:

@@ -67,6 +67,13 @@ class EvaluatesText(RunsCommand):
         return eval, (f"open({str(self.canary)!r}, 'w').close()",)
 
 
+class MadeUpTensor:
+    """A few bytes that the restricted unpickler turns into a tensor of any size, filled with stray memory."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return torch.FloatTensor, (90_000, 6)
+
+
 def rezip(source: Path, target: Path, change: Callable[[str, bytes], bytes], method: int = zipfile.ZIP_STORED) -> None:
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", method) as new:
         for entry in old.infolist():
@@ -264,6 +271,10 @@ def endless_classes(path: Path, canary: Path) -> None:
     torch.save({**weights(), "fc.weight": torch.zeros(1).expand(10**12, 6)}, path)
 
 
+def made_up_tensor(path: Path, canary: Path) -> None:
+    torch.save({**weights(), "fc.weight": MadeUpTensor(), "fc.bias": torch.zeros(90_000)}, path)
+
+
 def sparse(path: Path, canary: Path) -> None:
     torch.save({**weights(), "fc.weight": torch.eye(5, 6).to_sparse()}, path)
 
@@ -335,6 +346,7 @@ REFUSED: tuple[tuple[Writer, str], ...] = (
     (lying_storage, r"damaged"),
     (stretched_tensor, r"fc.weight is stretched"),
     (endless_classes, r"do not agree on a usable number of classes"),
+    (made_up_tensor, r"tensors claim 2\.5 MB, the file has 0\.4 MB"),
     (sparse, r"fc.weight is sparse"),
     (quantised, r"fc.weight is quantised"),
     (packed_integers, r"fc.weight is of type int8, as quantised"),

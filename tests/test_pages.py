@@ -1,17 +1,12 @@
 """Every page by itself, and what people do on it, without a browser."""
 
 import io
-import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
-
-from gradcam_core import read_sample
-from tests import networks
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["app.py", *sorted(f"pages/{path.name}" for path in (ROOT / "pages").glob("*.py"))]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +29,7 @@ from gradcam_core.errors import GradcamError, ModelError
 from gradcam_core.sources import hub_files, list_bundled, list_cached, load_model
 from gradcam_core.sources.labels import imagenet_labels, read_labels
 from gradcam_core.sources.state_dicts import match_names
+from gradcam_core.sources.timm_models import timm_preprocessing
 from tests.test_checkpoints import SmallNet
 
 NAMES = ("daisy", "rose", "tulip", "daisy", "Löwenzahn")
@@ -130,7 +132,7 @@ def test_without_weights_a_network_says_that_it_is_random_and_bears_no_imagenet_
         assert len(model.labels) == 1000
 
 
-@pytest.mark.parametrize("reference", ["timm:resnet10t", "torchvision:mobilenet_v3_small", "torchvision:densenet121"])
+@pytest.mark.parametrize("reference", ["timm:resnet10t", "torchvision:mobilenet_v3_small"])
 def test_classes_and_channels_can_be_chosen(reference: str) -> None:
     model = load_model(reference, pretrained=False, num_classes=3, in_chans=1, device="cpu")
     assert len(model.labels) == 3
@@ -149,20 +151,28 @@ def test_torchvision_networks_with_side_heads_work(name: str) -> None:
     assert model.module(torch.rand(1, 3, 96, 96)).shape == (1, 4)
 
 
-def test_preprocessing_is_that_of_the_hubs() -> None:
-    for name in ("resnet10t", "tf_efficientnet_lite0", "regnety_004"):
+@pytest.mark.parametrize("name", ["resnet10t", "tf_efficientnet_lite0", "regnety_004", "dm_nfnet_f0", "eca_nfnet_l0"])
+def test_preprocessing_is_that_of_timms_own_transform(name: str) -> None:
+    with torch.device("meta"):
         module = timm.create_model(name)
-        config = resolve_model_data_config(module)
-        resize, cut = create_transform(**config).transforms[:2]
-        own = load_model(f"timm:{name}", pretrained=False, device="cpu").preprocessing
-        assert own.resize == (resize.size, resize.size)
-        assert own.size == tuple(cut.size)
-        assert own.interpolation == config["interpolation"]
-        assert own.mean == tuple(config["mean"])
-    weights = torchvision.models.MobileNet_V3_Small_Weights.DEFAULT.transforms()
-    own = load_model("torchvision:mobilenet_v3_small", pretrained=False, device="cpu").preprocessing
-    assert (own.size, own.resize) == ((224, 224), (256, 256))
-    assert (own.interpolation, list(own.mean)) == (weights.interpolation.value, weights.mean)
+    config = resolve_model_data_config(module)
+    resize, cut = create_transform(**config).transforms[:2]
+    own = timm_preprocessing(module)
+    full = resize.size if isinstance(resize.size, (list, tuple)) else (resize.size, resize.size)
+    assert own.resize == tuple(full)
+    assert own.size == tuple(cut.size)
+    assert (own.interpolation, own.crop_mode) == (config["interpolation"], config["crop_mode"])
+    assert (own.mean, own.std) == (tuple(config["mean"]), tuple(config["std"]))
+
+
+def test_preprocessing_is_that_of_torchvisions_own_transform() -> None:
+    for name in ("mobilenet_v3_small", "squeezenet1_0"):
+        transform = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+        own = load_model(f"torchvision:{name}", pretrained=False, device="cpu").preprocessing
+        assert own.size == (transform.crop_size[0],) * 2
+        assert own.resize == (transform.resize_size[0],) * 2
+        assert own.interpolation == transform.interpolation.value
+        assert [*own.mean, *own.std] == [*transform.mean, *transform.std]
 
 
 def test_a_chosen_size_reaches_networks_that_are_built_for_one_size() -> None:
@@ -288,7 +298,7 @@ def test_a_damaged_file_in_a_cache_is_named_with_the_way_out(caches: Path) -> No
 
 
 NO_NETWORK = """
-import json, socket, sys, time, torch
+import json, socket, sys, time, timm, torch, torchvision
 connect, seen = socket.socket.connect, []
 def record(self, address):
     seen.append(str(address))
@@ -338,7 +348,7 @@ def test_with_no_network_cached_weights_load_and_others_fail_fast_in_words(offli
         assert not connections
         assert seconds < 10
     for _, text, seconds, _ in results[2:]:
-        assert seconds < 4
+        assert seconds < 8  # the hub's own client takes 47
         assert "not on this computer" in text
         assert "bundled:efficientnet_lite0" in text
         assert "timm:resnet10t.c3_in1k, torchvision:squeezenet1_1.IMAGENET1K_V1" in text
@@ -867,7 +877,7 @@ def test_a_model_in_memory_is_copied_and_stays_as_it_is() -> None:
     net.train()
     net.fc.weight.grad = torch.ones_like(net.fc.weight)
     before = copy.deepcopy(net.state_dict())
-    model = load_model(net, labels=list(NAMES), device="cpu", preprocessing={"size": 32})
+    model = load_model(net, labels=list(NAMES), device="cpu")
     assert net.training
     assert all(parameter.requires_grad for parameter in net.parameters())
     assert torch.equal(net.fc.weight.grad, torch.ones_like(net.fc.weight))
@@ -912,7 +922,9 @@ def test_a_model_that_cannot_be_copied_or_run_is_refused_in_words() -> None:
     with torch.device("meta"):
         hollow = SmallNet()
     lazy = nn.Sequential(nn.LazyConv2d(3, 1), nn.Flatten(), nn.LazyLinear(2))
-    scripted = torch.jit.trace(small(), torch.zeros(1, 3, 8, 8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scripted = torch.jit.trace(small(), torch.zeros(1, 3, 8, 8))
     for net, words in (
         (holding, "cannot be copied"),
         (locked, "cannot be copied"),

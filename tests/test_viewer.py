@@ -155,12 +155,14 @@ def test_choices_outlive_the_viewer_and_the_zoom_outlives_reruns(page: Any, addr
 
 def test_the_page_can_overrule_a_choice_and_the_user_can_make_it_again(page: Any, address: str) -> None:
     _open(page, address, "letterbox")
+    page.locator("button[name=zoom-in]").click()
     colours = page.locator("select[name=colormap]")
     colours.select_option("viridis")
     _outcome(page, colormap="viridis", runs=2)
     page.locator(".st-key-reset button").click()
     _outcome(page, colormap="cividis", runs=3)
     assert colours.input_value() == "cividis"
+    assert page.locator(".zoom").inner_text() == "1.4 ×"
     colours.select_option("viridis")
     _outcome(page, colormap="viridis", runs=4)
 
@@ -211,6 +213,13 @@ def test_a_map_without_evidence_is_words_over_the_plain_picture(page: Any, addre
     ]
     assert _drawn(page, 3) == _drawn(page, 0)
     assert _drawn(page, 1) != _drawn(page, 0)
+    page.locator("input[value=heatmap]").click()
+    page.locator(".viewer[data-view=heatmap]").wait_for()
+    most_cover = (
+        "canvas => Math.max(...canvas.getContext('2d').getImageData(9, 9, 90, 90).data.filter((_, i) => i % 4 == 3))"
+    )
+    covers = [page.locator(".panel canvas").nth(panel).evaluate(most_cover) for panel in (1, 3)]
+    assert covers == [255, 0]
 
 
 def test_a_hostile_label_is_only_text_and_no_request_leaves_this_machine(page: Any, address: str) -> None:

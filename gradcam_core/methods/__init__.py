@@ -64,5 +64,7 @@ def make_maps(entry: Entry, evidence: Evidence, options: Mapping[str, Any]) -> t
     needs = {need: getattr(evidence, need) for need in entry.needs}
     if "head" in needs and evidence.layer.pooling == "mean of relu":
         needs["activations"] = needs["activations"].relu()
-    maps: torch.Tensor = entry.function(**needs, **options)
+    # Whoever calls may be in mixed precision, as in a training loop; heatmaps are made in full.
+    with torch.no_grad(), torch.autocast(evidence.activations.device.type, enabled=False):
+        maps: torch.Tensor = entry.function(**needs, **options)
     return maps

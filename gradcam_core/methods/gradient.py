@@ -9,7 +9,9 @@ from gradcam_core.methods.needs import method
 from gradcam_core.shapes import Activations, Gradients, Maps
 
 # Below this share of its two parts, a denominator is rounding noise and not a number.
-NOISE = 1e-6
+CANCELLED = 1e-6
+# Below this share of the sizes that went into it, a single-precision sum over channels is rounding noise.
+NOISE = 3e-5
 
 
 @method("Grad-CAM", paper="Selvaraju et al. 2017", url="https://arxiv.org/abs/1610.02391")
@@ -26,11 +28,15 @@ def grad_cam_plus_plus(activations: Activations, gradients: Gradients) -> Maps:
     no epsilon against small gradients. Where g is 0, or the two parts cancel, alpha is undefined
     and counts as 0.
     """
-    drive = activations.sum(dim=(-2, -1), keepdim=True) * gradients
+    # Near 2 + sum(A) g = 0 single precision would be a few digits off; Apple's devices have no other.
+    precise = torch.float32 if activations.device.type == "mps" else torch.float64
+    slopes = gradients.to(precise)
+    drive = activations.sum(dim=(-2, -1), keepdim=True, dtype=precise) * slopes
     denominator = 2 + drive
-    defined = (gradients != 0) & (denominator.abs() > NOISE * (2 + drive.abs()))
+    defined = (slopes != 0) & (denominator.abs() > CANCELLED * (2 + drive.abs()))
     alpha = torch.where(defined, 1 / torch.where(defined, denominator, 1), 0)
-    return _weighted((alpha * gradients.relu()).sum(dim=(-2, -1)), activations)
+    weights = (alpha * slopes.relu()).sum(dim=(-2, -1))
+    return _weighted(weights.to(activations.dtype), activations)
 
 
 @method("XGrad-CAM", paper="Fu et al. 2020", url="https://arxiv.org/abs/2008.02312")
@@ -43,8 +49,14 @@ def xgrad_cam(activations: Activations, gradients: Gradients) -> Maps:
 
 @method("HiResCAM", paper="Draelos & Carin 2020", url="https://arxiv.org/abs/2011.08891")
 def hires_cam(activations: Activations, gradients: Gradients) -> Maps:
-    """Multiply gradient and activation at every position: shows just what the last linear step used."""
-    return torch.einsum("knchw,nchw->knhw", gradients, activations)
+    """Multiply gradient and activation at every position: shows just what the last linear step used.
+
+    In front of a step that does not care about scale, such as a LayerNorm, the products cancel at
+    every position; what rounding leaves of them is set to 0, or it would be drawn as a heatmap.
+    """
+    products = gradients * activations
+    sums, sizes = products.sum(dim=-3), products.abs_().sum(dim=-3)
+    return torch.where(sums.abs() > NOISE * sizes, sums, 0)
 
 
 @method("LayerCAM", paper="Jiang et al. 2021", url="https://doi.org/10.1109/TIP.2021.3089943")

@@ -71,7 +71,7 @@ def load_model(
         labels=names if names is not None else network.labels,
         preprocessing=override(network.preprocessing, changes),
         device=device,
-        notes=network.notes,
+        notes=network.notes if changes or not network.assumption else (*network.notes, network.assumption),
     )
     report(1.0, "Ready")
     return loaded

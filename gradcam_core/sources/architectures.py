@@ -51,7 +51,7 @@ def build(architecture: Architecture, **options: Any) -> nn.Module:
     """Build a network of our own in earnest, leaving torch's random state as it was."""
     try:
         with torch.random.fork_rng(devices=[]):
-            return copy.deepcopy(_checked(architecture.build(**options)))
+            return _checked(architecture.build(**options))
     except ModelError:
         raise
     # The builder is the caller's own code, or a hub's: whatever it raises is told as its own words.
@@ -78,9 +78,10 @@ def _from_function(function: Any, name: str) -> Architecture:
     words = _parameters(function)
 
     def make(**options: Any) -> Any:
-        return function(**{words[key]: value for key, value in options.items() if value is not None})
+        # A copy, since the function may hand out a network that it keeps.
+        return copy.deepcopy(function(**{words[key]: value for key, value in options.items() if value is not None}))
 
-    return Architecture(name, make, frozenset(words), _describe)
+    return Architecture(name, make, frozenset(words), _describe, ASSUMED)
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, str]:
@@ -98,7 +99,7 @@ def _parameters(function: Callable[..., Any]) -> dict[str, str]:
 def _describe(module: nn.Module, channels: int) -> tuple[Preprocessing, tuple[str, ...]]:
     if isinstance(getattr(module, "pretrained_cfg", None), Mapping):
         return timm_preprocessing(module, channels), ()
-    return assumed_preprocessing(channels), (ASSUMED,)
+    return assumed_preprocessing(channels), ()
 
 
 def input_channels(module: nn.Module) -> int:

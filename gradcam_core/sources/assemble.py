@@ -1,7 +1,7 @@
 """A plain network -> LoadedModel: frozen, placed on its device, probed, fingerprinted, tapped."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,7 +10,7 @@ from torch import nn
 from gradcam_core.capture import Averages, Call, install_taps, probe
 from gradcam_core.devices import choose_device, is_out_of_memory
 from gradcam_core.errors import DeviceError, LayerError, ModelError
-from gradcam_core.layers import choose_default, describe_layer
+from gradcam_core.layers import AMBIGUOUS, choose_default, describe_layer
 from gradcam_core.records import LayerInfo, LoadedModel, Preprocessing
 
 
@@ -26,21 +26,21 @@ def assemble(
 ) -> LoadedModel:
     """Make a network that is ours to keep ready for explanations.
 
-    One probe pass on noise finds the layers, the classifier's head and what it reads. Raises
-    ModelError where the network does not run or is no classifier, or the labels do not fit it.
+    Probe passes on noise of three strengths find the layers, the classifier's head and what it
+    reads. Raises ModelError where the network does not run or is no classifier, or the labels do
+    not fit it.
     """
     place = choose_device(device)
     fingerprint = fingerprint_of(module)
     with torch.inference_mode(False):
         notes = (*notes, *_settle(module, place))
         outputs, calls = _run(module, preprocessing, place, 1.0)
-        head_name, head_kind = _find_head(outputs, calls)
-        layers, refused = _find_layers(module, calls, preprocessing, head_name, head_kind)
-        # A bounded step such as ReLU6 looks like a ReLU until the values are large.
-        strong = _run(module, preprocessing, place, 10.0)[1]
-    if head_name:
-        again, _ = _find_layers(module, strong, preprocessing, head_name, head_kind)
-        layers = tuple(x if x == y else replace(x, pooling="") for x, y in zip(layers, again, strict=True))
+        watched = _worth_watching(calls, outputs.shape[1])
+        middle_outputs, middle = _run(module, preprocessing, place, 3.0, watched)
+        _, strong = _run(module, preprocessing, place, 10.0, watched)
+    head_name, head_kind = _find_head(middle_outputs, middle)
+    layers, refused = _find_layers(module, calls, strong, preprocessing)
+    layers = tuple(_with_pooling(x, (middle, strong), head_name, head_kind) for x in layers)
     if not layers:
         raise LayerError("No layer of this network keeps rows and columns.", "Use a convolutional or patch network.")
     before_head = calls[head_name].begun if head_name else float("inf")
@@ -75,12 +75,15 @@ def fingerprint_of(module: nn.Module) -> str:
 def _settle(module: nn.Module, device: torch.device) -> tuple[str, ...]:
     """Freeze a network in float32 and evaluation mode on its device; say what was changed."""
     for part in module.modules():
-        for tensors in (part._parameters, part._buffers):
-            for name, tensor in tensors.items():
-                if tensor is not None and tensor.is_inference():  # made in inference mode: no gradient may pass
-                    tensors[name] = (
-                        nn.Parameter(tensor.clone(), False) if tensors is part._parameters else tensor.clone()
-                    )
+        # Tensors made in inference mode let no gradient pass.
+        part._parameters |= {
+            name: nn.Parameter(one.clone(), False)
+            for name, one in part._parameters.items()
+            if one is not None and one.is_inference()
+        }
+        part._buffers |= {
+            name: one.clone() for name, one in part._buffers.items() if one is not None and one.is_inference()
+        }
     kinds = {str(t.dtype).removeprefix("torch.") for t in module.parameters() if t.is_floating_point()} - {"float32"}
     module.eval().requires_grad_(False)
     (module.float() if kinds else module).to(device)
@@ -88,12 +91,16 @@ def _settle(module: nn.Module, device: torch.device) -> tuple[str, ...]:
 
 
 def _run(
-    module: nn.Module, preprocessing: Preprocessing, device: torch.device, strength: float
+    module: nn.Module,
+    preprocessing: Preprocessing,
+    device: torch.device,
+    strength: float,
+    watched: Container[str] = (),
 ) -> tuple[torch.Tensor, dict[str, Call]]:
     """Probe with noise: on a constant picture, different steps could look alike."""
     noise = torch.randn(1, preprocessing.channels, *preprocessing.size, generator=torch.Generator().manual_seed(0))
     try:
-        outputs, calls = probe(module, strength * noise.to(device))
+        outputs, calls = probe(module, strength * noise.to(device), watched)
     except (
         RuntimeError,
         ValueError,
@@ -108,8 +115,9 @@ def _run(
                 "The memory is too small for this model.", "Use a smaller one, or device='cpu'."
             ) from error
         size = f"{preprocessing.channels} x {preprocessing.size[0]} x {preprocessing.size[1]}"
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ModelError(
-            f"The network does not run on one picture of {size}: {str(error).splitlines()[0][:200] if str(error) else type(error).__name__}.",
+            f"The network does not run on one picture of {size}: {reason}.",
             "Check the input size and number of channels, and that it takes one tensor [N C H W].",
         ) from error
     if not outputs.isfinite().all():
@@ -128,13 +136,15 @@ def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 def _find_head(outputs: torch.Tensor, calls: Mapping[str, Call]) -> tuple[str, str]:
     """Find the linear step whose output is the scores, by its numbers rather than by its name."""
-    for name, call in reversed(calls.items()):
+    for name, call in reversed(list(calls.items())):
         step, entered, left = call.module, call.entered, call.channels_first
         if call.calls != 1 or entered is None or left is None or not isinstance(step, nn.Linear | nn.Conv2d):
             continue
         if isinstance(step, nn.Conv2d) and (step.kernel_size != (1, 1) or step.groups != 1):
             continue
-        whole = entered.grid and max(entered.grid) > 1
+        if len(entered.grid) == 1:  # a step on every token
+            continue
+        whole = bool(entered.grid) and max(entered.grid) > 1
         if _same(left.plain, outputs):
             return name, "convolution" if whole else "linear"
         if whole and _same(left.relu, outputs):
@@ -143,41 +153,65 @@ def _find_head(outputs: torch.Tensor, calls: Mapping[str, Call]) -> tuple[str, s
 
 
 def _head_weight(step: nn.Module) -> torch.Tensor:
-    weight: torch.Tensor = step.weight.detach()  # type: ignore[assignment,operator,union-attr]
+    weight = step.get_parameter("weight").detach()
     return weight.flatten(1)
 
 
 def _find_layers(
-    module: nn.Module, calls: Mapping[str, Call], preprocessing: Preprocessing, head: str, head_kind: str
+    module: nn.Module, calls: Mapping[str, Call], strong: Mapping[str, Call], preprocessing: Preprocessing
 ) -> tuple[tuple[LayerInfo, ...], dict[str, str]]:
     """Sort the modules that ran into layers with a map, in order of computation, and refused ones."""
-    layers, refused = [], {}
-    for name, call in sorted(calls.items(), key=lambda item: item[1].ended):
-        if not call.calls:
-            refused[name] = "it takes no part in the forward pass"
-            continue
-        found = describe_layer(name, call.module, call.output, call.calls, preprocessing.size, module)
-        if isinstance(found, str):
-            refused[name] = found
-            continue
-        entered = calls[head].entered if head else None
-        layers.append(found if entered is None else _with_pooling(found, call, entered, head_kind))
-    return tuple(layers), refused
+    ran = {name: call for name, call in sorted(calls.items(), key=lambda item: item[1].ended) if call.calls}
+
+    def describe(name: str, assumed: str = "") -> LayerInfo | str:
+        call = ran[name]
+        if not _depends(call, strong[name]):
+            return "it does not depend on the picture"
+        return describe_layer(name, call.module, call.output, call.calls, preprocessing.size, module, assumed)
+
+    found = {name: describe(name) for name in ran}
+    layouts = {one.layout for one in found.values() if isinstance(one, LayerInfo)}
+    if layouts == {"NCHW"}:
+        found = {name: describe(name, "NCHW") if one == AMBIGUOUS else one for name, one in found.items()}
+    refused = {name: "it takes no part in the forward pass" for name in calls if name not in ran}
+    refused |= {name: one for name, one in found.items() if isinstance(one, str)}
+    return tuple(one for one in found.values() if isinstance(one, LayerInfo)), refused
 
 
-def _with_pooling(layer: LayerInfo, call: Call, entered: Averages, head_kind: str) -> LayerInfo:
-    """Tell how the head reads this layer: what enters it must equal the layer's own averages."""
+def _depends(first: Call, second: Call) -> bool:
+    """Whether a module's output follows the picture: a table of positions is the same for any two."""
+    same = first.sample is not None and second.sample is not None and torch.equal(first.sample, second.sample)
+    return not same
+
+
+def _worth_watching(calls: Mapping[str, Call], classes: int) -> frozenset[str]:
+    """Steps that could be the head, and modules as wide as what such a step reads."""
+    heads = {name: call.module.weight for name, call in calls.items() if isinstance(call.module, nn.Linear | nn.Conv2d)}
+    heads = {name: weight for name, weight in heads.items() if weight.shape[0] == classes}
+    widths = {weight.shape[1] for weight in heads.values()}
+    wide = {name for name, call in calls.items() if widths & set(getattr(call.output, "shape", ())[1:])}
+    return frozenset(wide | heads.keys())
+
+
+def _with_pooling(layer: LayerInfo, probes: Sequence[Mapping[str, Call]], head: str, head_kind: str) -> LayerInfo:
+    """Tell how the head reads this layer, where both probes say the same.
+
+    A bounded step such as ReLU6 looks like a ReLU until the values are large.
+    """
+    readings = {_reading(layer, calls[layer.name], calls[head].entered, head_kind) for calls in probes if head}
+    return replace(layer, pooling=readings.pop()) if len(readings) == 1 else layer
+
+
+def _reading(layer: LayerInfo, call: Call, entered: Averages | None, head_kind: str) -> str:
+    """What enters the head must equal the layer's own averages."""
     averages = call.channels_last if layer.layout == "NHWC" else call.channels_first
-    if averages is None:
-        return layer
-    pooling = ""
-    if head_kind == "linear" and _same(averages.plain, entered.plain):
-        pooling = "mean"
-    elif head_kind == "linear" and _same(averages.relu, entered.plain):
-        pooling = "mean of relu"
-    elif head_kind != "linear" and averages.grid == entered.grid and _same(averages.plain, entered.plain):
-        pooling = head_kind
-    return replace(layer, pooling=pooling)
+    if averages is None or entered is None or layer.prefix_tokens:
+        return ""
+    if head_kind == "linear":
+        if _same(averages.plain, entered.plain):
+            return "mean"
+        return "mean of relu" if _same(averages.relu, entered.plain) else ""
+    return head_kind if averages.grid == entered.grid and _same(averages.plain, entered.plain) else ""
 
 
 def _check_labels(labels: Sequence[str] | None, classes: int) -> tuple[str, ...]:

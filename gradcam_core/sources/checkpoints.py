@@ -3,6 +3,7 @@
 import pickle
 import pickletools
 import re
+import threading
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from gradcam_core.sources.file_kinds import AGAIN, FROM_PYTORCH, SAVE_WEIGHTS, i
 
 MOST_ENTRIES = 200_000
 LARGEST_PICKLE = 512_000_000
+QUIET = threading.Lock()
 DEEPEST, MOST_MAPPINGS = 8, 20_000
 SILENT_OPCODES = {"PROTO", "FRAME", "BINPUT", "LONG_BINPUT", "MEMOIZE", "PUT"}
 TORCH_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
@@ -121,7 +123,8 @@ def _unpickle(stream: BinaryIO) -> Any:
     """Load with torch's restricted unpickler, and turn its refusals into plain words."""
     stream.seek(0)
     try:
-        with warnings.catch_warnings():
+        # The filters of warnings belong to the whole process: two loads at once would mix them up.
+        with QUIET, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

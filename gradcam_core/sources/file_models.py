@@ -60,6 +60,7 @@ def load_file(
         preprocessing,
         labels,
         (*notes, *remarks, *label_notes, *channel_notes(preprocessing.channels)),
+        recipe.assumption,
     )
 
 
@@ -185,7 +186,7 @@ def _find_labels(
         except ModelError as error:
             return None, (f"A file with names of classes lies beside the weights, but: {error.message}",)
     if found is None:
-        return None, ()
+        return None, ("The file names no classes: they are numbered. Give labels= to name them.",)
     if len(found) != classes:
         return None, (f"The {len(found)} names of classes {origin} do not match the {classes} classes: not used.",)
     return found, () if origin == "in the file" else (f"The names of the classes were found {origin}.",)

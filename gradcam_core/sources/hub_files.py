@@ -65,6 +65,8 @@ def _download_from_hub(repository: str, names: Sequence[str], progress: Progress
                 f"The hub does not give out '{repository}' ({status}).",
                 "Check the name; a private or gated model needs `hf auth login` first.",
             ) from error
+        except (TypeError, AttributeError, NameError):
+            raise
         # The hub's client passes on whatever its network library raises, which differs between releases.
         except Exception as error:
             raise offline_error(f"the download failed ({type(error).__name__})") from error
@@ -79,8 +81,8 @@ def _progress_bar(progress: Progress) -> type:
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **{**options, "file": StringIO(), "disable": False})
 
-        def update(self, n: float | None = 1) -> bool | None:
-            shown: bool | None = super().update(n)
+        def update(self, n: Any = 1) -> Any:
+            shown = super().update(n)
             if self.total:
                 progress(min(1.0, self.n / self.total), _megabytes(self.n, self.total))
             return shown

@@ -67,4 +67,4 @@ def _describe(module: nn.Module, notes: tuple[str, ...]) -> Network:
         labels = labels_from(config.get("label_names"))
         fits = labels is not None and len(labels) == getattr(module, "num_classes", None)
         return Network(module, name, timm_preprocessing(module, channels), labels if fits else None, notes)
-    return Network(module, name, assumed_preprocessing(channels), None, (*notes, ASSUMED))
+    return Network(module, name, assumed_preprocessing(channels), None, notes, ASSUMED)

@@ -20,7 +20,8 @@ class Network:
     """A network that is ours to keep, not yet prepared for explanations.
 
     `labels` is None where the source knows no names of classes. `notes` are sentences about how it
-    came to be that its user should know.
+    came to be that its user should know; `assumption` is one more, about how its pictures are
+    prepared, for a user who did not say so.
     """
 
     module: nn.Module
@@ -28,6 +29,7 @@ class Network:
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    assumption: str = ""
 
 
 def assumed_preprocessing(channels: int = 3) -> Preprocessing:
@@ -60,12 +62,13 @@ class Architecture:
 
     `build` takes the `options` it names, out of num_classes, in_chans and size (height, width), as
     keywords. `describe` tells how pictures are prepared for a built network with that many
-    channels, and what its user should know about that. Tensors whose names begin with one of
-    `unused` serve training only: a file may hold them, the network here goes without.
+    channels, and what its user should know. `assumption` goes on to Network. Tensors whose names
+    begin with one of `unused` serve training only: a file may hold them, the network goes without.
     """
 
     name: str
     build: Callable[..., nn.Module]
     options: frozenset[str]
     describe: Callable[[nn.Module, int], tuple[Preprocessing, tuple[str, ...]]]
+    assumption: str = ""
     unused: tuple[str, ...] = ()

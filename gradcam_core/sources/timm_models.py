@@ -26,6 +26,11 @@ from gradcam_core.sources.network import (
 )
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+LIKE_TIMM = (
+    "The file does not say how its pictures were prepared; as timm does for this architecture was assumed. "
+    "Give preprocessing= as in training if it differs."
+)
+NO_CLASSIFIER = "This model has no classifier: its outputs are features, not classes."
 LARGEST_CONFIG = 16_000_000
 FOLDER_FILES = (*WEIGHT_FILES, "pytorch_model.pth", "model.pth")
 
@@ -66,7 +71,7 @@ def timm_architecture(name: str) -> Architecture:
 
     sized = {"size"} if config.fixed_input_size else set()
     options = frozenset({"num_classes", "in_chans"} | sized)
-    return Architecture(name.partition(".")[0], build, options, describe, ("AuxLogits.",))
+    return Architecture(name.partition(".")[0], build, options, describe, LIKE_TIMM, ("AuxLogits.",))
 
 
 def timm_preprocessing(module: nn.Module, channels: int | None = None) -> Preprocessing:
@@ -124,7 +129,7 @@ def _hub_folder(name: str, progress: Progress) -> Path:
     repository, _, revision = name.partition("@")
     if repository.count("/") != 1:
         raise ModelError(f"'{name[:80]}' is no model of the hub.", "Write timm:hf-hub:ORGANISATION/NAME.")
-    config = hub_file(repository, ("config.json",), progress, revision or None)
+    config = hub_file(repository, ("config.json",), lambda share, words: None, revision or None)
     hub_file(repository, WEIGHT_FILES, progress, revision or None)
     return config.parent
 
@@ -205,6 +210,8 @@ def _describe(module: nn.Module, name: str, pretrained: bool, num_classes: int |
     notes = [] if pretrained else [RANDOM_WEIGHTS]
     if pretrained and new_head:
         notes.append(NEW_HEAD)
+    if getattr(module, "num_classes", None) == 0:
+        notes.append(NO_CLASSIFIER)
     labels = labels_from(config.get("label_names")) if pretrained and not new_head else None
     if labels is not None and len(labels) != config.get("num_classes"):
         labels = None

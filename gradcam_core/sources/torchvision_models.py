@@ -26,6 +26,10 @@ from gradcam_core.sources.network import (
 
 SIZED = {"vit": "image_size", "maxvit": "input_size"}
 RESCALING = ("googlenet", "inception_v3")
+LIKE_TORCHVISION = (
+    "The file does not say how its pictures were prepared; as torchvision does for this architecture was assumed. "
+    "Give preprocessing= as in training if it differs."
+)
 SIDE_HEADS = ("AuxLogits.", "aux1.", "aux2.")
 
 
@@ -74,7 +78,9 @@ def torchvision_architecture(name: str) -> Architecture:
         return _preprocessing(weights, channels), (RESCALED,) if name in RESCALING and channels == 3 else ()
 
     sized = {"size"} if name.split("_")[0] in SIZED else set()
-    return Architecture(name, build, frozenset({"num_classes", "in_chans"} | sized), describe, SIDE_HEADS)
+    return Architecture(
+        name, build, frozenset({"num_classes", "in_chans"} | sized), describe, LIKE_TORCHVISION, SIDE_HEADS
+    )
 
 
 def _lay_in(module: nn.Module, stored: Mapping[str, torch.Tensor], channels: int) -> bool:

@@ -93,7 +93,9 @@ def _picture_section() -> ImageRecord | GradcamError:
 
 
 def _other_frame(image: ImageRecord, sha256: str, content: bytes) -> ImageRecord:
-    number = st.number_input(f"Frame, of {image.frames}", 1, image.frames, 1, key=f"frame {sha256}", persist_state="session")
+    number = st.number_input(
+        f"Frame, of {image.frames}", 1, image.frames, 1, key=f"frame {sha256}", persist_state="session"
+    )
     return cache.picture(sha256, int(number) - 1, None, content)
 
 

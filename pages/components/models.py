@@ -13,8 +13,24 @@ from pages.components.desk import DEVICE, add_model
 from pages.components.panels import plain, show_error
 
 SUGGESTED = {
-    "timm": ["mobilenetv2_100", "resnet18", "resnet50", "efficientnet_b0", "densenet121", "convnext_tiny", "regnety_008"],
-    "torchvision": ["mobilenet_v2", "resnet18", "resnet50", "efficientnet_b0", "densenet121", "convnext_tiny", "vgg16_bn"],
+    "timm": [
+        "mobilenetv2_100",
+        "resnet18",
+        "resnet50",
+        "efficientnet_b0",
+        "densenet121",
+        "convnext_tiny",
+        "regnety_008",
+    ],
+    "torchvision": [
+        "mobilenet_v2",
+        "resnet18",
+        "resnet50",
+        "efficientnet_b0",
+        "densenet121",
+        "convnext_tiny",
+        "vgg16_bn",
+    ],
 }
 WEIGHT_FILES = ["pth", "pt", "bin", "ckpt", "safetensors"]
 # A name and nothing else: the page hands no path, address or Python name to the loader.
@@ -55,10 +71,16 @@ def add_from_hub(hub: str) -> None:
     """Load published weights by name, from the hub's cache or the network."""
     with st.form(f"hub {hub}", border=False):
         name = st.selectbox(
-            "Name", SUGGESTED[hub], accept_new_options=True, index=None, placeholder="Choose, or type any name of this hub"
+            "Name",
+            SUGGESTED[hub],
+            accept_new_options=True,
+            index=None,
+            placeholder="Choose, or type any name of this hub",
         )
         sent = st.form_submit_button("Load", type="primary")
-    st.caption("Weights that are not in this machine’s cache are downloaded from the hub; pictures never leave the machine.")
+    st.caption(
+        "Weights that are not in this machine’s cache are downloaded from the hub; pictures never leave the machine."
+    )
     if sent and _check_name(name):
         _try(ModelChoice(f"{name} ({hub})", f"{hub}:{name}"))
 
@@ -68,7 +90,9 @@ def add_from_checkpoint() -> None:
     with st.form("checkpoint", border=False):
         left, right = st.columns(2, gap="large")
         with left:
-            file = st.file_uploader("Weights", type=WEIGHT_FILES, help="A state dict, bare or in one of the usual wrappers.")
+            file = st.file_uploader(
+                "Weights", type=WEIGHT_FILES, help="A state dict, bare or in one of the usual wrappers."
+            )
             labels = st.file_uploader(
                 "Class names (if the weights do not hold them)",
                 type=["json", "txt", "csv"],
@@ -77,7 +101,10 @@ def add_from_checkpoint() -> None:
         with right:
             hub = st.segmented_control("Architecture from", ["timm", "torchvision"], default="timm", required=True)
             name = st.selectbox(
-                "Architecture", sorted({*SUGGESTED["timm"], *SUGGESTED["torchvision"]}), accept_new_options=True, index=None,
+                "Architecture",
+                sorted({*SUGGESTED["timm"], *SUGGESTED["torchvision"]}),
+                accept_new_options=True,
+                index=None,
                 placeholder="Choose, or type any name of this hub",
             )
             changes = _pick_preprocessing()
@@ -87,7 +114,9 @@ def add_from_checkpoint() -> None:
     if file is None:
         st.warning("Choose a file with weights first.")
     elif _check_name(name):
-        path, beside = keep_file(file.getvalue(), _suffix(file.name), [(labels.getvalue(), _suffix(labels.name))] if labels else [])
+        path, beside = keep_file(
+            file.getvalue(), _suffix(file.name), [(labels.getvalue(), _suffix(labels.name))] if labels else []
+        )
         digest = hashlib.sha256(file.getvalue()).hexdigest()
         _try(
             ModelChoice(

@@ -117,7 +117,9 @@ def show_details(found: Explanation, loaded: LoadedModel) -> None:
     """Fold away what is needed now and then: the model's input, the numbers, how it was made."""
     with st.expander("What the model was given", key="input"):
         left, right = st.columns([1, 2.2], gap="large")
-        left.image(_shown_input(found, loaded), output_format="PNG", caption="The very input, with its colours restored")
+        left.image(
+            _shown_input(found, loaded), output_format="PNG", caption="The very input, with its colours restored"
+        )
         with right:
             _describe_input(found)
     with st.expander("Numbers", key="numbers"):
@@ -189,8 +191,10 @@ def _table(found: Explanation) -> list[dict[str, str]]:
 def show_times(found: Explanation) -> None:
     """Say what each step took, in milliseconds."""
     names = {"preprocess": "input", "model": "model, forward and tail"}
-    parts = [f"{names.get(step, METHODS[step].title if step in METHODS else step)} {1000 * seconds:.1f} ms"
-             for step, seconds in found.seconds.items()]
+    parts = [
+        f"{names.get(step, METHODS[step].title if step in METHODS else step)} {1000 * seconds:.1f} ms"
+        for step, seconds in found.seconds.items()
+    ]
     st.caption(f"Time when it was computed: {'; '.join(parts)}.")
 
 
@@ -230,7 +234,11 @@ def _agreement_rows(heatmaps: Sequence[Heatmap], same: Sequence[str]) -> list[di
             {
                 "Class": first.target.label,
                 "Methods": f"{METHODS[first.method].title} and {METHODS[second.method].title}",
-                "Correlation": "same by algebra" if algebra else f"{numbers[0]:.2f}" if numbers else "nothing to compare",
+                "Correlation": "same by algebra"
+                if algebra
+                else f"{numbers[0]:.2f}"
+                if numbers
+                else "nothing to compare",
                 "Overlap of the hottest fifths": "" if algebra or not numbers else f"{numbers[1]:.0%}",
             }
         )
@@ -243,7 +251,8 @@ def show_help(found: Explanation, loaded: LoadedModel) -> None:
     with st.expander("Does something look wrong?", key="help"):
         st.markdown(
             "**All dark, or the words “nothing speaks for this class”.** The map has no positive evidence for that "
-            "class at this layer. That is an answer, not a failure: choose a more probable class, or an earlier layer.\n\n"
+            "class at this layer. That is an answer, not a failure: choose a more probable class, or an "
+            "earlier layer.\n\n"
             "**In the wrong place.** See *What the model was given*. If a custom model was trained on stretched or "
             "padded pictures, or with other means, set the same in the sidebar and on the Models page. One map cell "
             "covers many pixels: do not read the heatmap finer than that.\n\n"
@@ -265,13 +274,21 @@ def show_downloads(found: Explanation, settings: Settings, *, key: str) -> None:
             names = heatmap_names(found.heatmaps)
             chosen = st.selectbox("Heatmap", range(len(names)), format_func=lambda i: _heatmap_title(found.heatmaps[i]))
             heatmap, name = found.heatmaps[chosen], f"{stem}-{names[chosen]}"
-            _download("Overlay, PNG", lambda: png(overlay(found.image, heatmap, **style)), f"{name}.png", "image/png", key)
+            _download(
+                "Overlay, PNG", lambda: png(overlay(found.image, heatmap, **style)), f"{name}.png", "image/png", key
+            )
             colours = {"colormap": settings["colormap"]}
             _download(
-                "Heatmap alone, PNG", lambda: png(colour_heatmap(heatmap, **colours)), f"{name}-heatmap.png", "image/png", key
+                "Heatmap alone, PNG",
+                lambda: png(colour_heatmap(heatmap, **colours)),
+                f"{name}-heatmap.png",
+                "image/png",
+                key,
             )
             _download("Raw map, NumPy", lambda: npy(heatmap.raw), f"{name}.npy", "application/octet-stream", key)
-        _download("Record, JSON", lambda: to_json(to_dict(found, names="hash")), f"{stem}.json", "application/json", key)
+        _download(
+            "Record, JSON", lambda: to_json(to_dict(found, names="hash")), f"{stem}.json", "application/json", key
+        )
         st.caption("File names hold no picture’s name. The pictures keep what is written on them.")
 
 

@@ -80,7 +80,9 @@ def _layer_title(layer: LayerInfo) -> str:
     return f"{layer.name} · {layer.grid[0]} × {layer.grid[1]}"
 
 
-def pick_classes(loaded: LoadedModel, *, key: str = "top", most: int = MOST_CLASSES, start: int = 3) -> tuple[int, tuple[int, ...]]:
+def pick_classes(
+    loaded: LoadedModel, *, key: str = "top", most: int = MOST_CLASSES, start: int = 3
+) -> tuple[int, tuple[int, ...]]:
     """How many of the most probable classes, or which ones by name: (top_k, indices)."""
     st.session_state.setdefault(key, start)
     top = st.segmented_control(

@@ -93,7 +93,8 @@ function pictureLayer(view, frame, { shownPicture, picture }) {
 function heatLayer(panel, frame, { colours, settings, highest, scratch }) {
   const where = `${frame.left} ${frame.top} ${frame.scale} ${frame.width} ${frame.height}`;
   if (panel.rasterised !== where) {
-    panel.levels = panel.levels?.length === frame.width * frame.height ? panel.levels : new Uint16Array(frame.width * frame.height);
+    const pixels = frame.width * frame.height;
+    if (panel.levels?.length !== pixels) panel.levels = new Uint16Array(pixels);
     rasterise(panel.map, frame, panel.levels);
     panel.rasterised = where;
   }
@@ -126,7 +127,8 @@ function paintVeil(context, map, frame, { picture, settings, size }) {
   const area = new Path2D();
   area.rect(x(0), y(0), x(picture.width) - x(0), y(picture.height) - y(0));
   area.rect(x(left), y(top), x(right) - x(left), y(bottom) - y(top));
-  for (const paint of [settings.view === "heatmap" ? "rgb(51 51 51)" : "rgb(0 0 0 / 60%)", hatching(context, size.ratio)]) {
+  const ground = settings.view === "heatmap" ? "rgb(51 51 51)" : "rgb(0 0 0 / 60%)";
+  for (const paint of [ground, hatching(context, size.ratio)]) {
     context.fillStyle = paint;
     context.fill(area, "evenodd");
   }

@@ -6,7 +6,9 @@ function bindToolbar(viewer) {
   const { root, settings } = viewer;
   const field = (name) => root.querySelectorAll(`[name="${name}"]`);
   const choose = (name, value) => { settings[name] = value; viewer.repaint(); viewer.commit(); };
-  for (const name of ["view", "scale"]) field(name).forEach((radio) => { radio.onchange = () => choose(name, radio.value); });
+  for (const name of ["view", "scale"]) {
+    for (const radio of field(name)) radio.onchange = () => choose(name, radio.value);
+  }
   for (const name of ["opacity", "threshold"]) {
     const [range] = field(name);
     range.oninput = () => { settings[name] = Number(range.value); viewer.repaint(); };
@@ -16,7 +18,8 @@ function bindToolbar(viewer) {
   bindExtras(viewer, field);
   const presses = {
     "zoom-in": () => viewer.zoom(1.4), "zoom-out": () => viewer.zoom(1 / 1.4), fit: () => viewer.fit(),
-    left: () => viewer.move(-1, 0), right: () => viewer.move(1, 0), up: () => viewer.move(0, -1), down: () => viewer.move(0, 1),
+    left: () => viewer.move(-1, 0), right: () => viewer.move(1, 0),
+    up: () => viewer.move(0, -1), down: () => viewer.move(0, 1),
     help: () => root.querySelector("dialog").showModal(), close: () => root.querySelector("dialog").close(),
   };
   for (const [name, press] of Object.entries(presses)) field(name)[0].onclick = press;
@@ -42,7 +45,8 @@ function showSettings({ root, settings, colours, window: { level, width, invert 
   const field = (name) => root.querySelector(`[name="${name}"]`);
   for (const name of ["view", "scale"]) root.querySelector(`[name="${name}"][value="${settings[name]}"]`).checked = true;
   const texts = {
-    opacity: [settings.opacity, percent(settings.opacity)], threshold: [settings.threshold, settings.threshold.toFixed(2)],
+    opacity: [settings.opacity, percent(settings.opacity)],
+    threshold: [settings.threshold, settings.threshold.toFixed(2)],
     level: [level, percent(level)], width: [width, percent(width)],
   };
   for (const [name, [value, text]] of Object.entries(texts)) {
@@ -75,11 +79,13 @@ function showLegend(viewer) {
   paintColourBar(root.querySelector(".colours"), colours[settings.colormap].table, settings.threshold);
   set(".meaning", meaningOfOne(hot, settings, viewer.highest));
   set(".cell", meaningOfCell(maps));
-  root.querySelector(".veil").hidden = settings.view === "original" || !maps.some(({ map }) => isPartlyUnseen(map, picture));
+  const veiled = maps.some(({ map }) => isPartlyUnseen(map, picture));
+  root.querySelector(".veil").hidden = settings.view === "original" || !veiled;
   root.dataset.maps = maps.length;
   root.classList.toggle("many", panels.length > 1);
   root.classList.toggle("many-maps", hot.length > 1);
   root.classList.toggle("grey", viewer.grey);
+  root.classList.toggle("untold", panels.every(({ data }) => !data.subtitle));
 }
 
 function meaningOfOne(hot, { scale }, highest) {

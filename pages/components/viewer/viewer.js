@@ -29,7 +29,8 @@ function viewerIn(parent) {
   };
   viewer.move = (right, down) => {
     if (!viewer.size) return;
-    moveBy(viewOf(viewer), viewer.picture, viewer.size, (right * viewer.size.width) / 8, (down * viewer.size.height) / 8);
+    const { picture, size } = viewer;
+    moveBy(viewOf(viewer), picture, size, (right * size.width) / 8, (down * size.height) / 8);
     viewer.repaint();
   };
   viewer.fit = () => viewer.zoom(0);
