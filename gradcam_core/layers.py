@@ -98,9 +98,10 @@ def _grid_of(tokens: int, input_size: tuple[int, int]) -> tuple[int, int] | None
     if tokens < 2:
         return None
     height = round(math.sqrt(tokens * input_size[0] / input_size[1]))
-    if height < 1 or tokens % height or input_size[0] % height or input_size[1] % (tokens // height):
+    if height < 1 or tokens % height or input_size[0] % height:
         return None
-    return (height, tokens // height) if _is_grid((height, tokens // height), input_size) else None
+    width = tokens // height
+    return (height, width) if input_size[0] * width == input_size[1] * height else None
 
 
 def to_grid(values: torch.Tensor, layer: LayerInfo) -> torch.Tensor:

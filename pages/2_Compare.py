@@ -12,7 +12,7 @@ desk = frame("Compare", "Do the methods agree?")
 if desk.image is None or desk.model is None:
     st.stop()
 
-left, middle, right = st.columns([1.6, 1, 1.2], vertical_alignment="top", gap="medium")
+left, middle, right = st.columns([1.35, 0.9, 1.45], vertical_alignment="top", gap="medium")
 with left:
     methods = pick_methods(desk.model)
 with middle:

@@ -5,11 +5,14 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
+from tests import shapes
+
 # Before anything of gradcam_core is imported: every annotated shape is checked at every call. Not in capture.py,
 # whose hooks are small functions made anew for each module of a network: each would be compiled anew.
 # What it returns are Evidence records, which records.py checks.
 PARTS = [part.stem for part in (Path(__file__).parents[1] / "gradcam_core").iterdir() if part.stem[0] not in "_."]
-install_import_hook([f"gradcam_core.{part}" for part in PARTS if part != "capture"], "beartype.beartype")
+CHECKED = [f"gradcam_core.{part}" for part in PARTS if part != "capture"]
+install_import_hook(CHECKED, f"{shapes.check.__module__}.{shapes.check.__name__}")
 
 import random
 

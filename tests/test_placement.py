@@ -127,9 +127,11 @@ def test_what_is_bright_in_the_picture_is_hot_in_the_heatmap(
     side = max(2, min(height, width) // 6)
     top, left = round(down * (height - side)), round(across * (width - side))
     values[top : top + side, left : left + side] = 255
-    array, placement = prepare(networks.record(values, bits=16 if deep else 8), preprocessing)
-    grid = array.mean(axis=0).reshape(8, 8, 8, 8).mean(axis=(1, 3))  # what a network's 8 x 8 map would hold
-    heat = placement.restore((grid - grid.min()).astype(np.float32))
+    bits = 16 if deep else 8
+    array, placement = prepare(networks.record(values, bits), preprocessing)
+    dark, _ = prepare(networks.record(np.zeros_like(values), bits), preprocessing)
+    grid = (array - dark).mean(axis=0).reshape(8, 8, 8, 8).mean(axis=(1, 3))  # what an 8 x 8 map would hold
+    heat = placement.restore(grid)
     centre = (top + (side - 1) / 2, left + (side - 1) / 2)
     first_row, first_column, last_row, last_column = placement.seen()
     if not (first_row <= top and top + side <= last_row and first_column <= left and left + side <= last_column):

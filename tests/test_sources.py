@@ -112,6 +112,9 @@ def test_a_reference_that_cannot_work_says_what_would(reference: str, words: str
         ("bundled:efficientnet_lite0", {"architecture": "timm:resnet18"}, "belongs to file:"),
         ("timm:resnet10t", {"num_classes": -1}, "num_classes cannot be -1"),
         ("timm:resnet10t", {"in_chans": True}, "in_chans cannot be True"),
+        ("torchvision:resnet18", {"num_classes": 0}, "num_classes cannot be 0"),
+        ("torchvision:vit_b_32", {"preprocessing": {"size": 64}}, "224 x 224 only.*timm"),
+        ("bundled:efficientnet_lite0", {"pretrained": False}, "belongs to timm: and torchvision:"),
         (SmallNet(), {"labels": ["a"]}, "1 labels do not fit"),
         (SmallNet(), {"num_classes": 5}, "complete"),
         (SmallNet(), {"preprocessing": {"colour": 1}}, "no 'colour'.*size"),
@@ -138,6 +141,11 @@ def test_classes_and_channels_can_be_chosen(reference: str) -> None:
     assert len(model.labels) == 3
     assert model.preprocessing.channels == len(model.preprocessing.mean) == 1
     assert model.preprocessing.mean[0] == pytest.approx((0.485 + 0.456 + 0.406) / 3)
+
+
+def test_a_network_without_classifier_says_so() -> None:
+    model = load_model("timm:resnet10t", pretrained=False, num_classes=0, device="cpu")
+    assert any("no classifier" in note for note in model.notes)
 
 
 def test_a_network_of_four_channels_loads_and_says_so() -> None:
@@ -723,6 +731,21 @@ def test_a_wish_for_other_classes_than_the_file_has_is_refused(tmp_path: Path) -
         load(path, num_classes=7)
     with pytest.raises(ModelError, match="takes no num_classes"):
         load(path, lambda: SmallNet(5), num_classes=5)
+
+
+def test_a_side_head_that_only_training_uses_may_be_in_the_file(tmp_path: Path) -> None:
+    net = torchvision.models.inception_v3(num_classes=4, init_weights=False, aux_logits=True, transform_input=True)
+    path = saved(tmp_path / "x.pth", nn.DataParallel(net).state_dict())
+    model = load_model(f"file:{path}", architecture="torchvision:inception_v3", device="cpu")
+    assert same_outputs(model.module, net, size=96)
+    assert any("rescales its input" in note for note in model.notes)
+
+
+def test_how_pictures_are_prepared_is_a_noted_assumption_unless_it_is_given(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.pth", timm.create_model("resnet10t", num_classes=4).state_dict())
+    for preprocessing, said in ((None, True), ({"size": 96}, False)):
+        model = load_model(f"file:{path}", architecture="timm:resnet10t", device="cpu", preprocessing=preprocessing)
+        assert any("was assumed" in note for note in model.notes) is said
 
 
 def test_a_function_as_architecture_may_name_its_options_as_is_usual_or_take_none(tmp_path: Path) -> None:

@@ -94,7 +94,8 @@ def test_targets_are_found_by_rank_index_or_label(wanted: Any, indices: list[int
         ("DOG", r"2 classes are called 'DOG'.*1, 2"),
         ("tabbi cat", "Did you mean tabby cat"),
         ("abby", "Did you mean tabby cat"),
-        ("giraffe", "0 to 7"),
+        ("xylophone", "0 to 7"),
+        ("kran", r"Did you mean crane\?"),
         ("", "no class ''"),
         (True, "is no class"),
         (1.5, "is no class"),
@@ -104,7 +105,7 @@ def test_targets_are_found_by_rank_index_or_label(wanted: Any, indices: list[int
         ([], "No class is chosen"),
         (np.array([]), "No class is chosen"),
         ({}, "No class is chosen"),
-        ([0, "giraffe"], "no class 'giraffe'"),
+        ([0, "xylophone"], "no class 'xylophone'"),
     ],
 )
 def test_what_names_no_class_is_refused_before_anything_is_computed(wanted: Any, words: str) -> None:

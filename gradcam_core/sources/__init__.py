@@ -48,7 +48,7 @@ def load_model(
     fraction 0..1 and words. Raises ModelError, or another GradcamError, where anything cannot work.
     """
     report = on_progress or _silent
-    _check_options(reference, architecture, num_classes, in_chans)
+    _check_options(reference, architecture, pretrained, num_classes, in_chans)
     names = given_labels(labels) if labels is not None else None
     changes = dict(preprocessing or {})
     report(0.0, "Looking for the model")
@@ -100,17 +100,20 @@ def _path(name: str) -> Path:
 
 
 def _check_options(
-    reference: str | nn.Module, architecture: Any, num_classes: int | None, in_chans: int | None
+    reference: str | nn.Module, architecture: Any, pretrained: bool, num_classes: int | None, in_chans: int | None
 ) -> None:
     """Refuse references and options that cannot work, before anything is loaded."""
-    for name, value, most in (("num_classes", num_classes, 100_000), ("in_chans", in_chans, 64)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most):
-            raise ModelError(f"{name} cannot be {value!r}.", f"Give a whole number up to {most}, or leave it out.")
     scheme = "memory" if isinstance(reference, nn.Module) else _scheme(reference)
+    fewest = 0 if scheme == "timm" else 1
+    for name, value, least, most in (("num_classes", num_classes, fewest, 100_000), ("in_chans", in_chans, 1, 64)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
+            raise ModelError(f"{name} cannot be {value!r}.", f"Give a number from {least} to {most}, or leave it out.")
     if scheme != "file" and architecture is not None:
         raise ModelError("An architecture belongs to file: only; every other model brings its own.", "Leave it out.")
     if scheme in ("memory", "bundled") and (num_classes is not None or in_chans is not None):
         raise ModelError("This model is complete: num_classes and in_chans cannot change it.", "Leave them out.")
+    if scheme not in ("timm", "torchvision") and not pretrained:
+        raise ModelError("pretrained=False belongs to timm: and torchvision: only.", "Leave it out.")
 
 
 def _scheme(reference: str) -> str:

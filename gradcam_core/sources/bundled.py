@@ -63,7 +63,7 @@ def _efficientnet_lite0() -> Network:
         )
     module.load_state_dict(dict(zip(wanted, stored.content.values(), strict=True)))
     half = (0.5, 0.5, 0.5)
-    preprocessing = Preprocessing((224, 224), (256, 256), half, half, "bicubic")
+    preprocessing = Preprocessing((224, 224), (256, 256), half, half, "bicubic", crop_pct=0.875)
     return Network(module, "tf_efficientnet_lite0", preprocessing, imagenet_labels())
 
 

@@ -1,6 +1,7 @@
 """A checkpoint file and an architecture -> a network with just those weights."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,9 @@ def load_file(
             "'torchvision:NAME' or a function that builds the network.".strip(),
         )
     progress(0.4, "Fitting the weights to the architecture")
-    module, notes = _fit(recipe, tensors, {"num_classes": num_classes, "in_chans": in_chans, "size": size})
+    module, classes, notes = _fit(recipe, tensors, {"num_classes": num_classes, "in_chans": in_chans, "size": size})
     preprocessing, remarks = recipe.describe(module, input_channels(module))
-    labels, label_notes = _find_labels(path, checkpoint, class_count(module))
+    labels, label_notes = _find_labels(path, checkpoint, classes or class_count(module))
     return Network(
         module,
         recipe.name,
@@ -79,8 +80,11 @@ def _require_weights(checkpoint: Checkpoint, tensors: Mapping[str, torch.Tensor]
 
 def _fit(
     recipe: Architecture, tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, Any]
-) -> tuple[nn.Module, tuple[str, ...]]:
-    """Read classes and channels off the tensors, build to measure, and lay the tensors in."""
+) -> tuple[nn.Module, int | None, tuple[str, ...]]:
+    """Read classes and channels off the tensors, build to measure, and lay the tensors in.
+
+    Returns the network, its number of classes where the architecture depends on one, and notes.
+    """
     options = {key: PROBE.get(key, wanted[key]) for key in recipe.options if key in PROBE or wanted[key]}
     probe = build_shapes(recipe, **options)
     match = match_names(tensors, probe)
@@ -91,7 +95,8 @@ def _fit(
         if key in recipe.options:
             options[key], dependents = _measure(recipe, key, start, _shapes(probe), shapes, most)
             head = dependents if key == "num_classes" else head
-    _check_wish(wanted, options)
+    classes = options["num_classes"] if head else None
+    _check_wish(wanted, {**options, "num_classes": classes})
     expected = build_shapes(recipe, **options)
     match = _without_unused(match, recipe)
     if match.missing or match.unexpected or any(shapes[x] != tuple(expected[x].shape) for x in shapes):
@@ -103,7 +108,7 @@ def _fit(
     # The network's own state, so that what it keeps there about versions stays right.
     state.update({name: tensor.to(state[name].dtype) for name, tensor in chosen.items()})
     module.load_state_dict(state)
-    return module, notes
+    return module, classes, notes
 
 
 def _measure(
@@ -143,10 +148,8 @@ def _check_wish(wanted: Mapping[str, Any], options: Mapping[str, Any]) -> None:
 
 def _without_unused(match: NameMatch, recipe: Architecture) -> NameMatch:
     """Forgive tensors that only training uses."""
-    if not recipe.unused:
-        return match
-    left = tuple(x for x in match.unexpected if not x.removeprefix(match.prefix).startswith(recipe.unused))
-    return NameMatch(match.prefix, match.names, match.missing, left, match.elsewhere, match.rivals)
+    left = [x for x in match.unexpected if not any(f".{start}" in f".{x}" for start in recipe.unused)]
+    return replace(match, unexpected=tuple(left))
 
 
 def _notes(match: NameMatch) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What every source hands over: a plain network with what is known about it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -42,11 +42,8 @@ def for_channels(preprocessing: Preprocessing, channels: int) -> Preprocessing:
     """Prepare for another number of channels: each gets the average of the mean and of the std."""
     if channels == preprocessing.channels:
         return preprocessing
-    fields = preprocessing.to_dict()
-    for name in ("mean", "std"):
-        fields[name] = (sum(fields[name]) / len(fields[name]),) * channels
-    size, resize = preprocessing.size, preprocessing.resize
-    return Preprocessing(**{**fields, "size": size, "resize": resize, "channels": channels})
+    mean, std = (sum(values) / len(values) for values in (preprocessing.mean, preprocessing.std))
+    return replace(preprocessing, mean=(mean,) * channels, std=(std,) * channels, channels=channels)
 
 
 def channel_notes(channels: int) -> tuple[str, ...]:

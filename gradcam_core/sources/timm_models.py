@@ -47,16 +47,14 @@ def load_timm(
     """Load `NAME`, `NAME.TAG`, `hf-hub:ORGANISATION/NAME` or `local-dir:FOLDER` as timm defines it."""
     scheme, _, rest = name.partition(":")
     if rest and scheme in ("hf-hub", "hf_hub"):
-        return _load_folder(_hub_folder(rest, progress), pretrained, num_classes, in_chans, size)
+        network = _load_folder(_hub_folder(rest, progress), pretrained, num_classes, in_chans, size)
+        return _with_imagenet(network) if rest.startswith("timm/") else network
     if rest and scheme == "local-dir":
         return _load_folder(Path(rest).expanduser(), pretrained, num_classes, in_chans, size)
     config = _registered(name)
     overlay = {"state_dict": _published_weights(name, config, progress).content} if pretrained else {}
     module = _create(name, overlay, num_classes, in_chans, size if config.fixed_input_size else None)
-    network = _describe(module, name.partition(".")[0], pretrained, num_classes, in_chans)
-    if pretrained and network.labels is None and NEW_HEAD not in network.notes and config.num_classes == 1000:
-        return replace(network, labels=imagenet_labels())
-    return network
+    return _with_imagenet(_describe(module, name.partition(".")[0], pretrained, num_classes, in_chans))
 
 
 def timm_architecture(name: str) -> Architecture:
@@ -199,6 +197,14 @@ def _create(
     module.pretrained_cfg = {key: x for key, x in module.pretrained_cfg.items() if key != "state_dict"}  # type: ignore[assignment,union-attr,operator]
     module.default_cfg = module.pretrained_cfg
     return module
+
+
+def _with_imagenet(network: Network) -> Network:
+    """Name the classes of timm's own trained weights: where there are 1000, they are ImageNet's."""
+    trained = RANDOM_WEIGHTS not in network.notes and NEW_HEAD not in network.notes
+    if trained and network.labels is None and getattr(network.module, "num_classes", None) == 1000:
+        return replace(network, labels=imagenet_labels())
+    return network
 
 
 def _describe(module: nn.Module, name: str, pretrained: bool, num_classes: int | None, in_chans: int | None) -> Network:

@@ -59,8 +59,14 @@ def load_torchvision(
         return Network(
             module, name, _preprocessing(weights, channels), None, (RANDOM_WEIGHTS, *channel_notes(channels))
         )
+    own = _preprocessing(weights, channels).size
+    if size not in (None, own) and "size" in torchvision_architecture(name).options:
+        raise ModelError(
+            f"The published weights of {name} take pictures of {own[0]} x {own[1]} only.",
+            "Leave the size out, or choose a timm: network, which adapts to other sizes.",
+        )
     stored = read_downloaded(url_file(weights.url, progress)).content
-    module = _build(name, num_classes=num_classes, in_chans=channels, size=size)
+    module = _build(name, num_classes=num_classes, in_chans=channels)
     new_head = _lay_in(module, stored, channels)
     labels = None if new_head else tuple(weights.meta.get("categories") or ()) or None
     notes = (*((NEW_HEAD,) if new_head else ()), *channel_notes(channels))

@@ -83,7 +83,7 @@ def show_heatmaps(found: Explanation, *, key: str, by_method: bool = False, colu
     classes = {heatmap.target.index for heatmap in heatmaps}
     several_layers = len({heatmap.layer for heatmap in heatmaps}) > 1
     panels = [_panel(heatmap, by_method, several_layers) for heatmap in heatmaps]
-    if by_method and len(classes) > 1:
+    if len(classes) > 1 and (by_method or several_layers):  # a row for each class
         columns = len(heatmaps) // len(classes)
     else:
         panels.insert(0, PICTURE_PANEL)
@@ -212,7 +212,9 @@ def show_agreement(found: Explanation, loaded: LoadedModel) -> None:
             f"{titles} are **the same by algebra** at this layer: the classifier only averages it. "
             "That they look alike says nothing about the picture."
         )
-    rows = [row for heatmaps in _by_class(found) for row in _agreement_rows(heatmaps, same)]
+    rows = [row for heatmaps in _by_class(found) for row in _agreement_rows(heatmaps, same[1:])]
+    if not rows:
+        return
     st.dataframe(rows, hide_index=True, width="stretch")
     st.caption(
         "Correlation: 1 means the same map up to scale, 0 no relation. Overlap: the share that the hottest fifths "
@@ -225,21 +227,17 @@ def _by_class(found: Explanation) -> list[list[Heatmap]]:
     return [list(group) for _, group in itertools.groupby(ordered, key=lambda heatmap: heatmap.target.index)]
 
 
-def _agreement_rows(heatmaps: Sequence[Heatmap], same: Sequence[str]) -> list[dict[str, str]]:
+def _agreement_rows(heatmaps: Sequence[Heatmap], doubles: Sequence[str]) -> list[dict[str, str]]:
+    """Every pair of methods for one class, without those that another stands for by algebra."""
     rows = []
-    for first, second in itertools.combinations(heatmaps, 2):
+    for first, second in itertools.combinations([one for one in heatmaps if one.method not in doubles], 2):
         numbers = agreement(first, second)
-        algebra = first.method in same and second.method in same
         rows.append(
             {
                 "Class": first.target.label,
                 "Methods": f"{METHODS[first.method].title} and {METHODS[second.method].title}",
-                "Correlation": "same by algebra"
-                if algebra
-                else f"{numbers[0]:.2f}"
-                if numbers
-                else "nothing to compare",
-                "Overlap of the hottest fifths": "" if algebra or not numbers else f"{numbers[1]:.0%}",
+                "Correlation": f"{numbers[0]:.2f}" if numbers else "nothing to compare",
+                "Overlap of the hottest fifths": f"{numbers[1]:.0%}" if numbers else "",
             }
         )
     return rows

@@ -3,7 +3,7 @@
 How it paints, so that exported pictures can follow it:
 
 - value: the map `max(raw, 0) / raw_peak` brought to the picture bilinearly, as `Placement.restore` does;
-  on the shared scale it is multiplied by `raw_peak / highest raw_peak`.
+  on the shared scale it is multiplied by `raw_peak / highest raw_peak`, of all maps of its method and layer.
 - colour: entry `round(value * 255)` of the colour table.
 - cover: `opacity * ramp(value)`, where `ramp = x * x * (3 - 2 * x)` with `x = min(value / 0.5, 1)`, and 0 below the
   threshold. So cold areas leave the picture as it is, and everything from half the peak on has the full opacity.
@@ -107,6 +107,7 @@ def panel_of(heatmap: Heatmap, *, id: str, subtitle: str = "", note: str = "") -
         "grid": grid_of(positive),
         "box": list(heatmap.placement.box),
         "peak": peak if math.isfinite(peak) else None,
+        "unit": f"{heatmap.method} {heatmap.layer}",
         "state": heatmap.state,
         "note": note,
     }

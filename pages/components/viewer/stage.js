@@ -90,7 +90,7 @@ function pictureLayer(view, frame, { shownPicture, picture }) {
   return view.layer;
 }
 
-function heatLayer(panel, frame, { colours, settings, highest, scratch }) {
+function heatLayer(panel, frame, { colours, settings, scratch }) {
   const where = `${frame.left} ${frame.top} ${frame.scale} ${frame.width} ${frame.height}`;
   if (panel.rasterised !== where) {
     const pixels = frame.width * frame.height;
@@ -98,7 +98,7 @@ function heatLayer(panel, frame, { colours, settings, highest, scratch }) {
     rasterise(panel.map, frame, panel.levels);
     panel.rasterised = where;
   }
-  const factor = settings.scale === "shared" ? panel.map.peak / highest : 1;
+  const factor = settings.scale === "shared" ? panel.map.peak / panel.highest : 1;
   const palette = paletteOf(colours[settings.colormap].table, settings, factor);
   const { levels } = panel;
   const { words } = scratch;
@@ -174,11 +174,11 @@ function outlineCells(context, map, frame, { picture }) {
 
 // Crosshair and value of every panel at one place of the picture, or nothing.
 function pointAt(panel, place, viewer) {
-  const { picture, size, settings, highest } = viewer;
+  const { picture, size, settings } = viewer;
   const inside = place && place.x >= 0 && place.y >= 0 && place.x < picture.width && place.y < picture.height;
   const [across, down] = panel.crosses;
   across.hidden = down.hidden = !inside;
-  panel.value.textContent = inside ? readout(panel, place, settings, highest) : "";
+  panel.value.textContent = inside ? readout(panel, place, settings) : "";
   if (!inside) return;
   const frame = frameOf(panel.view, picture, size);
   const [left, top, right, bottom] = shownPart(frame, picture);
@@ -194,7 +194,7 @@ function put(element, ratio, left, top, width, height) {
   if (height !== null) element.style.height = css(height);
 }
 
-function readout({ map, heat, data }, place, settings, highest) {
+function readout({ map, heat, data, highest }, place, settings) {
   if (!map) return "";
   const value = valueAt(map, Math.floor(place.x), Math.floor(place.y));
   if (Number.isNaN(value)) return "not seen";

@@ -77,7 +77,7 @@ function showLegend(viewer) {
   const maps = panels.filter((panel) => panel.map);
   const set = (name, text) => { root.querySelector(name).textContent = text; };
   paintColourBar(root.querySelector(".colours"), colours[settings.colormap].table, settings.threshold);
-  set(".meaning", meaningOfOne(hot, settings, viewer.highest));
+  set(".meaning", meaningOfOne(hot, settings));
   set(".cell", meaningOfCell(maps));
   const veiled = maps.some(({ map }) => isPartlyUnseen(map, picture));
   root.querySelector(".veil").hidden = settings.view === "original" || !veiled;
@@ -88,10 +88,13 @@ function showLegend(viewer) {
   root.classList.toggle("untold", panels.every(({ data }) => !data.subtitle));
 }
 
-function meaningOfOne(hot, { scale }, highest) {
+function meaningOfOne(hot, { scale }) {
   if (hot.length === 0) return "no map with positive evidence";
+  const [{ highest }] = hot;
   if (hot.length === 1) return `1 = this map’s own peak (raw ${rawText(highest)})`;
-  return scale === "shared" ? `1 = the highest peak of all maps (raw ${rawText(highest)})` : "1 = each map’s own peak";
+  if (scale === "own") return "1 = each map’s own peak";
+  const units = new Set(hot.map(({ data }) => data.unit));
+  return units.size === 1 ? `1 = the highest peak of all maps (raw ${rawText(highest)})` : "1 = the highest peak of each method and layer";
 }
 
 function meaningOfCell(maps) {

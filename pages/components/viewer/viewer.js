@@ -61,7 +61,7 @@ async function receive(viewer, data) {
     Object.entries(data.colormaps).map(([name, { label, table }]) => [name, { label, table: bytesOf(table) }]),
   );
   viewer.panels = data.panels.map((panel) => panelOf(panel, viewer));
-  viewer.highest = Math.max(0, ...viewer.panels.filter((panel) => panel.heat).map((panel) => panel.data.peak));
+  for (const panel of viewer.panels) panel.highest = highestOf(viewer.panels, panel.data.unit);
   viewer.active = null;
   viewer.root.querySelector(".panels").replaceChildren(...viewer.panels.map((panel) => panel.element));
   listColours(viewer);
@@ -69,6 +69,12 @@ async function receive(viewer, data) {
   viewer.size = null;
   arrange(viewer);
 }
+
+// Raw values of different methods or layers have nothing in common: the shared scale is one for each unit.
+function highestOf(panels, unit) {
+  return Math.max(0, ...panels.filter(({ heat, data }) => heat && data.unit === unit).map(({ data }) => data.peak));
+}
+
 function pixelRatio() {
   return Math.min(window.devicePixelRatio || 1, 2);
 }
