@@ -50,8 +50,18 @@ def resample(grid: Map, size: tuple[int, int]) -> Heat:
 
 
 def _covered(length: int, start: float, stop: float) -> tuple[int, int]:
-    """First and one past the last pixel whose centre lies in [start, stop]."""
-    return max(0, int(np.ceil(start - 0.5))), min(length, int(np.floor(stop - 0.5)) + 1)
+    """First and one past the last pixel whose centre lies in [start, stop].
+
+    Where the model saw so little of the picture that no centre lies in it, the pixel in its middle counts.
+    """
+    start, stop = max(start, 0.0), min(stop, float(length))
+    if start >= stop:
+        return 0, 0
+    first, last = int(np.ceil(start - 0.5)), int(np.floor(stop - 0.5)) + 1
+    if first < last:
+        return first, min(last, length)
+    middle = int((start + stop) / 2)
+    return middle, middle + 1
 
 
 def _weights(length: int, cells: int, start: float, stop: float) -> Heat:

@@ -120,10 +120,18 @@ def _cut(
     """
     height, width = resized
     if height * width <= LARGEST_RESIZED:
-        return plane.resize((width, height), resampling).crop((first[1], first[0], last[1], last[0]))
+        return _resize_plane(plane, (width, height), resampling).crop((first[1], first[0], last[1], last[0]))
     across, down = plane.width / width, plane.height / height
     box = (first[1] * across, first[0] * down, min(last[1] * across, plane.width), min(last[0] * down, plane.height))
     return plane.resize((last[1] - first[1], last[0] - first[0]), resampling, box=box)
+
+
+def _resize_plane(plane: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> Image.Image:
+    """Resize columns, then rows. In 8 bits Pillow keeps to black and white in between; in float we do."""
+    if plane.mode != "F":
+        return plane.resize(size, resampling)
+    across = np.asarray(plane.resize((size[0], plane.height), resampling))
+    return Image.fromarray(np.clip(across, 0, 1)).resize(size, resampling)
 
 
 def _planes(image: ImageRecord, channels: int) -> list[Image.Image]:

@@ -107,7 +107,7 @@ def _find_label(wanted: str, labels: Sequence[str]) -> int:
             raise TargetError(f"{len(indices)} classes are called '{wanted}'.", f"Give the index: {listed}.")
     if wanted.strip().isdecimal():
         return find_class(int(wanted), labels)
-    near = difflib.get_close_matches(wanted, labels, n=3, cutoff=0.5)
+    near = list(dict.fromkeys(difflib.get_close_matches(wanted, labels, n=3, cutoff=0.5)))
     near = near or [label for label in labels if wanted.casefold() in label.casefold()][:3]
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Give a label as written, or 0 to {len(labels) - 1}."
     raise TargetError(f"This model has no class '{wanted}'.", hint)

@@ -22,6 +22,9 @@ import torch
 
 from gradcam_core.records import ImageRecord, LoadedModel
 from tests import networks
+from tests.browser import chromium, serve
+
+__all__ = ["chromium", "serve"]
 
 # Every test worker has a core for itself; more threads than cores would wait for each other.
 torch.set_num_threads(1)

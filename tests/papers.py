@@ -48,9 +48,7 @@ def xgrad_cam(A: Maps3, g: Maps3, w: list[float]) -> Maps2:
     alpha = []
     for k in range(len(A)):
         total = _total(A[k])
-        shares = [
-            _quotient(A[k][i][j], total) * g[k][i][j] for i in range(len(A[k])) for j in range(len(A[k][0]))
-        ]
+        shares = [_quotient(A[k][i][j], total) * g[k][i][j] for i in range(len(A[k])) for j in range(len(A[k][0]))]
         alpha.append(sum(shares))
     return _sum_of_maps(A, lambda k, i, j: alpha[k] * A[k][i][j])
 

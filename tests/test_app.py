@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from gradcam_core import read_sample
-from tests.browser import ROOT, Serve, chromium, serve
+from tests.browser import ROOT, Serve
 
 pytestmark = pytest.mark.xdist_group("browser")
-fixtures = (chromium, serve)
 
 
 @pytest.fixture(scope="module")

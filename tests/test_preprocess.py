@@ -15,12 +15,11 @@ from timm.data import create_transform
 from torchvision import transforms
 
 from gradcam_core.errors import ModelError, PictureError
-from gradcam_core.preprocess import CROP_MODES, override, prepare
+from gradcam_core.preprocess import CROP_MODES, LARGEST_RESIZED, override, prepare
 from gradcam_core.records import ImageRecord, Preprocessing
 from tests import networks
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.2, 0.3, 0.25)
-MODES = {8: 1e-5, 16: 0.02}
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -150,12 +149,12 @@ def test_deep_pictures_take_the_same_steps(
 ) -> None:
     changes = {"fit": fit, "crop_mode": crop_mode, "interpolation": interpolation, "resize": (72, 72)}
     preprocessing = networks.plain(64, mean=(0.0,) * 3, std=(1.0,) * 3, **changes)
-    values = np.asarray(Image.fromarray(noise(9, 9)).resize((width, height), Image.Resampling.BICUBIC))
+    # Not from black to white: what overshoots beyond them is cut off after each pass in 8 bits only.
+    values = np.asarray(Image.fromarray(64 + noise(9, 9) // 2).resize((width, height), Image.Resampling.BILINEAR))
     eight, placement = prepare(networks.record(values), preprocessing)
     deep, deep_placement = prepare(networks.record(values, bits), preprocessing)
     assert placement == deep_placement
-    # Pillow rounds to whole values after each of the two passes; Lanczos and bicubic overshoot in between.
-    assert np.abs(deep - eight).max() <= 3.1 / 255
+    assert np.abs(deep - eight).max() <= 1.6 / 255  # 8 bits round after each of the two passes
 
 
 def test_deep_pictures_keep_what_eight_bits_would_lose() -> None:
@@ -226,23 +225,22 @@ def test_extreme_shapes_are_prepared_and_placed(height: int, width: int, fit: st
     assert left < width / 2 < right
     heat = placement.restore(np.ones((7, 7), np.float32))
     assert heat.shape == (height, width)
-    assert not np.isnan(heat).all(), "something of every picture is seen"
+    first_row, first_column, last_row, last_column = placement.seen()
+    assert np.isfinite(heat[first_row:last_row, first_column:last_column]).all()
+    assert np.isfinite(heat).sum() == (last_row - first_row) * (last_column - first_column)
 
 
 def test_a_long_picture_is_cut_where_the_whole_resize_would_cut_it() -> None:
-    # 64 million pixels are the bound: the second picture is beyond it, and only its middle is made.
-    values = np.asarray(Image.fromarray(noise(2, 700)).resize((21000, 10), Image.Resampling.BICUBIC))
-    for kept in (values, np.concatenate([values, values, values], axis=1)[:, 10500:52500]):
-        assert kept.shape[0] == 10
-    long = np.concatenate([values, values], axis=1)[:3]
+    long = noise(3, 42000)
     preprocessing = networks.plain(128, fit="model", resize=(128, 128), mean=(0.0,) * 3, std=(1.0,) * 3)
     array, placement = prepare(networks.record(long), preprocessing)
-    assert 128 * long.shape[1] * 128 // 3 > 64_000_000
+    assert 128 * long.shape[1] * 128 // 3 > LARGEST_RESIZED  # so that only its middle is made
     start, stop = round(placement.box[1]) - 40, round(placement.box[3]) + 40
     near = Image.fromarray(long[:, start:stop]).resize(((stop - start) * 128 // 3, 128), Image.Resampling.BICUBIC)
     offset = round((placement.box[1] - start) * 128 / 3)
     expected = np.asarray(near, np.float32)[:, offset : offset + 128].transpose(2, 0, 1) / 255
-    assert np.abs(array - expected).mean() < 0.02
+    assert array.std() > 0.1
+    assert np.abs(array - expected).max() <= 1.1 / 255
 
 
 GOOD: list[tuple[dict[str, Any], dict[str, Any]]] = [

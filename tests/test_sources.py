@@ -301,7 +301,7 @@ def test_a_damaged_file_in_a_cache_is_named_with_the_way_out(caches: Path) -> No
     url = torchvision.models.MobileNet_V3_Small_Weights.DEFAULT.url
     path = seed_torch(caches / "torch", url, {})
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(ModelError, match=r"damaged.*Delete mobilenet_v3_small-047dcff4.pth"):
+    with pytest.raises(ModelError, match=r"damaged.*Delete .*mobilenet_v3_small-047dcff4\.pth"):
         load_model("torchvision:mobilenet_v3_small")
 
 
@@ -348,15 +348,15 @@ def test_with_no_network_cached_weights_load_and_others_fail_fast_in_words(offli
     root = Path(__file__).parents[1]
     answer = subprocess.run(
         [sys.executable, "-c", NO_NETWORK, *references, "timm:hf-hub:someone/something"],
-        env=environment, cwd=root, capture_output=True, text=True, timeout=60, check=True,
+        env=environment, cwd=root, capture_output=True, text=True, timeout=240, check=True,
     )  # fmt: skip
     results = json.loads(answer.stdout)
     for reference, text, seconds, connections in results[:2]:
         assert not text, f"{reference}: {text}"
         assert not connections
-        assert seconds < 10
+        assert seconds < 20
     for _, text, seconds, _ in results[2:]:
-        assert seconds < 8  # the hub's own client takes 47
+        assert seconds < 20  # half a second to three when the machine is idle; unguarded, the hub's client takes 47
         assert "not on this computer" in text
         assert "bundled:efficientnet_lite0" in text
         assert "timm:resnet10t.c3_in1k, torchvision:squeezenet1_1.IMAGENET1K_V1" in text
@@ -386,7 +386,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, dict[str, byt
                 self.send_header("Content-Length", "0")
             else:
                 self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Content-Length", str(len(content) + 100 * self.path.endswith("short.pth")))
             self.end_headers()
             if whole and content is not None:
                 self.wfile.write(content)
@@ -457,8 +457,10 @@ def test_a_download_by_address_checks_its_checksum_and_leaves_no_rest(
     files["/net-00000000.pth"] = content
     with pytest.raises(ModelError, match="checksum"):
         hub_files.download(f"{address}/net-00000000.pth", tmp_path / "net-00000000.pth", lambda share, words: None)
-    with pytest.raises(ModelError, match="download failed"):
-        hub_files.download(f"{address}/absent.pth", tmp_path / "absent.pth", lambda share, words: None)
+    files["/short.pth"] = content
+    for missing in ("absent.pth", "short.pth"):
+        with pytest.raises(ModelError, match="download failed"):
+            hub_files.download(f"{address}/{missing}", tmp_path / missing, lambda share, words: None)
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {name}
 
 

@@ -15,10 +15,8 @@ from gradcam_core.placement import Placement
 from gradcam_core.records import Heatmap, ImageRecord
 from gradcam_core.render import overlay
 from gradcam_core.targets import ClassTarget
-from tests import browser
 from tests.browser import ROOT, Serve
 
-chromium, serve = browser.chromium, browser.serve
 pytestmark = pytest.mark.xdist_group("browser")
 
 HOSTILE = '<img src=x onerror="window.harmed = 1"> & a label that goes on for more than sixty characters'

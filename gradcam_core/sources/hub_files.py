@@ -6,6 +6,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Iterable, Sequence
+from http.client import HTTPException
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def read_downloaded(path: Path) -> Checkpoint:
     except ModelError as error:
         raise ModelError(
             f"The downloaded weights in the cache are damaged. {error.message}",
-            f"Delete {path.name} there ({path.parent}) to download it once more.",
+            f"Delete {path.resolve()} to download it once more.",
         ) from error
 
 
@@ -134,8 +135,8 @@ def download(url: str, target: Path, progress: Progress) -> Path:
             raise ModelError("The downloaded weights are damaged: their checksum is another.", "Try once more.")
         partial.replace(target)
         return target
-    except URLError as error:
-        raise offline_error(f"the download failed ({error.reason})") from error
+    except (URLError, TimeoutError, ConnectionError, HTTPException) as error:
+        raise offline_error(f"the download failed ({getattr(error, 'reason', type(error).__name__)})") from error
     except OSError as error:
         raise ModelError(
             f"The download could not be kept: {error.strerror or type(error).__name__}.",

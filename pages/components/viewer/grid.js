@@ -20,9 +20,14 @@ function mapOf(panel, picture) {
   };
 }
 
-// First and one past the last pixel whose centre lies in [start, stop].
-function covered(length, start, stop) {
-  return [Math.max(0, Math.ceil(start - 0.5)), Math.min(length, Math.floor(stop - 0.5) + 1)];
+// First and one past the last pixel whose centre lies in [start, stop]; where there is none, the one in its middle.
+function covered(length, boxStart, boxStop) {
+  const [start, stop] = [Math.max(boxStart, 0), Math.min(boxStop, length)];
+  if (start >= stop) return [0, 0];
+  const [first, last] = [Math.ceil(start - 0.5), Math.floor(stop - 0.5) + 1];
+  if (first < last) return [first, Math.min(last, length)];
+  const middle = Math.floor((start + stop) / 2);
+  return [middle, middle + 1];
 }
 
 // Where a place on the picture falls between the cell centres: the lower cell, and the share of the next one.

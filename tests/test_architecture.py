@@ -1,0 +1,164 @@
+"""The rules that keep the code readable: imports run one way, the core stays a core, files stay short."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "gradcam_core"
+PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]
+FILES = sorted(CORE.rglob("*.py"))
+
+# Each row may import only from rows above it. A family's own files, and those of one row, see each other.
+ROWS = [
+    {"shapes", "errors"},
+    {"placement", "registry"},
+    {"records"},
+    {"readers", "preprocess", "layers", "targets", "devices", "samples"},
+    {"capture"},
+    {"sources", "methods"},
+    {"explain"},
+    {"metrics", "render"},
+    {"exporters", "audit"},
+    {"batch", "runners"},
+    {"cli", "training", "__main__"},
+]
+ROW = {part: index for index, row in enumerate(ROWS) for part in row}
+SAME_ROW = {("batch", "runners"), ("runners", "batch"), ("__main__", "cli")}
+CHANGING = {"append", "add", "update", "pop", "clear", "extend", "insert", "setdefault", "remove", "discard"}
+LONGEST = 300
+
+
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Full names of what a file imports, wherever in it."""
+    package = ["gradcam_core", *file.relative_to(CORE).parent.parts] if file.is_relative_to(CORE) else []
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, (base, node.module)))
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def part_of(file: Path) -> str:
+    return file.relative_to(CORE).parts[0].removesuffix(".py")
+
+
+def calls(file: Path) -> Iterator[str]:
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+def ids(files: list[Path]) -> list[str]:
+    return [str(file.relative_to(ROOT)) for file in files]
+
+
+def test_every_part_of_the_core_has_its_row() -> None:
+    parts = {part_of(file) for file in FILES} - {"__init__"}
+    assert parts <= set(ROW), parts - set(ROW)
+    assert len(ROW) == sum(map(len, ROWS))
+
+
+@pytest.mark.parametrize("file", FILES, ids=ids(FILES))
+def test_imports_run_one_way(file: Path) -> None:
+    here = part_of(file)
+    if here == "__init__":
+        return
+    for name in imports(file):
+        if not name.startswith("gradcam_core"):
+            continue
+        assert name.count("."), f"{file.name} imports the whole package"
+        there = name.split(".")[1]
+        assert there in ROW, name
+        assert ROW[there] < ROW[here] or there == here or (here, there) in SAME_ROW, f"{here} imports {there}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=ids(FILES))
+def test_the_core_knows_no_streamlit_and_does_not_print(file: Path) -> None:
+    assert not [name for name in imports(file) if name.split(".")[0] == "streamlit"]
+    if part_of(file) not in ("cli", "__main__"):
+        assert not {"print", "input", "warnings.warn", "sys.stdout.write", "sys.stderr.write"} & set(calls(file))
+
+
+@pytest.mark.parametrize("file", FILES, ids=ids(FILES))
+def test_the_core_holds_no_state_that_changes(file: Path) -> None:
+    nodes = list(ast.walk(tree(file)))
+    assert not [node for node in nodes if isinstance(node, ast.Global)]
+    constants = set()
+    for node in tree(file).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            constants |= {target.id for target in targets if isinstance(target, ast.Name)}
+    for node in nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CHANGING:
+            assert ast.unparse(node.func.value) not in constants, f"line {node.lineno}"
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+            assert ast.unparse(node.value) not in constants, f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=ids(FILES))
+def test_only_capture_touches_hooks_and_autograd(file: Path) -> None:
+    touching = ("register_forward_hook", "register_forward_pre_hook", "autograd.grad", ".backward(", "register_full")
+    found = [word for word in touching if word in file.read_text(encoding="utf-8")]
+    assert not found or file.name == "capture.py"
+
+
+@pytest.mark.parametrize("file", PAGES, ids=ids(PAGES))
+def test_pages_use_the_cores_public_names_only(file: Path) -> None:
+    if not file.exists():
+        pytest.skip("there is no app yet")
+    public = {
+        alias.asname
+        for node in tree(CORE / "__init__.py").body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            assert not [alias.name for alias in node.names if alias.name.startswith("gradcam_core")]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gradcam_core":
+            assert node.module == "gradcam_core"
+            assert {alias.name for alias in node.names} <= public | {"__version__"}
+
+
+@pytest.mark.parametrize("file", FILES + PAGES, ids=ids(FILES + PAGES))
+def test_files_stay_short(file: Path) -> None:
+    if file.exists():
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("file", FILES, ids=ids(FILES))
+def test_what_is_public_describes_itself(file: Path) -> None:
+    if file.stat().st_size:
+        assert ast.get_docstring(tree(file)), "a file begins with what it is for"
+    for node in tree(file).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            words = ast.get_docstring(node)
+            assert words, node.name
+            assert words.split("\n")[0].rstrip().endswith((".", ":", "?")), f"{node.name}: one line, a sentence"
+
+
+@pytest.mark.parametrize("file", FILES, ids=ids(FILES))
+def test_nothing_swallows_errors_or_loads_unsafely(file: Path) -> None:
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"line {node.lineno}: a bare except"
+            assert not all(isinstance(x, ast.Pass) for x in node.body), f"line {node.lineno}: except ...: pass"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "load"):
+            safe = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            assert safe.get("weights_only") == "True", f"line {node.lineno}"
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in ("eval", "exec", "pickle.load", "pickle.loads")
+
+
+def test_no_file_is_called_by_what_it_is_not_for() -> None:
+    for file in FILES + PAGES:
+        assert file.stem not in ("utils", "util", "helpers", "base", "manager", "common", "misc")
