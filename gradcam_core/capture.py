@@ -177,9 +177,13 @@ def _head_rows(model: LoadedModel, outputs: torch.Tensor, targets: Sequence[Targ
 
 def _slope(score: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
     """How a score [1] follows the outputs [1 classes]: a class's own score gives 1 there and 0 elsewhere."""
-    slope = torch.autograd.grad(score, outputs, allow_unused=True)[0] if score.requires_grad else None
+    slope = (
+        torch.autograd.grad(score, outputs, retain_graph=True, allow_unused=True)[0] if score.requires_grad else None
+    )
     if slope is None:
-        raise TargetError("The target does not depend on the model's scores.", "Compute it from the outputs it is given.")
+        raise TargetError(
+            "The target does not depend on the model's scores.", "Compute it from the outputs it is given."
+        )
     return slope[0]
 
 

@@ -98,7 +98,9 @@ def _run(
     watched: Container[str] = (),
 ) -> tuple[torch.Tensor, dict[str, Call]]:
     """Probe with noise: on a constant picture, different steps could look alike."""
-    noise = torch.randn(1, preprocessing.channels, *preprocessing.size, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(
+        1, preprocessing.channels, *preprocessing.size, generator=torch.Generator().manual_seed(round(strength))
+    )
     try:
         outputs, calls = probe(module, strength * noise.to(device), watched)
     except (
