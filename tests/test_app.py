@@ -56,7 +56,7 @@ def upload(page: Any, name: str, content: bytes) -> None:
 
 def test_the_first_visitor_of_a_page_by_its_address_sees_all_of_it(page: Any, address: str) -> None:
     page.goto(f"{address}/Compare")
-    page.locator(".viewer .panel canvas").nth(3).wait_for(timeout=90_000)
+    page.locator(".viewer .panel canvas").nth(2).wait_for(timeout=90_000)
     settled(page)
     assert page.locator("h1").inner_text() == "Do the methods agree?"
     assert page.locator('section[data-testid="stSidebar"]').get_by_text("CAM Lightbox").is_visible()

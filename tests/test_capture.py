@@ -240,11 +240,15 @@ def test_the_model_is_untouched_by_errors_and_works_afterwards() -> None:
 
 
 def test_taps_do_nothing_when_no_analysis_runs(tiny: LoadedModel) -> None:
-    inputs = inputs_for(tiny).requires_grad_()
+    plain, inputs = networks.without_taps(tiny.module), inputs_for(tiny).requires_grad_()
+    explain(networks.picture(), tiny)
+    with pytest.raises(KeyError):
+        explain(networks.picture(), tiny, targets=Contrast(0, 1, fail=True))
     outputs = tiny.module(inputs)
-    torch.testing.assert_close(outputs, networks.without_taps(tiny.module)(inputs))
-    (slope,) = torch.autograd.grad(outputs.sum(), inputs)
-    assert slope.abs().max() > 0
+    torch.testing.assert_close(outputs, plain(inputs))
+    for network in (tiny.module, plain):
+        (slope,) = torch.autograd.grad(network(inputs).sum(), inputs)
+        assert slope.abs().max() > 0
 
 
 def test_a_users_own_network_stays_as_it_is() -> None:

@@ -258,6 +258,17 @@ def bomb(path: Path, canary: Path) -> None:
     rezip(path.with_suffix(".plain"), path, lambda name, data: data, zipfile.ZIP_DEFLATED)
 
 
+def hidden_directory(path: Path, canary: Path) -> None:
+    torch.save(weights(), path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"a second directory could hide here"
+
+
+def compressed(path: Path, canary: Path) -> None:
+    torch.save({"fc.weight": torch.randn(100)}, path.with_suffix(".plain"))
+    rezip(path.with_suffix(".plain"), path, lambda name, data: data, zipfile.ZIP_DEFLATED)
+
+
 def lying_storage(path: Path, canary: Path) -> None:
     torch.save({"fc.weight": torch.zeros(100_000)}, path.with_suffix(".plain"))
     rezip(path.with_suffix(".plain"), path, lambda name, data: data[:64] if name.endswith("data/0") else data)
@@ -343,6 +354,8 @@ REFUSED: tuple[tuple[Writer, str], ...] = (
     (no_tensors, r"no tensors at all"),
     (one_tensor, r"holds one tensor"),
     (bomb, r"would unpack to 8\.0 MB, its own size is 0\.0 MB"),
+    (hidden_directory, r"list of contents is not as PyTorch writes it"),
+    (compressed, r"compressed anew"),
     (lying_storage, r"damaged"),
     (stretched_tensor, r"fc.weight is stretched"),
     (endless_classes, r"do not agree on a usable number of classes"),

@@ -1,6 +1,7 @@
 """The straight line as a whole: order, scale, states, notes, and the truth on real pictures."""
 
 import dataclasses
+import importlib
 import itertools
 from datetime import datetime
 from typing import Any
@@ -204,6 +205,31 @@ def test_weights_that_became_nan_are_told_in_words() -> None:
         explain(networks.picture(), model)
     with pytest.raises(ModelError, match="not finite"):
         networks.loaded(networks.without_taps(model.module))
+
+
+def test_what_a_full_card_cannot_hold_is_computed_on_the_processor_and_said(
+    five: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for a graphics card: a device that fails for want of memory as soon as it computes."""
+    seen: list[LoadedModel] = []
+
+    def capture(model: LoadedModel, *arguments: Any, **options: Any) -> Any:
+        seen.append(model)
+        if model.device.type == "meta":
+            raise torch.OutOfMemoryError("full")
+        return real(model, *arguments, **options)
+
+    straight_line = importlib.import_module("gradcam_core.explain")
+    real = straight_line.capture
+    plain = explain(networks.picture(), five)
+    monkeypatch.setattr(straight_line, "capture", capture)
+    moved = explain(networks.picture(), dataclasses.replace(five, device=torch.device("meta")))
+    assert [model.device.type for model in seen] == ["meta", "cpu"]
+    assert seen[1].module is not five.module
+    assert moved.device == "cpu"
+    assert any("memory of meta was too small" in note for note in moved.notes)
+    for one, other in zip(moved.heatmaps, plain.heatmaps, strict=True):
+        np.testing.assert_array_equal(one.raw, other.raw)
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10])

@@ -192,6 +192,18 @@ def test_what_does_not_depend_on_the_picture_is_no_layer() -> None:
     assert "table" in model.refused_layers
 
 
+def test_a_network_that_is_blind_to_brightness_depends_on_the_picture() -> None:
+    class Ranks(nn.Module):
+        """The order of the values alone, as histogram equalisation keeps it."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.flatten(1).argsort(1).argsort(1).view_as(x) / x.numel()
+
+    for first in (Ranks(), nn.InstanceNorm2d(3), nn.Hardtanh(-1e-3, 1e-3)):
+        model = networks.loaded(nn.Sequential(first, *networks.conv_net()))
+        assert model.default_layer == "6"
+
+
 def test_attention_weights_are_no_layer() -> None:
     class Attending(nn.Module):
         def __init__(self) -> None:
@@ -298,6 +310,21 @@ def test_tokens_become_rows_and_columns_without_the_class_token(grid: tuple[int,
     for row in range(grid[0]):
         for column in range(grid[1]):
             assert torch.equal(laid[0, :, row, column], values[0, 1 + row * grid[1] + column])
+
+
+def test_tokens_that_do_not_stand_in_rows_are_refused() -> None:
+    class Unroll(nn.Module):
+        """Hiera's order: windows first."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.unflatten(1, (2, 2, 2, 2)).transpose(2, 3).flatten(1, 4)
+
+    network = networks.Tokens()
+    network.patch = nn.Sequential(network.patch, nn.Identity())
+    network.order = Unroll()
+    model = networks.loaded(network)
+    with pytest.raises(LayerError, match="tokens in rows"):
+        resolve_layer(model, "norm1")
 
 
 def test_grids_are_views_in_every_layout() -> None:

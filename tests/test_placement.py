@@ -21,14 +21,19 @@ def whole(height: int, width: int) -> Placement:
     return Placement((height, width), (32, 32), (0.0, 0.0, float(height), float(width)))
 
 
+def looked_at(length: int, start: float, stop: float) -> list[int]:
+    """Pixels whose centre lies in the box; where it holds none, the pixel in the middle of what it holds."""
+    inside = [pixel for pixel in range(length) if start <= pixel + 0.5 <= stop]
+    start, stop = max(start, 0.0), min(stop, float(length))
+    return inside or ([math.floor((start + stop) / 2)] if start < stop else [])
+
+
 def twin(placement: Placement, grid: np.ndarray) -> np.ndarray:
     """Pixel by pixel: where does its centre fall between the centres of the cells?"""
     (height, width), (top, left, bottom, right) = placement.image_size, placement.box
     heat = np.full((height, width), np.nan)
-    for y in range(height):
-        for x in range(width):
-            if not (top <= y + 0.5 <= bottom and left <= x + 0.5 <= right):
-                continue
+    for y in looked_at(height, top, bottom):
+        for x in looked_at(width, left, right):
             value, places = 0.0, []
             for centre, start, stop, cells in (
                 (y + 0.5, top, bottom, grid.shape[0]),

@@ -365,6 +365,24 @@ def test_with_no_network_cached_weights_load_and_others_fail_fast_in_words(offli
         assert not results[2][3]
 
 
+@pytest.mark.parametrize("reference", ["timm:mobilenetv2_100", "torchvision:resnet18"])
+def test_a_network_that_swallows_everything_is_given_up_after_seconds(
+    reference: str, caches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a firewall that drops packets, or with a name server that never answers."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+
+    def swallow(*arguments: Any, **options: Any) -> None:
+        time.sleep(15)
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", swallow)
+    start = time.monotonic()
+    with pytest.raises(ModelError, match=r"cannot be reached.*bundled:"):
+        load_model(reference)
+    assert time.monotonic() - start < 10
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, dict[str, bytes]]]:
     """A hub on this machine: its address, and the files it gives out by the end of their address."""
@@ -395,7 +413,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, dict[str, byt
             pass
 
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True).start()
     address = f"http://127.0.0.1:{listener.server_address[1]}"
     monkeypatch.setattr(constants, "ENDPOINT", address)
     template = "/{repo_id}/resolve/{revision}/{filename}"

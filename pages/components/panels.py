@@ -83,7 +83,7 @@ def show_heatmaps(found: Explanation, *, key: str, by_method: bool = False, colu
     classes = {heatmap.target.index for heatmap in heatmaps}
     several_layers = len({heatmap.layer for heatmap in heatmaps}) > 1
     panels = [_panel(heatmap, by_method, several_layers) for heatmap in heatmaps]
-    if len(classes) > 1 and (by_method or several_layers):  # a row for each class
+    if by_method or (several_layers and len(classes) > 1):  # a row for each class
         columns = len(heatmaps) // len(classes)
     else:
         panels.insert(0, PICTURE_PANEL)
