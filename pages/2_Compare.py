@@ -5,7 +5,7 @@ import streamlit as st
 from gradcam_core import GradcamError
 from pages.components.cache import Request, explanation
 from pages.components.frame import frame
-from pages.components.panels import show_agreement, show_downloads, show_error, show_heatmaps, show_times
+from pages.components.panels import show_agreement, show_downloads, show_error, show_heatmaps, show_notes, show_times
 from pages.components.pickers import pick_classes, pick_layers, pick_methods
 
 desk = frame("Compare", "Do the methods agree?")
@@ -13,12 +13,12 @@ if desk.image is None or desk.model is None:
     st.stop()
 
 left, middle, right = st.columns([1.35, 0.9, 1.45], vertical_alignment="top", gap="medium")
-with left:
-    methods = pick_methods(desk.model)
 with middle:
     layers = pick_layers(desk.model, most=1)
+with left:
+    methods = pick_methods(desk.model, layers)
 with right:
-    top_k, targets = pick_classes(desk.model, most=5, key="compare_top", start=1)
+    top_k, targets = pick_classes(desk.model, most=5, key="compare_top", start=3)
 if not methods:
     st.info("Choose at least one method to see its heatmap.", icon=":material/arrow_upward:")
     st.stop()
@@ -30,6 +30,7 @@ except GradcamError as error:
     show_error(error)
     st.stop()
 
+show_notes(found)
 settings = show_heatmaps(found, key="compare", by_method=True)
 show_agreement(found, desk.model)
 show_times(found)

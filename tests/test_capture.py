@@ -246,6 +246,9 @@ def test_taps_do_nothing_when_no_analysis_runs(tiny: LoadedModel) -> None:
         explain(networks.picture(), tiny, targets=Contrast(0, 1, fail=True))
     outputs = tiny.module(inputs)
     torch.testing.assert_close(outputs, plain(inputs))
+    with torch.no_grad():
+        assert not tiny.module(inputs).requires_grad
+        assert not torch.is_grad_enabled()
     for network in (tiny.module, plain):
         (slope,) = torch.autograd.grad(network(inputs).sum(), inputs)
         assert slope.abs().max() > 0
@@ -259,6 +262,9 @@ def test_a_users_own_network_stays_as_it_is() -> None:
     model = load_model(mine, labels=list("abcde"), preprocessing={"size": 32}, device="cpu")
     explain(networks.picture(), model)
     assert state_of(mine) == before
+    assert not any(part.training for part in model.module.modules())
+    assert not any(parameter.requires_grad for parameter in model.module.parameters())
+    assert all(parameter.grad is None for parameter in model.module.parameters())
     with torch.no_grad():
         mine[8].bias.fill_(1e6)  # training goes on; the loaded model is a copy
     assert max(p.probability for p in explain(networks.picture(), model).predictions) < 1

@@ -25,6 +25,7 @@ from torch import nn
 from gradcam_core.errors import ModelError
 from gradcam_core.sources import load_model
 from gradcam_core.sources.checkpoints import named_tensors, read_checkpoint
+from gradcam_core.sources.labels import given_labels
 
 
 class SmallNet(nn.Module):
@@ -451,3 +452,19 @@ def test_a_mapping_nested_in_itself_many_times_is_searched_in_bounded_time() -> 
     for _ in range(60):
         inner = {"a": inner, "b": inner}
     assert len(named_tensors(inner)) < 20_001
+
+
+def test_names_that_end_in_a_number_are_names_and_no_numbering(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("grade 0\ngrade 1\ngrade 2\n", "utf-8")
+    assert given_labels(tmp_path / "labels.txt") == ("grade 0", "grade 1", "grade 2")
+
+
+@pytest.mark.parametrize("sign", ["\n", "\x1b", "\u202e"])
+def test_unprintable_names_in_a_checkpoint_are_left_out_with_a_word(sign: str, tmp_path: Path) -> None:
+    import timm
+
+    weights = timm.create_model("test_resnet", num_classes=2).state_dict()
+    torch.save({"state_dict": weights, "classes": ["daisy", f"ro{sign}se"]}, tmp_path / "weights.pth")
+    model = load_model(f"file:{tmp_path / 'weights.pth'}", architecture="timm:test_resnet", device="cpu")
+    assert model.labels == ("class 0", "class 1")
+    assert any("unprintable" in note for note in model.notes)

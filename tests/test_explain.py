@@ -329,10 +329,11 @@ def test_behind_a_convolution_and_an_average_the_family_is_equal_too() -> None:
     assert not equal_by_algebra(resolve_layer(with_relu, "1"))
 
 
-def test_a_bounded_step_is_no_relu() -> None:
+@pytest.mark.parametrize("bound", [6, 20])
+def test_a_bounded_step_is_no_relu(bound: float) -> None:
     """ReLU6 looks like a ReLU as long as nothing exceeds 6."""
     layers = list(networks.conv_net())
-    model = networks.loaded(nn.Sequential(*layers[:5], nn.ReLU6(), *layers[6:]))
+    model = networks.loaded(nn.Sequential(*layers[:5], nn.Hardtanh(0, bound), *layers[6:]))
     assert resolve_layer(model, "4").pooling == ""
     assert resolve_layer(model, "5").pooling == "mean"
     assert resolve_layer(networks.loaded(networks.conv_net()), "4").pooling == "mean of relu"

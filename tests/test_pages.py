@@ -5,8 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
+
+from pages.components.cache import ModelChoice
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["app.py", *sorted(f"pages/{path.name}" for path in (ROOT / "pages").glob("*.py"))]
@@ -118,3 +122,30 @@ def test_classes_can_be_named() -> None:
     named.set_value([967]).run()
     assert not run.exception
     assert run.dataframe[0].value["Class"].tolist() == ["espresso"]
+
+
+def test_a_method_that_a_network_cannot_serve_is_left_out_with_a_word(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(timm.create_model("test_convnext", num_classes=10).state_dict(), tmp_path / "weights.pth")
+    run = AppTest.from_file(str(ROOT / "pages/2_Compare.py"), default_timeout=90)
+    choice = ModelChoice("mine", f"file:{tmp_path / 'weights.pth'}", "timm:test_convnext")
+    run.session_state["models"] = {"mine": choice}
+    run.run()
+    assert not run.exception
+    assert not run.error
+    assert "Left out. CAM needs a classifier" in text_of(run)
+
+
+@pytest.mark.parametrize("classes", [1, 10])
+def test_models_with_one_and_ten_classes_are_explained(classes: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    labels = ["<b>tumour</b> $x$ " * 6] * classes
+    weights = timm.create_model("test_resnet", num_classes=classes).state_dict()
+    torch.save({"state_dict": weights, "class_names": labels}, tmp_path / "weights.pth")
+    run = AppTest.from_file(str(ROOT / "pages/1_Explain.py"), default_timeout=90)
+    run.session_state["models"] = {"mine": ModelChoice("m", f"file:{tmp_path / 'weights.pth'}", "timm:test_resnet")}
+    run.run()
+    run.button_group(key="top").set_value(10).run()
+    assert not run.exception
+    assert not run.error
+    assert len(run.dataframe[0].value) == classes

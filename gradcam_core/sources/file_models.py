@@ -12,7 +12,7 @@ from gradcam_core.errors import ModelError
 from gradcam_core.sources.architectures import build, build_shapes, find_architecture, input_channels
 from gradcam_core.sources.checkpoints import Checkpoint, named_tensors, read_checkpoint
 from gradcam_core.sources.file_kinds import SAVE_WEIGHTS
-from gradcam_core.sources.labels import labels_beside, labels_in
+from gradcam_core.sources.labels import labels_beside, labels_in, unusable_labels_in
 from gradcam_core.sources.misfit import explain_misfit, suggest_architecture
 from gradcam_core.sources.network import Architecture, Network, Progress, channel_notes
 from gradcam_core.sources.state_dicts import (
@@ -188,6 +188,8 @@ def _find_labels(
             origin = f"in {name}"
         except ModelError as error:
             return None, (f"A file with names of classes lies beside the weights, but: {error.message}",)
+    if found is None and unusable_labels_in(checkpoint.metadata, checkpoint.content):
+        return None, ("The names of classes in the file are empty, too long, unprintable or incomplete: not used.",)
     if found is None:
         return None, ("The file names no classes: they are numbered. Give labels= to name them.",)
     if len(found) != classes:

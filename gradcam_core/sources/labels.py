@@ -2,6 +2,7 @@
 
 import csv
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from gradcam_core.errors import ModelError
 MOST_LABELS = 100_000
 LONGEST_LABEL = 300
 LARGEST_FILE = 8_000_000
+# They turn the direction of writing, and would show one name as another.
+BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 KEYS = ("class_names", "classes", "labels", "idx_to_class", "class_to_idx", "label_names", "CLASSES", "id2label")
 PLACES = ("hyper_parameters", "meta", "metadata", "hparams", "config", "args", "dataset_meta", "model_config")
 BESIDE = ("class_indices.json", "labels.txt", "classes.txt", "class_names.txt", "labels.json", "classes.json")
@@ -48,6 +51,11 @@ def labels_from(value: Any) -> tuple[str, ...] | None:
         return None
     names = [_name(one) for one in value]
     return None if None in names else tuple(name for name in names if name is not None)
+
+
+def unusable_labels_in(*contents: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint carries something under the usual keys that is no usable list of names."""
+    return labels_in(*contents) is None and any(key in content for content in contents for key in KEYS)
 
 
 def labels_in(*contents: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -148,19 +156,23 @@ def _name(value: Any) -> str | None:
         value = str(value)
     if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_LABEL:
         return None
-    return value if all(sign.isprintable() for sign in value) else None
+    return None if any(unicodedata.category(sign) in ("Cc", "Cs") or sign in BIDI for sign in value) else value
 
 
 def _from_columns(lines: list[str]) -> tuple[str, ...] | None:
-    """Lines that each hold an index and a name, in either order, after an optional heading."""
+    """Lines that each hold an index and a name, after an optional heading; with commas in either order.
+
+    Without commas the index stands first: "grade 0" is a name and no pair.
+    """
     rows = [row for row in csv.reader(lines) if row] if any("," in line for line in lines) else []
+    orders: Sequence[tuple[int, int]] = ((0, 1), (1, 0))
     if not rows or any(len(row) != 2 for row in rows):
-        rows = [line.split(maxsplit=1) for line in lines]
+        rows, orders = [line.split(maxsplit=1) for line in lines], ((0, 1),)
     for start in (0, 1):
         pairs = [tuple(cell.strip() for cell in row) for row in rows[start:]]
         if not pairs or any(len(pair) != 2 for pair in pairs):
             continue
-        for index, name in ((0, 1), (1, 0)):
+        for index, name in orders:
             numbers = [_index(pair[index]) for pair in pairs]
             if None not in numbers and set(numbers) == set(range(len(pairs))):
                 return tuple(name_of for _, name_of in sorted((_index(p[index]) or 0, p[name]) for p in pairs))

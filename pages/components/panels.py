@@ -47,6 +47,12 @@ def show_error(error: GradcamError) -> None:
     st.error("\n\n".join(filter(None, lines)), icon=":material/error:")
 
 
+def show_notes(found: Explanation) -> None:
+    """Say what was done on the way that a reader should know."""
+    for note in found.notes:
+        st.caption(plain(note))
+
+
 def percent(share: float) -> str:
     """A probability as the viewer writes it."""
     return f"{100 * share:.1f}\u202f%"
@@ -55,8 +61,7 @@ def percent(share: float) -> str:
 def show_headline(found: Explanation) -> None:
     """Say in one sentence what the model answers, and how sure it is."""
     first, *others = found.predictions
-    for note in found.notes:
-        st.caption(plain(note))
+    show_notes(found)
     follow = ", ".join(f"{plain(one.label)} {percent(one.probability)}" for one in others[:3])
     sentence = f"The model’s first answer is **{plain(first.label)}** at **{percent(first.probability)}**"
     sentence += f", then {follow}." if follow else "."

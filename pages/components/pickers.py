@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from gradcam_core import LayerInfo, LoadedModel, list_methods, why_not
+from pages.components.panels import plain
 
 TOP = {1: "Top 1", 3: "Top 3", 5: "Top 5", 10: "Top 10", 0: "By name"}
 MOST_LAYERS, MOST_CLASSES = 5, 12
@@ -13,13 +14,12 @@ METHODS = {entry.name: entry for entry in list_methods()}
 
 def pick_method(loaded: LoadedModel, layers: tuple[str, ...]) -> tuple[str, tuple[tuple[str, Any], ...]]:
     """One method, with a widget for each of its options."""
-    infos = [layer for layer in loaded.layers if layer.name in (layers or (loaded.default_layer,))]
-    served = {name: not any(why_not(entry, info) for info in infos) for name, entry in METHODS.items()}
+    reasons = _unsuitable(loaded, layers)
     st.session_state.setdefault("method", "grad_cam")
     name = st.selectbox(
         "Method",
         list(METHODS),
-        format_func=lambda key: METHODS[key].title if served[key] else f"{METHODS[key].title} (not for this network)",
+        format_func=lambda key: f"{METHODS[key].title} (not for this network)" if reasons[key] else METHODS[key].title,
         key="method",
         persist_state="session",
         help="\n".join(f"- **{entry.title}** ({entry.paper}): {entry.summary}" for entry in METHODS.values()),
@@ -27,8 +27,15 @@ def pick_method(loaded: LoadedModel, layers: tuple[str, ...]) -> tuple[str, tupl
     return name, pick_options(name)
 
 
-def pick_methods(loaded: LoadedModel) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
-    """Several methods to hold against each other."""
+def _unsuitable(loaded: LoadedModel, layers: tuple[str, ...]) -> dict[str, str]:
+    """Why each method cannot serve these layers; "" where it can."""
+    infos = [layer for layer in loaded.layers if layer.name in (layers or (loaded.default_layer,))]
+    return {name: next(filter(None, (why_not(entry, info) for info in infos)), "") for name, entry in METHODS.items()}
+
+
+def pick_methods(loaded: LoadedModel, layers: tuple[str, ...]) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
+    """Several methods to hold against each other; those that cannot serve the layers are left out with a word."""
+    reasons = _unsuitable(loaded, layers)
     st.session_state.setdefault("compared", ["cam", "grad_cam", "grad_cam_plus_plus"])
     names = st.multiselect(
         "Methods",
@@ -37,7 +44,9 @@ def pick_methods(loaded: LoadedModel) -> tuple[tuple[str, tuple[tuple[str, Any],
         key="compared",
         persist_state="session",
     )
-    return tuple((name, pick_options(name)) for name in names)
+    for reason in filter(None, (reasons[name] for name in names)):
+        st.caption(f"Left out. {plain(reason)}")
+    return tuple((name, pick_options(name)) for name in names if not reasons[name])
 
 
 def pick_options(method: str) -> tuple[tuple[str, Any], ...]:
