@@ -140,14 +140,16 @@ def resolve_layer(model: LoadedModel, name: str) -> LayerInfo:
 
     Raises LayerError, with the reason, for one that does not exist or holds no map.
     """
+    known = {layer.name: layer for layer in model.layers}
+    if name in known:
+        return known[name]
     dotted = _canonical(model.module, _dotted(model.module, str(name)))
-    for layer in model.layers:
-        if layer.name == dotted:
-            return layer
+    if dotted in known:
+        return known[dotted]
     usual = f"Choose another layer; the usual one here is '{model.default_layer}'."
     if dotted in model.refused_layers:
         raise LayerError(f"Layer '{name}' cannot be explained: {model.refused_layers[dotted]}.", usual)
-    near = difflib.get_close_matches(dotted, [layer.name for layer in model.layers], n=3)
+    near = difflib.get_close_matches(dotted, known, n=3)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
     raise LayerError(f"There is no layer '{name}' in this model.", f"{hint}{usual}")
 

@@ -25,15 +25,17 @@ def grad_cam_plus_plus(activations: Activations, gradients: Gradients) -> Maps:
     """Weight each channel by its positive gradients, so that several objects of a class show.
 
     The paper's alpha = g^2 / (2 g^2 + sum(A) g^3) is 1 / (2 + sum(A) g) where g is not 0, which needs
-    no epsilon against small gradients. Where g is 0, or the two parts cancel, alpha is undefined
-    and counts as 0.
+    no epsilon against small gradients. Where the two parts cancel, alpha is undefined and counts as
+    0; where g is 0 it does not matter, since its ReLU is the factor beside it.
     """
-    # Near 2 + sum(A) g = 0 single precision would be a few digits off; Apple's devices have no other.
-    precise = torch.float32 if activations.device.type == "mps" else torch.float64
+    # Only with negative activations can the two parts cancel; there, single precision is a few digits off.
+    # Apple's devices have no other.
+    exact = activations.device.type != "mps" and bool((activations < 0).any())
+    precise = torch.float64 if exact else activations.dtype
     slopes = gradients.to(precise)
     drive = activations.sum(dim=(-2, -1), keepdim=True, dtype=precise) * slopes
     denominator = 2 + drive
-    defined = (slopes != 0) & (denominator.abs() > CANCELLED * (2 + drive.abs()))
+    defined = denominator.abs() > CANCELLED * (2 + drive.abs())
     alpha = torch.where(defined, 1 / torch.where(defined, denominator, 1), 0)
     weights = (alpha * slopes.relu()).sum(dim=(-2, -1))
     return _weighted(weights.to(activations.dtype), activations)
