@@ -4,15 +4,9 @@ import streamlit as st
 
 from gradcam_core import GradcamError
 from pages.components.cache import Request, explanation
+from pages.components.details import show_details, show_help
 from pages.components.frame import frame
-from pages.components.panels import (
-    show_details,
-    show_downloads,
-    show_error,
-    show_headline,
-    show_heatmaps,
-    show_help,
-)
+from pages.components.panels import show_downloads, show_error, show_headline, show_heatmaps
 from pages.components.pickers import pick_classes, pick_layers, pick_method
 
 desk = frame("Explain", "What did the model look at?")

@@ -4,8 +4,9 @@ import streamlit as st
 
 from gradcam_core import GradcamError
 from pages.components.cache import Request, explanation
+from pages.components.details import show_agreement, show_times
 from pages.components.frame import frame
-from pages.components.panels import show_agreement, show_downloads, show_error, show_heatmaps, show_notes, show_times
+from pages.components.panels import show_downloads, show_error, show_heatmaps, show_notes
 from pages.components.pickers import pick_classes, pick_layers, pick_methods
 
 desk = frame("Compare", "Do the methods agree?")

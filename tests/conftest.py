@@ -16,6 +16,7 @@ install_import_hook(CHECKED, f"{shapes.check.__module__}.{shapes.check.__name__}
 
 import random
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -28,6 +29,10 @@ __all__ = ["chromium", "serve"]
 
 # Every test worker has a core for itself; more threads than cores would wait for each other.
 torch.set_num_threads(1)
+
+# The same examples at every run, however busy the machine is.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True)

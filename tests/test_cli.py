@@ -15,7 +15,9 @@ import torch
 from torch import nn
 
 from gradcam_core import explain, list_layers, list_methods, load_model, read_image
-from gradcam_core.cli import COMMANDS, _report, _value, main
+from gradcam_core.cli import main
+from gradcam_core.commands import COMMANDS
+from gradcam_core.commands.explain import _report, _value
 from gradcam_core.errors import MethodError
 from gradcam_core.exporters.folder import write_whole
 from gradcam_core.render import overlay
@@ -185,7 +187,7 @@ def test_dicom_pictures_are_hashed_unless_told_otherwise(
     def read_as_dicom(*arguments: Any, **options: Any) -> Any:
         return replace(read_image(*arguments, **options), format="DICOM")
 
-    monkeypatch.setattr("gradcam_core.cli.read_image", read_as_dicom)
+    monkeypatch.setattr("gradcam_core.commands.explain.read_image", read_as_dicom)
     picture = draw(tmp_path / "Doe.png")
     flags = (*model, "--top-k", 1, "--method", "grad_cam", "--out")
     assert run("explain", picture, *flags, tmp_path / "hashed") == 0
@@ -332,7 +334,7 @@ def test_an_interrupted_run_ends_with_words_and_keeps_what_is_done(
             raise KeyboardInterrupt
         return read_image(path, **options)
 
-    monkeypatch.setattr("gradcam_core.cli.read_image", interrupted)
+    monkeypatch.setattr("gradcam_core.commands.explain.read_image", interrupted)
     assert run("explain", first, second, *model, "--top-k", 1, "--out", tmp_path / "out") == 130
     assert "Stopped" in capsys.readouterr().err
     assert list(records(tmp_path / "out")) == ["1"]

@@ -38,7 +38,7 @@ def timms(
     return transform(Image.fromarray(values)).numpy(), ours
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     st.integers(1, 500),
     st.integers(1, 500),
@@ -135,7 +135,7 @@ def test_models_for_other_numbers_of_channels_are_refused_in_words(channels: int
         prepare(networks.picture(), strange)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 200),
     st.integers(1, 200),

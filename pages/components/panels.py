@@ -1,11 +1,7 @@
-"""Widgets that show core records: errors, the viewer, downloads, numbers, help in place."""
+"""Widgets that show core records: errors, the headline, the viewer, downloads."""
 
-import html
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
-import plotly.graph_objects
 import streamlit as st
 
 from gradcam_core import (
@@ -13,13 +9,9 @@ from gradcam_core import (
     Explanation,
     GradcamError,
     Heatmap,
-    LoadedModel,
-    agreement,
     archive,
     colour_heatmap,
     colour_table,
-    describe_device,
-    equal_by_algebra,
     heatmap_names,
     list_methods,
     npy,
@@ -84,8 +76,8 @@ def seen_share(found: Explanation) -> float:
 
 def show_heatmaps(found: Explanation, *, key: str, by_method: bool = False, columns: int | None = None) -> Settings:
     """Show the picture and its heatmaps, linked; return how they are displayed at the moment."""
-    heatmaps = sorted(found.heatmaps, key=_class_order(found)) if by_method else list(found.heatmaps)
-    classes = {heatmap.target.index for heatmap in heatmaps}
+    classes = by_class(found)
+    heatmaps = [heatmap for one in classes for heatmap in one]
     several_layers = len({heatmap.layer for heatmap in heatmaps}) > 1
     panels = [_panel(heatmap, by_method, several_layers) for heatmap in heatmaps]
     if by_method or (several_layers and len(classes) > 1):  # a row for each class
@@ -104,9 +96,12 @@ def show_heatmaps(found: Explanation, *, key: str, by_method: bool = False, colu
     return st.session_state.display
 
 
-def _class_order(found: Explanation):
-    order = {index: place for place, index in enumerate(dict.fromkeys(h.target.index for h in found.heatmaps))}
-    return lambda heatmap: order[heatmap.target.index]
+def by_class(found: Explanation) -> list[list[Heatmap]]:
+    """The heatmaps of each class, the classes in their own order."""
+    groups: dict[int, list[Heatmap]] = {}
+    for heatmap in found.heatmaps:
+        groups.setdefault(heatmap.target.index, []).append(heatmap)
+    return list(groups.values())
 
 
 def _panel(heatmap: Heatmap, by_method: bool, several_layers: bool) -> dict:
@@ -116,155 +111,6 @@ def _panel(heatmap: Heatmap, by_method: bool, several_layers: bool) -> dict:
     return panel_of(
         heatmap, id=f"{heatmap.method}/{heatmap.target.index}/{heatmap.layer}", subtitle=subtitle, note=heatmap.fusion
     )
-
-
-def show_details(found: Explanation, loaded: LoadedModel) -> None:
-    """Fold away what is needed now and then: the model's input, the numbers, how it was made."""
-    with st.expander("What the model was given", key="input"):
-        left, right = st.columns([1, 2.2], gap="large")
-        left.image(
-            _shown_input(found, loaded), output_format="PNG", caption="The very input, with its colours restored"
-        )
-        with right:
-            _describe_input(found)
-    with st.expander("Numbers", key="numbers"):
-        st.dataframe(_table(found), hide_index=True, width="stretch")
-        show_times(found)
-    scores = st.expander("Scores", key="scores", on_change="rerun")
-    if scores.open:  # the chart's script is large: it is fetched only by those who look
-        scores.plotly_chart(_score_bars(found), key="score bars", alt="The most probable classes as bars")
-
-
-def _score_bars(found: Explanation) -> plotly.graph_objects.Figure:
-    """The most probable classes as bars; labels are escaped, since Plotly reads tags in them."""
-    predictions = found.predictions[::-1]
-    bars = plotly.graph_objects.Bar(
-        x=[100 * one.probability for one in predictions],
-        y=[f"{html.escape(one.label[:60])} · {one.index}" for one in predictions],
-        text=[percent(one.probability) for one in predictions],
-        textposition="outside",
-        orientation="h",
-        cliponaxis=False,
-    )
-    figure = plotly.graph_objects.Figure(bars)
-    figure.update_xaxes(title="Probability, %", range=[0, 108])
-    figure.update_layout(height=90 + 34 * len(predictions), margin={"l": 0, "r": 0, "t": 8, "b": 0}, bargap=0.45)
-    return figure
-
-
-def _shown_input(found: Explanation, loaded: LoadedModel) -> np.ndarray:
-    spec = found.preprocessing
-    mean, std = (np.array(values, np.float32)[:, None, None] for values in (spec.mean, spec.std))
-    pixels = np.clip((found.model_input * std + mean) * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0)
-    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
-
-
-def _describe_input(found: Explanation) -> None:
-    spec, placement = found.preprocessing, found.placement
-    top, left, bottom, right = placement.seen()
-    height, width = placement.image_size
-    share = seen_share(found)
-    numbers = ", ".join(f"{value:g}" for value in spec.mean), ", ".join(f"{value:g}" for value in spec.std)
-    st.markdown(
-        f"- Picture {width} × {height} px; input {spec.size[1]} × {spec.size[0]} px, {spec.interpolation}\n"
-        f"- The model saw **{share:.0%}** of the picture"
-        + ("." if share > 0.995 else f": columns {left} to {right}, rows {top} to {bottom}.")
-        + f"\n- Mean {numbers[0]}; standard deviation {numbers[1]}\n"
-        f"- Computed on {plain(describe_device(found.device))}"
-    )
-
-
-def _table(found: Explanation) -> list[dict[str, str]]:
-    rows = []
-    for heatmap in found.heatmaps:
-        height, width = found.placement.cell_size(heatmap.raw.shape)
-        rows.append(
-            {
-                "Method": METHODS[heatmap.method].title,
-                "Class": heatmap.target.label,
-                "Probability": percent(heatmap.target.probability),
-                "Layer": heatmap.layer,
-                "Raw peak": f"{heatmap.raw_peak:.4g}",
-                "Map": f"{heatmap.raw.shape[1]} × {heatmap.raw.shape[0]}",
-                "One cell": f"{width:.0f} × {height:.0f} px",
-                "State": heatmap.state,
-            }
-        )
-    return rows
-
-
-def show_times(found: Explanation) -> None:
-    """Say what each step took, in milliseconds."""
-    names = {"preprocess": "input", "model": "model, forward and tail"}
-    parts = [
-        f"{names.get(step, METHODS[step].title if step in METHODS else step)} {1000 * seconds:.1f} ms"
-        for step, seconds in found.seconds.items()
-    ]
-    st.caption(f"Time when it was computed: {'; '.join(parts)}.")
-
-
-def show_agreement(found: Explanation, loaded: LoadedModel) -> None:
-    """Tell how far the methods agree, and where agreement is mere algebra."""
-    methods = list(dict.fromkeys(heatmap.method for heatmap in found.heatmaps))
-    if len(methods) < 2:
-        return
-    st.header("Agreement")
-    layer = next(info for info in loaded.layers if info.name == found.heatmaps[0].layer)
-    same = [name for name in methods if name in equal_by_algebra(layer)]
-    if len(same) > 1:
-        titles = " and ".join(METHODS[name].title for name in same)
-        st.markdown(
-            f"{titles} are **the same by algebra** at this layer: the classifier only averages it. "
-            "That they look alike says nothing about the picture."
-        )
-    rows = [row for heatmaps in _by_class(found) for row in _agreement_rows(heatmaps, same[1:])]
-    if not rows:
-        return
-    st.dataframe(rows, hide_index=True, width="stretch")
-    st.caption(
-        "Correlation: 1 means the same map up to scale, 0 no relation. Overlap: the share that the hottest fifths "
-        "of both maps have in common. Methods that agree may still be wrong together."
-    )
-
-
-def _by_class(found: Explanation) -> list[list[Heatmap]]:
-    ordered = sorted(found.heatmaps, key=_class_order(found))
-    return [list(group) for _, group in itertools.groupby(ordered, key=lambda heatmap: heatmap.target.index)]
-
-
-def _agreement_rows(heatmaps: Sequence[Heatmap], doubles: Sequence[str]) -> list[dict[str, str]]:
-    """Every pair of methods for one class, without those that another stands for by algebra."""
-    rows = []
-    for first, second in itertools.combinations([one for one in heatmaps if one.method not in doubles], 2):
-        numbers = agreement(first, second)
-        rows.append(
-            {
-                "Class": first.target.label,
-                "Methods": f"{METHODS[first.method].title} and {METHODS[second.method].title}",
-                "Correlation": f"{numbers[0]:.2f}" if numbers else "nothing to compare",
-                "Overlap of the hottest fifths": f"{numbers[1]:.0%}" if numbers else "",
-            }
-        )
-    return rows
-
-
-def show_help(found: Explanation, loaded: LoadedModel) -> None:
-    """Help with what goes wrong most, in place."""
-    usual = loaded.default_layer
-    with st.expander("Does something look wrong?", key="help"):
-        st.markdown(
-            "**All dark, or the words “nothing speaks for this class”.** The map has no positive evidence for that "
-            "class at this layer. That is an answer, not a failure: choose a more probable class, or an "
-            "earlier layer.\n\n"
-            "**In the wrong place.** See *What the model was given*. If a custom model was trained on stretched or "
-            "padded pictures, or with other means, set the same in the sidebar and on the Models page. One map cell "
-            "covers many pixels: do not read the heatmap finer than that.\n\n"
-            f"**Spots all over, or only edges.** The layer may be too early. The usual one here is `{usual}`.\n\n"
-            "**Out of memory.** Choose a smaller model or input size; with a graphics card, the app falls back to the "
-            "processor and says so.\n\n"
-            "**Convincing but odd.** A heatmap always looks like something. Look at the probability first, and hold it "
-            "against another class and another method."
-        )
 
 
 def show_downloads(found: Explanation, settings: Settings, *, key: str) -> None:
