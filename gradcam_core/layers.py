@@ -121,14 +121,14 @@ def choose_default(layers: Sequence[LayerInfo], network: nn.Module) -> str:
     the name tells the block.
     """
     tokens = [x for x in layers if x.layout == "tokens" and x.name.rsplit(".", 1)[-1] in TOKEN_DEFAULTS]
-    if tokens and layers[-1].layout == "tokens":
+    if tokens and layers[-1].layout == "tokens" and layers[-1].prefix_tokens:
         return tokens[-1].name
     known = {layer.name for layer in layers}
     modules = dict(network.named_modules())
     candidates = [x.name for x in layers if not isinstance(modules[x.name], POOLS)]
     name = candidates[-1] if candidates else layers[-1].name
     while type(modules[name]) is nn.Sequential:
-        inner = f"{name}.{len(modules[name]) - 1}"
+        inner = f"{name}.{list(modules[name]._modules)[-1]}"
         if inner not in known:
             break
         name = inner
