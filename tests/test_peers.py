@@ -27,10 +27,10 @@ LAYERS = {
     "torchvision:mobilenet_v2": ("features.18", "features.10"),
     "torchvision:resnet18": ("layer4.1", "layer3"),
     "torchvision:resnet50": ("layer4.2", "layer3"),
-    "torchvision:densenet121": ("features", "features.denseblock3"),
+    "torchvision:densenet121": ("features.norm5", "features.denseblock3"),
     "torchvision:convnext_tiny": ("features.7.2", "features.5.4"),
     "torchvision:vgg11_bn": ("features.28", "features.14"),
-    "torchvision:regnet_y_400mf": ("trunk_output", "trunk_output.block2"),
+    "torchvision:regnet_y_400mf": ("trunk_output.block4", "trunk_output.block2"),
     "torchvision:efficientnet_b0": ("features.8", "features.4"),
     "torchvision:squeezenet1_1": ("features.12", "features.7"),
     "timm:mobilenetv2_100": ("bn2", "blocks.3"),
@@ -38,7 +38,7 @@ LAYERS = {
 }
 # In-place steps behind the layer overwrite what the peer keeps (DenseNet's ReLU, ResNet's bn and addition).
 OVERWRITTEN = {
-    ("torchvision:densenet121", "features"),
+    ("torchvision:densenet121", "features.norm5"),
     ("torchvision:resnet18", "layer4.1.bn1"),
     ("torchvision:resnet18", "layer4.1.bn2"),
     ("torchvision:resnet18", "layer4.1.conv1"),
