@@ -99,7 +99,7 @@ def test_from_upload_to_download(page: Any, address: str) -> None:
     page.get_by_role("link", name="Compare").first.click()
     page.locator("h1", has_text="Do the methods agree?").wait_for(timeout=30_000)
     settled(page)
-    page.locator(".viewer .panel", has_text="Grad-CAM++").wait_for(timeout=30_000)
+    page.locator(".viewer .panel", has_text="Grad-CAM++").first.wait_for(timeout=30_000)
     assert any("espresso" in title for title in titles(page)), "the upload came along"
     assert "anna" not in page.url
 
