@@ -40,5 +40,4 @@ from gradcam_core.exporters import npy as npy
 from gradcam_core.exporters import png as png
 from gradcam_core.exporters import to_dict as to_dict
 from gradcam_core.exporters import to_json as to_json
-
-__version__ = "0.1.0"
+from gradcam_core.version import __version__ as __version__

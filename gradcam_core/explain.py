@@ -24,6 +24,7 @@ from gradcam_core.preprocess import prepare
 from gradcam_core.records import Evidence, Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, Target
 from gradcam_core.registry import Entry
 from gradcam_core.targets import Wanted, choose_targets, predict
+from gradcam_core.version import __version__
 
 Method = str | tuple[str, Mapping[str, Any]]
 DEFAULT_METHODS: Sequence[Method] = ("cam", "grad_cam", "grad_cam_plus_plus")
@@ -205,8 +206,8 @@ def _fuse(maps: Sequence[np.ndarray]) -> np.ndarray:
 @functools.cache
 def versions() -> Mapping[str, str]:
     """Versions of what shapes the numbers, for the record. Read once: they are a fact of the installation."""
-    found = {"python": platform.python_version()}
-    for package in ("cam-lightbox", "torch", "torchvision", "timm", "numpy", "pillow"):
+    found = {"cam-lightbox": __version__, "python": platform.python_version()}
+    for package in ("torch", "torchvision", "timm", "numpy", "pillow"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
