@@ -7,12 +7,14 @@ import streamlit as st
 from gradcam_core import GradcamError, read_sample
 from pages.components.cache import ModelChoice, Request, explanation, model, picture
 from pages.components.desk import bundled
-from pages.components.frame import frame, link
+from pages.components.frame import frame, go_to, link
 from pages.components.panels import show_error, show_heatmaps
 
 EGYPTIAN_CAT, ESPRESSO = 285, 967
 
-frame("Start", "See what an image model looked at, and whether to believe it.")
+desk = frame("Start", "See what an image model looked at, and whether to believe it.")
+if desk.choice_made:  # the example below stays the same: whoever chooses something wants to see that
+    go_to("pages/1_Explain.py")
 st.markdown(
     "One picture, one model, two questions. Asked for *Egyptian cat*, the model’s score is sensitive on the left; "
     "asked for *espresso*, on the right. Drag the opacity, or point at a heatmap to read its value."
@@ -29,7 +31,7 @@ except GradcamError as error:
     show_error(error)
 
 next_steps = (
-    ("pages/1_Explain.py", "Explain a picture", "Your own or a sample: one heatmap for each class the model sees."),
+    ("pages/1_Explain.py", "Explain a picture", "Your own or a sample: one heatmap for each class you ask about."),
     ("pages/2_Compare.py", "Compare methods", "Hold CAM, Grad-CAM and others side by side, with numbers."),
     ("pages/3_Models.py", "Bring a model", "From timm, torchvision or your own checkpoint; nothing in it is run."),
 )

@@ -202,7 +202,11 @@ def class_scores(outputs: Any) -> torch.Tensor:
             f"The model returns {found} instead of one score per class.",
             "Use a classifier, or wrap yours so that it returns [pictures, classes].",
         )
-    return outputs
+    if not outputs.is_floating_point():
+        raise ModelError(
+            "The model returns whole numbers, not scores.", "Let it return its scores before any rounding."
+        )
+    return outputs.float()
 
 
 class Averages(NamedTuple):

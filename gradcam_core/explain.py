@@ -16,7 +16,7 @@ import torch
 
 from gradcam_core.capture import capture
 from gradcam_core.devices import copy_to_processor, is_out_of_memory
-from gradcam_core.errors import DeviceError, LayerError, MethodError, ModelError
+from gradcam_core.errors import DeviceError, LayerError, MethodError, ModelError, PictureError
 from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import caveat, find_method, make_maps, why_not
 from gradcam_core.placement import Placement, resample
@@ -49,6 +49,10 @@ def explain(
     with a note; asked for by name, they raise MethodError. Raises a GradcamError for whatever
     cannot work, before anything is computed where that can be known.
     """
+    if not isinstance(image, ImageRecord):
+        raise PictureError(f"A {type(image).__name__} is no picture that was read.", "Read it first: read_image(path).")
+    if not isinstance(model, LoadedModel):
+        raise ModelError(f"A {type(model).__name__} is no loaded model.", "Load it first: load_model(reference).")
     clock = _Clock()
     wanted = [resolve_layer(model, name) for name in _layer_names(model, layers)]
     entries, notes = _choose_methods(methods, wanted)
@@ -100,6 +104,9 @@ def _layer_names(model: LoadedModel, layers: str | Sequence[str] | None) -> list
         raise LayerError(f"{layers!r} is no layer.", "Give a name, or a list of names.")
     if not layers:
         return [model.default_layer]
+    for name in layers:
+        if not isinstance(name, str):
+            raise LayerError(f"{name!r} is no layer.", "Give a name, or a list of names.")
     return list(dict.fromkeys(resolve_layer(model, name).name for name in layers))
 
 

@@ -151,7 +151,7 @@ def resolve_layer(model: LoadedModel, name: str) -> LayerInfo:
         raise LayerError(f"Layer '{name}' cannot be explained: {model.refused_layers[dotted]}.", usual)
     near = difflib.get_close_matches(dotted, known, n=3)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
-    raise LayerError(f"There is no layer '{name}' in this model.", f"{hint}{usual}")
+    raise LayerError(f"There is no layer '{name[:80]}' in this model.", f"{hint}{usual}")
 
 
 def _dotted(network: nn.Module, name: str) -> str:

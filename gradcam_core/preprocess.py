@@ -175,7 +175,7 @@ def override(preprocessing: Preprocessing, changes: Mapping[str, Any]) -> Prepro
             changes.get("interpolation", preprocessing.interpolation), "interpolation", tuple(INTERPOLATIONS)
         ),
     )
-    if min(new.std) <= 0:
+    if not all(0 < np.float32(one) < np.inf for one in new.std):
         raise ModelError("Preprocessing divides by std, which must be above 0.", "Give std as in training, e.g. 0.5.")
     return new
 
@@ -224,14 +224,15 @@ def _numbers(value: Any, name: str, count: int) -> tuple[float, ...]:
     """Floats for every channel; a single one serves all, several serve one channel by their average."""
     try:
         values = [float(one) for one in (value if isinstance(value, tuple | list | np.ndarray) else (value,))]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         values = []
     if len(values) == 1:
         values = values * count
     elif count == 1 and values:
         values = [sum(values) / len(values)]
     if len(values) != count or not all(map(math.isfinite, values)):
-        raise ModelError(f"{name} cannot be {value!r}.", f"Give one finite number, or {count} of them.")
+        shown = ", ".join(map(str, value)) if isinstance(value, tuple | list) else value
+        raise ModelError(f"{name} cannot be {shown}.", f"Give one finite number, or {count} of them.")
     return tuple(values)
 
 

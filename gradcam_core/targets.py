@@ -62,13 +62,25 @@ def choose_targets(
     asked = _listed(wanted)
     if not asked:
         raise TargetError("No class is chosen.", "Name at least one class, or leave targets out for the top ones.")
-    found = [target if callable(target) else find_class(target, labels) for target in asked]
+    found = [_check_target(target) if callable(target) else find_class(target, labels) for target in asked]
 
     def choose(outputs: torch.Tensor) -> tuple[Target, ...]:
         shares = probabilities(outputs)[0].tolist()
         return tuple(t if callable(t) else ClassTarget(t, labels[t], shares[t]) for t in found)
 
     return choose
+
+
+def _check_target(target: Any) -> Target:
+    """A target of one's own tells what it is about, or no record of it could be kept."""
+    missing = [name for name in ("index", "label", "probability") if not hasattr(target, name)]
+    if missing:
+        raise TargetError(
+            f"A target without {', '.join(missing)} cannot be explained.",
+            "Give an object with index, label and probability that takes outputs [pictures, classes].",
+        )
+    checked: Target = target
+    return checked
 
 
 def _listed(wanted: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from pages.components.frame import frame
 from pages.components.panels import show_downloads, show_error, show_headline, show_heatmaps
 from pages.components.pickers import pick_classes, pick_layers, pick_method
 
-desk = frame("Explain", "What did the model look at?")
+desk = frame("Explain", "Where is the model’s score sensitive?")
 if desk.image is None or desk.model is None:
     st.stop()
 
@@ -22,7 +22,7 @@ with right:
     top_k, targets = pick_classes(desk.model)
 
 try:
-    with st.spinner("The model looks at the picture …"):
+    with st.spinner("Computing the heatmaps …"):
         found = explanation(desk.image, desk.model, Request((method,), layers, top_k, targets), desk.changes)
 except GradcamError as error:
     show_error(error)

@@ -25,7 +25,7 @@ if not methods:
     st.stop()
 
 try:
-    with st.spinner("The model looks at the picture …"):
+    with st.spinner("Computing the heatmaps …"):
         found = explanation(desk.image, desk.model, Request(methods, layers, top_k, targets), desk.changes)
 except GradcamError as error:
     show_error(error)

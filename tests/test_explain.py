@@ -372,3 +372,29 @@ def test_the_bundled_model_names_the_bundled_pictures(bundled: LoadedModel) -> N
         assert explanation.heatmaps[0].layer == model.default_layer == bundled.default_layer
         cam, gradient, _ = (h.raw for h in explanation.heatmaps)
         np.testing.assert_allclose(cam / cam.max(), gradient / gradient.max(), atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_network_that_answers_in_another_precision_is_explained(precision: torch.dtype) -> None:
+    class Answering(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = networks.conv_net()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x).to(precision)
+
+    found = explain(networks.picture(), networks.loaded(Answering()), top_k=2)
+    assert {heatmap.method for heatmap in found.heatmaps} >= {"grad_cam", "grad_cam_plus_plus"}
+    assert all(heatmap.raw.dtype == np.float32 for heatmap in found.heatmaps)
+
+
+def test_what_was_not_read_or_loaded_is_refused_in_words(tiny: LoadedModel) -> None:
+    with pytest.raises(GradcamError, match="read_image"):
+        explain("cat.png", tiny)
+    with pytest.raises(GradcamError, match="load_model"):
+        explain(networks.picture(), "bundled:efficientnet_lite0")
+    with pytest.raises(GradcamError, match="without index, label, probability"):
+        explain(networks.picture(), tiny, targets=lambda outputs: outputs[:, 1])
+    with pytest.raises(GradcamError, match="3 is no layer"):
+        explain(networks.picture(), tiny, layers=[3])

@@ -49,7 +49,7 @@ def test_explain_opens_on_the_worked_example_with_both_classes() -> None:
 @pytest.mark.parametrize(("width", "height"), [(40, 900), (900, 40), (1, 1), (300, 200)])
 def test_a_picture_of_any_shape_can_be_uploaded_and_explained(width: int, height: int) -> None:
     run = opened("pages/1_Explain.py")
-    run.file_uploader(key="uploader").upload("anna-smith.png", png(width, height), "image/png").run()
+    run.file_uploader[0].upload("anna-smith.png", png(width, height), "image/png").run()
     assert not run.exception
     assert not run.error
     assert f"Picture {width} × {height} px" in text_of(run)
@@ -57,7 +57,7 @@ def test_a_picture_of_any_shape_can_be_uploaded_and_explained(width: int, height
 
 def test_a_broken_upload_is_refused_in_words_and_the_page_lives_on() -> None:
     run = opened("pages/1_Explain.py")
-    run.file_uploader(key="uploader").upload("anna-smith.png", png(300, 200)[:500], "image/png").run()
+    run.file_uploader[0].upload("anna-smith.png", png(300, 200)[:500], "image/png").run()
     assert not run.exception
     assert len(run.error) == 1
     assert "anna" not in run.error[0].value
@@ -81,7 +81,7 @@ def test_choices_survive_moving_between_pages() -> None:
 
 def test_an_upload_survives_moving_between_pages() -> None:
     run = opened("app.py")
-    run.file_uploader(key="uploader").upload("x-ray.png", png(64, 48), "image/png").run()
+    run.file_uploader[0].upload("x-ray.png", png(64, 48), "image/png").run()
     chosen = run.selectbox(key="picture").value
     run.switch_page("pages/1_Explain.py").run()
     assert run.selectbox(key="picture").value == chosen
@@ -91,8 +91,8 @@ def test_an_upload_survives_moving_between_pages() -> None:
 def test_an_uploads_name_is_known_to_its_own_session_only() -> None:
     content = png(50, 60, seed=5)
     first, second = opened("pages/1_Explain.py"), opened("pages/1_Explain.py")
-    first.file_uploader(key="uploader").upload("anna-smith.png", content, "image/png").run()
-    second.file_uploader(key="uploader").upload("other.png", content, "image/png").run()
+    first.file_uploader[0].upload("anna-smith.png", content, "image/png").run()
+    second.file_uploader[0].upload("other.png", content, "image/png").run()
     assert "anna" in first.selectbox(key="picture").options[0]
     assert not any("anna" in option for option in second.selectbox(key="picture").options)
 
@@ -149,3 +149,19 @@ def test_models_with_one_and_ten_classes_are_explained(classes: int, tmp_path: P
     assert not run.exception
     assert not run.error
     assert len(run.dataframe[0].value) == classes
+
+
+def test_a_removed_picture_is_gone_and_stays_gone() -> None:
+    run = opened("pages/1_Explain.py")
+    run.file_uploader[0].upload("first.png", png(30, 40, 1), "image/png").run()
+    run.button(key="forget").click().run()
+    assert not any("first" in option for option in run.selectbox(key="picture").options)
+    run.file_uploader[0].upload("second.png", png(30, 40, 2), "image/png").run()
+    assert not any("first" in option for option in run.selectbox(key="picture").options)
+
+
+def test_a_picture_uploaded_again_is_chosen_again() -> None:
+    run = opened("pages/1_Explain.py")
+    for name, seed in (("a.png", 1), ("b.png", 2), ("a.png", 1)):
+        run.file_uploader[0].upload(name, png(30 + seed, 40, seed), "image/png").run()
+    assert "Picture 31 × 40 px" in text_of(run)

@@ -25,6 +25,7 @@ from skimage import data
 from gradcam_core.errors import PictureError
 from gradcam_core.readers import read_image
 from gradcam_core.records import ImageRecord
+from gradcam_core.samples import read_sample
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -901,3 +902,21 @@ def test_a_mutated_file_gives_a_valid_record_or_a_picture_error(name: str) -> No
 
 def test_the_table_of_refusals_holds_distinct_files() -> None:
     assert len({file for file, _ in REFUSED.values()}) == len(REFUSED) >= 24
+
+
+@pytest.mark.parametrize("source", [None, 3, io.BytesIO(b"x"), Image.new("RGB", (2, 2))])
+def test_what_is_no_file_is_refused_in_words(source: object) -> None:
+    with pytest.raises(PictureError, match="cannot be read"):
+        read_image(source)
+
+
+@pytest.mark.parametrize("frame", ["0", 1.5, None, True])
+def test_what_is_no_frame_is_refused_in_words(frame: object) -> None:
+    with pytest.raises(PictureError, match="Frame"):
+        read_image(read_sample("cat"), frame=frame)
+
+
+@pytest.mark.parametrize("window", [("a", 1), (1,), 5, "ab", (1, 2, 3)])
+def test_what_is_no_window_is_refused_in_words(window: object) -> None:
+    with pytest.raises(PictureError, match="no window"):
+        read_image(read_sample("photographer"), window=window)

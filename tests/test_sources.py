@@ -858,7 +858,8 @@ def test_names_of_classes_in_a_file_beside_the_weights_are_found(name: str, text
     (tmp_path / name).write_text(text, encoding="utf-8")
     model = load(path)
     assert model.labels == NAMES
-    assert any(name in note for note in model.notes)
+    assert any("beside the weights" in note for note in model.notes)
+    assert not any(name in note for note in model.notes), "a file's name may be a person's"
 
 
 def test_found_names_that_do_not_match_are_left_out_with_a_note_but_given_ones_are_an_error(tmp_path: Path) -> None:
@@ -992,3 +993,38 @@ def test_preprocessing_can_be_replaced_in_parts() -> None:
     own = model.preprocessing
     assert (own.size, own.mean, own.std, own.fit) == ((160, 160), (0.5,) * 3, (0.5,) * 3, "squash")
     assert own.resize[0] / 160 == pytest.approx(201 / 176, abs=0.01)
+
+
+def test_class_folders_named_by_numbers_keep_their_own_order(tmp_path: Path) -> None:
+    folders = sorted(str(number) for number in range(12))  # 0, 1, 10, 11, 2, ...: as torchvision's ImageFolder does
+    weights = {"state_dict": small(classes=12).state_dict(), "class_to_idx": {x: i for i, x in enumerate(folders)}}
+    assert load(saved(tmp_path / "x.pth", weights)).labels == tuple(folders)
+
+
+def test_given_labels_may_be_a_mapping_but_no_set(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.pth", small(classes=3).state_dict())
+    assert load(path, labels={"b": 1, "a": 0, "c": 2}).labels == ("a", "b", "c")
+    assert load(path, labels={0: "a", 1: "b", 2: "c"}).labels == ("a", "b", "c")
+    for wrong in ({"a", "b", "c"}, 5, (x for x in "abc")):
+        with pytest.raises(ModelError, match="not a list of names"):
+            load(path, labels=wrong)
+
+
+def test_names_beside_the_weights_are_not_spoken_of_where_names_are_given(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.pth", small(classes=3).state_dict())
+    (tmp_path / "labels.txt").write_text("x\ny\nz\n", encoding="utf-8")
+    model = load(path, labels=["a", "b", "c"])
+    assert model.labels == ("a", "b", "c")
+    assert not any("names" in note for note in model.notes)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, Path("x.pth")])
+def test_what_is_no_reference_is_refused_in_words(wrong: object) -> None:
+    with pytest.raises(ModelError, match="no reference to a model"):
+        load_model(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["squash", 5, [("size", 64)]])
+def test_what_is_no_preprocessing_is_refused_in_words(wrong: object) -> None:
+    with pytest.raises(ModelError, match="no preprocessing"):
+        load_model(small(), preprocessing=wrong)

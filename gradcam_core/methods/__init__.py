@@ -56,12 +56,17 @@ def equal_by_algebra(layer: LayerInfo) -> frozenset[str]:
     return CAM_FAMILY if layer.pooling in ("mean", "convolution") else frozenset()
 
 
+def _in_full(values: torch.Tensor) -> torch.Tensor:
+    """In single precision at least: a network may compute in half by itself."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
 def make_maps(entry: Entry, evidence: Evidence, options: Mapping[str, Any]) -> torch.Tensor:
     """Run a method: maps [K N h w], signed. Raises MethodError where it cannot serve the layer."""
     reason = why_not(entry, evidence.layer)
     if reason:
         raise MethodError(reason, "Use Grad-CAM or HiResCAM instead: they need no such head.")
-    needs = {need: getattr(evidence, need) for need in entry.needs}
+    needs = {need: _in_full(getattr(evidence, need)) for need in entry.needs}
     if "head" in needs and evidence.layer.pooling == "mean of relu":
         needs["activations"] = needs["activations"].relu()
     # Whoever calls may be in mixed precision, as in a training loop; heatmaps are made in full.

@@ -50,6 +50,11 @@ def read_image(
     (centre, width) in stored values, as in radiology, for grey pictures. Kind, bytes and pixels are
     checked before decoding. What cannot be read raises a PictureError, which never holds the name.
     """
+    if not isinstance(source, str | Path | bytes | bytearray | memoryview):
+        raise PictureError(f"A {type(source).__name__} cannot be read.", "Give a path, or a picture file's bytes.")
+    if isinstance(frame, bool) or not isinstance(frame, int):
+        raise PictureError(f"Frame {frame!r} was asked for.", "Give a whole number, counted from 0.")
+    window = _check_window(window)
     if isinstance(source, str | Path):
         name = name or Path(source).name
         data = _read_file(Path(source), max_bytes)
@@ -57,8 +62,6 @@ def read_image(
         _check_content(bytes(source[:_HEAD]), memoryview(source).nbytes, max_bytes)
         data = bytes(source)
     picture = _decode(data, frame, max_pixels)
-    if window is not None:
-        window = (float(window[0]), float(window[1]))
     pixels, bits, stored_range, notes = show(picture, window)
     if picture.orientation > 1:
         pixels = np.ascontiguousarray(_TURNS[picture.orientation](pixels))
@@ -88,6 +91,17 @@ _TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
     7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
     8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
 }
+
+
+def _check_window(window: object) -> tuple[float, float] | None:
+    """A window as two floats. Raises PictureError for anything else."""
+    if window is None:
+        return None
+    try:
+        centre, width = (float(one) for one in window)  # type: ignore[attr-defined]
+    except (TypeError, ValueError, OverflowError):
+        raise PictureError(f"{window!r} is no window.", "Give its centre and its width in stored values.") from None
+    return centre, width
 
 
 def _read_file(path: Path, max_bytes: int) -> bytes:

@@ -32,7 +32,7 @@ def load_model(
     reference: str | nn.Module,
     *,
     architecture: str | Callable[..., nn.Module] | None = None,
-    labels: Sequence[str] | str | Path | None = None,
+    labels: Sequence[str] | Mapping[Any, Any] | str | Path | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     pretrained: bool = True,
     num_classes: int | None = None,
@@ -47,6 +47,12 @@ def load_model(
     a file of names; `preprocessing` replaces parts of the model's own. `on_progress` hears a
     fraction 0..1 and words. Raises ModelError, or another GradcamError, where anything cannot work.
     """
+    if not isinstance(reference, str | nn.Module):
+        raise ModelError(f"A {type(reference).__name__} is no reference to a model.", EXAMPLES)
+    if preprocessing is not None and not isinstance(preprocessing, Mapping):
+        raise ModelError(
+            f"{preprocessing!r} is no preprocessing.", 'Give names and values: {"size": 160, "fit": "squash"}.'
+        )
     report = on_progress or _silent
     _check_options(reference, architecture, pretrained, num_classes, in_chans)
     names = given_labels(labels) if labels is not None else None
@@ -61,6 +67,7 @@ def load_model(
             architecture,
             {"num_classes": num_classes, "in_chans": in_chans, "size": _size(changes)},
             pretrained,
+            names is not None,
             lambda share, words: report(0.8 * share, words),
         )
     report(0.85, "Getting the model ready")
@@ -82,6 +89,7 @@ def _load(
     architecture: str | Callable[..., nn.Module] | None,
     options: Mapping[str, Any],
     pretrained: bool,
+    named: bool,
     progress: Progress,
 ) -> Network:
     scheme, _, name = reference.partition(":")
@@ -91,7 +99,7 @@ def _load(
         return load_timm(name, pretrained=pretrained, **options, progress=progress)
     if scheme == "torchvision":
         return load_torchvision(name, pretrained=pretrained, **options, progress=progress)
-    return load_file(_path(name), architecture, **options, progress=progress)
+    return load_file(_path(name), architecture, **options, named=named, progress=progress)
 
 
 def _path(name: str) -> Path:

@@ -133,6 +133,7 @@ def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
     """Equal up to rounding, and not merely both zero."""
     if first.shape != second.shape or not second.abs().max() > 0:
         return False
+    first, second = first.float(), second.float()
     return torch.allclose(first, second, rtol=1e-4, atol=1e-5 * float(second.abs().max()))
 
 

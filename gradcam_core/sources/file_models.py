@@ -37,9 +37,13 @@ def load_file(
     num_classes: int | None,
     in_chans: int | None,
     size: tuple[int, int] | None,
+    named: bool,
     progress: Progress,
 ) -> Network:
-    """Load weights of one's own. Raises ModelError where file and architecture do not fit completely."""
+    """Load weights of one's own. Raises ModelError where file and architecture do not fit completely.
+
+    Where the caller has `named` the classes, no names are looked for.
+    """
     recipe = find_architecture(architecture) if architecture is not None else None
     progress(0.05, "Reading the file")
     checkpoint = read_checkpoint(path)
@@ -54,7 +58,7 @@ def load_file(
     progress(0.4, "Fitting the weights to the architecture")
     module, classes, notes = _fit(recipe, tensors, {"num_classes": num_classes, "in_chans": in_chans, "size": size})
     preprocessing, remarks = recipe.describe(module, input_channels(module))
-    labels, label_notes = _find_labels(path, checkpoint, classes or class_count(module))
+    labels, label_notes = (None, ()) if named else _find_labels(path, checkpoint, classes or class_count(module))
     return Network(
         module,
         recipe.name,
@@ -184,17 +188,18 @@ def _find_labels(
     origin, found = "in the file", labels_in(checkpoint.metadata, checkpoint.content)
     if found is None:
         try:
-            found, name = labels_beside(path)
-            origin = f"in {name}"
+            found, origin = labels_beside(path)[0], "in a file beside the weights"
         except ModelError as error:
             return None, (f"A file with names of classes lies beside the weights, but: {error.message}",)
     if found is None and unusable_labels_in(checkpoint.metadata, checkpoint.content):
         return None, ("The names of classes in the file are empty, too long, unprintable or incomplete: not used.",)
     if found is None:
-        return None, ("The file names no classes: they are numbered. Give labels= to name them.",)
+        return None, ("The file names no classes: they are numbered. A file with one name a line would name them.",)
     if len(found) != classes:
         return None, (f"The {len(found)} names of classes {origin} do not match the {classes} classes: not used.",)
-    return found, () if origin == "in the file" else (f"The names of the classes were found {origin}.",)
+    return found, () if origin == "in the file" else (
+        "The names of the classes were found in a file beside the weights.",
+    )
 
 
 def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, Shape]:

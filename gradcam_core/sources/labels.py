@@ -16,6 +16,8 @@ LARGEST_FILE = 8_000_000
 # They turn the direction of writing, and would show one name as another.
 BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 KEYS = ("class_names", "classes", "labels", "idx_to_class", "class_to_idx", "label_names", "CLASSES", "id2label")
+# Names can look like numbers, as folders 0, 1, 10, 11, 2 do; these keys say which side the index is on.
+DIRECTIONS = {"class_to_idx": "to index", "idx_to_class": "to name", "id2label": "to name"}
 PLACES = ("hyper_parameters", "meta", "metadata", "hparams", "config", "args", "dataset_meta", "model_config")
 BESIDE = ("class_indices.json", "labels.txt", "classes.txt", "class_names.txt", "labels.json", "classes.json")
 FORMATS = (
@@ -32,21 +34,30 @@ def imagenet_labels() -> tuple[str, ...]:
     return tuple(models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-def given_labels(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
+def given_labels(labels: Sequence[str] | Mapping[Any, Any] | str | Path) -> tuple[str, ...]:
     """Labels that the caller gave, as names or as a file. Raises ModelError where they are unusable."""
     if isinstance(labels, str | Path):
         return read_labels(Path(labels))
-    if len(labels) > MOST_LABELS or not all(isinstance(label, str) for label in labels):
+    if isinstance(labels, Mapping):
+        found = labels_from(labels)
+    elif isinstance(labels, Sequence) or hasattr(labels, "tolist"):
+        found = tuple(labels) if all(isinstance(label, str) for label in labels) else None
+    else:  # a set has no order, a generator no length
+        found = None
+    if found is None or len(found) > MOST_LABELS:
         raise ModelError("The labels are not a list of names.", FORMATS)
-    return tuple(labels)
+    return found
 
 
-def labels_from(value: Any) -> tuple[str, ...] | None:
-    """Names in the order of their indices from a list or a mapping in either direction; None if it is neither."""
+def labels_from(value: Any, direction: str = "") -> tuple[str, ...] | None:
+    """Names in the order of their indices from a list or a mapping; None if it is neither.
+
+    `direction` is "to index" or "to name" where it is known which way a mapping goes.
+    """
     if isinstance(value, str):
         value = _parse_json(value) if value.lstrip()[:1] in ("[", "{") else None
     if isinstance(value, Mapping):
-        return _from_mapping(value)
+        return _from_mapping(value, direction)
     if not isinstance(value, Sequence) or isinstance(value, bytes) or not 0 < len(value) <= MOST_LABELS:
         return None
     names = [_name(one) for one in value]
@@ -64,7 +75,7 @@ def labels_in(*contents: Mapping[str, Any]) -> tuple[str, ...] | None:
         places = [content, *(content[place] for place in PLACES if isinstance(content.get(place), Mapping))]
         for place in places:
             for key in KEYS:
-                found = labels_from(place.get(key))
+                found = labels_from(place.get(key), DIRECTIONS.get(key, ""))
                 if found:
                     return found
     return None
@@ -129,12 +140,13 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _from_mapping(value: Mapping[Any, Any]) -> tuple[str, ...] | None:
+def _from_mapping(value: Mapping[Any, Any], direction: str) -> tuple[str, ...] | None:
     """Sort names by their indices, which must be 0, 1, 2, ... without a gap."""
     if not 0 < len(value) <= MOST_LABELS:
         return None
     pairs = [(_index(key), _name(name)) for key, name in value.items()]
-    if any(index is None or name is None for index, name in pairs):
+    unclear = any(index is None or name is None for index, name in pairs)
+    if direction == "to index" or (not direction and unclear):
         pairs = [(_index(index), _name(key)) for key, index in value.items()]
     by_index = {index: name for index, name in pairs if index is not None and name is not None}
     if set(by_index) != set(range(len(value))):

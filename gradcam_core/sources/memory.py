@@ -17,7 +17,7 @@ from gradcam_core.sources.torchvision_models import first_convolution
 
 ASSUMED = (
     "How its pictures are prepared was assumed: 224 x 224, ImageNet's mean and std. "
-    "Give preprocessing= as in training if it differs."
+    "Give size, mean and std as in training if they differ."
 )
 
 

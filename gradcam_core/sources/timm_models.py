@@ -28,7 +28,7 @@ from gradcam_core.sources.network import (
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 LIKE_TIMM = (
     "The file does not say how its pictures were prepared; as timm does for this architecture was assumed. "
-    "Give preprocessing= as in training if it differs."
+    "Give size, mean and std as in training if they differ."
 )
 NO_CLASSIFIER = "This model has no classifier: its outputs are features, not classes."
 LARGEST_CONFIG = 16_000_000

@@ -28,7 +28,7 @@ SIZED = {"vit": "image_size", "maxvit": "input_size"}
 RESCALING = ("googlenet", "inception_v3")
 LIKE_TORCHVISION = (
     "The file does not say how its pictures were prepared; as torchvision does for this architecture was assumed. "
-    "Give preprocessing= as in training if it differs."
+    "Give size, mean and std as in training if they differ."
 )
 SIDE_HEADS = ("AuxLogits.", "aux1.", "aux2.")
 

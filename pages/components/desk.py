@@ -32,6 +32,7 @@ def open_desk() -> None:
     """Lay out what a new session starts with: the sample pictures and the bundled models."""
     state = st.session_state
     state.setdefault("uploads", {})
+    state.setdefault("uploader", 0)
     state.setdefault("models", {f"bundled:{name}": ModelChoice(title, f"bundled:{name}") for name, title in bundled()})
     state.setdefault(PICTURE, list_samples()[0].name)
     state.setdefault(MODEL, next(iter(state.models)))
@@ -49,7 +50,7 @@ def bundled() -> list[tuple[str, str]]:
 def pictures() -> dict[str, str]:
     """Keys and titles of the session's own pictures, newest first, then of the samples."""
     own = {sha256: upload.name for sha256, upload in reversed(st.session_state.uploads.items())}
-    return own | {sample.name: f"Sample: {sample.title}" for sample in list_samples()}
+    return own | {sample.name: f"{sample.title} (sample)" for sample in list_samples()}
 
 
 def models() -> dict[str, str]:
@@ -68,27 +69,32 @@ def picture_content(key: str) -> tuple[str, bytes]:
 def take_uploads() -> None:
     """Keep what was just uploaded, since the uploader itself forgets it on the next page."""
     added = ""
-    for file in st.session_state.get("uploader") or []:
+    for file in st.session_state.get(uploader_key()) or []:
         content = file.getvalue()
-        sha256 = hashlib.sha256(content).hexdigest()
-        if sha256 not in st.session_state.uploads:
-            st.session_state.uploads[sha256] = Upload(file.name, content)
-            added = sha256
+        added = hashlib.sha256(content).hexdigest()
+        st.session_state.uploads[added] = Upload(file.name, content)
     if added:
+        # A new uploader: the old one would go on holding the files, also after they are removed here.
+        st.session_state.uploader += 1
         st.session_state[PICTURE] = added
         picture_changed()
 
 
-def forget_uploads() -> None:
-    """Drop the session's pictures."""
-    st.session_state.uploads = {}
-    if st.session_state[PICTURE] not in pictures():
-        st.session_state[PICTURE] = list_samples()[0].name
-        picture_changed()
+def uploader_key() -> str:
+    """The key of the uploader that is on the page now."""
+    return f"uploader {st.session_state.uploader}"
+
+
+def forget_upload() -> None:
+    """Drop the chosen picture, which is one that this session brought."""
+    st.session_state.uploads.pop(st.session_state[PICTURE], None)
+    st.session_state[PICTURE] = next(iter(pictures()))
+    picture_changed()
 
 
 def picture_changed() -> None:
     """Fit a sample as it is meant, until the person has chosen a fit."""
+    choice_made()
     if not st.session_state.fit_chosen:
         fits = {sample.name: sample.fit for sample in list_samples()}
         st.session_state[FIT] = fits.get(st.session_state[PICTURE], "model")
@@ -96,7 +102,13 @@ def picture_changed() -> None:
 
 def fit_changed() -> None:
     """Remember that the fit is the person's own choice."""
+    choice_made()
     st.session_state.fit_chosen = True
+
+
+def choice_made() -> None:
+    """Remember, for this run, that the person chose something in the sidebar."""
+    st.session_state.choice_made = True
 
 
 def add_model(choice: ModelChoice) -> None:

@@ -16,9 +16,7 @@ def show_details(found: Explanation, loaded: LoadedModel) -> None:
     """Fold away what is needed now and then: the model's input, the numbers, how it was made."""
     with st.expander("What the model was given", key="input"):
         left, right = st.columns([1, 2.2], gap="large")
-        left.image(
-            _shown_input(found, loaded), output_format="PNG", caption="The very input, with its colours restored"
-        )
+        left.image(_shown_input(found, loaded), output_format="PNG", caption="Exactly what the model received")
         with right:
             _describe_input(found)
     with st.expander("Numbers", key="numbers"):
@@ -143,8 +141,8 @@ def show_help(found: Explanation, loaded: LoadedModel) -> None:
     with st.expander("Does something look wrong?", key="help"):
         st.markdown(
             "**All dark, or the words “nothing speaks for this class”.** The map has no positive evidence for that "
-            "class at this layer. That is an answer, not a failure: choose a more probable class, or an "
-            "earlier layer.\n\n"
+            "class at this layer. Choose a "
+            "more probable class, or an earlier layer.\n\n"
             "**In the wrong place.** See *What the model was given*. If a custom model was trained on stretched or "
             "padded pictures, or with other means, set the same in the sidebar and on the Models page. One map cell "
             "covers many pixels: do not read the heatmap finer than that.\n\n"

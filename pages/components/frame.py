@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from streamlit.errors import StreamlitPageNotFoundError
+from streamlit.errors import StreamlitAPIException, StreamlitPageNotFoundError
 
 from gradcam_core import GradcamError, ImageRecord, LoadedModel, describe_device, list_devices
 from pages.components import cache, desk
@@ -28,6 +28,7 @@ class Desk:
     image: ImageRecord | None
     model: LoadedModel | None
     changes: dict[str, Any]
+    choice_made: bool
 
 
 def frame(title: str, heading: str) -> Desk:
@@ -52,7 +53,7 @@ def frame(title: str, heading: str) -> Desk:
     if isinstance(image, GradcamError):
         show_error(image)
         image = None
-    return Desk(image, _load(choice, device), changes)
+    return Desk(image, _load(choice, device), changes, st.session_state.pop("choice_made", False))
 
 
 def link(path: str, label: str, icon: str) -> None:
@@ -61,6 +62,14 @@ def link(path: str, label: str, icon: str) -> None:
         st.page_link(path, label=label, icon=icon, width="stretch")
     except StreamlitPageNotFoundError:
         st.caption(label)
+
+
+def go_to(path: str) -> None:
+    """Show another page; stay where this page is run alone and there is no other."""
+    try:
+        st.switch_page(path)
+    except StreamlitAPIException:
+        return
 
 
 def _picture_section() -> ImageRecord | GradcamError:
@@ -73,17 +82,18 @@ def _picture_section() -> ImageRecord | GradcamError:
         persist_state="session",
         on_change=desk.picture_changed,
     )
+    if st.session_state[desk.PICTURE] in st.session_state.uploads:
+        st.button(
+            "Remove this picture", on_click=desk.forget_upload, type="tertiary", key="forget", icon=":material/delete:"
+        )
     st.file_uploader(
         "Add pictures",
         accept_multiple_files=True,
-        key="uploader",
+        key=desk.uploader_key(),
         on_change=desk.take_uploads,
-        label_visibility="collapsed",
         max_upload_size=256,
         help="JPEG, PNG, TIFF, WebP or BMP, up to 50 megapixels. They stay on this machine.",
     )
-    if st.session_state.uploads:
-        st.button("Remove my pictures", on_click=desk.forget_uploads, type="tertiary", key="forget")
     sha256, content = desk.picture_content(st.session_state[desk.PICTURE])
     try:
         image = cache.picture(sha256, 0, None, content)
@@ -107,6 +117,7 @@ def _model_section() -> tuple[cache.ModelChoice, str, dict[str, Any]]:
         format_func=titles.get,
         key=desk.MODEL,
         persist_state="session",
+        on_change=desk.choice_made,
     )
     st.selectbox(
         "What the model sees",
@@ -135,7 +146,8 @@ def _load(choice: cache.ModelChoice, device: str) -> LoadedModel | None:
     place = st.empty()
 
     def on_progress(share: float, words: str) -> None:
-        place.progress(min(max(share, 0.0), 1.0), words)
+        if "ownload" in words:  # other steps are over before one could read them
+            place.progress(min(max(share, 0.0), 1.0), words)
 
     try:
         with st.spinner(f"Loading {choice.title} …"):

@@ -120,7 +120,7 @@ def add_from_checkpoint() -> None:
         digest = hashlib.sha256(file.getvalue()).hexdigest()
         _try(
             ModelChoice(
-                title=f"{name} · own weights {digest[:6]}",
+                title=f"{digest[:6]} · own {name}",
                 reference=f"file:{path}",
                 architecture=f"{hub}:{name}",
                 weights=digest,
@@ -133,7 +133,7 @@ def add_from_checkpoint() -> None:
 def _pick_preprocessing() -> tuple[tuple[str, Any], ...]:
     """How the model was trained, where that differs from its architecture's usual way."""
     with st.expander("Trained otherwise than usual?"):
-        size = st.number_input("Input size in pixels", 0, 4096, 0, help="0: as usual for the architecture.")
+        size = st.number_input("Input size in pixels", 0, 1024, 0, help="0: as usual for the architecture.")
         mean = st.text_input("Mean", placeholder="e.g. 0.5, or 0.485, 0.456, 0.406")
         std = st.text_input("Standard deviation", placeholder="e.g. 0.5, or 0.229, 0.224, 0.225")
     changes: list[tuple[str, Any]] = [("size", int(size))] if size else []

@@ -34,8 +34,12 @@ def plain(text: str) -> str:
 
 def show_error(error: GradcamError) -> None:
     """Say what is wrong and what to do, always in this one form; a long report becomes a list."""
-    head, *parts = error.message.split("; ") if len(error.message) > LONG_MESSAGE else [error.message]
-    lines = [f"**{plain(head)}**", "\n".join(f"- {plain(part)}" for part in parts), plain(error.remedy)]
+    head, rest = error.message, ""
+    if len(error.message) > LONG_MESSAGE:
+        head, _, rest = error.message.partition(": ")
+    listed, _, guess = rest.partition(". ")
+    parts = [f"- {plain(part)}" for part in listed.split("; ") if part]
+    lines = [f"**{plain(head)}**", "\n".join(parts), plain(guess), plain(error.remedy)]
     st.error("\n\n".join(filter(None, lines)), icon=":material/error:")
 
 
@@ -54,18 +58,20 @@ def show_headline(found: Explanation) -> None:
     """Say in one sentence what the model answers, and how sure it is."""
     first, *others = found.predictions
     show_notes(found)
-    follow = ", ".join(f"{plain(one.label)} {percent(one.probability)}" for one in others[:3])
+    follow = ", ".join(f"{plain(one.label)} {percent(one.probability)}" for one in others[:2])
+    doubts = []
     sentence = f"The model’s first answer is **{plain(first.label)}** at **{percent(first.probability)}**"
     sentence += f", then {follow}." if follow else "."
-    if first.probability < 0.5:
-        sentence += " No answer reaches 50\u202f%: it is undecided, and so are its heatmaps."
+    if first.probability < 0.5 and others:
+        doubts.append("No class reaches 50\u202f%.")
     share = seen_share(found)
     if share < 0.7:
-        sentence += (
-            f" It saw only **{100 * share:.0f}\u202f%** of this picture; under *What the model sees* it can be given "
+        doubts.append(
+            f"The model saw {100 * share:.0f}\u202f% of this picture; under *What the model sees* it can be given "
             "the whole."
         )
     st.markdown(sentence)
+    st.caption(" ".join(doubts) or "\u00a0")
 
 
 def seen_share(found: Explanation) -> float:
@@ -117,7 +123,7 @@ def show_downloads(found: Explanation, settings: Settings, *, key: str) -> None:
     """Offer the whole analysis as ZIP, or one heatmap as pictures or numbers; made on the click."""
     style = {name: settings[name] for name in ("opacity", "threshold", "colormap")}
     stem = f"{found.image.sha256[:8]}-{found.fingerprint[:6]}"
-    with st.container(horizontal=True, key=f"downloads-{key}", vertical_alignment="bottom"):
+    with st.container(horizontal=True, key=f"downloads-{key}", vertical_alignment="center"):
         _download("All as ZIP", lambda: archive(found, **style), f"{stem}.zip", "application/zip", key)
         with st.popover("One heatmap", icon=":material/image:"):
             names = heatmap_names(found.heatmaps)
@@ -138,7 +144,10 @@ def show_downloads(found: Explanation, settings: Settings, *, key: str) -> None:
         _download(
             "Record, JSON", lambda: to_json(to_dict(found, names="hash")), f"{stem}.json", "application/json", key
         )
-        st.caption("File names hold no picture’s name. The pictures keep what is written on them.")
+        st.caption(
+            "Each heatmap is saved on its own scale. No file bears the picture’s name; what is written in the "
+            "picture stays."
+        )
 
 
 def _download(label: str, make: Callable[[], bytes], file_name: str, kind: str, key: str) -> None:

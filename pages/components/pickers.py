@@ -7,7 +7,7 @@ import streamlit as st
 from gradcam_core import LayerInfo, LoadedModel, list_methods, why_not
 from pages.components.panels import plain
 
-TOP = {1: "Top 1", 3: "Top 3", 5: "Top 5", 10: "Top 10", 0: "By name"}
+TOP = {1: "1", 3: "3", 5: "5", 10: "10", 0: "By name"}
 MOST_LAYERS, MOST_CLASSES = 5, 12
 METHODS = {entry.name: entry for entry in list_methods()}
 
@@ -43,6 +43,8 @@ def pick_methods(loaded: LoadedModel, layers: tuple[str, ...]) -> tuple[tuple[st
         format_func=lambda key: METHODS[key].title,
         key="compared",
         persist_state="session",
+        select_all=False,
+        wrap=True,
     )
     for reason in filter(None, (reasons[name] for name in names)):
         st.caption(f"Left out. {plain(reason)}")
@@ -74,10 +76,13 @@ def pick_layers(loaded: LoadedModel, *, most: int = MOST_LAYERS) -> tuple[str, .
     names = st.multiselect(
         "Layer",
         list(infos),
-        format_func=lambda name: _layer_title(infos[name]),
+        format_func=lambda name: _layer_title(infos[name], loaded.default_layer),
         key=key,
         persist_state="session",
         max_selections=most,
+        select_all=False,
+        filter_mode="contains",
+        wrap=True,
         placeholder=f"{loaded.default_layer} (usual)",
         help="Deep layers know what is in the picture but only roughly where; earlier ones see finer detail of less "
         f"meaning. The usual one here is {loaded.default_layer}. With several, each is shown, and all of them fused.",
@@ -85,8 +90,9 @@ def pick_layers(loaded: LoadedModel, *, most: int = MOST_LAYERS) -> tuple[str, .
     return tuple(names)
 
 
-def _layer_title(layer: LayerInfo) -> str:
-    return f"{layer.name} · {layer.grid[0]} × {layer.grid[1]}"
+def _layer_title(layer: LayerInfo, usual: str) -> str:
+    title = f"{layer.name} · {layer.grid[0]} × {layer.grid[1]}"
+    return f"{title} · usual" if layer.name == usual else title
 
 
 def pick_classes(
@@ -95,7 +101,7 @@ def pick_classes(
     """How many of the most probable classes, or which ones by name: (top_k, indices)."""
     st.session_state.setdefault(key, start)
     top = st.segmented_control(
-        "Classes", list(TOP), format_func=TOP.get, key=key, persist_state="session", required=True
+        "Most probable classes", list(TOP), format_func=TOP.get, key=key, persist_state="session", required=True
     )
     if top or top is None:
         return top or start, ()
@@ -106,7 +112,10 @@ def pick_classes(
         key=f"{key} named {loaded.fingerprint[:8]}",
         persist_state="session",
         max_selections=most,
-        placeholder="Type a name",
+        select_all=False,
+        filter_mode="contains",
+        wrap=True,
+        placeholder=f"Type a name; until then, the top {start}",
         label_visibility="collapsed",
     )
     return start, tuple(named)

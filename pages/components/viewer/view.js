@@ -64,13 +64,14 @@ function heldMiddle(middle, length, shown) {
 }
 
 // How many panels stand side by side, by their number and the picture's shape: wide pictures are stacked,
-// and three or four panels never leave one alone in the last row.
+// and three or four panels never leave one alone in the last row. A wanted number gives way to its divisors only,
+// so that rows which belong together stay so.
 function columnsFor(count, available, aspect, wanted) {
   const usual = [1, 1, 2, 3, 4, 3, 3, 4, 4, 3, 5, 4, 4, 5, 5, 5];
   let columns = wanted || usual[Math.min(count, usual.length - 1)];
   const cell = () => (available - GAP * (columns - 1)) / columns;
-  const small = () => cell() < 200 || cell() / aspect < 150;
-  const alone = () => !wanted && count <= 4 && count % columns > 0;
+  const small = () => cell() < 200 || cell() / aspect < (wanted ? 110 : 150);
+  const alone = () => (wanted ? wanted % columns > 0 : count <= 4 && count % columns > 0);
   while (columns > 1 && (small() || alone())) columns -= 1;
   return { columns, cell: Math.floor(cell()) };
 }
