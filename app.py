@@ -35,7 +35,7 @@ next_steps = (
     ("pages/2_Compare.py", "Compare methods", "Hold CAM, Grad-CAM and others side by side, with numbers."),
     ("pages/3_Models.py", "Bring a model", "From timm, torchvision or your own checkpoint; nothing in it is run."),
 )
-for column, (page, label, words) in zip(st.columns(3, gap="large"), next_steps, strict=True):
+for column, (page, label, words) in zip(st.columns(3, gap="medium"), next_steps, strict=True):
     with column, st.container(key=f"next-{page[6]}", gap=None):
         link(page, f"**{label}**", ":material/arrow_forward:")
         st.caption(words)

@@ -16,15 +16,15 @@ Share = float | int
 
 COLOUR_MAPS: Mapping[str, str] = MappingProxyType(
     {
-        "cividis": "Cividis: safe for colour-blind eyes",
+        "inferno": "Inferno: safe for colour-blind eyes",
+        "cividis": "Cividis: made for colour-blind eyes",
         "viridis": "Viridis",
-        "inferno": "Inferno",
         "turbo": "Turbo: rainbow with even steps",
         "gray": "Gray",
         "jet": "Jet, legacy: its bright bands can mislead",
     }
 )
-COLOUR_MAP = "cividis"
+COLOUR_MAP = "inferno"
 OPACITY = 0.6
 THRESHOLD = 0.0
 RAMP_END = 0.5

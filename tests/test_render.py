@@ -72,13 +72,13 @@ def test_the_honest_tables_grow_lighter_at_every_step(name: str) -> None:
 
 
 def test_the_default_comes_first_and_the_misleading_one_last() -> None:
-    assert next(iter(COLOUR_MAPS)) == "cividis"
+    assert next(iter(COLOUR_MAPS)) == "inferno"
     assert list(COLOUR_MAPS)[-1] == "jet"
     assert "mislead" in COLOUR_MAPS["jet"]
 
 
 def test_an_unknown_colour_map_is_refused_with_the_names_that_exist() -> None:
-    with pytest.raises(GradcamError, match="cividis, viridis, inferno, turbo, gray, jet"):
+    with pytest.raises(GradcamError, match="inferno, cividis, viridis, turbo, gray, jet"):
         colour_table("rainbow")
 
 

@@ -57,7 +57,6 @@ def percent(share: float) -> str:
 def show_headline(found: Explanation) -> None:
     """Say in one sentence what the model answers, and how sure it is."""
     first, *others = found.predictions
-    show_notes(found)
     follow = ", ".join(f"{plain(one.label)} {percent(one.probability)}" for one in others[:2])
     doubts = []
     sentence = f"The model’s first answer is **{plain(first.label)}** at **{percent(first.probability)}**"
@@ -71,7 +70,9 @@ def show_headline(found: Explanation) -> None:
             "the whole."
         )
     st.markdown(sentence)
+    # A line even without doubts, so that the heatmaps below stay where they are.
     st.caption(" ".join(doubts) or "\u00a0")
+    show_notes(found)
 
 
 def seen_share(found: Explanation) -> float:

@@ -43,7 +43,7 @@ class Settings(TypedDict):
     scale: str
 
 
-DEFAULTS = Settings(opacity=0.6, threshold=0.0, colormap="cividis", view="overlay", scale="own")
+DEFAULTS = Settings(opacity=0.6, threshold=0.0, colormap="inferno", view="overlay", scale="own")
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("grid.js", "colour.js", "view.js", "stage.js", "toolbar.js", "pointer.js", "viewer.js")
