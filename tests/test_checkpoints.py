@@ -468,3 +468,8 @@ def test_unprintable_names_in_a_checkpoint_are_left_out_with_a_word(sign: str, t
     model = load_model(f"file:{tmp_path / 'weights.pth'}", architecture="timm:test_resnet", device="cpu")
     assert model.labels == ("class 0", "class 1")
     assert any("unprintable" in note for note in model.notes)
+
+
+def test_names_written_in_utf_16_are_read(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_bytes("Löwe\r\nBär\r\n".encode("utf-16"))
+    assert given_labels(tmp_path / "labels.txt") == ("Löwe", "Bär")

@@ -121,7 +121,9 @@ def _read_text(path: Path) -> str:
             raise ModelError("There is no label file at this path.", FORMATS)
         if path.stat().st_size > LARGEST_FILE:
             raise ModelError("The label file is far too large for names of classes.", FORMATS)
-        return path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
+        utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))  # as Windows' Notepad may write
+        return content.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise ModelError("The label file is not text (UTF-8).", FORMATS) from error
     except (OSError, ValueError) as error:

@@ -49,6 +49,11 @@ def show_notes(found: Explanation) -> None:
         st.caption(plain(note))
 
 
+def shortened(label: str) -> str:
+    """A label that fits into a sentence; the panels show all of it."""
+    return label if len(label) <= 48 else f"{label[:47].rstrip()}…"
+
+
 def percent(share: float) -> str:
     """A probability as the viewer writes it."""
     return f"{100 * share:.1f}\u202f%"
@@ -57,9 +62,9 @@ def percent(share: float) -> str:
 def show_headline(found: Explanation) -> None:
     """Say in one sentence what the model answers, and how sure it is."""
     first, *others = found.predictions
-    follow = ", ".join(f"{plain(one.label)} {percent(one.probability)}" for one in others[:2])
+    follow = ", ".join(f"{plain(shortened(one.label))} {percent(one.probability)}" for one in others[:2])
     doubts = []
-    sentence = f"The model’s first answer is **{plain(first.label)}** at **{percent(first.probability)}**"
+    sentence = f"The model’s first answer is **{plain(shortened(first.label))}** at **{percent(first.probability)}**"
     sentence += f", then {follow}." if follow else "."
     if first.probability < 0.5 and others:
         doubts.append("No class reaches 50\u202f%.")
@@ -70,8 +75,8 @@ def show_headline(found: Explanation) -> None:
             "the whole."
         )
     st.markdown(sentence)
-    # A line even without doubts, so that the heatmaps below stay where they are.
-    st.caption(" ".join(doubts) or "\u00a0")
+    if doubts or not found.notes:  # a line even without doubts, so that the heatmaps below stay where they are
+        st.caption(" ".join(doubts) or "\u00a0")
     show_notes(found)
 
 
