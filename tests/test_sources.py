@@ -878,7 +878,7 @@ def test_found_names_that_do_not_match_are_left_out_with_a_note_but_given_ones_a
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"\xff\xfe\x00\x01binary", "not text"),
+        (b"\xff\xfa\x00\x01binary", "not text"),
         (b"", "no labels"),
         (b"\n\n \n", "no labels"),
         (b"a\n\nb", "Label 2"),

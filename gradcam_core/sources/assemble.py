@@ -1,6 +1,7 @@
 """A plain network -> LoadedModel: frozen, placed on its device, probed, fingerprinted, tapped."""
 
 import hashlib
+import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
@@ -176,9 +177,28 @@ def _find_layers(
     layouts = {one.layout for one in found.values() if isinstance(one, LayerInfo)}
     if layouts == {"NCHW"}:
         found = {name: describe(name, "NCHW") if one == AMBIGUOUS else one for name, one in found.items()}
+    counts = {
+        math.prod(one.grid) + extra
+        for one in found.values()
+        if isinstance(one, LayerInfo) and one.layout == "tokens"
+        for extra in {0, one.prefix_tokens}
+    }
+    found = {
+        name: "its output are attention weights" if _is_square_of(one, counts) else one for name, one in found.items()
+    }
     refused = {name: "it takes no part in the forward pass" for name in calls if name not in ran}
     refused |= {name: one for name, one in found.items() if isinstance(one, str)}
     return tuple(one for one in found.values() if isinstance(one, LayerInfo)), refused
+
+
+def _is_square_of(layer: LayerInfo | str, counts: Container[int]) -> bool:
+    """Whether a map has as many rows and columns as the network has tokens: what each gives each other one."""
+    return (
+        isinstance(layer, LayerInfo)
+        and layer.layout != "tokens"
+        and layer.grid[0] == layer.grid[1]
+        and layer.grid[0] in counts
+    )
 
 
 def _depends(first: Call, second: Call) -> bool:
