@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.components.cache import ModelChoice
+from pages.components.cache import ModelChoice, keep_file
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["app.py", *sorted(f"pages/{path.name}" for path in (ROOT / "pages").glob("*.py"))]
@@ -165,3 +165,11 @@ def test_a_picture_uploaded_again_is_chosen_again() -> None:
     for name, seed in (("a.png", 1), ("b.png", 2), ("a.png", 1)):
         run.file_uploader[0].upload(name, png(30 + seed, 40, seed), "image/png").run()
     assert "Picture 31 × 40 px" in text_of(run)
+
+
+def test_an_uploaded_file_lies_under_a_name_made_of_its_content_only() -> None:
+    path, (names,) = keep_file(b"weights", ".pth", [(b"daisy\nrose\n", ".txt")])
+    assert path.read_bytes() == b"weights"
+    assert names.read_bytes() == b"daisy\nrose\n"
+    assert {one.name for one in path.parent.iterdir()} == {path.name, names.name}
+    assert keep_file(b"weights", ".pth")[0] == path

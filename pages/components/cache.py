@@ -119,5 +119,8 @@ def keep_file(content: bytes, suffix: str, beside: Sequence[tuple[bytes, str]] =
     others = [(data, f"{hashlib.sha256(data).hexdigest()[:16]}{ending}") for data, ending in beside]
     for data, name in [(content, f"weights{suffix}"), *others]:
         if not (folder / name).exists():
-            (folder / name).write_bytes(data)
+            # Whole or not at all: another session may be loading the same file.
+            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
+                part.write(data)
+            Path(part.name).replace(folder / name)
     return folder / f"weights{suffix}", tuple(folder / name for _, name in others)
