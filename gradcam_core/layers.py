@@ -41,7 +41,7 @@ def describe_layer(
     """
     if calls > 1:
         return f"it is used {calls} times in one pass, so its output is not one map"
-    if isinstance(module, PASS_ON):
+    if isinstance(module, PASS_ON) or (type(module) is nn.Sequential and not len(module)):
         return "it hands on what it gets; the layer before it has the same map"
     if isinstance(module, nn.Softmax):
         return "its output are attention weights, not a map"

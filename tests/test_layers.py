@@ -357,3 +357,11 @@ def test_outputs_that_are_no_maps_are_told_apart(output: object, calls: int, wor
     found = describe_layer("x", nn.ReLU(), output, calls, (32, 32), nn.Identity())
     assert isinstance(found, str)
     assert words in found
+
+
+def test_an_empty_container_is_no_layer_and_never_the_default() -> None:
+    parts = (nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Sequential(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    model = networks.loaded(nn.Sequential(*parts))
+    assert model.default_layer == "1"
+    with pytest.raises(LayerError, match="hands on what it gets"):
+        resolve_layer(model, "2")
