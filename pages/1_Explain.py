@@ -31,5 +31,5 @@ except GradcamError as error:
 show_headline(found)
 settings = show_heatmaps(found, key="explain")
 show_downloads(found, settings, key="explain")
-show_details(found, desk.model)
+show_details(found)
 show_help(found, desk.model)

@@ -38,7 +38,6 @@ class ModelChoice:
     weights: str = ""
     labels: str = ""
     preprocessing: tuple[tuple[str, Any], ...] = ()
-    pretrained: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +71,6 @@ def model(choice: ModelChoice, device: str, _on_progress: Callable[[float, str],
             architecture=choice.architecture or None,
             labels=choice.labels or None,
             preprocessing=dict(choice.preprocessing) or None,
-            pretrained=choice.pretrained,
             device=device,
             on_progress=_on_progress,
         ).result()

@@ -12,11 +12,11 @@ from gradcam_core import Explanation, Heatmap, LoadedModel, agreement, describe_
 from pages.components.panels import METHODS, by_class, percent, plain, seen_share
 
 
-def show_details(found: Explanation, loaded: LoadedModel) -> None:
+def show_details(found: Explanation) -> None:
     """Fold away what is needed now and then: the model's input, the numbers, how it was made."""
     with st.expander("What the model was given", key="input"):
         left, right = st.columns([1, 2.2], gap="large")
-        left.image(_shown_input(found, loaded), output_format="PNG", caption="Exactly what the model received")
+        left.image(_shown_input(found), output_format="PNG", caption="Exactly what the model received")
         with right:
             _describe_input(found)
     with st.expander("Numbers", key="numbers"):
@@ -44,7 +44,7 @@ def _score_bars(found: Explanation) -> plotly.graph_objects.Figure:
     return figure
 
 
-def _shown_input(found: Explanation, loaded: LoadedModel) -> np.ndarray:
+def _shown_input(found: Explanation) -> np.ndarray:
     spec = found.preprocessing
     mean, std = (np.array(values, np.float32)[:, None, None] for values in (spec.mean, spec.std))
     pixels = np.clip((found.model_input * std + mean) * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0)
