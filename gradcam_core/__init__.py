@@ -15,6 +15,7 @@ from gradcam_core.records import LoadedModel as LoadedModel
 from gradcam_core.records import Preprocessing as Preprocessing
 
 from gradcam_core.errors import GradcamError as GradcamError
+from gradcam_core.targets import contrast as contrast
 from gradcam_core.readers import read_image as read_image
 from gradcam_core.samples import list_samples as list_samples
 from gradcam_core.samples import read_sample as read_sample
@@ -24,9 +25,11 @@ from gradcam_core.devices import list_devices as list_devices
 from gradcam_core.devices import release_memory as release_memory
 from gradcam_core.sources import list_bundled as list_bundled
 from gradcam_core.sources import load_model as load_model
+from gradcam_core.layers import layers_by_depth as layers_by_depth
 from gradcam_core.layers import list_layers as list_layers
 from gradcam_core.methods import equal_by_algebra as equal_by_algebra
 from gradcam_core.methods import list_methods as list_methods
+from gradcam_core.methods import reads_layer as reads_layer
 from gradcam_core.methods import why_not as why_not
 from gradcam_core.explain import explain as explain
 from gradcam_core.metrics import agreement as agreement

@@ -1,12 +1,19 @@
 """Where to compute: a graphics card where there is one, the processor otherwise."""
 
 import copy
+import ctypes
 import gc
+import os
+import sys
 
 import torch
 from torch import nn
 
 from gradcam_core.errors import DeviceError
+
+# mallopt's numbers: from which size on blocks are mapped, what is kept at the top, and how far it grows at a time.
+ALLOCATOR = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 64 << 20))
+TUNED = "CAM_LIGHTBOX_ALLOCATOR_TUNED"
 
 
 def list_devices() -> tuple[str, ...]:
@@ -49,6 +56,35 @@ def copy_to_processor(network: nn.Module) -> nn.Module:
     moved: dict[int, torch.Tensor] = {id(x): nn.Parameter(x.detach().cpu(), False) for x in network.parameters()}
     moved |= {id(x): x.detach().cpu() for x in network.buffers()}
     return copy.deepcopy(network, moved)
+
+
+def tune_allocator() -> bool:
+    """Let this process keep the memory of large tensors; whether it could be done. For programs, not for imports.
+
+    By default glibc gives every large block back to the system and gets it anew, page by page, at the
+    next step of the network: batches then cost two to three times as much as they need to. The price is
+    that the process keeps its largest size. Linux with glibc only.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        change = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another C library
+        return False
+    done = all([change(option, value) for option, value in ALLOCATOR])
+    if done:
+        os.environ[TUNED] = str(os.getpid())  # a fact of this process, not of those that it starts
+    return done
+
+
+def pictures_at_once(device: torch.device) -> int:
+    """How many pictures a pass should take at a time, where many have to go through a network.
+
+    On a processor more than two at a time pay only if the allocator keeps the memory of large tensors.
+    """
+    if device.type != "cpu":
+        return 32
+    return 16 if os.environ.get(TUNED) == str(os.getpid()) else 2
 
 
 def release_memory() -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,18 +17,17 @@ import torch
 from gradcam_core.capture import capture
 from gradcam_core.devices import copy_to_processor, is_out_of_memory
 from gradcam_core.errors import DeviceError, LayerError, MethodError, ModelError, PictureError
+from gradcam_core.heatmaps import Found, Tell, heatmaps_of
 from gradcam_core.layers import resolve_layer
-from gradcam_core.methods import caveat, find_method, make_maps, why_not
-from gradcam_core.placement import Placement, resample
+from gradcam_core.methods import INSTEAD, caveat, find_method, smoothing_of, why_not
 from gradcam_core.preprocess import prepare
-from gradcam_core.records import Evidence, Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, Target
+from gradcam_core.records import Evidence, Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, Progress, Target
 from gradcam_core.registry import Entry
 from gradcam_core.targets import Wanted, choose_targets, predict
 from gradcam_core.version import __version__
 
 Method = str | tuple[str, Mapping[str, Any]]
 DEFAULT_METHODS: Sequence[Method] = ("cam", "grad_cam", "grad_cam_plus_plus")
-FUSION = "element-wise maximum of the layers' maps, each scaled to its own peak"
 
 
 def explain(
@@ -39,15 +38,17 @@ def explain(
     targets: Wanted | Sequence[Wanted] | None = None,
     methods: Method | Sequence[Method] = DEFAULT_METHODS,
     layers: str | Sequence[str] | None = None,
+    on_progress: Progress | None = None,
 ) -> Explanation:
     """Show where a picture moves the model's class scores: one heatmap per method, target and layer.
 
     `targets` are class indices, labels or Target objects instead of the `top_k` most probable
     classes. A method is a name or (name, {option: value}). With several `layers` each is kept and
-    a fused heatmap follows. All come from one forward pass and one backward pass through the
-    network's tail. Of the default methods, those that this network cannot serve are left out
-    with a note; asked for by name, they raise MethodError. Raises a GradcamError for whatever
-    cannot work, before anything is computed where that can be known.
+    a fused heatmap follows. Methods that read activations and gradients share one forward pass and
+    one backward pass through the network's tail; those that take many passes tell `on_progress` how
+    far they are, and what it raises cancels the analysis. Of the default methods, those that this
+    network cannot serve are left out with a note; asked for by name, they raise MethodError. Raises
+    a GradcamError for whatever cannot work, before anything is computed where that can be known.
     """
     if not isinstance(image, ImageRecord):
         raise PictureError(f"A {type(image).__name__} is no picture that was read.", "Read it first: read_image(path).")
@@ -55,23 +56,24 @@ def explain(
         raise ModelError(f"A {type(model).__name__} is no loaded model.", "Load it first: load_model(reference).")
     clock = _Clock()
     wanted = [resolve_layer(model, name) for name in _layer_names(model, layers)]
-    entries, notes = _choose_methods(methods, wanted)
+    entries, notes = _choose_methods(methods, wanted, model)
     choose = choose_targets(targets, model.labels, top_k)
     with clock("preprocess"):
         array, placement = prepare(image, model.preprocessing)
-    with clock("model"):
-        gradients = any("gradients" in entry.needs for entry, _ in entries)
-        outputs, chosen, evidence, moved = _capture(model, array, choose, wanted, gradients)
+    needs = {need for entry, options in entries if not smoothing_of(entry, options) for need in entry.needs}
+    outputs, chosen, evidence, model, moved = _capture(model, array, choose, wanted, needs, clock)
+    found = Found(model, torch.tensor(array)[None].to(model.device), chosen, tuple(wanted), evidence, placement)
     heatmaps = []
-    for entry, options in entries:
+    for place, (entry, options) in enumerate(entries):
+        tell = _telling(on_progress, place, len(entries), entry.title)
         with clock(entry.name):
-            heatmaps += _heatmaps(entry, options, chosen, evidence, placement)
+            heatmaps += heatmaps_of(found, entry, options, tell)
     return Explanation(
         image=image,
         reference=model.reference,
         architecture=model.architecture,
         fingerprint=model.fingerprint,
-        device="cpu" if moved else str(model.device),
+        device=str(model.device),
         preprocessing=model.preprocessing,
         placement=placement,
         predictions=predict(outputs, model.labels, top_k),
@@ -82,6 +84,16 @@ def explain(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         notes=(*image.notes, *model.notes, *notes, *moved),
     )
+
+
+def _telling(on_progress: Progress | None, place: int, count: int, title: str) -> Tell:
+    """Turn the share of one method into that of all."""
+
+    def tell(share: float, drafts: tuple[Heatmap, ...]) -> None:
+        if on_progress is not None:
+            on_progress((place + share) / count, title, drafts)
+
+    return tell
 
 
 class _Clock:
@@ -111,16 +123,16 @@ def _layer_names(model: LoadedModel, layers: str | Sequence[str] | None) -> list
 
 
 def _choose_methods(
-    methods: Method | Sequence[Method], layers: Sequence[LayerInfo]
+    methods: Method | Sequence[Method], layers: Sequence[LayerInfo], model: LoadedModel
 ) -> tuple[list[tuple[Entry, Mapping[str, Any]]], list[str]]:
     """Look the methods up, and leave unsuitable ones out of the default set with a note."""
     entries, notes = [], []
     for name, options in _listed(methods):
         entry = find_method(name, options)
-        reason = next(filter(None, (why_not(entry, layer) for layer in layers)), "")
+        reason = next(filter(None, (why_not(entry, layer, model) for layer in layers)), "")
         if reason and methods is not DEFAULT_METHODS:
-            raise MethodError(reason, "Use Grad-CAM or HiResCAM instead: they need no such head.")
-        notes += [reason] if reason else list(filter(None, {caveat(entry, layer) for layer in layers}))
+            raise MethodError(reason, INSTEAD)
+        notes += [reason] if reason else list(filter(None, {caveat(entry, layer, model) for layer in layers}))
         entries += [] if reason else [(entry, options)]
     return entries, notes
 
@@ -145,69 +157,36 @@ def _capture(
     array: np.ndarray,
     choose: Callable[[torch.Tensor], tuple[Target, ...]],
     layers: Sequence[LayerInfo],
-    gradients: bool,
-) -> tuple[torch.Tensor, tuple[Target, ...], tuple[Evidence, ...], tuple[str, ...]]:
+    needs: Collection[str],
+    clock: "_Clock",
+) -> tuple[torch.Tensor, tuple[Target, ...], tuple[Evidence, ...], LoadedModel, tuple[str, ...]]:
     """Run the model; where its device's memory is too small, run a copy on the processor and say so."""
     moved: tuple[str, ...] = ()
     # A copy, since a network's first step may work in place.
     inputs = torch.tensor(array)[None]
     found = None
     try:
-        found = capture(model, inputs.to(model.device), choose, layers, gradients=gradients)
+        found = capture(model, inputs.to(model.device), choose, layers, needs=needs, clock=clock)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         if model.device.type == "cpu":
             raise DeviceError("The memory is too small for this picture and model.", "Use a smaller input.") from error
     if found is None:  # here, behind the except block, the failed pass has let go of its memory
-        found = capture(_on_processor(model), inputs, choose, layers, gradients=gradients)
         moved = (f"The memory of {model.device} was too small: this was computed on the processor instead.",)
+        model = _on_processor(model)
+        found = capture(model, inputs, choose, layers, needs=needs, clock=clock)
     if not found[0].isfinite().all():
         raise ModelError(
             "The model's scores are not finite numbers for this picture.", "Check its weights and preprocessing."
         )
-    return (*found, moved)
+    return (*found, model, moved)
 
 
 def _on_processor(model: LoadedModel) -> LoadedModel:
     head = None if model.head is None else model.head.cpu()
-    return dataclasses.replace(model, module=copy_to_processor(model.module), device=torch.device("cpu"), head=head)
-
-
-def _heatmaps(
-    entry: Entry,
-    options: Mapping[str, Any],
-    targets: Sequence[Target],
-    evidence: Sequence[Evidence],
-    placement: Placement,
-) -> list[Heatmap]:
-    """One heatmap a target and layer, the fused one last where there are several layers."""
-    maps = [make_maps(entry, one, options)[:, 0].float().cpu().numpy() for one in evidence]
-    if not all(np.isfinite(one).all() for one in maps):
-        raise MethodError(f"{entry.title} gave numbers that are not finite here.", "Choose another layer or method.")
-    names = [one.layer.name for one in evidence]
-    heatmaps = []
-    for index, target in enumerate(targets):
-        rows = [
-            Heatmap(entry.name, options, target, name, raw[index], placement)
-            for name, raw in zip(names, maps, strict=True)
-        ]
-        if len(rows) > 1:
-            fused = _fuse([row.raw for row in rows])
-            rows.append(Heatmap(entry.name, options, target, " + ".join(names), fused, placement, FUSION))
-        heatmaps += rows
-    return heatmaps
-
-
-def _fuse(maps: Sequence[np.ndarray]) -> np.ndarray:
-    """Element-wise maximum on the finest grid, each map's positive part scaled to its own peak first.
-
-    After Jiang et al. 2021, who join LayerCAM's maps of several layers so.
-    """
-    finest = max((one.shape for one in maps), key=lambda shape: shape[0] * shape[1])
-    scaled = [np.maximum(one, 0) / one.max() if one.max() > 0 else np.zeros_like(one) for one in maps]
-    fused: np.ndarray = np.max([resample(one, finest) for one in scaled], axis=0)
-    return fused
+    module = copy_to_processor(model.module)
+    return dataclasses.replace(model, module=module, folded=None, device=torch.device("cpu"), head=head)
 
 
 @functools.cache

@@ -171,3 +171,31 @@ def _canonical(network: nn.Module, name: str) -> str:
     """The first name of a module that the network holds under several."""
     module = dict(network.named_modules(remove_duplicate=False)).get(name)
     return next((first for first, one in network.named_modules() if one is module), name)
+
+
+def layers_by_depth(model: LoadedModel, most: int = 8) -> tuple[LayerInfo, ...]:
+    """Choose layers that show the network's depth, shallow to deep; the last one is the model's usual layer.
+
+    Blocks rather than their parts; the last of each grid size is always among them, as far as `most`
+    allows, and the others are spread evenly.
+    """
+    names = [layer.name for layer in model.layers]
+    before = model.layers[: names.index(model.default_layer)]
+    usual = model.layers[len(before)]
+    blocks = [layer for layer in before if _is_block(layer.name, model.module)] or list(before)
+    last_of_grid = {layer.grid: layer for layer in (*blocks, usual)}
+    kept = list(last_of_grid.values())[-most:]
+    others = [layer for layer in blocks if layer not in kept]
+    room = most - len(kept)
+    if room < len(others):
+        others = [others[(2 * place + 1) * len(others) // (2 * room)] for place in range(room)]
+    return tuple(layer for layer in (*before, usual) if layer in kept or layer in others)
+
+
+def _is_block(name: str, network: nn.Module) -> bool:
+    """Whether a module has parts of its own, and stands in nothing but plain containers."""
+    parts = name.split(".")
+    around = [type(network.get_submodule(".".join(parts[:end]))) for end in range(1, len(parts))]
+    module = network.get_submodule(name)
+    plain = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+    return bool(module._modules) and type(module) not in plain and all(kind in plain for kind in around)

@@ -4,7 +4,7 @@ Shape letters are explained in shapes.py. Records compare by identity (eq=False)
 arrays; what tells two of them apart is their sha256 or fingerprint.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -105,12 +105,26 @@ class LayerInfo:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Folded:
+    """A private copy of a network that runs faster, and whose maps equal the network's own at `layers`.
+
+    `weights` are the network's own tensors, each with its place in memory and its version when the copy
+    was made: once one of them was changed, the copy is out of date and not used.
+    """
+
+    network: nn.Module
+    layers: frozenset[str]
+    weights: tuple[tuple[torch.Tensor, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
     """A network that is ready to be explained: frozen, in evaluation mode, with its taps installed.
 
     `fingerprint` is the sha256 of the weights with their names and shapes. `layers` come in the
     order in which the network computes them; `default_layer` is a name among them. `head` is the
-    classifier's weight [classes C] where it has one linear step. `notes` are sentences about
+    classifier's weight [classes C] where it has one linear step. `activations` are the kinds of
+    nonlinear steps that were met, such as "gelu". `folded` is a private, faster copy. `notes` are sentences about
     how it was loaded that its user should know.
     """
 
@@ -126,6 +140,8 @@ class LoadedModel:
     head: torch.Tensor | None
     refused_layers: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    activations: tuple[str, ...] = ()
+    folded: Folded | None = None
 
 
 @runtime_checkable
@@ -163,6 +179,9 @@ class Evidence:
 
     `activations` [N C h w], `gradients` [K N C h w] of the K target scores, `scores` [K N].
     `head` [K C] holds the classifier's weights of the targets where it reads this layer directly.
+    What only some methods need is there where it was asked for: `guided` [K N Cin Hin Win], the
+    gradients by the input through guided ReLUs; `forward`, which scores [K B] any inputs
+    [B Cin Hin Win]; and `tail`, which scores [K B] any maps [B C h w] at the layer.
     """
 
     layer: LayerInfo
@@ -170,15 +189,20 @@ class Evidence:
     gradients: torch.Tensor | None
     scores: torch.Tensor
     head: Head | None
+    inputs: torch.Tensor | None = None
+    guided: torch.Tensor | None = None
+    forward: Callable[[torch.Tensor], torch.Tensor] | None = None
+    tail: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heatmap:
     """One map of one target, by one method, at one layer.
 
-    `raw` is signed: before the final ReLU and before any scaling. `state` is "ok", or
-    "no positive evidence" where nothing in the map speaks for the target: `values` is 0 then and
-    must be shown as words, never stretched.
+    `raw` is before the final ReLU and before any scaling. `layer` is "" where the map is one of the
+    model's input. `state` is "ok", or "no positive evidence" where nothing in the map speaks for the
+    target: `values` is 0 then and must be shown as words, never stretched. A `signed` method's map
+    speaks in both directions, and is shown so: it lacks evidence only where it is 0 everywhere.
     """
 
     method: str
@@ -188,6 +212,7 @@ class Heatmap:
     raw: Map
     placement: Placement
     fusion: str = ""
+    signed: bool = False
 
     @property
     def raw_peak(self) -> float:
@@ -195,8 +220,15 @@ class Heatmap:
         return float(self.raw.max())
 
     @property
+    def raw_size(self) -> float:
+        """The largest raw value of either sign: what 1.0 and -1.0 in `signed_values` stand for."""
+        return float(np.abs(self.raw).max())
+
+    @property
     def state(self) -> str:
-        """Whether there is anything to show: "ok" or "no positive evidence"."""
+        """Whether there is anything to show: "ok", "no positive evidence", or of a signed map "no evidence"."""
+        if self.signed:
+            return "ok" if self.raw_size > 0 else "no evidence"
         return "ok" if self.raw_peak > 0 else "no positive evidence"
 
     @property
@@ -207,6 +239,18 @@ class Heatmap:
         """
         positive = np.maximum(self.raw, 0)
         return self.placement.restore(positive / self.raw_peak if self.raw_peak > 0 else positive)
+
+    @property
+    def signed_values(self) -> Heat:
+        """The same with both signs, -1..1; made anew at each access."""
+        return self.placement.restore(self.raw / self.raw_size if self.raw_size > 0 else self.raw)
+
+
+class Progress(Protocol):
+    """Whoever wants to hear how far an analysis is. What it raises cancels the analysis."""
+
+    def __call__(self, share: float, words: str, drafts: tuple[Heatmap, ...]) -> None:
+        """Take the share 0..1 that is done, what is being done, and the heatmaps of it so far."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 import difflib
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, SupportsIndex
 
 import torch
@@ -25,6 +25,35 @@ class ClassTarget:
     def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
         """Scores [N] out of the model's outputs [N classes]."""
         return outputs[:, self.index]
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastTarget:
+    """One class's score less another's, before softmax: what speaks for the first rather than the second.
+
+    Its probability is that of the first class.
+    """
+
+    index: int
+    label: str
+    probability: float
+    against: int
+
+    def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Scores [N] out of the model's outputs [N classes]."""
+        return outputs[:, self.index] - outputs[:, self.against]
+
+
+def contrast(wanted: int | str, against: int | str, labels: Sequence[str]) -> ContrastTarget:
+    """Ask what speaks for one class rather than another; each is an index or a label.
+
+    Pass the model's labels, and the result to `explain(..., targets=)`, which fills in the probability.
+    Raises TargetError where a class does not exist or both are one.
+    """
+    first, second = find_class(wanted, labels), find_class(against, labels)
+    if first == second:
+        raise TargetError("A class cannot be held against itself.", "Name two different classes.")
+    return ContrastTarget(first, f"{labels[first]} rather than {labels[second]}", float("nan"), second)
 
 
 def probabilities(outputs: torch.Tensor) -> torch.Tensor:
@@ -66,9 +95,16 @@ def choose_targets(
 
     def choose(outputs: torch.Tensor) -> tuple[Target, ...]:
         shares = probabilities(outputs)[0].tolist()
-        return tuple(t if callable(t) else ClassTarget(t, labels[t], shares[t]) for t in found)
+        return tuple(_with_probability(t, labels, shares) for t in found)
 
     return choose
+
+
+def _with_probability(target: int | Target, labels: Sequence[str], shares: Sequence[float]) -> Target:
+    """A class by its index becomes a target; a contrast learns what the model gives its class."""
+    if isinstance(target, ContrastTarget):
+        return replace(target, probability=shares[target.index])
+    return target if isinstance(target, Target) else ClassTarget(target, labels[target], shares[target])
 
 
 def _check_target(target: Any) -> Target:

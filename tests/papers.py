@@ -12,6 +12,7 @@ import numpy as np
 
 Maps3 = list[list[list[float]]]
 Maps2 = list[list[float]]
+Score = Callable[[np.ndarray], float]
 
 
 def cam(A: Maps3, g: Maps3, w: list[float]) -> Maps2:
@@ -63,8 +64,28 @@ def layer_cam(A: Maps3, g: Maps3, w: list[float]) -> Maps2:
     return _sum_of_maps(A, lambda k, i, j: max(g[k][i][j], 0.0) * A[k][i][j])
 
 
+def eigen_cam(A: Maps3, g: Maps3, w: list[float]) -> Maps2:
+    """Muhammad & Yeasin 2020, eq. 1 and 2: O = U S V*, L = O V_1, with a row for each position.
+
+    V_1 has no sign of its own: L is turned so that it agrees with the mean over the channels.
+    """
+    channels, rows, columns = range(len(A)), range(len(A[0])), range(len(A[0][0]))
+    stacked = [[A[k][i][j] for k in channels] for i in rows for j in columns]
+    first = np.linalg.svd(np.array(stacked))[2][0]
+    L = [sum(row[k] * first[k] for k in channels) for row in stacked]
+    turned = -1 if sum(value * sum(row) for value, row in zip(L, stacked, strict=True)) < 0 else 1
+    return [[turned * L[i * len(columns) + j] for j in columns] for i in rows]
+
+
+def eigen_grad_cam(A: Maps3, g: Maps3, w: list[float]) -> Maps2:
+    """The same of activation times gradient, position by position."""
+    channels, rows, columns = range(len(A)), range(len(A[0])), range(len(A[0][0]))
+    return eigen_cam([[[A[k][i][j] * g[k][i][j] for j in columns] for i in rows] for k in channels], g, w)
+
+
 TWINS: dict[str, Callable[[Maps3, Maps3, list[float]], Maps2]] = {
-    twin.__name__: twin for twin in (cam, grad_cam, grad_cam_plus_plus, xgrad_cam, hires_cam, layer_cam)
+    twin.__name__: twin
+    for twin in (cam, grad_cam, grad_cam_plus_plus, xgrad_cam, hires_cam, layer_cam, eigen_cam, eigen_grad_cam)
 }
 
 
@@ -89,3 +110,96 @@ def _cells(values: Maps2) -> int:
 
 def _quotient(above: float, below: float) -> float:
     return above / below if below != 0 else 0.0
+
+
+def enlarged(grid: Maps2, height: int, width: int) -> Maps2:
+    """Bilinear interpolation with cell centres at the middles of their cells, edges held."""
+
+    def beside(place: int, cells: int, length: int) -> tuple[int, int, float]:
+        position = min(max((place + 0.5) * cells / length - 0.5, 0.0), cells - 1.0)
+        lower = int(position)
+        return lower, min(lower + 1, cells - 1), position - lower
+
+    large = []
+    for y in range(height):
+        up, down, low = beside(y, len(grid), height)
+        row = []
+        for x in range(width):
+            left, right, along = beside(x, len(grid[0]), width)
+            above = grid[up][left] * (1 - along) + grid[up][right] * along
+            below = grid[down][left] * (1 - along) + grid[down][right] * along
+            row.append(above * (1 - low) + below * low)
+        large.append(row)
+    return large
+
+
+def score_cam(A: Maps3, picture: np.ndarray, f: Score) -> Maps2:
+    """Wang et al. 2020, Algorithm 1: H_k = s(Up(A_k)); alpha = softmax of f(X * H_k) - f(X_b); L = sum alpha_k A_k."""
+    baseline = f(np.zeros_like(picture))
+    increases = []
+    for k in range(len(A)):
+        large = np.array(enlarged(A[k], *picture.shape[1:]))
+        span = large.max() - large.min()
+        mask = (large - large.min()) / span if span > 0 else np.zeros_like(large)
+        increases.append(f(picture * mask[None]) - baseline)
+    powers = [np.exp(one - max(increases)) for one in increases]
+    return _sum_of_maps(A, lambda k, i, j: powers[k] / sum(powers) * A[k][i][j])
+
+
+def ablation_cam(A: Maps3, score: float, ablated: Callable[[int], float]) -> Maps2:
+    """Desai & Ramaswamy 2020, eq. 3 and 4: w_k = (y - y_k) / y; L = sum_k w_k A_k. Here y is taken without its sign."""
+    w = [_quotient(score - ablated(k), abs(score)) for k in range(len(A))]
+    return _sum_of_maps(A, lambda k, i, j: w[k] * A[k][i][j])
+
+
+def occlusion(picture: np.ndarray, f: Score, patch: int, stride: int) -> Maps2:
+    """Zeiler & Fergus 2014, section 4.2: a square is covered, place by place, and the score is looked at.
+
+    A cell a stride wide shows the mean fall over the squares that cover its middle.
+    """
+    height, width = picture.shape[1:]
+    tops = sorted({*range(0, height - patch + 1, stride), height - patch})
+    lefts = sorted({*range(0, width - patch + 1, stride), width - patch})
+    falls = {}
+    for top in tops:
+        for left in lefts:
+            covered = picture.copy()
+            covered[:, top : top + patch, left : left + patch] = 0
+            falls[top, left] = f(picture) - f(covered)
+    rows, columns = -(-height // stride), -(-width // stride)
+    found = []
+    for i in range(rows):
+        y = (i + 0.5) * height / rows
+        row = []
+        for j in range(columns):
+            x = (j + 0.5) * width / columns
+            over = [v for (up, side), v in falls.items() if up <= y <= up + patch and side <= x <= side + patch]
+            row.append(_quotient(sum(over), len(over)))
+        found.append(row)
+    return found
+
+
+def rise(picture: np.ndarray, f: Score, masks: list[np.ndarray], keep: float) -> Maps2:
+    """Petsiuk et al. 2018, eq. 6: S = 1 / (E[M] N) sum_i f(I * M_i) M_i, here with the scores' mean taken off."""
+    scores = [f(picture * mask[None]) for mask in masks]
+    mean = sum(scores) / len(scores)
+    rows, columns = range(picture.shape[1]), range(picture.shape[2])
+    total = [[0.0 for _ in columns] for _ in rows]
+    for score, mask in zip(scores, masks, strict=True):
+        for i in rows:
+            for j in columns:
+                total[i][j] += (score - mean) * float(mask[i, j])
+    return [[value / (keep * len(masks)) for value in row] for row in total]
+
+
+def guided_grad_cam(A: Maps3, g: Maps3, guided: np.ndarray) -> Maps2:
+    """Selvaraju et al. 2017, section 3.2: the ReLU'd Grad-CAM map, enlarged, times guided backpropagation.
+
+    `guided` is [Cin H W]; its colour channels are summed.
+    """
+    positive = [[max(value, 0.0) for value in row] for row in grad_cam(A, g, [])]
+    peak = max(map(max, positive))
+    scaled = [[_quotient(value, peak) for value in row] for row in positive]
+    large = enlarged(scaled, *guided.shape[1:])
+    summed = guided.sum(axis=0)
+    return [[large[i][j] * float(summed[i, j]) for j in range(len(large[0]))] for i in range(len(large))]

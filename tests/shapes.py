@@ -15,8 +15,10 @@ def check(function: Callable[..., Any]) -> Callable[..., Any]:
     spoken = {name: hint for name, hint in function.__annotations__.items() if _speaks_of_shape(hint)}
     if not spoken:
         return function
-    function.__annotations__ = spoken
-    return beartype(function)
+    written, function.__annotations__ = function.__annotations__, spoken
+    checked = beartype(function)
+    function.__annotations__ = written  # options' ranges are read off them
+    return checked
 
 
 def _speaks_of_shape(hint: Any) -> bool:

@@ -90,7 +90,7 @@ def test_several_layers_at_once_nested_or_parallel_give_ordinary_gradients(kind:
 def test_activations_alone_are_the_same_and_not_overwritten(kind: str) -> None:
     model = networks.loaded(NETWORKS[kind]())
     inputs, choose = inputs_for(model), choose_targets(CLASSES, model.labels, 1)
-    alone = capture(model, inputs, choose, model.layers, gradients=False)[2]
+    alone = capture(model, inputs, choose, model.layers, needs=())[2]
     for one, other in zip(alone, capture(model, inputs, choose, model.layers)[2], strict=True):
         assert torch.equal(one.activations, other.activations), one.layer.name
         assert one.gradients is None

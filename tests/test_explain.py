@@ -59,7 +59,7 @@ def test_what_stands_beside_the_heatmaps(five: LoadedModel) -> None:
     assert explanation.device == "cpu"
     assert explanation.preprocessing == five.preprocessing
     assert explanation.notes[:2] == ("It was turned upright.", "It was in float16.")
-    assert set(explanation.seconds) == {"preprocess", "model", *DEFAULT_METHODS}
+    assert set(explanation.seconds) == {"preprocess", "forward", "tail", *DEFAULT_METHODS}
     assert all(seconds > 0 for seconds in explanation.seconds.values())
     assert {"python", "torch", "numpy", "pillow"} <= set(explanation.versions)
     assert explanation.versions["torch"].startswith(torch.__version__.split("+")[0])
@@ -228,8 +228,8 @@ def test_what_a_full_card_cannot_hold_is_computed_on_the_processor_and_said(
     assert seen[1].module is not five.module
     assert moved.device == "cpu"
     assert any("memory of meta was too small" in note for note in moved.notes)
-    for one, other in zip(moved.heatmaps, plain.heatmaps, strict=True):
-        np.testing.assert_array_equal(one.raw, other.raw)
+    for one, other in zip(moved.heatmaps, plain.heatmaps, strict=True):  # the folded copy rounds otherwise
+        np.testing.assert_allclose(one.raw, other.raw, rtol=0, atol=2e-4 * np.abs(other.raw).max())
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10])

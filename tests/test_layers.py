@@ -14,7 +14,7 @@ from gradcam_core import list_layers
 from gradcam_core.capture import capture
 from gradcam_core.errors import LayerError
 from gradcam_core.explain import explain
-from gradcam_core.layers import describe_layer, resolve_layer, to_grid
+from gradcam_core.layers import describe_layer, layers_by_depth, resolve_layer, to_grid
 from gradcam_core.records import LayerInfo, LoadedModel
 from gradcam_core.targets import choose_targets
 from tests import networks
@@ -85,7 +85,7 @@ def test_offered_layers_are_ordered_modules_with_true_shapes(reference: str) -> 
     layers = list_layers(model)
     assert layers == model.layers
     assert len({layer.name for layer in layers}) == len(layers) > 20
-    seen = capture(model, torch.randn(1, 3, 64, 64), choose_targets(0, model.labels, 1), layers, gradients=False)
+    seen = capture(model, torch.randn(1, 3, 64, 64), choose_targets(0, model.labels, 1), layers, needs=())
     for layer, evidence in zip(layers, seen[2], strict=True):
         assert type(model.module.get_submodule(layer.name)).__name__ == layer.kind
         assert evidence.activations.shape == (1, layer.channels, *layer.grid)
@@ -268,7 +268,7 @@ def test_maps_change_where_the_picture_changes(reference: str, size: tuple[int, 
     plain = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
 
     def outputs(inputs: torch.Tensor) -> list[torch.Tensor]:
-        seen = capture(model, inputs, choose_targets(0, model.labels, 1), model.layers, gradients=False)
+        seen = capture(model, inputs, choose_targets(0, model.labels, 1), model.layers, needs=())
         return [one.activations[0] for one in seen[2]]
 
     before, astray = outputs(plain), set()
@@ -365,3 +365,34 @@ def test_an_empty_container_is_no_layer_and_never_the_default() -> None:
     assert model.default_layer == "1"
     with pytest.raises(LayerError, match="hands on what it gets"):
         resolve_layer(model, "2")
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "torchvision:mobilenet_v2",
+        "torchvision:resnet50",
+        "timm:tf_efficientnet_lite0",
+        "torchvision:vgg11_bn",
+        "torchvision:convnext_tiny",
+    ],
+)
+@pytest.mark.parametrize("most", [3, 8])
+def test_layers_by_depth_are_blocks_from_shallow_to_the_usual_one(reference: str, most: int) -> None:
+    model = networks.real(reference)
+    chosen = layers_by_depth(model, most)
+    order = [layer.name for layer in model.layers]
+    places = [order.index(layer.name) for layer in chosen]
+    assert places == sorted(set(places))
+    assert chosen[-1].name == model.default_layer
+    assert 2 <= len(chosen) <= most
+    if most == 8:
+        assert len({layer.grid for layer in chosen}) >= 4  # every stage of these networks is there
+
+
+def test_layers_by_depth_of_small_networks_and_of_tokens() -> None:
+    tiny = networks.loaded(networks.conv_net())
+    assert [layer.name for layer in layers_by_depth(tiny)] == ["0", "1", "2", "3", "4", "5"]
+    assert layers_by_depth(tiny, 1)[0].name == tiny.default_layer
+    tokens = networks.loaded(networks.Tokens())
+    assert layers_by_depth(tokens)[-1].name == tokens.default_layer

@@ -17,7 +17,7 @@ from tests import networks, papers
 PAPER_METHODS = sorted(papers.TWINS)
 SHAPES = [(1, 1, 1), (1, 4, 3), (5, 1, 1), (7, 3, 5), (16, 7, 7)]
 CONTENTS = ["signed", "positive", "zero channels", "zero gradients", "zero head", "negative"]
-EVIDENCE_NEEDS = {"activations", "gradients", "head"}
+EVIDENCE_NEEDS = {"activations", "gradients", "head", "scores"}
 ON_EVIDENCE = [entry.name for entry in list_methods() if set(entry.needs) <= EVIDENCE_NEEDS]
 ALL_METHODS = [entry.name for entry in list_methods()]
 
@@ -127,7 +127,8 @@ def test_maps_are_finite_and_of_the_grids_size(name: str, shape: tuple[int, int,
         assert not made.requires_grad
 
 
-@pytest.mark.parametrize("name", ON_EVIDENCE)
+# The control draws its noise in the order of the targets.
+@pytest.mark.parametrize("name", [name for name in ON_EVIDENCE if name != "random"])
 def test_maps_do_not_depend_on_the_other_pictures_and_targets(name: str) -> None:
     given = evidence((6, 4, 5), pictures=3, targets=4)
     made = maps(name, given)
@@ -209,12 +210,13 @@ def test_cam_reads_the_activations_behind_a_relu_where_the_head_does() -> None:
 def test_cam_is_refused_where_the_head_reads_more_than_an_average() -> None:
     layer = LayerInfo("features", "Sequential", 6, (4, 5))
     entry = find_method("cam", {})
-    assert "features" in why_not(entry, layer)
-    assert not caveat(entry, layer)
+    model = networks.loaded(networks.conv_net())
+    assert "features" in why_not(entry, layer, model)
+    assert not caveat(entry, layer, model)
     given = evidence((6, 4, 5))
-    with pytest.raises(MethodError, match="needs a classifier that reads the average"):
+    with pytest.raises(MethodError, match="CAM needs head"):
         make_maps(entry, Evidence(layer, given.activations, given.gradients, given.scores, None), {})
-    assert "ReLU" in caveat(entry, LayerInfo("features", "Fire", 6, (4, 5), pooling="convolution, relu"))
+    assert "ReLU" in caveat(entry, LayerInfo("features", "Fire", 6, (4, 5), pooling="convolution, relu"), model)
 
 
 @pytest.mark.parametrize("name", ALL_METHODS)

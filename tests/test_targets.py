@@ -7,8 +7,18 @@ import pytest
 import torch
 
 from gradcam_core.errors import TargetError
+from gradcam_core.explain import explain
 from gradcam_core.records import Target
-from gradcam_core.targets import ClassTarget, check_top_k, choose_targets, find_class, predict, probabilities
+from gradcam_core.targets import (
+    ClassTarget,
+    check_top_k,
+    choose_targets,
+    contrast,
+    find_class,
+    predict,
+    probabilities,
+)
+from tests import networks
 
 LABELS = ("cat", "dog", "Dog", "crane", "crane", "12", "tabby cat", "Ärzte")
 OUTPUTS = torch.tensor([[0.5, 3.0, -1.0, 2.0, 2.5, 0.0, -4.0, 1.0], [9.0, 0, 0, 0, 0, 0, 0, 0]])
@@ -140,3 +150,33 @@ def test_nearest_labels_are_offered_from_a_thousand_quickly() -> None:
     labels = tuple(f"class number {index}" for index in range(1000))
     with pytest.raises(TargetError, match="class number 77"):
         find_class("class numbre 77", labels)
+
+
+def test_a_contrast_is_one_score_less_the_other_with_the_first_class_probability() -> None:
+    labels = ["cat", "dog", "cow"]
+    outputs = torch.tensor([[2.0, 1.0, -1.0], [0.0, 3.0, 1.0]])
+    (target,) = choose_targets(contrast("cow", 1, labels), labels, 5)(outputs)
+    assert (target.index, target.label) == (2, "cow rather than dog")
+    torch.testing.assert_close(target(outputs), torch.tensor([-2.0, -2.0]))
+    assert target.probability == pytest.approx(float(outputs[0].softmax(0)[2]))
+
+
+def test_a_class_against_itself_or_against_none_is_refused() -> None:
+    for against in (0, "cat"):
+        with pytest.raises(TargetError, match="against itself"):
+            contrast("cat", against, ["cat", "dog"])
+    with pytest.raises(TargetError):
+        contrast("cat", "cow", ["cat", "dog"])
+
+
+def test_a_contrasts_heatmap_is_the_difference_of_both_heatmaps() -> None:
+    """CAM and Grad-CAM are linear in the score; the head rows of a contrast are the difference of two rows."""
+    model, image = networks.loaded(networks.conv_net()), networks.picture()
+    both = contrast(0, 3, model.labels)
+    for method in ("cam", "grad_cam", "xgrad_cam"):
+        first, second, made = (
+            explain(image, model, methods=method, targets=[target]).heatmaps[0].raw for target in (0, 3, both)
+        )
+        np.testing.assert_allclose(made, first - second, atol=1e-5 * np.abs(first).max())
+    turned = explain(image, model, methods="grad_cam", targets=contrast(3, 0, model.labels)).heatmaps[0].raw
+    np.testing.assert_allclose(made, -turned, atol=1e-5 * np.abs(made).max())

@@ -16,6 +16,7 @@ from gradcam_core.commands.shared import (
     model_flags,
     number,
     say,
+    show_progress,
     warn,
     whole,
 )
@@ -27,7 +28,7 @@ from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import find_method, why_not
 from gradcam_core.readers import read_image
 from gradcam_core.records import Explanation, LoadedModel
-from gradcam_core.targets import find_class
+from gradcam_core.targets import contrast, find_class
 
 Method = tuple[str, Mapping[str, Any]]
 
@@ -49,6 +50,9 @@ def explain_flags(flags: Flags) -> None:
     which.add_argument(
         "--target", nargs="+", action="extend", metavar="INDEX_OR_LABEL", help="these classes; labels go before indices"
     )
+    flags.add_argument(
+        "--against", metavar="INDEX_OR_LABEL", help="what speaks for each --target rather than for this class"
+    )
     flags.add_argument("--frame", type=whole(0), default=0, metavar="N", help="page or frame, counted from 0")
     flags.add_argument("--window", nargs=2, type=number, metavar=("CENTRE", "WIDTH"), help="grey values to show")
     flags.add_argument(
@@ -65,8 +69,13 @@ def explain_pictures(given: Given) -> int:
     methods = [_method(text) for text in given.method or ()]
     if given.window and given.window[1] <= 0:
         raise GradcamError("A window's width must be above 0.", "Write --window CENTRE WIDTH, e.g. --window 40 400.")
+    if given.against is not None and not given.target:
+        raise GradcamError("A contrast needs two classes.", "Name the first with --target, before --against.")
     model = load_chosen(given)
     _check(model, methods, given.layer or (), given.target or ())
+    targets = given.target
+    if given.against is not None:
+        targets = [contrast(target, given.against, model.labels) for target in given.target]
     folders = Folders(given.out)
     failed, told = 0, set[str]()
     for place, path in enumerate(given.images, 1):
@@ -76,9 +85,10 @@ def explain_pictures(given: Given) -> int:
                 image,
                 model,
                 top_k=given.top_k,
-                targets=given.target,
+                targets=targets,
                 methods=methods or DEFAULT_METHODS,
                 layers=given.layer,
+                on_progress=None if given.quiet else show_progress,
             )
             names: Names = given.names or ("hash" if image.format == "DICOM" else "keep")
             record = folders.write(found, names)
@@ -97,7 +107,7 @@ def _check(model: LoadedModel, methods: Iterable[Method], layers: Iterable[str],
     for target in targets:
         find_class(target, model.labels)
     for (name, options), layer in itertools.product(methods, wanted):
-        reason = why_not(find_method(name, options), layer)
+        reason = why_not(find_method(name, options), layer, model)
         if reason:
             raise MethodError(reason, "Choose another method or layer.")
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from gradcam_core.exporters.names import one_line
-from gradcam_core.records import LoadedModel
+from gradcam_core.records import Heatmap, LoadedModel
 from gradcam_core.sources import load_model
 
 Flags = argparse.ArgumentParser
@@ -72,6 +72,13 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Print one line beside the result."""
     print(_writable(one_line(text, 2000), sys.stderr.encoding), file=sys.stderr, flush=True)
+
+
+def show_progress(share: float, words: str, drafts: tuple[Heatmap, ...]) -> None:
+    """Keep one line on a terminal up to date; where errors go to a file, nothing is written."""
+    if sys.stderr.isatty():
+        line = f"{words} {share:4.0%}" if share < 1 else ""
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 
 
 def _writable(text: str, encoding: str | None) -> str:

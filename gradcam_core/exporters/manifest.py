@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradcam_core.exporters.names import Names, file_name, shown_reference
-from gradcam_core.records import Explanation, Heatmap, ImageRecord
+from gradcam_core.records import Explanation, Heatmap, ImageRecord, Target
+from gradcam_core.targets import ContrastTarget
 
 # No text holds a bare line break in JSON, so nothing in quotes can look like this.
 NUMBERS = re.compile(r"\[\n[-+\d.eE,\s]+\]")
@@ -72,14 +73,20 @@ def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
     return {
         "method": heatmap.method,
         "options": heatmap.options,
-        "target": {"index": target.index, "label": target.label, "probability": target.probability},
+        "target": {"index": target.index, "label": target.label, "probability": target.probability} | _against(target),
         "layer": heatmap.layer,
         "fusion": heatmap.fusion,
         "state": heatmap.state,
         "raw_peak": heatmap.raw_peak,
+        "signed": heatmap.signed,
         "grid": grid,
         "cell_size": heatmap.placement.cell_size((grid[0], grid[1])),
     }
+
+
+def _against(target: Target) -> dict[str, int]:
+    """The class that a contrast holds its own against."""
+    return {"against": target.against} if isinstance(target, ContrastTarget) else {}
 
 
 def _strict(value: Any) -> Any:

@@ -45,7 +45,7 @@ def heatmap_names(heatmaps: Sequence[Heatmap]) -> tuple[str, ...]:
     """
     digits = max(2, len(str(len(heatmaps))))
     return tuple(
-        safe(f"{number:0{digits}}_{_plain(h.method)}_{h.target.index}_{_plain(h.layer)}", 100)
+        safe(f"{number:0{digits}}_{_plain(h.method)}_{h.target.index}_{_plain(h.layer) or 'input'}", 100)
         for number, h in enumerate(heatmaps, 1)
     )
 

@@ -1,4 +1,4 @@
-"""Methods that read the activations without gradients. They return signed maps [K N h w]."""
+"""CAM: the activations, weighted by the classifier's own weights."""
 
 import torch
 

@@ -26,18 +26,19 @@ def grad_cam_plus_plus(activations: Activations, gradients: Gradients) -> Maps:
 
     The paper's alpha = g^2 / (2 g^2 + sum(A) g^3) is 1 / (2 + sum(A) g) where g is not 0, which needs
     no epsilon against small gradients. Where the two parts cancel, alpha is undefined and counts as
-    0; where g is 0 it does not matter, since its ReLU is the factor beside it.
+    0; where g is not above 0 it does not matter, since the ReLU of g is the factor beside it.
     """
-    # Only with negative activations can the two parts cancel; there, single precision is a few digits off.
-    # Apple's devices have no other.
-    exact = activations.device.type != "mps" and bool((activations < 0).any())
-    precise = torch.float64 if exact else activations.dtype
-    slopes = gradients.to(precise)
-    drive = activations.sum(dim=(-2, -1), keepdim=True, dtype=precise) * slopes
+    total, rising = activations.sum(dim=(-2, -1), keepdim=True), gradients.relu()
+    if not bool((activations < 0).any()):
+        weights = rising.div(total.mul(rising).add_(2)).sum(dim=(-2, -1))
+        return _weighted(weights, activations)
+    # Here the two parts can cancel, where single precision is a few digits off. Apple's devices have no other.
+    if activations.device.type != "mps":
+        total, rising = activations.sum(dim=(-2, -1), keepdim=True, dtype=torch.float64), rising.double()
+    drive = total * rising
     denominator = 2 + drive
     defined = denominator.abs() > CANCELLED * (2 + drive.abs())
-    alpha = torch.where(defined, 1 / torch.where(defined, denominator, 1), 0)
-    weights = (alpha * slopes.relu()).sum(dim=(-2, -1))
+    weights = torch.where(defined, rising / torch.where(defined, denominator, 1), 0).sum(dim=(-2, -1))
     return _weighted(weights.to(activations.dtype), activations)
 
 

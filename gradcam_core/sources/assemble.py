@@ -8,11 +8,12 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from gradcam_core.capture import Averages, Call, install_taps, probe
+from gradcam_core.capture import Averages, Call, activation_kinds, install_taps, probe
 from gradcam_core.devices import choose_device, is_out_of_memory
 from gradcam_core.errors import DeviceError, LayerError, ModelError
 from gradcam_core.layers import AMBIGUOUS, choose_default, describe_layer
 from gradcam_core.records import LayerInfo, LoadedModel, Preprocessing
+from gradcam_core.sources.folding import fold, with_folded
 
 
 def assemble(
@@ -46,8 +47,10 @@ def assemble(
         raise LayerError("No layer of this network keeps rows and columns.", "Use a convolutional or patch network.")
     before_head = calls[head_name].begun if head_name else float("inf")
     default = choose_default([x for x in layers if calls[x.name].ended < before_head] or layers, module)
+    twin = fold(module, calls) if place.type == "cpu" else None
     install_taps(module, (layer.name for layer in layers))
-    return LoadedModel(
+    noise = _noise(preprocessing, place, 1.0)
+    loaded = LoadedModel(
         module=module,
         reference=reference,
         architecture=architecture,
@@ -60,7 +63,9 @@ def assemble(
         head=_head_weight(calls[head_name].module) if head_name else None,
         refused_layers=refused,
         notes=tuple(notes),
+        activations=activation_kinds(module, noise),
     )
+    return with_folded(loaded, twin, noise)
 
 
 def fingerprint_of(module: nn.Module) -> str:
@@ -99,11 +104,8 @@ def _run(
     watched: Container[str] = (),
 ) -> tuple[torch.Tensor, dict[str, Call]]:
     """Probe with noise: on a constant picture, different steps could look alike."""
-    noise = torch.randn(
-        1, preprocessing.channels, *preprocessing.size, generator=torch.Generator().manual_seed(round(strength))
-    )
     try:
-        outputs, calls = probe(module, strength * noise.to(device), watched)
+        outputs, calls = probe(module, _noise(preprocessing, device, strength), watched)
     except (
         RuntimeError,
         ValueError,
@@ -128,6 +130,11 @@ def _run(
             "The network's scores are not finite numbers.", "Its weights hold NaN or infinity: save them anew."
         )
     return outputs, calls
+
+
+def _noise(preprocessing: Preprocessing, device: torch.device, strength: float) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(round(strength))
+    return strength * torch.randn(1, preprocessing.channels, *preprocessing.size, generator=generator).to(device)
 
 
 def _same(first: torch.Tensor, second: torch.Tensor) -> bool:

@@ -30,7 +30,10 @@ def pick_method(loaded: LoadedModel, layers: tuple[str, ...]) -> tuple[str, tupl
 def _unsuitable(loaded: LoadedModel, layers: tuple[str, ...]) -> dict[str, str]:
     """Why each method cannot serve these layers; "" where it can."""
     infos = [layer for layer in loaded.layers if layer.name in (layers or (loaded.default_layer,))]
-    return {name: next(filter(None, (why_not(entry, info) for info in infos)), "") for name, entry in METHODS.items()}
+    return {
+        name: next(filter(None, (why_not(entry, info, loaded) for info in infos)), "")
+        for name, entry in METHODS.items()
+    }
 
 
 def pick_methods(loaded: LoadedModel, layers: tuple[str, ...]) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:

@@ -1,0 +1,239 @@
+"""What follows a layer, as a function: maps at the layer -> the network's outputs.
+
+The network is not touched. A shadow of it, whose modules are new objects that share every tensor,
+plays back what was recorded of the steps before the layer, and runs only those behind it. Before it
+is used it must reproduce what the whole network gives, on the layer's own activations and on others.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradcam_core.capture.outputs import class_scores
+from gradcam_core.capture.taps import listening
+from gradcam_core.devices import is_out_of_memory
+from gradcam_core.errors import LayerError
+from gradcam_core.layers import to_grid
+from gradcam_core.records import LayerInfo
+
+Run = Callable[[torch.Tensor], torch.Tensor]
+# What a network raises when it meets another number of pictures in its middle than at its beginning.
+MISFITS = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, AssertionError)
+# How one picture's values are handed to a batch: as they are, to be broadcast; as a view; as copies.
+WAYS = ("broadcast", "expand", "copy")
+CONTAINERS = (nn.ModuleList, nn.ModuleDict)
+
+
+@dataclass(slots=True)
+class _Record:
+    """Outputs of one module, call by call, before the layer ended; and how often it was called in all."""
+
+    outputs: list[Any] = field(default_factory=list)
+    calls: int = 0
+
+
+def tail_of(network: nn.Module, layer: LayerInfo, inputs: torch.Tensor, outputs: torch.Tensor) -> Run:
+    """Give what follows a layer for one picture: maps [B C h w] -> outputs [B classes].
+
+    `inputs` [1 Cin Hin Win] is the picture, `outputs` [1 classes] what the network says of it. Raises
+    LayerError where nothing but the layer's own pass gives what the network does.
+    """
+    with listening(None, inputs.device):
+        records, own, changed, truth = _record(network, layer, inputs)
+        expected = torch.cat([outputs, truth])
+        both = to_grid(torch.cat([own, changed]), layer)
+        before = {name: one.outputs for name, one in records.items() if one.calls == len(one.outputs) > 0}
+        for way in WAYS:
+            run = _Replay(network, layer, inputs, own, before, way)
+            if _reproduces(run, both, expected):
+                return run.settled()
+        run = _Replay(network, layer, inputs, own, {}, "copy")  # the whole network, each time
+        if _reproduces(run, both, expected):
+            return run.settled()
+    raise LayerError(
+        f"What follows layer '{layer.name}' cannot be run by itself in this network.",
+        "Choose another layer, or a method that needs no tail.",
+    )
+
+
+def _record(
+    network: nn.Module, layer: LayerInfo, inputs: torch.Tensor
+) -> tuple[dict[str, _Record], torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Run a shadow once with other activations at the layer.
+
+    Returns what the steps beside the way to the layer gave, the layer's own output, what was put in
+    its place, and the outputs that this led to.
+    """
+    records = {name: _Record() for name in _beside(network, layer.name)}
+    shadow = _shadow(network, {*records, layer.name})
+    heard: list[torch.Tensor] = []
+
+    def note(record: _Record) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, given: Any, output: Any) -> None:
+            record.calls += 1
+            if not heard:  # a later step may work in place
+                record.outputs.append(_each(output, torch.clone))
+
+        return hook
+
+    def replace(module: nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
+        other = 0.5 * to_grid(output, layer).roll(1, dims=1)
+        heard.extend((output.clone(), from_grid(other, output, layer).clone()))
+        return heard[1].clone()
+
+    for name, record in records.items():
+        shadow.get_submodule(name).register_forward_hook(note(record))
+    shadow.get_submodule(layer.name).register_forward_hook(replace)
+    truth = class_scores(shadow(inputs))
+    return records, heard[0], heard[1], truth
+
+
+def _beside(network: nn.Module, target: str, name: str = "") -> Iterator[str]:
+    """Names of the modules beside the way from the root to the target; lists of modules are entered."""
+    for key, child in network.get_submodule(name).named_children():
+        full = f"{name}.{key}" if name else key
+        on_the_way = target.startswith(f"{full}.")
+        if on_the_way or isinstance(child, CONTAINERS):
+            yield from _beside(network, target, full)
+        elif full != target:
+            yield full
+
+
+def _shadow(network: nn.Module, names: Collection[str]) -> nn.Module:
+    """Copy these modules, and those around them, as new objects that share tensors; all others stay the same objects.
+
+    Made without pickling, which some networks refuse.
+    """
+    around = {".".join(name.split(".")[:end]) for name in names for end in range(name.count(".") + 2)} | {""}
+    copied = {id(network.get_submodule(name)) for name in around}
+    made: dict[int, nn.Module] = {}
+
+    def twin(module: nn.Module) -> nn.Module:
+        if id(module) not in copied:
+            return module
+        if id(module) not in made:
+            new = made[id(module)] = object.__new__(type(module))
+            hooks = OrderedDict(module._forward_hooks)
+            vars(new).update({**vars(module), "_forward_hooks": hooks, "_modules": {}})
+            new._modules.update({key: child and twin(child) for key, child in module._modules.items()})
+        return made[id(module)]
+
+    return twin(network)
+
+
+class _Player(nn.Module):
+    """Stands for a module and plays back its recorded outputs, call by call."""
+
+    def __init__(self, outputs: list[Any], way: str) -> None:
+        super().__init__()
+        self.outputs, self.way = outputs, way
+        self.turn, self.count, self.careful = 0, 1, True
+        self.handed: list[torch.Tensor] = []
+
+    def begin(self, count: int) -> None:
+        """Start anew, for a batch of `count`."""
+        self.turn, self.count, self.handed = 0, count, []
+
+    def forward(self, *given: Any, **named: Any) -> Any:
+        """Give the output of this call, whatever comes in."""
+        self.turn += 1
+        return _each(self.outputs[self.turn - 1], self._hand_out)
+
+    def _hand_out(self, values: torch.Tensor) -> torch.Tensor:
+        if self.way == "copy":
+            return values.repeat(self.count, *[1] * (values.dim() - 1))
+        if self.way == "expand":
+            return values.expand(self.count, *values.shape[1:])
+        handed = values.clone() if self.careful else values
+        self.handed += [handed] if self.careful else []
+        return handed
+
+    def settle(self) -> None:
+        """From now on make a copy only if the run just made overwrote one."""
+        self.careful = any(values._version for values in self.handed)
+        self.handed = []
+
+
+class _Injected(nn.Module):
+    """Stands for the layer, and gives what is put in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = torch.empty(0)
+
+    def forward(self, *given: Any, **named: Any) -> torch.Tensor:
+        """Give a copy, which a later in-place step may overwrite."""
+        return self.values.clone()
+
+
+class _Replay:
+    """A shadow of the network that plays back what came before the layer. For one thread at a time."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layer: LayerInfo,
+        inputs: torch.Tensor,
+        own: torch.Tensor,
+        before: dict[str, list[Any]],
+        way: str,
+    ) -> None:
+        self.layer, self.inputs, self.own = layer, inputs, own
+        self.players = {name: _Player(outputs, way) for name, outputs in before.items()}
+        self.injected = _Injected()
+        self.shadow = _shadow(network, {*before, layer.name})
+        for name, stand_in in (*self.players.items(), (layer.name, self.injected)):
+            parent, _, key = name.rpartition(".")
+            self.shadow.get_submodule(parent)._modules[key] = stand_in
+
+    def __call__(self, maps: torch.Tensor) -> torch.Tensor:
+        """Outputs [B classes] for maps [B C h w] at the layer."""
+        for player in self.players.values():
+            player.begin(len(maps))
+        self.injected.values = from_grid(maps, self.own, self.layer)
+        with listening(None, self.inputs.device):
+            return class_scores(self.shadow(self.inputs.expand(len(maps), *self.inputs.shape[1:])))
+
+    def settled(self) -> "_Replay":
+        """The same, once it was checked."""
+        for player in self.players.values():
+            player.settle()
+        return self
+
+
+def from_grid(maps: torch.Tensor, own: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
+    """Bring maps [B C h w] to the form in which the layer gives them; prefix tokens are those of its `own` output."""
+    if layer.layout == "NHWC":
+        return maps.movedim(1, -1)
+    if layer.layout == "tokens":
+        patches = maps.flatten(2).transpose(1, 2)
+        prefix = own[:, : layer.prefix_tokens].expand(len(maps), -1, -1)
+        return torch.cat([prefix, patches], dim=1)
+    return maps
+
+
+def _reproduces(run: _Replay, maps: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Whether a replay gives what the whole network does."""
+    try:
+        found = run(maps)
+    except MISFITS as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
+        return False
+    slack = 1e-5 * float(expected.abs().max())
+    return found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-4, atol=slack)
+
+
+def _each(values: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """Change every tensor in whatever a module returned."""
+    if isinstance(values, torch.Tensor):
+        return change(values)
+    if isinstance(values, dict):
+        return {key: _each(value, change) for key, value in values.items()}
+    if type(values) in (tuple, list):
+        return type(values)(_each(value, change) for value in values)
+    return values

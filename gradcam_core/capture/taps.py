@@ -1,0 +1,68 @@
+"""The taps: hooks put on once, when a model is loaded, which do nothing but look into a context variable.
+
+Every thread has that variable for itself. So many analyses run through one shared model at once,
+without a lock, and nothing is ever written on it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@dataclass(slots=True)
+class Session:
+    """What one analysis wants to hear from the taps, and what it has heard."""
+
+    wanted: frozenset[str]
+    gradients: bool
+    heard: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+_session: ContextVar[Session | None] = ContextVar("capture_session", default=None)
+
+
+def install_taps(network: nn.Module, names: Iterable[str]) -> None:
+    """Put a tap behind every named module, for good."""
+    modules = dict(network.named_modules())
+    for name in names:
+        modules[name].register_forward_hook(_tap(name))
+
+
+def _tap(name: str) -> Callable[[nn.Module, Any, Any], Any]:
+    def tap(module: nn.Module, inputs: Any, output: Any) -> Any:
+        session = _session.get()
+        if session is None or name not in session.wanted:
+            return None
+        return _cut(session, name, output)
+
+    return tap
+
+
+def _cut(session: Session, name: str, output: torch.Tensor) -> torch.Tensor:
+    """Start the graph at this layer, and hand on a copy, which a later in-place step may overwrite.
+
+    A second layer behind the first keeps its place in the graph that the first one started.
+    """
+    if not session.gradients:
+        session.heard[name] = output.clone()
+        return output
+    torch.set_grad_enabled(True)
+    leaf = output if output.requires_grad else output.detach().requires_grad_()
+    session.heard[name] = leaf
+    return leaf.clone()
+
+
+@contextmanager
+def listening(session: Session | None, device: torch.device) -> Iterator[None]:
+    """Run with this session's taps, whatever modes the caller is in; all are restored at the end."""
+    token = _session.set(session)
+    try:
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        _session.reset(token)
