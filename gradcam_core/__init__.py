@@ -13,6 +13,7 @@ from gradcam_core.records import ImageRecord as ImageRecord
 from gradcam_core.records import LayerInfo as LayerInfo
 from gradcam_core.records import LoadedModel as LoadedModel
 from gradcam_core.records import Preprocessing as Preprocessing
+from gradcam_core.records import Progress as Progress
 
 from gradcam_core.errors import GradcamError as GradcamError
 from gradcam_core.targets import contrast as contrast
@@ -23,6 +24,7 @@ from gradcam_core.preprocess import override as override_preprocessing
 from gradcam_core.devices import describe_device as describe_device
 from gradcam_core.devices import list_devices as list_devices
 from gradcam_core.devices import release_memory as release_memory
+from gradcam_core.devices import tune_allocator as tune_allocator
 from gradcam_core.sources import list_bundled as list_bundled
 from gradcam_core.sources import load_model as load_model
 from gradcam_core.layers import layers_by_depth as layers_by_depth

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from gradcam_core.commands import COMMANDS
 from gradcam_core.commands.shared import STOPPED, WORKED, WRONG_USAGE, Flags, warn
+from gradcam_core.devices import tune_allocator
 from gradcam_core.errors import GradcamError
 
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> NoReturn:
     """Run as a program."""
+    tune_allocator()
     sys.exit(main())
 
 

@@ -24,6 +24,7 @@ class ImageRecord:
     model's own 8-bit resampling can be followed exactly; otherwise 16 or 32. `stored_range` holds
     the stored values shown as black and white. `sha256` is that of the file's bytes. `notes` are
     sentences about what was done to the picture on the way (laid on white, turned upright, ...).
+    `seconds` is how long decoding took.
     """
 
     pixels: Pixels
@@ -36,6 +37,7 @@ class ImageRecord:
     frames: int = 1
     window: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    seconds: float = 0.0
 
     @property
     def width(self) -> int:

@@ -3,11 +3,12 @@
 import streamlit as st
 
 from gradcam_core import GradcamError
-from pages.components.cache import Request, explanation
-from pages.components.details import show_details, show_help
+from pages.components.cache import Request
+from pages.components.details import show_details, show_help, show_times
 from pages.components.frame import frame
 from pages.components.panels import show_downloads, show_error, show_headline, show_heatmaps
 from pages.components.pickers import pick_classes, pick_layers, pick_method
+from pages.components.work import explained
 
 desk = frame("Explain", "Where is the model’s score sensitive?")
 if desk.image is None or desk.model is None:
@@ -19,11 +20,10 @@ with middle:
 with left:
     method = pick_method(desk.model, layers)
 with right:
-    top_k, targets = pick_classes(desk.model)
+    top_k, targets, against = pick_classes(desk.model)
 
 try:
-    with st.spinner("Computing the heatmaps …"):
-        found = explanation(desk.image, desk.model, Request((method,), layers, top_k, targets), desk.changes)
+    found = explained(desk.image, desk.model, Request((method,), layers, top_k, targets, against), desk.changes)
 except GradcamError as error:
     show_error(error)
     st.stop()
@@ -32,4 +32,5 @@ show_headline(found)
 settings = show_heatmaps(found, key="explain")
 show_downloads(found, settings, key="explain")
 show_details(found)
+show_times(found)
 show_help(found, desk.model)

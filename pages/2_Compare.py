@@ -3,11 +3,12 @@
 import streamlit as st
 
 from gradcam_core import GradcamError
-from pages.components.cache import Request, explanation
+from pages.components.cache import Request
 from pages.components.details import show_agreement, show_times
 from pages.components.frame import frame
 from pages.components.panels import show_downloads, show_error, show_heatmaps, show_notes
 from pages.components.pickers import pick_classes, pick_layers, pick_methods
+from pages.components.work import explained
 
 desk = frame("Compare", "Do the methods agree?")
 if desk.image is None or desk.model is None:
@@ -19,14 +20,13 @@ with middle:
 with left:
     methods = pick_methods(desk.model, layers)
 with right:
-    top_k, targets = pick_classes(desk.model, most=5, key="compare_top", start=3)
+    top_k, targets, against = pick_classes(desk.model, most=5, key="compare_top", start=3)
 if not methods:
     st.info("Choose at least one method to see its heatmap.", icon=":material/arrow_upward:")
     st.stop()
 
 try:
-    with st.spinner("Computing the heatmaps …"):
-        found = explanation(desk.image, desk.model, Request(methods, layers, top_k, targets), desk.changes)
+    found = explained(desk.image, desk.model, Request(methods, layers, top_k, targets, against), desk.changes)
 except GradcamError as error:
     show_error(error)
     st.stop()

@@ -5,6 +5,7 @@ To add one: a function (bytes, frame, max_pixels) -> StoredPicture under its kin
 
 import hashlib
 import struct
+import time
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -55,6 +56,7 @@ def read_image(
     if isinstance(frame, bool) or not isinstance(frame, int):
         raise PictureError(f"Frame {frame!r} was asked for.", "Give a whole number, counted from 0.")
     window = _check_window(window)
+    start = time.perf_counter()
     if isinstance(source, str | Path):
         name = name or Path(source).name
         data = _read_file(Path(source), max_bytes)
@@ -78,6 +80,7 @@ def read_image(
         frames=picture.frames,
         window=window,
         notes=picture.notes + notes,
+        seconds=time.perf_counter() - start,
     )
 
 

@@ -20,11 +20,14 @@ from gradcam_core import (
     Explanation,
     ImageRecord,
     LoadedModel,
+    Progress,
+    contrast,
     explain,
     load_model,
     override_preprocessing,
     read_image,
     release_memory,
+    tune_allocator,
 )
 
 
@@ -48,6 +51,13 @@ class Request:
     layers: tuple[str, ...]
     top_k: int = 5
     targets: tuple[int, ...] = ()
+    against: int | None = None
+
+
+@st.cache_resource(show_spinner=False)
+def tune_process() -> bool:
+    """Set the process up once for passes of many pictures."""
+    return tune_allocator()
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -76,9 +86,20 @@ def model(choice: ModelChoice, device: str, _on_progress: Callable[[float, str],
         ).result()
 
 
-def explanation(image: ImageRecord, loaded: LoadedModel, request: Request, changes: Mapping[str, Any]) -> Explanation:
+def explanation(
+    image: ImageRecord,
+    loaded: LoadedModel,
+    request: Request,
+    changes: Mapping[str, Any],
+    on_progress: Progress | None = None,
+) -> Explanation:
     """Explain a picture, or find the explanation that was made of the same content before."""
     fitted = dataclasses.replace(loaded, preprocessing=override_preprocessing(loaded.preprocessing, changes))
+    return _explained(identity(image, fitted, request), image, fitted, request, on_progress)
+
+
+def identity(image: ImageRecord, fitted: LoadedModel, request: Request) -> str:
+    """What tells one analysis from another: the picture's and the model's content, and what is asked."""
     parts = [
         image.sha256,
         image.frame,
@@ -90,19 +111,33 @@ def explanation(image: ImageRecord, loaded: LoadedModel, request: Request, chang
         fitted.preprocessing.to_dict(),
         dataclasses.asdict(request),
     ]
-    return _explained(json.dumps(parts, default=str), image, fitted, request)
+    return json.dumps(parts, default=str)
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
-def _explained(key: str, _image: ImageRecord, _model: LoadedModel, _request: Request) -> Explanation:
+def _explained(
+    key: str, _image: ImageRecord, _model: LoadedModel, _request: Request, _on_progress: Progress | None
+) -> Explanation:
     return explain(
         _image,
         _model,
         top_k=_request.top_k,
-        targets=list(_request.targets) or None,
+        targets=_targets(_image, _model, _request) or None,
         methods=[(name, dict(options)) for name, options in _request.methods],
         layers=list(_request.layers) or None,
+        on_progress=_on_progress,
     )
+
+
+def _targets(image: ImageRecord, loaded: LoadedModel, request: Request) -> list[Any]:
+    """The classes asked for; held against another one, the most probable ones must be known first."""
+    if request.against is None:
+        return list(request.targets)
+    first = request.targets or [
+        found.index for found in explain(image, loaded, methods="random", top_k=request.top_k + 1).predictions
+    ]
+    others = [index for index in first if index != request.against]
+    return [contrast(index, request.against, loaded.labels) for index in others[: request.top_k or None]]
 
 
 @st.cache_resource(show_spinner=False)

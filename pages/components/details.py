@@ -21,7 +21,6 @@ def show_details(found: Explanation) -> None:
             _describe_input(found)
     with st.expander("Numbers", key="numbers"):
         st.dataframe(_table(found), hide_index=True, width="stretch")
-        show_times(found)
     scores = st.expander("Scores", key="scores", on_change="rerun")
     if scores.open:  # the chart's script is large: it is fetched only by those who look
         scores.plotly_chart(_score_bars(found), key="score bars", alt="The most probable classes as bars")
@@ -75,7 +74,7 @@ def _table(found: Explanation) -> list[dict[str, str]]:
                 "Method": METHODS[heatmap.method].title,
                 "Class": heatmap.target.label,
                 "Probability": percent(heatmap.target.probability),
-                "Layer": heatmap.layer,
+                "Layer": heatmap.layer or "model input",
                 "Raw peak": f"{heatmap.raw_peak:.4g}",
                 "Map": f"{heatmap.raw.shape[1]} × {heatmap.raw.shape[0]}",
                 "One cell": f"{width:.0f} × {height:.0f} px",
@@ -86,13 +85,37 @@ def _table(found: Explanation) -> list[dict[str, str]]:
 
 
 def show_times(found: Explanation) -> None:
-    """Say what each step took, in milliseconds."""
-    names = {"preprocess": "input", "model": "model, forward and tail"}
-    parts = [
-        f"{names.get(step, METHODS[step].title if step in METHODS else step)} {1000 * seconds:.1f} ms"
-        for step, seconds in found.seconds.items()
-    ]
-    st.caption(f"Time when it was computed: {'; '.join(parts)}.")
+    """Fold away where this analysis spent its time, and what share of it the network's own pass took."""
+    steps = [("Decoding the picture", found.image.seconds)]
+    steps += [(_step_title(step), seconds) for step, seconds in found.seconds.items()]
+    steps += [("Encoding it for the screen", st.session_state.get("encoded", 0.0))]
+    total = sum(seconds for _, seconds in steps)
+    with st.expander("Where the time went", key="times"):
+        rows = [{"Step": name, "ms": 1000 * seconds, "Share": 100 * seconds / total} for name, seconds in steps]
+        st.dataframe(
+            rows,
+            hide_index=True,
+            width="stretch",
+            column_config={
+                "ms": st.column_config.NumberColumn("Milliseconds", format="%.1f", width="small"),
+                "Share": st.column_config.ProgressColumn("Share", format="%.0f %%", min_value=0, max_value=100),
+            },
+        )
+        st.caption(
+            f"{1000 * total:.0f}\u202fms in all, when it was computed; the network's forward pass took "
+            f"{100 * found.seconds.get('forward', 0) / total:.0f}\u202f% of it. What is asked again is not computed "
+            "again. Transfer and painting are timed by the viewer itself, under *More*."
+        )
+
+
+def _step_title(step: str) -> str:
+    titles = {
+        "preprocess": "Preparing the model's input",
+        "forward": "Forward pass",
+        "tail": "Backward pass through the tail",
+        "guided backpropagation": "Guided backward pass",
+    }
+    return titles.get(step, METHODS[step].title if step in METHODS else step)
 
 
 def show_agreement(found: Explanation, loaded: LoadedModel) -> None:
@@ -101,7 +124,8 @@ def show_agreement(found: Explanation, loaded: LoadedModel) -> None:
     if len(methods) < 2:
         return
     st.header("Agreement")
-    layer = next(info for info in loaded.layers if info.name == found.heatmaps[0].layer)
+    used = next((heatmap.layer for heatmap in found.heatmaps if heatmap.layer), loaded.default_layer)
+    layer = next(info for info in loaded.layers if info.name == used)
     same = [name for name in methods if name in equal_by_algebra(layer)]
     if len(same) > 1:
         titles = " and ".join(METHODS[name].title for name in same)
@@ -109,6 +133,10 @@ def show_agreement(found: Explanation, loaded: LoadedModel) -> None:
             f"{titles} are **the same by algebra** at this layer: the classifier only averages it. "
             "That they look alike says nothing about the picture."
         )
+    if "random" in methods:
+        st.markdown("A method that agrees with the **random map** says nothing about the picture.")
+    if "eigen_cam" in methods:
+        st.markdown("**Eigen-CAM** knows no class: its map is the same for all of them.")
     rows = [row for heatmaps in by_class(found) for row in _agreement_rows(heatmaps, same[1:])]
     if not rows:
         return

@@ -16,7 +16,8 @@ PAGES = (
     ("app.py", "Start", ":material/home:"),
     ("pages/1_Explain.py", "Explain", ":material/center_focus_strong:"),
     ("pages/2_Compare.py", "Compare", ":material/compare:"),
-    ("pages/3_Models.py", "Models", ":material/deployed_code:"),
+    ("pages/3_Layers.py", "Layers", ":material/layers:"),
+    ("pages/4_Models.py", "Models", ":material/deployed_code:"),
 )
 DISCLAIMER = "For research and teaching, not for diagnosis. A heatmap shows where the model’s score is sensitive."
 
@@ -40,6 +41,7 @@ def frame(title: str, heading: str) -> Desk:
         initial_sidebar_state="expanded",
     )
     st.html(f"<style>{(HERE / 'frame.css').read_text('utf-8')}</style>")
+    cache.tune_process()
     desk.open_desk()
     with st.sidebar:
         st.html('<div class="brand"><span class="mark"></span>CAM Lightbox</div>')

@@ -1,6 +1,8 @@
 """Widgets that show core records: errors, the headline, the viewer, downloads."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -9,6 +11,8 @@ from gradcam_core import (
     Explanation,
     GradcamError,
     Heatmap,
+    LayerInfo,
+    LoadedModel,
     archive,
     colour_heatmap,
     colour_table,
@@ -96,33 +100,74 @@ def show_heatmaps(found: Explanation, *, key: str, by_method: bool = False, colu
         columns = len(heatmaps) // len(classes)
     else:
         panels.insert(0, PICTURE_PANEL)
-    settings = viewer(
-        picture_of(found.image),
+    _view(found, panels, key, columns=columns)
+    return st.session_state.display
+
+
+def _view(found: Explanation, panels: list[dict], key: str, **layout: Any) -> dict[str, Any]:
+    """Put the panels into the viewer, with the display that is kept over pages."""
+    start = time.perf_counter()
+    picture = picture_of(found.image)
+    st.session_state.encoded = time.perf_counter() - start
+    result = viewer(
+        picture,
         panels,
         colormaps=colormaps_of(colour_table, COLOUR_MAPS),
         settings=st.session_state.get("display", DEFAULTS),
         key=f"viewer {key}",
-        columns=columns,
+        **layout,
     )
-    st.session_state.display = {name: settings[name] for name in DEFAULTS}
-    return st.session_state.display
+    st.session_state.display = {name: result[name] for name in DEFAULTS}
+    return result
+
+
+def show_strip(found: Explanation, loaded: LoadedModel, *, key: str) -> tuple[Settings, str]:
+    """Show one class's heatmaps from layer to layer in a row; return the display and the layer that was clicked."""
+    infos = {layer.name: layer for layer in loaded.layers}
+    target = found.heatmaps[0].target
+    share = percent(target.probability)
+    st.markdown(f"**{plain(target.label)}**, {share}, from the first layers to the last, then all of them fused.")
+    panels = [_layer_panel(heatmap, infos, loaded.default_layer) for heatmap in found.heatmaps]
+    result = _view(found, panels, key, strip=True, selectable=True)
+    chosen = result["selected"]
+    return st.session_state.display, chosen if chosen in infos else ""
+
+
+def _layer_panel(heatmap: Heatmap, infos: Mapping[str, LayerInfo], usual: str) -> dict:
+    rows, columns = heatmap.raw.shape
+    height, width = heatmap.placement.cell_size((rows, columns))
+    cells = f"{columns} × {rows} cells of {width:.0f} × {height:.0f} px"
+    if heatmap.layer not in infos:
+        return panel_of(heatmap, id="fused", title="All fused", subtitle=cells, note=heatmap.fusion)
+    words = f"{cells} · usual" if heatmap.layer == usual else cells
+    return panel_of(heatmap, id=heatmap.layer, title=heatmap.layer, subtitle=words, note=draft_words(heatmap))
 
 
 def by_class(found: Explanation) -> list[list[Heatmap]]:
     """The heatmaps of each class, the classes in their own order."""
-    groups: dict[int, list[Heatmap]] = {}
+    groups: dict[tuple[int, str], list[Heatmap]] = {}
     for heatmap in found.heatmaps:
-        groups.setdefault(heatmap.target.index, []).append(heatmap)
+        groups.setdefault((heatmap.target.index, heatmap.target.label), []).append(heatmap)
     return list(groups.values())
 
 
 def _panel(heatmap: Heatmap, by_method: bool, several_layers: bool) -> dict:
     title = METHODS[heatmap.method].title
-    layer = "all layers fused" if heatmap.fusion else heatmap.layer
+    layer = "all layers fused" if heatmap.fusion else heatmap.layer or "model input"
     subtitle = title if by_method else f"{title} · {layer}" if several_layers else ""
+    notes = [words for words in (heatmap.fusion, draft_words(heatmap)) if words]
     return panel_of(
-        heatmap, id=f"{heatmap.method}/{heatmap.target.index}/{heatmap.layer}", subtitle=subtitle, note=heatmap.fusion
+        heatmap,
+        id=f"{heatmap.method}/{heatmap.target.index}/{heatmap.layer}",
+        subtitle=subtitle,
+        note="; ".join(notes),
     )
+
+
+def draft_words(heatmap: Heatmap) -> str:
+    """What makes a heatmap a draft, where it is one."""
+    share = heatmap.options.get("share", 1)
+    return f"Draft: from the most varied {100 * share:.0f}\u202f% of the channels" if share < 1 else ""
 
 
 def show_downloads(found: Explanation, settings: Settings, *, key: str) -> None:
@@ -163,4 +208,4 @@ def _download(label: str, make: Callable[[], bytes], file_name: str, kind: str, 
 
 
 def _heatmap_title(heatmap: Heatmap) -> str:
-    return f"{METHODS[heatmap.method].title} · {heatmap.target.label} · {heatmap.layer}"
+    return f"{METHODS[heatmap.method].title} · {heatmap.target.label} · {heatmap.layer or 'model input'}"

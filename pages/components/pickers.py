@@ -4,27 +4,38 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import LayerInfo, LoadedModel, list_methods, why_not
-from pages.components.panels import plain
+from gradcam_core import LayerInfo, LoadedModel, list_methods, reads_layer, why_not
+from pages.components.panels import plain, shortened
 
 TOP = {1: "1", 3: "3", 5: "5", 10: "10", 0: "By name"}
-MOST_LAYERS, MOST_CLASSES = 5, 12
+MOST_LAYERS, MOST_CLASSES, MOST_METHODS = 5, 12, 6
+TOGGLES = {"flip": "Average with the map of the mirrored picture, turned back"}
+Options = tuple[tuple[str, Any], ...]
 METHODS = {entry.name: entry for entry in list_methods()}
 
 
-def pick_method(loaded: LoadedModel, layers: tuple[str, ...]) -> tuple[str, tuple[tuple[str, Any], ...]]:
-    """One method, with a widget for each of its options."""
+def pick_method(
+    loaded: LoadedModel, layers: tuple[str, ...], *, key: str = "method", only_layers: bool = False
+) -> tuple[str, Options]:
+    """One method, with its options folded away; with `only_layers`, of those whose maps are a layer's."""
     reasons = _unsuitable(loaded, layers)
-    st.session_state.setdefault("method", "grad_cam")
+    st.session_state.setdefault(key, "grad_cam")
     name = st.selectbox(
         "Method",
-        list(METHODS),
-        format_func=lambda key: f"{METHODS[key].title} (not for this network)" if reasons[key] else METHODS[key].title,
-        key="method",
+        [name for name, entry in METHODS.items() if reads_layer(entry) or not only_layers],
+        format_func=lambda one: _method_title(one, reasons[one]),
+        key=key,
         persist_state="session",
         help="\n".join(f"- **{entry.title}** ({entry.paper}): {entry.summary}" for entry in METHODS.values()),
     )
-    return name, pick_options(name)
+    return name, pick_options([name], key)[name]
+
+
+def _method_title(name: str, reason: str) -> str:
+    entry = METHODS[name]
+    if reason:
+        return f"{entry.title} (not for this network)"
+    return f"{entry.title} · takes a while" if entry.reports else entry.title
 
 
 def _unsuitable(loaded: LoadedModel, layers: tuple[str, ...]) -> dict[str, str]:
@@ -36,37 +47,71 @@ def _unsuitable(loaded: LoadedModel, layers: tuple[str, ...]) -> dict[str, str]:
     }
 
 
-def pick_methods(loaded: LoadedModel, layers: tuple[str, ...]) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
+def pick_methods(loaded: LoadedModel, layers: tuple[str, ...]) -> tuple[tuple[str, Options], ...]:
     """Several methods to hold against each other; those that cannot serve the layers are left out with a word."""
     reasons = _unsuitable(loaded, layers)
     st.session_state.setdefault("compared", ["cam", "grad_cam", "grad_cam_plus_plus"])
     names = st.multiselect(
         "Methods",
         list(METHODS),
-        format_func=lambda key: METHODS[key].title,
+        format_func=lambda name: _method_title(name, reasons[name]),
         key="compared",
         persist_state="session",
+        max_selections=MOST_METHODS,
         select_all=False,
         wrap=True,
     )
+    suitable = [name for name in names if not reasons[name]]
+    options = pick_options(suitable, "compared") if suitable else {}
     for reason in filter(None, (reasons[name] for name in names)):
         st.caption(f"Left out. {plain(reason)}")
-    return tuple((name, pick_options(name)) for name in names if not reasons[name])
+    return tuple((name, options[name]) for name in suitable)
 
 
-def pick_options(method: str) -> tuple[tuple[str, Any], ...]:
-    """A widget for each option of a method, made from its default value."""
-    chosen = []
-    for option, default in METHODS[method].options.items():
-        label, key = option.replace("_", " ").capitalize(), f"{method}.{option}"
-        if isinstance(default, bool):
-            value: Any = st.toggle(label, default, key=key, persist_state="session")
-        elif isinstance(default, int | float):
-            value = st.number_input(label, value=default, key=key, persist_state="session")
-        else:
-            value = st.text_input(label, str(default), key=key, persist_state="session")
-        chosen.append((option, value))
-    return tuple(chosen)
+def pick_options(methods: list[str], key: str) -> dict[str, Options]:
+    """The options of these methods, folded away; only what differs from the default is returned."""
+    changed = {name: _changed(name) for name in methods}
+    count = sum(map(len, changed.values()))
+    label = f"Options · {count} changed" if count else "Options"
+    with st.popover(label, type="tertiary", icon=":material/tune:", key=f"options {key}"):
+        for name in methods:
+            if len(methods) > 1:
+                st.markdown(f"**{METHODS[name].title}**")
+            for option in METHODS[name].options:
+                _option_widget(name, option)
+    return {name: _changed(name) for name in methods}
+
+
+def _changed(method: str) -> Options:
+    """The options that differ from their defaults, as the widgets have them now."""
+    values = {option: st.session_state.get(f"{method}.{option}", default) for option, default in _defaults(method)}
+    return tuple((option, values[option]) for option, default in _defaults(method) if values[option] != default)
+
+
+def _defaults(method: str) -> list[tuple[str, Any]]:
+    return list(METHODS[method].options.items())
+
+
+def _option_widget(method: str, option: str) -> None:
+    """A widget for an option, made from its default value and its range."""
+    entry, default = METHODS[method], METHODS[method].options[option]
+    label, key, limits = option.replace("_", " ").capitalize(), f"{method}.{option}", entry.ranges.get(option)
+    st.session_state.setdefault(key, default)
+    if isinstance(default, bool):
+        st.toggle(label, key=key, persist_state="session", help=TOGGLES.get(option))
+    elif limits is None:
+        st.text_input(label, key=key, persist_state="session")
+    else:
+        kind = type(default)
+        st.number_input(
+            label,
+            kind(limits.least),
+            kind(limits.most),
+            key=key,
+            persist_state="session",
+            step=kind(1) if kind is int else 0.05,
+            help=limits.words,
+        )
 
 
 def pick_layers(loaded: LoadedModel, *, most: int = MOST_LAYERS) -> tuple[str, ...]:
@@ -74,7 +119,7 @@ def pick_layers(loaded: LoadedModel, *, most: int = MOST_LAYERS) -> tuple[str, .
     # Blocks before their parts, deep ones before early ones: the likely choices stand first.
     ordered = sorted(reversed(loaded.layers), key=lambda layer: min(layer.name.count("."), 2) // 2)
     infos = {layer.name: layer for layer in ordered}
-    key = f"layers {loaded.reference} {loaded.architecture} {loaded.fingerprint[:8]}"
+    key = _layers_key(loaded)
     st.session_state.setdefault(key, [loaded.default_layer])
     names = st.multiselect(
         "Layer",
@@ -93,6 +138,31 @@ def pick_layers(loaded: LoadedModel, *, most: int = MOST_LAYERS) -> tuple[str, .
     return tuple(names)
 
 
+def _layers_key(loaded: LoadedModel) -> str:
+    return f"layers {loaded.reference} {loaded.architecture} {loaded.fingerprint[:8]}"
+
+
+def choose_layer(loaded: LoadedModel, name: str) -> None:
+    """Let the other pages explain at this layer."""
+    st.session_state[_layers_key(loaded)] = [name]
+    st.session_state.layer_chosen = name
+
+
+def pick_class(loaded: LoadedModel) -> int | None:
+    """One class by name; without a choice it is the most probable one."""
+    chosen: int | None = st.selectbox(
+        "Class",
+        range(len(loaded.labels)),
+        index=None,
+        format_func=lambda index: _class_title(loaded, index),
+        key=f"layers class {loaded.fingerprint[:8]}",
+        persist_state="session",
+        filter_mode="contains",
+        placeholder="The most probable one",
+    )
+    return chosen
+
+
 def _layer_title(layer: LayerInfo, usual: str) -> str:
     title = f"{layer.name} · {layer.grid[0]} × {layer.grid[1]}"
     return f"{title} · usual" if layer.name == usual else title
@@ -100,25 +170,51 @@ def _layer_title(layer: LayerInfo, usual: str) -> str:
 
 def pick_classes(
     loaded: LoadedModel, *, key: str = "top", most: int = MOST_CLASSES, start: int = 3
-) -> tuple[int, tuple[int, ...]]:
-    """How many of the most probable classes, or which ones by name: (top_k, indices)."""
+) -> tuple[int, tuple[int, ...], int | None]:
+    """How many of the most probable classes, or which by name, and the class they are held against, if any."""
     st.session_state.setdefault(key, start)
     top = st.segmented_control(
         "Most probable classes", list(TOP), format_func=TOP.get, key=key, persist_state="session", required=True
     )
-    if top or top is None:
-        return top or start, ()
-    named = st.multiselect(
-        "Class names",
-        range(len(loaded.labels)),
-        format_func=lambda index: f"{loaded.labels[index]} · {index}",
-        key=f"{key} named {loaded.fingerprint[:8]}",
-        persist_state="session",
-        max_selections=most,
-        select_all=False,
-        filter_mode="contains",
-        wrap=True,
-        placeholder=f"Type a name; until then, the top {start}",
-        label_visibility="collapsed",
-    )
-    return start, tuple(named)
+    named: list[int] = []
+    if top == 0:
+        named = st.multiselect(
+            "Class names",
+            range(len(loaded.labels)),
+            format_func=lambda index: _class_title(loaded, index),
+            key=f"{key} named {loaded.fingerprint[:8]}",
+            persist_state="session",
+            max_selections=most,
+            select_all=False,
+            filter_mode="contains",
+            wrap=True,
+            placeholder=f"Type a name; until then, the top {start}",
+            label_visibility="collapsed",
+        )
+    return top or start, tuple(named), _pick_against(loaded, key)
+
+
+def _pick_against(loaded: LoadedModel, key: str) -> int | None:
+    """A class that the others are held against: what speaks for one rather than the other."""
+    if len(loaded.labels) < 2:
+        return None
+    name = f"{key} against {loaded.fingerprint[:8]}"
+    against = st.session_state.get(name)
+    label = "Rather than …" if against is None else f"Rather than {plain(shortened(loaded.labels[against]))}"
+    with st.popover(label, type="tertiary", icon=":material/compare_arrows:", key=f"popover {key}"):
+        chosen: int | None = st.selectbox(
+            "Rather than",
+            range(len(loaded.labels)),
+            index=None,
+            format_func=lambda index: _class_title(loaded, index),
+            key=name,
+            persist_state="session",
+            filter_mode="contains",
+            placeholder="No other class",
+            help="Shows what speaks for each class rather than for this one: the difference of their scores.",
+        )
+    return chosen
+
+
+def _class_title(loaded: LoadedModel, index: int) -> str:
+    return f"{loaded.labels[index]} · {index}"

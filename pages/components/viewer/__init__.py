@@ -9,13 +9,18 @@ How it paints, so that exported pictures can follow it:
   threshold. So cold areas leave the picture as it is, and everything from half the peak on has the full opacity.
 - pixel: `picture * (1 - cover) + colour * cover`, on 8-bit sRGB values.
 - where the model did not look (NaN): the picture at 40 % of its brightness, hatched.
+- a map with both signs: value `raw / largest size`, -1..1; colour entry `round((value + 1) / 2 * 255)` of the
+  diverging table; cover and threshold by the value's size.
 - the view "heatmap": cover 1 from the threshold on, nothing below it; dark grey and hatched where NaN.
 
 `gradcam_core.render` follows the same formula and owns the colour tables; a browser test compares the two.
 """
 
 import base64
+import hashlib
+import json
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
@@ -24,7 +29,7 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from gradcam_core import Heatmap, ImageRecord
+from gradcam_core import Heatmap, ImageRecord, colour_table
 
 LONGEST_SIDE = 1600
 LARGEST_PNG = 1_000_000
@@ -64,12 +69,13 @@ def viewer(
     key: str,
     columns: int | None = None,
     selectable: bool = False,
+    strip: bool = False,
 ) -> dict[str, Any]:
     """Show a picture with its heatmaps; return the settings that its user chose, and `selected`.
 
     Pass as `settings` where it starts and, from then on, those it returned last; others overrule its user. So
     they are kept over pages, too. `columns` fixes how many panels stand in a row. With `selectable`, a click
-    on a title gives that panel's id once, as `selected`.
+    on a title gives that panel's id once, as `selected`. A `strip` has all panels in one row to be moved through.
     """
     sent, overruled = _settings_to_send(settings, key)
     data = {
@@ -80,7 +86,10 @@ def viewer(
         "overruled": overruled,
         "columns": columns,
         "selectable": selectable,
+        "strip": strip,
+        "diverging": _base64(colour_table("diverging").tobytes()),
     }
+    data["sent"] = _since(data, key)
     result = _mount(key=key, data=data, on_settings_change=_noted, on_selected_change=_noted)
     chosen = result.get("settings")
     returned = sent if chosen == overruled else _checked(chosen, sent, colormaps)
@@ -94,17 +103,23 @@ def picture_of(image: ImageRecord) -> dict[str, Any]:
     return {"src": src, "width": image.width, "height": image.height}
 
 
-def panel_of(heatmap: Heatmap, *, id: str, subtitle: str = "", note: str = "") -> dict[str, Any]:
-    """Turn a heatmap into a panel: its grid in full precision, and where the grid lies on the picture."""
-    peak = heatmap.raw_peak
-    positive = np.maximum(heatmap.raw, 0) / peak if heatmap.state == "ok" else np.zeros_like(heatmap.raw)
+def panel_of(heatmap: Heatmap, *, id: str, title: str = "", subtitle: str = "", note: str = "") -> dict[str, Any]:
+    """Turn a heatmap into a panel: its grid in full precision, and where the grid lies on the picture.
+
+    `title` stands for the class's name where the page says that elsewhere.
+    """
+    peak = heatmap.raw_size if heatmap.signed else heatmap.raw_peak
+    shown = heatmap.raw if heatmap.signed else np.maximum(heatmap.raw, 0)
+    shown = shown / peak if heatmap.state == "ok" else np.zeros_like(heatmap.raw)
     probability = heatmap.target.probability
     return {
         "id": id,
-        "title": heatmap.target.label,
-        "probability": probability if math.isfinite(probability) else None,
+        "title": title or heatmap.target.label,
+        "about": heatmap.target.label,
+        "signed": heatmap.signed,
+        "probability": probability if math.isfinite(probability) and not title else None,
         "subtitle": subtitle,
-        "grid": grid_of(positive),
+        "grid": grid_of(shown),
         "box": list(heatmap.placement.box),
         "peak": peak if math.isfinite(peak) else None,
         "unit": f"{heatmap.method} {heatmap.layer}",
@@ -146,6 +161,16 @@ def _encoded(sha256: str, frame: int, window: tuple[float, float] | None, _pixel
 
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
+
+
+def _since(data: Mapping[str, Any], key: str) -> float:
+    """When these data were first sent, in milliseconds. A new time would send all of them over the wire anew."""
+    digest = hashlib.sha256(json.dumps(data).encode()).hexdigest()
+    known, since = st.session_state.get(f"{key} first sent", ("", 0.0))
+    if known != digest:
+        since = 1000 * time.time()
+        st.session_state[f"{key} first sent"] = (digest, since)
+    return since
 
 
 def _settings_to_send(settings: Settings, key: str) -> tuple[Settings, Any]:

@@ -11,25 +11,28 @@ function ramp(value) {
 
 // RGBA for each level of rasterise(), packed as the little-endian words of an ImageData.
 // `factor` brings a map to the shared scale: its peak over the highest peak.
-function paletteOf(table, settings, factor) {
+// Of a signed map the levels run from -1 to 1, and its size decides how it covers.
+function paletteOf(table, settings, factor, signed) {
   const palette = new Uint32Array(UNSEEN + 1);
   for (let level = 0; level <= LEVELS; level++) {
-    const value = Math.min((level / LEVELS) * factor, 1);
-    if (value < settings.threshold) continue;
-    const alpha = settings.view === "heatmap" ? 1 : settings.opacity * ramp(value);
-    const entry = 3 * Math.round(value * 255);
+    const share = level / LEVELS;
+    const value = signed ? Math.min(Math.max((2 * share - 1) * factor, -1), 1) : Math.min(share * factor, 1);
+    if (Math.abs(value) < settings.threshold) continue;
+    const alpha = settings.view === "heatmap" ? 1 : settings.opacity * ramp(Math.abs(value));
+    const entry = 3 * Math.round((signed ? (value + 1) / 2 : value) * 255);
     const colour = (table[entry + 2] << 16) | (table[entry + 1] << 8) | table[entry];
     palette[level] = ((Math.round(alpha * 255) << 24) | colour) >>> 0;
   }
   return palette;
 }
 
-function paintColourBar(canvas, table, threshold) {
+function paintColourBar(canvas, table, threshold, signed = false) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(256, 1);
   for (let entry = 0; entry < 256; entry++) {
     image.data.set(table.subarray(3 * entry, 3 * entry + 3), 4 * entry);
-    image.data[4 * entry + 3] = entry / 255 < threshold ? 0 : 255;
+    const size = signed ? Math.abs((2 * entry) / 255 - 1) : entry / 255;
+    image.data[4 * entry + 3] = size < threshold ? 0 : 255;
   }
   context.putImageData(image, 0, 0);
 }

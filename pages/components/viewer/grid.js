@@ -11,9 +11,11 @@ function bytesOf(base64) {
 function mapOf(panel, picture) {
   const { h, w, data } = panel.grid;
   const [top, left, bottom, right] = panel.box;
+  const values = new Float32Array(bytesOf(data).buffer);
   return {
-    h, w, top, left, bottom, right,
-    values: new Float32Array(bytesOf(data).buffer),
+    h, w, top, left, bottom, right, values,
+    // What is drawn runs from 0 to 1: of a signed map, 0.5 is its zero.
+    drawn: panel.signed ? values.map((value) => (value + 1) / 2) : values,
     peak: panel.peak,
     rows: covered(picture.height, top, bottom),
     columns: covered(picture.width, left, right),
@@ -82,7 +84,7 @@ function blendRows(map, row, share, line) {
   const upper = row * map.w;
   const lower = Math.min(row + 1, map.h - 1) * map.w;
   for (let column = 0; column < map.w; column++) {
-    line[column] = (map.values[upper + column] * (1 - share) + map.values[lower + column] * share) * LEVELS;
+    line[column] = (map.drawn[upper + column] * (1 - share) + map.drawn[lower + column] * share) * LEVELS;
   }
   line[map.w] = line[map.w - 1];
 }

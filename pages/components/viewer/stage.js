@@ -34,9 +34,12 @@ function nameOf({ data, map, heat, canvas }, part) {
   part("bar").firstElementChild.style.width = known ? `${data.probability * 100}%` : "0";
   part("bar").classList.toggle("blank", !known);
   part("peak").textContent = heat ? `raw peak ${rawText(data.peak)}` : "";
-  part("peak").title = "The map's largest raw value: what 1.00 stands for on its own scale";
+  part("peak").title = data.signed
+    ? "The map's largest raw value of either sign: what 1.00 and −1.00 stand for on its own scale"
+    : "The map's largest raw value: what 1.00 stands for on its own scale";
   part("words").hidden = !map || heat;
-  part("words").textContent = `Nothing in this picture speaks for ‹${data.title}› here.`;
+  const verb = data.signed ? "moves" : "speaks for";
+  part("words").textContent = `Nothing in this picture ${verb} ‹${data.about ?? data.title}› here.`;
   part("note").hidden = !data.note;
   part("note").textContent = data.note ?? "";
   canvas.setAttribute("aria-label", map ? `Heatmap for ${data.title}${known ? `, ${percent}` : ""}` : data.title);
@@ -90,7 +93,7 @@ function pictureLayer(view, frame, { shownPicture, picture }) {
   return view.layer;
 }
 
-function heatLayer(panel, frame, { colours, settings, scratch }) {
+function heatLayer(panel, frame, { colours, diverging, settings, scratch }) {
   const where = `${frame.left} ${frame.top} ${frame.scale} ${frame.width} ${frame.height}`;
   if (panel.rasterised !== where) {
     const pixels = frame.width * frame.height;
@@ -99,7 +102,8 @@ function heatLayer(panel, frame, { colours, settings, scratch }) {
     panel.rasterised = where;
   }
   const factor = settings.scale === "shared" ? panel.map.peak / panel.highest : 1;
-  const palette = paletteOf(colours[settings.colormap].table, settings, factor);
+  const { signed } = panel.data;
+  const palette = paletteOf(signed ? diverging : colours[settings.colormap].table, settings, factor, signed);
   const { levels } = panel;
   const { words } = scratch;
   for (let i = 0; i < words.length; i++) words[i] = palette[levels[i]];
@@ -200,5 +204,6 @@ function readout({ map, heat, data, highest }, place, settings) {
   if (Number.isNaN(value)) return "not seen";
   if (!heat) return "no positive evidence";
   const factor = settings.scale === "shared" ? data.peak / highest : 1;
-  return `${(value * factor).toFixed(3)} · raw ${value > 0 ? rawText(value * data.peak) : "≤ 0"}`;
+  const raw = data.signed || value > 0 ? rawText(value * data.peak) : "≤ 0";
+  return `${(value * factor).toFixed(3)} · raw ${raw}`;
 }

@@ -77,6 +77,10 @@ function showLegend(viewer) {
   const maps = panels.filter((panel) => panel.map);
   const set = (name, text) => { root.querySelector(name).textContent = text; };
   paintColourBar(root.querySelector(".colours"), colours[settings.colormap].table, settings.threshold);
+  paintColourBar(root.querySelector(".signed-colours"), viewer.diverging, settings.threshold, true);
+  const signed = panels.filter(({ data }) => data.signed).length;
+  root.querySelector(".signed-scale").hidden = !signed;
+  root.querySelector(".own-scale").hidden = signed > 0 && signed === maps.length;
   set(".meaning", meaningOfOne(hot, settings));
   set(".cell", meaningOfCell(maps));
   const veiled = maps.some(({ map }) => isPartlyUnseen(map, picture));

@@ -1,6 +1,7 @@
 // Entry point: keeps one viewer per place on the page, over Streamlit's reruns, and wires its parts.
 
 const COMMIT_AFTER_MS = 250;
+const STRIP_CELL = 300;
 const viewers = new WeakMap();
 
 export default function ({ parentElement, data, setStateValue, setTriggerValue }) {
@@ -56,6 +57,11 @@ async function receive(viewer, data) {
   if (viewer.newest !== data) return;
   if (!sameCase) takePicture(viewer, data.picture, picture);
   viewer.selectable = data.selectable;
+  viewer.strip = data.strip;
+  viewer.root.classList.toggle("strip", Boolean(data.strip));
+  viewer.diverging = bytesOf(data.diverging);
+  if (viewer.sent !== data.sent) viewer.arrival = Date.now() - data.sent;
+  viewer.sent = data.sent;
   viewer.wantedColumns = data.columns;
   viewer.colours = Object.fromEntries(
     Object.entries(data.colormaps).map(([name, { label, table }]) => [name, { label, table: bytesOf(table) }]),
@@ -124,7 +130,9 @@ function arrange(viewer) {
   if (!picture || !panels.length || !available) return;
   if (viewer.size?.available === available && viewer.size.ratio === ratio) return;
   const aspect = picture.width / picture.height;
-  const { columns, cell } = columnsFor(panels.length, available, aspect, viewer.wantedColumns);
+  const { columns, cell } = viewer.strip
+    ? { columns: panels.length, cell: STRIP_CELL }
+    : columnsFor(panels.length, available, aspect, viewer.wantedColumns);
   const height = Math.ceil(Math.min(cell / aspect, tallestStage(panels.length)));
   root.querySelector(".panels").style.gridTemplateColumns = `repeat(${columns}, ${cell}px)`;
   viewer.size = { width: Math.round(cell * ratio), height: Math.round(height * ratio), ratio, available };
@@ -140,7 +148,11 @@ function arrange(viewer) {
 function paint(viewer) {
   viewer.frame = 0;
   if (!viewer.picture || !viewer.size) return;
+  const start = performance.now();
   for (const panel of viewer.panels) paintPanel(panel, viewer);
+  const painted = Math.max(1, Math.round(performance.now() - start));
+  const arrived = `Arrived in ${Math.max(0, Math.round(viewer.arrival))} ms`;
+  viewer.root.querySelector(".timing").textContent = `${arrived}, painted in ${painted} ms`;
   showSettings(viewer);
   showLegend(viewer);
   showPlace(viewer, viewer.place);
