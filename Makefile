@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: app test lint help clean
+.PHONY: app test bench lint help clean
 .DEFAULT_GOAL := help
 
 help: ## Show these targets
@@ -31,6 +31,13 @@ test: $(VENV)/test.done ## Set up and run lint, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+$(VENV)/bench.done: $(VENV)/test.done benchmarks/requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt
+	@touch $@
+
+bench: $(VENV)/bench.done ## Time everything beside other packages (CASES= names some) and write docs/benchmarks.md
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks $(CASES)
 
 lint: $(VENV)/test.done ## Check style and types only
 	$(BIN)/ruff check .

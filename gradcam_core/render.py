@@ -28,6 +28,8 @@ COLOUR_MAP = "inferno"
 OPACITY = 0.6
 THRESHOLD = 0.0
 RAMP_END = 0.5
+# Fine lines have few peaks: maps with both signs cover fully from here on.
+SIGNED_RAMP_END = 0.2
 # From blue (against the class) over light grey (nothing) to orange (for it): told apart by colour-blind eyes too.
 DIVERGING_PLACES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 DIVERGING = ((23, 62, 148), (74, 144, 226), (236, 236, 232), (245, 158, 66), (176, 62, 8))
@@ -52,16 +54,18 @@ def colour_table(name: str) -> ColourTable:
     return np.ascontiguousarray(colours.reshape(256, 3)[:, ::-1]).astype(np.uint8)
 
 
-def heat_opacity(values: Float32[np.ndarray, "*any"], opacity: Share, threshold: Share) -> Float32[np.ndarray, "*any"]:
+def heat_opacity(
+    values: Float32[np.ndarray, "*any"], opacity: Share, threshold: Share, end: float = RAMP_END
+) -> Float32[np.ndarray, "*any"]:
     """Opacity 0..1 of the colours over the picture, for values 0..1.
 
-    opacity * x * x * (3 - 2 x) with x = min(value / 0.5, 1): cold areas leave the picture visible,
-    and all from RAMP_END on is covered alike. 0 below the threshold and where the value is NaN.
+    opacity * x * x * (3 - 2 x) with x = min(value / end, 1): cold areas leave the picture visible,
+    and all from `end` on is covered alike. 0 below the threshold and where the value is NaN.
     The viewer draws with the same formula.
     """
     _check_share("opacity", opacity)
     _check_share("threshold", threshold)
-    x = np.minimum(values * np.float32(1 / RAMP_END), np.float32(1))
+    x = np.minimum(values * np.float32(1 / end), np.float32(1))
     covered = x * x * (3 - 2 * x) * np.float32(opacity)
     return np.where(values >= threshold, covered, np.float32(0))
 
@@ -85,7 +89,7 @@ def overlay(
     """
     table, values, sizes = _colours_of(heatmap, colormap)
     _check_share("threshold", threshold)
-    share = heat_opacity(sizes, opacity, 0)[:, None]
+    share = heat_opacity(sizes, opacity, 0, SIGNED_RAMP_END if heatmap.signed else RAMP_END)[:, None]
     shown = picture(image)
     if heatmap.state != "ok":
         return _veil(shown, shown, values)

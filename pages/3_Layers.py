@@ -6,7 +6,7 @@ from gradcam_core import GradcamError, layers_by_depth
 from pages.components.cache import Request
 from pages.components.details import show_times
 from pages.components.frame import frame, link
-from pages.components.panels import show_downloads, show_error, show_headline, show_strip
+from pages.components.panels import show_downloads, show_error, show_notes, show_strip
 from pages.components.pickers import choose_layer, pick_class, pick_method
 from pages.components.work import explained
 
@@ -33,7 +33,7 @@ except GradcamError as error:
     show_error(error)
     st.stop()
 
-show_headline(found)
+show_notes(found)
 settings, chosen = show_strip(found, desk.model, key="layers")
 if chosen:
     choose_layer(desk.model, chosen)

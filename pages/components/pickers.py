@@ -10,6 +10,12 @@ from pages.components.panels import plain, shortened
 TOP = {1: "1", 3: "3", 5: "5", 10: "10", 0: "By name"}
 MOST_LAYERS, MOST_CLASSES, MOST_METHODS = 5, 12, 6
 TOGGLES = {"flip": "Average with the map of the mirrored picture, turned back"}
+LABELS = {
+    "copies": "Smoothing: noisy copies",
+    "noise": "Smoothing: strength of the noise",
+    "flip": "Smoothing: mirrored picture too",
+    "share": "Share of the channels",
+}
 Options = tuple[tuple[str, Any], ...]
 METHODS = {entry.name: entry for entry in list_methods()}
 
@@ -95,7 +101,8 @@ def _defaults(method: str) -> list[tuple[str, Any]]:
 def _option_widget(method: str, option: str) -> None:
     """A widget for an option, made from its default value and its range."""
     entry, default = METHODS[method], METHODS[method].options[option]
-    label, key, limits = option.replace("_", " ").capitalize(), f"{method}.{option}", entry.ranges.get(option)
+    label = LABELS.get(option, option.replace("_", " ").capitalize())
+    key, limits = f"{method}.{option}", entry.ranges.get(option)
     st.session_state.setdefault(key, default)
     if isinstance(default, bool):
         st.toggle(label, key=key, persist_state="session", help=TOGGLES.get(option))

@@ -10,7 +10,7 @@ How it paints, so that exported pictures can follow it:
 - pixel: `picture * (1 - cover) + colour * cover`, on 8-bit sRGB values.
 - where the model did not look (NaN): the picture at 40 % of its brightness, hatched.
 - a map with both signs: value `raw / largest size`, -1..1; colour entry `round((value + 1) / 2 * 255)` of the
-  diverging table; cover and threshold by the value's size.
+  diverging table; cover and threshold by the value's size, which covers fully from 0.2 on: fine lines have few peaks.
 - the view "heatmap": cover 1 from the threshold on, nothing below it; dark grey and hatched where NaN.
 
 `gradcam_core.render` follows the same formula and owns the colour tables; a browser test compares the two.

@@ -1,11 +1,12 @@
 // Values to colours. The formula is stated in __init__.py, since the exported pictures follow it too.
 
 const RAMP_END = 0.5;
+const SIGNED_RAMP_END = 0.2;
 const WHOLE_RANGE = { level: 0.5, width: 1, invert: false };
 
 // How strongly a value covers the picture: cold areas leave it visible, anything from RAMP_END on is full.
-function ramp(value) {
-  const x = Math.min(value / RAMP_END, 1);
+function ramp(value, end = RAMP_END) {
+  const x = Math.min(value / end, 1);
   return x * x * (3 - 2 * x);
 }
 
@@ -18,7 +19,7 @@ function paletteOf(table, settings, factor, signed) {
     const share = level / LEVELS;
     const value = signed ? Math.min(Math.max((2 * share - 1) * factor, -1), 1) : Math.min(share * factor, 1);
     if (Math.abs(value) < settings.threshold) continue;
-    const alpha = settings.view === "heatmap" ? 1 : settings.opacity * ramp(Math.abs(value));
+    const alpha = settings.view === "heatmap" ? 1 : settings.opacity * ramp(Math.abs(value), signed ? SIGNED_RAMP_END : RAMP_END);
     const entry = 3 * Math.round((signed ? (value + 1) / 2 : value) * 255);
     const colour = (table[entry + 2] << 16) | (table[entry + 1] << 8) | table[entry];
     palette[level] = ((Math.round(alpha * 255) << 24) | colour) >>> 0;

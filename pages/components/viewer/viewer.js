@@ -1,7 +1,7 @@
 // Entry point: keeps one viewer per place on the page, over Streamlit's reruns, and wires its parts.
 
 const COMMIT_AFTER_MS = 250;
-const STRIP_CELL = 300;
+const STRIP_CELL = 320;
 const viewers = new WeakMap();
 
 export default function ({ parentElement, data, setStateValue, setTriggerValue }) {

@@ -1,0 +1,75 @@
+"""Run the cases and write docs/benchmarks.md: python -m benchmarks [--rounds N] [CASE ...]."""
+
+import argparse
+import os
+import platform
+import sys
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from benchmarks.cases import CASES
+from benchmarks.measure import Row
+
+PAGE = Path("docs/benchmarks.md")
+PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "captum", "streamlit")
+INTRODUCTION = """# Benchmarks
+
+What explaining costs, beside pytorch-grad-cam, torchcam and captum. Made by `make bench` on {day}.
+
+Machine: {machine}; no graphics card. {packages}.
+
+Ratios are medians over rounds in which both sides take turns in one process, of processor time at one thread;
+Score-CAM, throughput and the browser are wall time with all threads. Our side is the whole of `explain`, the model's input made
+from the picture included; the peers get their input ready-made, and are used as their documentation shows (torchcam
+at its best: one pass a method, its graph kept for all classes; where a peer lacks CAM its third method is HiResCAM or
+LayerCAM). Networks have random weights with BatchNorm of trained proportions, but Score-CAM: there it is the
+bundled, trained network and a photograph. Neither side's allocator is tuned, except where a line says so: the app
+and the command line tune theirs.
+"""
+
+
+def main() -> int:
+    """Run what is asked for, print each row, and write the page where everything was run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("cases", nargs="*", choices=[[], *CASES], metavar="CASE", help=f"of {', '.join(CASES)}")
+    parser.add_argument("--rounds", type=int, default=15)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    tables = {}
+    for name in given.cases or CASES:
+        print(f"# {name}", file=sys.stderr, flush=True)
+        tables[name] = []
+        for row in CASES[name](given.rounds):
+            tables[name].append(row)
+            print(_line(row), flush=True)
+    if not given.cases:
+        PAGE.write_text(_page(tables), "utf-8")
+    return 0
+
+
+def _page(tables: dict[str, list[Row]]) -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    machine = f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    parts = [INTRODUCTION.format(day=date.today().isoformat(), machine=machine, packages=packages)]
+    for name, rows in tables.items():
+        words = (CASES[name].__doc__ or "").strip()
+        parts += [f"## {words}\n", "| Work | Measured | Goal | Reached |", "|---|---|---|---|", *map(_line, rows), ""]
+    return "\n".join(parts)
+
+
+def _line(row: Row) -> str:
+    reached = "" if row.reached is None else "yes" if row.reached else "**no**"
+    return f"| {row.work} | {row.figure} | {row.goal} | {reached} |"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

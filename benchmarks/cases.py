@@ -1,0 +1,258 @@
+"""The cases: each a function that gives rows of the table."""
+
+import functools
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks import subjects
+from benchmarks.measure import Row, at_least, at_most, once, ratios
+from gradcam_core import explain, load_model, overlay, png, read_image
+
+FIVE = [0, 1, 2, 3, 4]
+PEERS_THREE = {"GradCAM": "grad_cam", "GradCAMPlusPlus": "grad_cam_plus_plus", "HiResCAM": "hires_cam"}
+
+
+def explain_against_one_forward(rounds: int) -> Iterator[Row]:
+    """The whole of `explain` (input made from the picture included) over one plain pass of the user's network."""
+    goals = {"mobilenet_v2": 1.15, "resnet18": 1.0, "resnet50": 1.0, "efficientnet_b0": None}
+    image = subjects.photograph()
+    for name in subjects.LAST:
+        loaded, vit = subjects.model(name), name.startswith("vit")
+        run = functools.partial(explain, image, loaded)
+        three = ("grad_cam", "grad_cam_plus_plus", "hires_cam" if vit else "cam")
+        works = {
+            "forward": subjects.forward(subjects.network(name), subjects.tensor()),
+            "1 heatmap": functools.partial(run, top_k=1, methods="grad_cam"),
+            "5 heatmaps": functools.partial(run, methods="grad_cam"),
+            "15 heatmaps": functools.partial(run, methods=three),
+        }
+        for work, figure in ratios(works, "forward", rounds).items():
+            if work != "forward":
+                goal = goals.get(name) if work == "15 heatmaps" else None
+                yield at_most(f"{name}, 224 px: {work} over one plain forward pass", figure, goal)
+    for name in ("mobilenet_v2", "resnet50"):
+        loaded = subjects.model(name, 1024)
+        works = {
+            "forward": subjects.forward(subjects.network(name), subjects.tensor(1024)),
+            "15": functools.partial(explain, image, loaded),
+        }
+        figure = ratios(works, "forward", max(3, rounds // 5))["15"]
+        yield at_most(f"{name}, 1024 px: 15 heatmaps over one plain forward pass", figure, None)
+
+
+def grad_cam_against_peers(rounds: int) -> Iterator[Row]:
+    """Our whole `explain` against the peers' maps from a ready-made input."""
+    image = subjects.photograph()
+    for name in ("mobilenet_v2", "resnet18", "resnet50"):
+        run = functools.partial(explain, image, subjects.model(name))
+        works = {
+            "ours": functools.partial(run, methods="grad_cam", targets=[0]),
+            "pytorch-grad-cam": subjects.gradcam_package(name, ["GradCAM"], [0]),
+            "torchcam": subjects.torchcam_package(name, ["GradCAM"], [0]),
+            "captum": subjects.captum_package(name),
+        }
+        found = ratios(works, "ours", rounds)
+        for peer, goal in (("pytorch-grad-cam", 3), ("torchcam", 1.2), ("captum", 1.2)):
+            yield at_least(f"{name}: Grad-CAM of one class, against {peer}", found[peer], goal)
+        works = {
+            "ours": functools.partial(run, targets=FIVE),
+            "pytorch-grad-cam": subjects.gradcam_package(name, list(PEERS_THREE), FIVE),
+            "torchcam": subjects.torchcam_package(name, ["GradCAM", "GradCAMpp", "LayerCAM"], FIVE),
+        }
+        found = ratios(works, "ours", max(3, rounds // 5))
+        for peer, goal in (("pytorch-grad-cam", 40), ("torchcam", 3.5)):
+            yield at_least(f"{name}: 3 methods for 5 classes, against {peer}", found[peer], goal)
+
+
+def earlier_layers(rounds: int) -> Iterator[Row]:
+    """Top-5 Grad-CAM at earlier layers, and at several, against torchcam's one pass with its graph kept."""
+    image = subjects.photograph()
+    places = {
+        "mobilenet_v2": (["features.7"], ["features.7", "features.14", "features.18"]),
+        "resnet50": (["layer2"], ["layer2", "layer3", "layer4"]),
+    }
+    for name, choices in places.items():
+        for layers in choices:
+            ours = functools.partial(
+                explain, image, subjects.model(name), layers=layers, methods="grad_cam", targets=FIVE
+            )
+            works = {"ours": ours, "torchcam": subjects.torchcam_package(name, ["GradCAM"], FIVE, layers)}
+            figure = ratios(works, "ours", rounds)["torchcam"]
+            yield at_least(f"{name} {', '.join(layers)}: top-5 Grad-CAM, against torchcam", figure, 1)
+
+
+def ablation_cam(rounds: int) -> Iterator[Row]:
+    """Ablation-CAM: all five classes at once, from the tail alone; the peer takes one class."""
+    image = subjects.photograph()
+    for name in ("mobilenet_v2", "resnet18"):
+        ours = functools.partial(explain, image, subjects.model(name), methods="ablation_cam")
+        plain = subjects.forward(subjects.network(name), subjects.tensor())
+        figure = ratios({"forward": plain, "ours": ours}, "forward", rounds)["ours"]
+        yield at_most(f"{name}: Ablation-CAM, 5 classes, in plain forward passes", figure, 10, "passes")
+        found = ours()
+        given, best = torch.from_numpy(found.model_input)[None], found.heatmaps[0]
+        maps: list[np.ndarray] = []
+        run = subjects.gradcam_package(name, ["AblationCAM"], [best.target.index], inputs=given)
+        seconds = once(functools.partial(_extend, maps, run))
+        yield at_least(f"{name}: Ablation-CAM, against pytorch-grad-cam, a class", seconds / (once(ours) / 5), 200)
+        small = np.maximum(best.raw, 0)
+        small = (small - small.min()) / (small.max() - small.min())
+        difference = float(np.abs(cv2.resize(small, (224, 224)) - maps[0]).max())
+        yield at_most(f"{name}: largest difference of the maps, 0..1", difference * 1e5, 1, "e-5")
+
+
+def _extend(kept: list[np.ndarray], run: Callable[[], list[np.ndarray]]) -> None:
+    kept += run()
+
+
+def score_cam(rounds: int) -> Iterator[Row]:
+    """Score-CAM on the bundled trained network and a photograph: ours for 5 classes, the peers for one."""
+    for allocator, exact, draft in (("as installed", 10, 20), ("tuned on both sides", 3.5, 7)):
+        argument = "tuned" if "tuned" in allocator else "plain"
+        command = [sys.executable, "-m", "benchmarks.score_cam", argument]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        times = {name: float(value) for name, value in (x.split("\t") for x in done.stdout.splitlines() if "\t" in x)}
+        yield Row(f"ours, exact and draft, seconds ({allocator})", f"{times['exact']:.1f}, {times['draft']:.1f}")
+        for peer in ("pytorch-grad-cam", "torchcam"):
+            yield at_least(f"exact, against {peer} {allocator}", times[peer] / times["exact"], exact)
+            yield at_least(f"draft (share 0.2), against {peer} {allocator}", times[peer] / times["draft"], draft)
+        least = times["correlation"]
+        yield Row("draft: least correlation to the exact map", f"{least:.5f}", ">= 0.999", least >= 0.999)
+
+
+def memory(rounds: int) -> Iterator[Row]:
+    """Peak memory above what the loaded model takes, each in a process of its own."""
+    for size in (224, 1024):
+        peaks = {}
+        for work in ("forward", "ours5", "ours15", "peer"):
+            command = [sys.executable, "-m", "benchmarks.memory", work, str(size)]
+            peaks[work] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+        goal = 1.1 if size == 1024 else None
+        words = f"x a plain pass ({peaks['forward']:.0f} MB)"
+        yield at_most(f"resnet50, {size} px, peak memory: top-5", peaks["ours5"] / peaks["forward"], goal, words)
+        yield at_most(f"resnet50, {size} px, peak memory: 15 heatmaps", peaks["ours15"] / peaks["forward"], None, words)
+        yield at_most(f"resnet50, {size} px: pytorch-grad-cam, top-5", peaks["peer"] / peaks["forward"], None, words)
+
+
+def threads(rounds: int) -> Iterator[Row]:
+    """Sixteen threads on one model: right results, no errors, and how much faster than one at a time."""
+    from tests import networks
+
+    small, pictures = networks.loaded(networks.conv_net(inplace=True)), [networks.picture(seed=s) for s in range(7)]
+    expected = [explain(picture, small, methods="grad_cam").heatmaps[0].raw for picture in pictures]
+    with ThreadPoolExecutor(16) as pool:
+        work = lambda i: explain(pictures[i % 7], small, methods="grad_cam").heatmaps[0].raw  # noqa: E731
+        made = list(pool.map(work, range(16_000)))
+    wrong = sum(not np.array_equal(one, expected[index % 7]) for index, one in enumerate(made))
+    yield Row("16 threads x 1000 requests on one model: wrong results, errors", f"{wrong}, 0", "0, 0", wrong == 0)
+    loaded, image, lock = subjects.model("mobilenet_v2"), subjects.photograph(), threading.Lock()
+
+    def locked(_: int) -> None:
+        with lock:
+            explain(image, loaded, methods="grad_cam")
+
+    def free(_: int) -> None:
+        explain(image, loaded, methods="grad_cam")
+
+    for count, goal in ((16, 1.5), (os.cpu_count() or 1, 1.5)):
+        seconds: dict[str, float] = {}
+        for name, one in (("free", free), ("locked", locked)) * 3:
+            with ThreadPoolExecutor(count) as pool:
+                start = time.perf_counter()
+                list(pool.map(one, range(150)))
+                seconds[name] = min(seconds.get(name, 1e9), time.perf_counter() - start)
+        figure = seconds["locked"] / seconds["free"]
+        yield at_least(
+            f"{count} threads on {os.cpu_count()} cores, against one at a time", figure, goal, "x throughput"
+        )
+
+
+def rendering(rounds: int) -> Iterator[Row]:
+    """Overlay and file, a map at 512 px; milliseconds of processor time."""
+    cv2.setNumThreads(1)
+    pixels = cv2.resize(subjects.photograph().pixels, (512, 512))
+    image = read_image(png((pixels * 255).astype(np.uint8)))
+    heatmap = explain(image, subjects.model("mobilenet_v2"), methods="grad_cam", top_k=1).heatmaps[0]
+
+    def jpeg() -> object:
+        return cv2.imencode(".jpg", overlay(image, heatmap)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+
+    for name, work, goal in (("JPEG", jpeg, 2), ("PNG", lambda: png(overlay(image, heatmap)), None)):
+        yield at_most(f"Overlay at 512 px as {name}", 1000 * sorted(once(work) for _ in range(30))[15], goal, "ms")
+
+
+def folder(rounds: int) -> Iterator[Row]:
+    """200 photographs of 1000 x 1000 as JPEG: top-1 Grad-CAM overlays as JPEG, each side in its plain loop."""
+    from pytorch_grad_cam.utils.image import show_cam_on_image
+
+    square = cv2.resize(subjects.photograph().pixels, (1000, 1000))
+    rng = np.random.default_rng(0)
+    photographs = []
+    for turn in range(200):
+        varied = np.clip(np.roll(square, turn * 5, axis=turn % 2) * rng.uniform(0.7, 1.2), 0, 1)
+        noisy = np.clip(varied * 255 + rng.normal(0, 4, varied.shape), 0, 255).astype(np.uint8)
+        photographs.append(cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
+    loaded, net = subjects.model("mobilenet_v2"), subjects.network("mobilenet_v2")
+    from pytorch_grad_cam import GradCAM
+
+    cam = GradCAM(net, [net.get_submodule("features.18")])
+
+    def ours() -> None:
+        for content in photographs:
+            image = read_image(content)
+            heatmap = explain(image, loaded, top_k=1, methods="grad_cam").heatmaps[0]
+            cv2.imencode(".jpg", overlay(image, heatmap)[..., ::-1])
+
+    def peer() -> None:
+        for content in photographs:
+            pixels = (
+                cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255
+            )
+            small = torch.from_numpy(cv2.resize(pixels, (224, 224)).transpose(2, 0, 1))[None] * 2 - 1
+            heat = cv2.resize(cam(small)[0], (1000, 1000))
+            cv2.imencode(".jpg", show_cam_on_image(np.ascontiguousarray(pixels), heat, use_rgb=True)[..., ::-1])
+
+    seconds = {"ours": once(ours), "pytorch-grad-cam": once(peer)}
+    for name, taken in seconds.items():
+        yield Row(f"200 photographs of 1000 px, {name}", f"{1000 * taken / 200:.1f} ms each")
+    yield at_least("200 photographs, against pytorch-grad-cam", seconds["pytorch-grad-cam"] / seconds["ours"], None)
+
+
+def loading(rounds: int) -> Iterator[Row]:
+    """What loading takes, with its probes and the folded copy."""
+    seconds = once(lambda: load_model("bundled:efficientnet_lite0", device="cpu"))
+    yield Row("Loading the bundled network", f"{seconds:.2f} s")
+
+
+def browser(rounds: int) -> Iterator[Row]:
+    """In the app, in a real browser."""
+    from benchmarks.browser import measure
+
+    yield from measure()
+
+
+CASES: dict[str, Callable[[int], Iterator[Row]]] = {
+    case.__name__: case
+    for case in (
+        explain_against_one_forward,
+        grad_cam_against_peers,
+        earlier_layers,
+        ablation_cam,
+        score_cam,
+        memory,
+        threads,
+        rendering,
+        folder,
+        loading,
+        browser,
+    )
+}
