@@ -22,12 +22,12 @@ What explaining costs, beside pytorch-grad-cam, torchcam and captum. Made by `ma
 Machine: {machine}; no graphics card. {packages}.
 
 Ratios are medians over rounds in which both sides take turns in one process, of processor time at one thread;
-Score-CAM, throughput and the browser are wall time with all threads. Our side is the whole of `explain`, the model's input made
-from the picture included; the peers get their input ready-made, and are used as their documentation shows (torchcam
-at its best: one pass a method, its graph kept for all classes; where a peer lacks CAM its third method is HiResCAM or
-LayerCAM). Networks have random weights with BatchNorm of trained proportions, but Score-CAM: there it is the
-bundled, trained network and a photograph. Neither side's allocator is tuned, except where a line says so: the app
-and the command line tune theirs.
+Score-CAM, throughput and the browser are wall time with all threads. Our side is the whole of `explain`, the model's
+input made from the picture included; the peers get their input ready-made, and are used as their documentation shows
+(torchcam at its best: one pass a method, its graph kept for all classes; where a peer lacks CAM its third method is
+HiResCAM or LayerCAM). Networks have random weights with BatchNorm of trained proportions, but for Score-CAM: there it
+is the bundled, trained network and a photograph. Neither side's allocator is tuned, except in Score-CAM, where ours
+always is, as in the app and on the command line; the lines say whether the peers' was too.
 """
 
 

@@ -16,7 +16,7 @@ class Row:
     work: str
     figure: str
     goal: str = ""
-    reached: bool | None = None
+    reached: bool | float | None = None
 
 
 def ratios(works: Mapping[str, Work], unit: str, rounds: int) -> dict[str, float]:
@@ -46,4 +46,5 @@ def at_most(work: str, figure: float, goal: float | None, words: str = "x") -> R
 
 def at_least(work: str, figure: float, goal: float | None, words: str = "x faster") -> Row:
     """A row whose figure should be large."""
-    return Row(work, f"{figure:.1f} {words}", f">= {goal:g} {words}" if goal else "", goal and figure >= goal)
+    shown = f"{figure:.2f}" if figure < 10 else f"{figure:.0f}"
+    return Row(work, f"{shown} {words}", f">= {goal:g} {words}" if goal else "", goal and figure >= goal)

@@ -143,3 +143,39 @@ def test_no_request_leaves_the_machine(page: Any, address: str) -> None:
         settled(page)
     hosts = {urlsplit(url).hostname for url in page.asked if url.startswith(("http", "ws"))}
     assert hosts == {"127.0.0.1"}
+
+
+def test_a_long_analysis_shows_drafts_can_be_stopped_and_started_again(page: Any, address: str) -> None:
+    page.goto(f"{address}/Explain")
+    page.locator(".viewer .cell", has_text="map cell").wait_for(timeout=60_000)
+    settled(page)
+    box = page.get_by_role("combobox", name="Method").first
+    box.click()
+    box.fill("RISE")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Stop").wait_for(timeout=30_000)
+    page.get_by_text("Draft: it changes").wait_for(timeout=30_000)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("Stopped.").wait_for(timeout=30_000)
+    page.get_by_role("button", name="Start again").click()
+    page.get_by_text("Draft: it changes").wait_for(timeout=30_000)
+    # Another choice cancels it too.
+    box.click()
+    box.fill("HiRes")
+    page.keyboard.press("Enter")
+    page.locator(".viewer .cell", has_text="map cell").wait_for(timeout=30_000)
+    settled(page)
+    assert not page.get_by_role("button", name="Stop").count()
+
+
+def test_the_strip_of_layers_leads_to_explaining_there(page: Any, address: str) -> None:
+    page.goto(f"{address}/Layers")
+    page.locator(".viewer.strip .panel").nth(3).wait_for(timeout=60_000)
+    settled(page)
+    first = page.locator(".panel button.title").first
+    name = first.inner_text()
+    first.click()
+    page.get_by_text("Explain at").click()
+    page.locator(".viewer .cell", has_text="map cell").wait_for(timeout=30_000)
+    settled(page)
+    assert page.get_by_text(f"{name} ·").count()

@@ -173,3 +173,40 @@ def test_an_uploaded_file_lies_under_a_name_made_of_its_content_only() -> None:
     assert names.read_bytes() == b"daisy\nrose\n"
     assert {one.name for one in path.parent.iterdir()} == {path.name, names.name}
     assert keep_file(b"weights", ".pth")[0] == path
+
+
+def test_layers_shows_one_class_from_shallow_to_deep_and_fused() -> None:
+    page = opened("pages/3_Layers.py")
+    assert not page.exception
+    assert "from the first layers to the last" in text_of(page)
+    page.selectbox(key="layers_method").select("layer_cam").run()
+    assert not page.exception
+
+
+def test_options_that_differ_reach_the_analysis_and_are_counted() -> None:
+    page = opened("pages/1_Explain.py")
+    page.selectbox(key="method").select("occlusion").run()
+    page.number_input(key="occlusion.patch").set_value(96).run()
+    page.number_input(key="occlusion.stride").set_value(96).run()
+    assert not page.exception
+    assert not page.error
+    again = page.run()
+    assert again.number_input(key="occlusion.patch").value == 96
+    assert "Occlusion" in str(again.dataframe[0].value)
+
+
+def test_a_contrast_names_both_classes() -> None:
+    page = opened("pages/1_Explain.py")
+    key = next(box.key for box in page.selectbox if box.key and box.key.startswith("top against"))
+    page.selectbox(key=key).select(285).run()
+    assert not page.exception
+    assert not page.error
+    assert "tiger cat rather than Egyptian cat" in str(page.dataframe[0].value)
+
+
+def test_compare_says_what_the_random_map_is_for() -> None:
+    page = opened("pages/2_Compare.py")
+    page.multiselect(key="compared").set_value(["grad_cam", "random", "eigen_cam"]).run()
+    assert not page.exception
+    assert "random map" in text_of(page)
+    assert "knows no class" in text_of(page)

@@ -1,5 +1,6 @@
 """Colours, overlay and veil, on hand-made heatmaps."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import cv2
@@ -182,3 +183,36 @@ def test_drawing_changes_neither_picture_nor_map() -> None:
     colour_heatmap(heatmap)
     assert (image.pixels == pixels).all()
     assert (heatmap.raw == raw).all()
+
+
+def test_a_map_with_both_signs_is_drawn_in_two_colours_by_its_size() -> None:
+    image = photograph()
+    raw = np.zeros((6, 9), np.float32)
+    raw[1, 2], raw[4, 6] = 2.0, -4.0
+    heatmap = dataclasses.replace(heatmap_on(image, raw), signed=True)
+    assert heatmap.raw_size == 4
+    values = heatmap.signed_values
+    assert -1 <= values.min() < -0.85
+    assert 0.4 < values.max() <= 0.5
+    table = colour_table("diverging")
+    shown = colour_heatmap(heatmap)
+    np.testing.assert_array_equal(shown, table[np.rint((values + 1) / 2 * 255).astype(int)])
+    against, beside = np.unravel_index(values.argmin(), values.shape), (0, image.width - 1)
+    assert table[0][2] > table[0][0]  # against the class: blue
+    assert table[255][0] > table[255][2]  # for it: orange
+    drawn = overlay(image, heatmap, opacity=1)
+    np.testing.assert_allclose(drawn[against].astype(int), table[round((values[against] + 1) / 2 * 255)], atol=3)
+    np.testing.assert_array_equal(drawn[beside], np.rint(image.pixels[beside] * 255))
+    assert (
+        np.abs(overlay(image, heatmap, threshold=0.9).astype(int) - image.pixels * 255).max(axis=2)[values > 0].max()
+        < 3
+    )
+
+
+def test_a_map_with_both_signs_and_nothing_in_it_leaves_the_picture_plain() -> None:
+    image = photograph()
+    heatmap = dataclasses.replace(heatmap_on(image, np.zeros((3, 3), np.float32)), signed=True)
+    assert heatmap.state == "no evidence"
+    np.testing.assert_array_equal(overlay(image, heatmap), np.rint(image.pixels * 255).astype(np.uint8))
+    negative = dataclasses.replace(heatmap_on(image, -np.ones((3, 3), np.float32)), signed=True)
+    assert negative.state == "ok"
