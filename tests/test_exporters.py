@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from gradcam_core.explain import explain
 from gradcam_core.exporters import archive, figure, heatmap_names, png, to_dict, to_json
 from gradcam_core.exporters.names import file_name, one_line, safe, shown_reference
 from gradcam_core.placement import Placement
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, Prediction, Preprocessing
 from gradcam_core.render import colour_heatmap, overlay, picture
+from tests import networks
 
 HOSTILE = 'a/b\\..:*?"<>|\x00\x1b[31m\n\u202e{x}%s=1+1'
 PERSON = "Doe_Jane_1970"
@@ -301,3 +303,19 @@ def test_letters_beyond_ascii_are_drawn_and_differ() -> None:
     labels = ("Ä", "Ö", "Ж", "猫", "?", HOSTILE, "W" * 500, "")
     captions = {figure(found.image, heatmap(label=label)) for label in labels}
     assert len(captions) == 8
+
+
+def test_figures_of_signed_maps_drafts_and_maps_of_the_input_say_what_they_are() -> None:
+    model, image = networks.loaded(networks.conv_net()), networks.picture(200, 300)
+    found = explain(image, model, methods=["guided_backprop", ("score_cam", {"share": 0.3})], targets=[1])
+    signed, draft = found.heatmaps
+    assert signed.layer == ""
+    files = zipfile.ZipFile(io.BytesIO(archive(found)))
+    words = "".join(files.read(name).decode() for name in files.namelist() if name.endswith(".txt"))
+    assert "at the model's input" in words
+    plain = figure(image, replace(signed, signed=False))
+    assert figure(image, signed) != plain  # another bar, other colours
+    assert figure(image, draft) != figure(image, replace(draft, options={}))
+    record = to_dict(found)
+    assert [entry["signed"] for entry in record["heatmaps"]] == [True, False]
+    assert record["heatmaps"][1]["options"]["share"] == 0.3

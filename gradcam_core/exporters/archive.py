@@ -105,8 +105,10 @@ def _readme(explanation: Explanation, stems: Sequence[str], style: Mapping[str, 
 def _described(explanation: Explanation, stems: Sequence[str]) -> Iterator[str]:
     for heatmap, stem in zip(explanation.heatmaps, stems, strict=True):
         height, width = heatmap.placement.cell_size((heatmap.raw.shape[0], heatmap.raw.shape[1]))
-        found = f"raw peak {heatmap.raw_peak:.3g}" if heatmap.state == "ok" else heatmap.state
+        largest = heatmap.raw_size if heatmap.signed else heatmap.raw_peak
+        found = f"raw peak {largest:.3g}" if heatmap.state == "ok" else heatmap.state
+        where = one_line(heatmap.layer) if heatmap.layer else "the model's input"
         yield (
-            f"{stem}: {heatmap.method} for {one_line(heatmap.target.label)} at {one_line(heatmap.layer)}, "
+            f"{stem}: {heatmap.method} for {one_line(heatmap.target.label)} at {where}, "
             f"{found}, one cell is {width:.0f} x {height:.0f} pixels"
         )

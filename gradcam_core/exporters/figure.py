@@ -47,12 +47,14 @@ def _caption(width: int, heatmap: Heatmap, title: str, threshold: Share, colorma
     _write(strip, likely, (width - size - beside, line), size, INK, BOLD)
     _write(strip, _fit(one_line(target.label), room - beside - size, size, BOLD), (size, line), size, INK, BOLD)
     high, wide = heatmap.placement.cell_size((heatmap.raw.shape[0], heatmap.raw.shape[1]))
-    source = f"{one_line(title)} · one cell is {wide:.0f} × {high:.0f} pixels · layer {one_line(heatmap.layer)}"
+    where = f"layer {one_line(heatmap.layer)}" if heatmap.layer else "on the model's input"
+    source = f"{one_line(title)}{_draft(heatmap)} · one cell is {wide:.0f} × {high:.0f} pixels · {where}"
     _write(strip, _fit(source, room, small), (size, 2 * line), small, FAINT)
     if heatmap.state == "ok":
-        _colour_bar(strip, heatmap.raw_peak, (size, 3 * line), small, threshold, colormap)
+        _colour_bar(strip, heatmap, (size, 3 * line), small, threshold, colormap)
     else:
-        _write(strip, "No positive evidence: nothing here speaks for this class.", (size, 3 * line), small, INK)
+        words = "moves this class's score" if heatmap.signed else "speaks for this class"
+        _write(strip, f"{heatmap.state.capitalize()}: nothing here {words}.", (size, 3 * line), small, INK)
     veil = " Hatched: not seen by the model." if np.isnan(heatmap.values).any() else ""
     note = f"Shows where the model's score is sensitive. Research use.{veil}"
     _write(strip, _fit(note, room, small), (size, round(4.2 * line)), small, FAINT)
@@ -60,18 +62,24 @@ def _caption(width: int, heatmap: Heatmap, title: str, threshold: Share, colorma
 
 
 def _colour_bar(
-    strip: Colours, peak: float, place: tuple[int, int], size: int, threshold: Share, colormap: str
+    strip: Colours, heatmap: Heatmap, place: tuple[int, int], size: int, threshold: Share, colormap: str
 ) -> None:
     """Draw all colours between the raw values that they stand for; paper where nothing is coloured."""
-    numbers = ("0", f"{peak:.3g}")
+    signed = heatmap.signed
+    numbers = (f"{-heatmap.raw_size:.3g}", f"{heatmap.raw_size:.3g}") if signed else ("0", f"{heatmap.raw_peak:.3g}")
     left = place[0] + _width(numbers[0], size) + size // 2
     right = strip.shape[1] - place[0] - _width(numbers[1], size) - size // 2
     steps = np.linspace(0, 1, right - left)
-    colours = colour_table(colormap)[np.rint(steps * 255).astype(int)]
-    colours[steps < threshold] = PAPER
+    colours = colour_table("diverging" if signed else colormap)[np.rint(steps * 255).astype(int)]
+    colours[(np.abs(2 * steps - 1) if signed else steps) < threshold] = PAPER
     strip[place[1] - size + 2 : place[1] + 1, left:right] = colours
     _write(strip, numbers[0], place, size, INK)
     _write(strip, numbers[1], (right + size // 2, place[1]), size, INK)
+
+
+def _draft(heatmap: Heatmap) -> str:
+    share = heatmap.options.get("share", 1)
+    return f" (draft, {share:.0%} of the channels)" if share < 1 else ""
 
 
 # Pillow's own font has no letters beyond ASCII; OpenCV's covers most of the world's.

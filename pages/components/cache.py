@@ -7,10 +7,13 @@ one of them sees must not tell the other's.
 import dataclasses
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 
 import streamlit as st
@@ -23,12 +26,15 @@ from gradcam_core import (
     Progress,
     contrast,
     explain,
+    list_methods,
     load_model,
     override_preprocessing,
     read_image,
     release_memory,
     tune_allocator,
 )
+
+SLOW = frozenset(entry.name for entry in list_methods() if entry.reports)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,15 +124,23 @@ def identity(image: ImageRecord, fitted: LoadedModel, request: Request) -> str:
 def _explained(
     key: str, _image: ImageRecord, _model: LoadedModel, _request: Request, _on_progress: Progress | None
 ) -> Explanation:
-    return explain(
-        _image,
-        _model,
-        top_k=_request.top_k,
-        targets=_targets(_image, _model, _request) or None,
-        methods=[(name, dict(options)) for name, options in _request.methods],
-        layers=list(_request.layers) or None,
-        on_progress=_on_progress,
-    )
+    takes_long = any(name in SLOW for name, _ in _request.methods)
+    with nullcontext() if takes_long else _turns():
+        return explain(
+            _image,
+            _model,
+            top_k=_request.top_k,
+            targets=_targets(_image, _model, _request) or None,
+            methods=[(name, dict(options)) for name, options in _request.methods],
+            layers=list(_request.layers) or None,
+            on_progress=_on_progress,
+        )
+
+
+@st.cache_resource(show_spinner=False)
+def _turns() -> Semaphore:
+    """As many quick analyses at a time as there are cores: more would only get in each other's way."""
+    return Semaphore(os.cpu_count() or 1)
 
 
 def _targets(image: ImageRecord, loaded: LoadedModel, request: Request) -> list[Any]:
