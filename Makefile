@@ -36,7 +36,7 @@ $(VENV)/bench.done: $(VENV)/test.done benchmarks/requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt
 	@touch $@
 
-bench: $(VENV)/bench.done ## Time everything beside other packages (CASES= names some) and write docs/benchmarks.md
+bench: $(VENV)/bench.done ## Time everything beside other packages (CASES= names some anew) and write docs/benchmarks.md
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks $(CASES)
 
 lint: $(VENV)/test.done ## Check style and types only

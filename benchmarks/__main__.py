@@ -13,7 +13,7 @@ import torch
 from benchmarks.cases import CASES
 from benchmarks.measure import Row
 
-PAGE = Path("docs/benchmarks.md")
+PAGE, RESULTS = Path("docs/benchmarks.md"), Path("benchmarks/results")
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "captum", "streamlit")
 INTRODUCTION = """# Benchmarks
 
@@ -32,31 +32,33 @@ always is, as in the app and on the command line; the lines say whether the peer
 
 
 def main() -> int:
-    """Run what is asked for, print each row, and write the page where everything was run."""
+    """Run what is asked for, print each row, and write the page from the newest results of every case."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("cases", nargs="*", choices=[[], *CASES], metavar="CASE", help=f"of {', '.join(CASES)}")
     parser.add_argument("--rounds", type=int, default=15)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    tables = {}
+    RESULTS.mkdir(exist_ok=True)
     for name in given.cases or CASES:
         print(f"# {name}", file=sys.stderr, flush=True)
-        tables[name] = []
+        lines = []
         for row in CASES[name](given.rounds):
-            tables[name].append(row)
-            print(_line(row), flush=True)
-    if not given.cases:
-        PAGE.write_text(_page(tables), "utf-8")
+            lines.append(_line(row))
+            print(lines[-1], flush=True)
+        (RESULTS / f"{name}.txt").write_text("\n".join(lines), "utf-8")
+    found = {name: RESULTS / f"{name}.txt" for name in CASES}
+    if all(path.exists() for path in found.values()):
+        PAGE.write_text(_page({name: path.read_text("utf-8") for name, path in found.items()}), "utf-8")
     return 0
 
 
-def _page(tables: dict[str, list[Row]]) -> str:
+def _page(tables: dict[str, str]) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     machine = f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     parts = [INTRODUCTION.format(day=date.today().isoformat(), machine=machine, packages=packages)]
-    for name, rows in tables.items():
+    for name, lines in tables.items():
         words = (CASES[name].__doc__ or "").strip()
-        parts += [f"## {words}\n", "| Work | Measured | Goal | Reached |", "|---|---|---|---|", *map(_line, rows), ""]
+        parts += [f"## {words}\n", "| Work | Measured | Goal | Reached |", "|---|---|---|---|", lines, ""]
     return "\n".join(parts)
 
 

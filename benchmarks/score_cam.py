@@ -9,7 +9,7 @@ import torch
 
 from gradcam_core import explain, load_model, read_image, read_sample, tune_allocator
 
-DRAFT = 0.4
+DRAFT = 0.6
 
 
 def main(allocator: str) -> None:

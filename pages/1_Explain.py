@@ -7,7 +7,7 @@ from pages.components.cache import Request
 from pages.components.details import show_details, show_help, show_times
 from pages.components.frame import frame
 from pages.components.panels import show_downloads, show_error, show_headline, show_heatmaps
-from pages.components.pickers import pick_classes, pick_layers, pick_method
+from pages.components.pickers import layer_words, pick_classes, pick_layers, pick_method
 from pages.components.work import explained
 
 desk = frame("Explain", "Where is the model’s score sensitive?")
@@ -19,6 +19,7 @@ with middle:
     layers = pick_layers(desk.model)
 with left:
     method = pick_method(desk.model, layers)
+middle.caption(layer_words(method[0]))
 with right:
     top_k, targets, against = pick_classes(desk.model)
 

@@ -37,6 +37,12 @@ def pick_method(
     return name, pick_options([name], key)[name]
 
 
+def layer_words(method: str) -> str:
+    """Say where the chosen layer plays no part; nothing otherwise."""
+    entry = METHODS[method]
+    return "" if reads_layer(entry) else f"{entry.title} looks at the model’s input: the layer plays no part."
+
+
 def _method_title(name: str, reason: str) -> str:
     entry = METHODS[name]
     if reason:
