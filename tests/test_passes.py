@@ -232,11 +232,11 @@ def test_progress_rises_to_the_end_and_what_it_raises_cancels(name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["score_cam", "rise"])
-def test_drafts_come_near_to_the_whole(name: str, small: LoadedModel) -> None:
+def test_drafts_come_near_to_the_whole(name: str) -> None:
     drafts: list[Heatmap] = []
     whole = explain(
         networks.picture(),
-        small,
+        networks.loaded(networks.conv_net(width=48)),  # more channels than are taken at a time
         methods=name,
         targets=CLASSES,
         on_progress=lambda share, words, some: drafts.extend(some),
