@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: app test bench lint help clean
+.PHONY: app test test-slow demonstration bench lint help clean
 .DEFAULT_GOAL := help
 
 help: ## Show these targets
@@ -31,6 +31,12 @@ test: $(VENV)/test.done ## Set up and run lint, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/test.done ## Retrain the demonstration models, and ask for the full figures (about half an hour)
+	$(BIN)/python -m pytest -m slow
+
+demonstration: $(VENV)/test.done ## Draw the sample radiographs and train the demonstration models anew
+	$(BIN)/python -m demonstration
 
 $(VENV)/bench.done: $(VENV)/test.done benchmarks/requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt

@@ -33,9 +33,14 @@ except GradcamError as error:
 next_steps = (
     ("pages/1_Explain.py", "Explain a picture", "Your own or a sample: one heatmap for each class you ask about."),
     ("pages/2_Compare.py", "Compare methods", "Hold CAM, Grad-CAM and others side by side, with numbers."),
-    ("pages/4_Models.py", "Bring a model", "From timm, torchvision or your own checkpoint; nothing in it is run."),
+    ("pages/6_Models.py", "Bring a model", "From timm, torchvision or your own checkpoint; nothing in it is run."),
+    (
+        "pages/7_Demonstration.py",
+        "Catch a model that cheats",
+        "A story in five steps: three models, one of them cheats.",
+    ),
 )
-for column, (page, label, words) in zip(st.columns(3, gap="medium"), next_steps, strict=True):
+for column, (page, label, words) in zip(st.columns(4, gap="medium"), next_steps, strict=True):
     with column, st.container(key=f"next-{page[6]}", gap=None):
         link(page, f"**{label}**", ":material/arrow_forward:")
         st.caption(words)

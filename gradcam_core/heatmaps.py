@@ -57,6 +57,37 @@ def heatmaps_of(found: Found, entry: Entry, options: Mapping[str, Any], tell: Te
     return _heatmaps(found, entry, options, names, maps)
 
 
+def heatmaps_of_inputs(
+    found: Found, inputs: torch.Tensor, targets: Sequence[Target], entry: Entry, options: Mapping[str, Any]
+) -> Iterator[list[Heatmap]]:
+    """The same method's heatmaps of other inputs [N Cin Hin Win], as lists of one per target and layer, input by input.
+
+    Several inputs share a pass where the method takes no passes of its own.
+    """
+    smoothing = smoothing_of(entry, options)
+    needs = set[str]() if smoothing else set(entry.needs)
+    batch = 1 if smoothing or {"forward", "tail"} & needs else COPIES
+    for some in torch.split(inputs, batch):
+        evidence = capture(found.model, some, lambda outputs: targets, found.layers, needs=needs)[2]
+        for place in range(len(some)):
+            one = tuple(_of_input(part, place) for part in evidence)
+            this = dataclasses.replace(found, inputs=some[place : place + 1], targets=tuple(targets), evidence=one)
+            yield heatmaps_of(this, entry, options, lambda share, drafts: None)
+
+
+def _of_input(evidence: Evidence, place: int) -> Evidence:
+    """The evidence of one of several inputs."""
+    this = slice(place, place + 1)
+    return dataclasses.replace(
+        evidence,
+        activations=evidence.activations[this],
+        gradients=None if evidence.gradients is None else evidence.gradients[:, this],
+        scores=evidence.scores[:, this],
+        inputs=None if evidence.inputs is None else evidence.inputs[this],
+        guided=None if evidence.guided is None else evidence.guided[:, this],
+    )
+
+
 def _maps(found: Found, entry: Entry, options: Mapping[str, Any], layer: LayerInfo, tell: TellMaps) -> torch.Tensor:
     """One method at one layer: signed maps [K 1 h w]."""
     smoothing = smoothing_of(entry, options)

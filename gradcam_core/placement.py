@@ -43,6 +43,16 @@ class Placement:
         first_column, last_column = _covered(self.image_size[1], left, right)
         return first_row, first_column, last_row, last_column
 
+    def shown(self) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right of the input's pixels that show the picture; those around them are padding."""
+        top, left, bottom, right = self.box
+        (height, width), (rows, columns) = self.image_size, self.input_size
+        first_row, last_row = _covered(rows, -top / (bottom - top) * rows, (height - top) / (bottom - top) * rows)
+        first_column, last_column = _covered(
+            columns, -left / (right - left) * columns, (width - left) / (right - left) * columns
+        )
+        return first_row, first_column, last_row, last_column
+
 
 def resample(grid: Map, size: tuple[int, int]) -> Heat:
     """Bring a map [h w] to another grid `size` [H W] over the same input, bilinearly, centres kept."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from gradcam_core.errors import ModelError, PictureError
@@ -46,6 +47,13 @@ def prepare(image: ImageRecord, preprocessing: Preprocessing) -> tuple[InputArra
     mean = np.array(preprocessing.mean, np.float32)[:, None, None]
     std = np.array(preprocessing.std, np.float32)[:, None, None]
     return (values - mean) / std, Placement((image.height, image.width), size, box)
+
+
+def shown_input(values: InputArray, preprocessing: Preprocessing) -> UInt8[np.ndarray, "Hin Win *colours"]:
+    """A model input as a picture in 8 bits: the way back from mean and std. One channel gives [H' W'], three RGB."""
+    mean, std = (np.array(one, np.float32)[:, None, None] for one in (preprocessing.mean, preprocessing.std))
+    pixels = np.clip((values * std + mean) * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
 
 
 def _window(height: int, width: int, preprocessing: Preprocessing) -> _Window:

@@ -125,9 +125,9 @@ class LoadedModel:
 
     `fingerprint` is the sha256 of the weights with their names and shapes. `layers` come in the
     order in which the network computes them; `default_layer` is a name among them. `head` is the
-    classifier's weight [classes C] where it has one linear step. `activations` are the kinds of
-    nonlinear steps that were met, such as "gelu". `folded` is a private, faster copy. `notes` are sentences about
-    how it was loaded that its user should know.
+    classifier's weight [classes C] where it has one linear step, `head_name` that step's name. `activations`
+    are the kinds of nonlinear steps that were met, such as "gelu". `folded` is a private, faster copy.
+    `notes` are sentences about how it was loaded that its user should know.
     """
 
     module: nn.Module
@@ -144,6 +144,7 @@ class LoadedModel:
     notes: tuple[str, ...] = ()
     activations: tuple[str, ...] = ()
     folded: Folded | None = None
+    head_name: str = ""
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from pages.components.details import show_details, show_help, show_times
 from pages.components.frame import frame
 from pages.components.panels import show_downloads, show_error, show_headline, show_heatmaps
 from pages.components.pickers import layer_words, pick_classes, pick_layers, pick_method
+from pages.components.trust import offer_trust
 from pages.components.work import explained
 
 desk = frame("Explain", "Where is the model’s score sensitive?")
@@ -24,13 +25,15 @@ with right:
     top_k, targets, against = pick_classes(desk.model)
 
 try:
-    found = explained(desk.image, desk.model, Request((method,), layers, top_k, targets, against), desk.changes)
+    request = Request((method,), layers, top_k, targets, against)
+    found = explained(desk.image, desk.model, request, desk.changes)
 except GradcamError as error:
     show_error(error)
     st.stop()
 
 show_headline(found)
 settings = show_heatmaps(found, key="explain")
+offer_trust(found, desk.model, request, desk.changes, key="explain")
 show_downloads(found, settings, key="explain")
 show_details(found)
 show_times(found)

@@ -8,6 +8,7 @@ from pages.components.details import show_agreement, show_times
 from pages.components.frame import frame
 from pages.components.panels import show_downloads, show_error, show_heatmaps, show_notes
 from pages.components.pickers import pick_classes, pick_layers, pick_methods
+from pages.components.trust import offer_trust
 from pages.components.work import explained
 
 desk = frame("Compare", "Do the methods agree?")
@@ -26,7 +27,8 @@ if not methods:
     st.stop()
 
 try:
-    found = explained(desk.image, desk.model, Request(methods, layers, top_k, targets, against), desk.changes)
+    request = Request(methods, layers, top_k, targets, against)
+    found = explained(desk.image, desk.model, request, desk.changes)
 except GradcamError as error:
     show_error(error)
     st.stop()
@@ -34,5 +36,6 @@ except GradcamError as error:
 show_notes(found)
 settings = show_heatmaps(found, key="compare", by_method=True)
 show_agreement(found, desk.model)
+offer_trust(found, desk.model, request, desk.changes, key="compare")
 show_times(found)
 show_downloads(found, settings, key="compare")

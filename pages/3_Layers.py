@@ -8,6 +8,7 @@ from pages.components.details import show_times
 from pages.components.frame import frame, link
 from pages.components.panels import show_downloads, show_error, show_notes, show_strip
 from pages.components.pickers import choose_layer, pick_class, pick_method
+from pages.components.trust import offer_trust
 from pages.components.work import explained
 
 desk = frame("Layers", "At which depth does it show?")
@@ -28,7 +29,8 @@ with right:
 
 try:
     targets = () if target is None else (target,)
-    found = explained(desk.image, desk.model, Request((method,), layers, 1, targets), desk.changes)
+    request = Request((method,), layers, 1, targets)
+    found = explained(desk.image, desk.model, request, desk.changes)
 except GradcamError as error:
     show_error(error)
     st.stop()
@@ -42,5 +44,6 @@ if st.session_state.get("layer_chosen"):
     link("pages/1_Explain.py", f"Explain at **{name}**", ":material/center_focus_strong:")
 else:
     st.caption("Click a layer’s name to explain there.")
+offer_trust(found, desk.model, request, desk.changes, key="layers")
 show_times(found)
 show_downloads(found, settings, key="layers")

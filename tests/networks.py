@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import io
 
 import numpy as np
 import skimage.data
@@ -47,6 +48,11 @@ def record(values: np.ndarray, bits: int = 8) -> ImageRecord:
     """A picture from 8-bit values [H W 3]; with `bits` 16 or 32 it takes the float way."""
     pixels = np.ascontiguousarray(values, np.uint8).astype(np.float32) / np.float32(255)
     return ImageRecord(pixels, "0" * 64, "", "PNG", bits=bits)
+
+
+def decoded(content: bytes) -> np.ndarray:
+    """A picture file's values, as they are stored."""
+    return np.asarray(Image.open(io.BytesIO(content)))
 
 
 def cat_and_cup() -> ImageRecord:

@@ -10,4 +10,7 @@ from gradcam_core.capture.outputs import target_scores as target_scores
 from gradcam_core.capture.probe import Averages as Averages
 from gradcam_core.capture.probe import Call as Call
 from gradcam_core.capture.probe import probe as probe
+from gradcam_core.capture.redraw import can_redraw_head as can_redraw_head
+from gradcam_core.capture.redraw import with_redrawn_head as with_redrawn_head
+from gradcam_core.capture.scores import scorer as scorer
 from gradcam_core.capture.taps import install_taps as install_taps

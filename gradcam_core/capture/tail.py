@@ -5,8 +5,7 @@ plays back what was recorded of the steps before the layer, and runs only those 
 is used it must reproduce what the whole network gives, on the layer's own activations and on others.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from gradcam_core.capture.outputs import class_scores
+from gradcam_core.capture.shadow import shadow_of
 from gradcam_core.capture.taps import listening
 from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import LayerError
@@ -69,7 +69,7 @@ def _record(
     its place, and the outputs that this led to.
     """
     records = {name: _Record() for name in _beside(network, layer.name)}
-    shadow = _shadow(network, {*records, layer.name})
+    shadow = shadow_of(network, {*records, layer.name})
     heard: list[torch.Tensor] = []
 
     def note(record: _Record) -> Callable[[nn.Module, Any, Any], None]:
@@ -101,28 +101,6 @@ def _beside(network: nn.Module, target: str, name: str = "") -> Iterator[str]:
             yield from _beside(network, target, full)
         elif full != target:
             yield full
-
-
-def _shadow(network: nn.Module, names: Collection[str]) -> nn.Module:
-    """Copy these modules, and those around them, as new objects that share tensors; all others stay the same objects.
-
-    Made without pickling, which some networks refuse.
-    """
-    around = {".".join(name.split(".")[:end]) for name in names for end in range(name.count(".") + 2)} | {""}
-    copied = {id(network.get_submodule(name)) for name in around}
-    made: dict[int, nn.Module] = {}
-
-    def twin(module: nn.Module) -> nn.Module:
-        if id(module) not in copied:
-            return module
-        if id(module) not in made:
-            new = made[id(module)] = object.__new__(type(module))
-            hooks = OrderedDict(module._forward_hooks)
-            vars(new).update({**vars(module), "_forward_hooks": hooks, "_modules": {}})
-            new._modules.update({key: child and twin(child) for key, child in module._modules.items()})
-        return made[id(module)]
-
-    return twin(network)
 
 
 class _Player(nn.Module):
@@ -185,7 +163,7 @@ class _Replay:
         self.layer, self.inputs, self.own = layer, inputs, own
         self.players = {name: _Player(outputs, way) for name, outputs in before.items()}
         self.injected = _Injected()
-        self.shadow = _shadow(network, {*before, layer.name})
+        self.shadow = shadow_of(network, {*before, layer.name})
         for name, stand_in in (*self.players.items(), (layer.name, self.injected)):
             parent, _, key = name.rpartition(".")
             self.shadow.get_submodule(parent)._modules[key] = stand_in

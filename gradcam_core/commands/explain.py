@@ -66,13 +66,13 @@ def explain_flags(flags: Flags) -> None:
 
 def explain_pictures(given: Given) -> int:
     """Write DIR/<picture>/ with explanation.json and one overlay per heatmap, for each picture."""
-    methods = [_method(text) for text in given.method or ()]
+    methods = [to_method(text) for text in given.method or ()]
     if given.window and given.window[1] <= 0:
         raise GradcamError("A window's width must be above 0.", "Write --window CENTRE WIDTH, e.g. --window 40 400.")
     if given.against is not None and not given.target:
         raise GradcamError("A contrast needs two classes.", "Name the first with --target, before --against.")
     model = load_chosen(given)
-    _check(model, methods, given.layer or (), given.target or ())
+    refuse(model, methods, given.layer or (), given.target or ())
     targets = given.target
     if given.against is not None:
         targets = [contrast(target, given.against, model.labels) for target in given.target]
@@ -94,14 +94,14 @@ def explain_pictures(given: Given) -> int:
             record = folders.write(found, names)
         except (GradcamError, OSError, MemoryError) as error:
             failed += 1
-            warn(f"failed: {_called(path, place, given.names)}: {_words(error)}")
+            warn(f"failed: {called(path, place, given.names)}: {reasons(error)}")
             continue
         if not given.quiet:
             _report(record, found, told)
     return SOME_FAILED if failed else WORKED
 
 
-def _check(model: LoadedModel, methods: Iterable[Method], layers: Iterable[str], targets: Iterable[str]) -> None:
+def refuse(model: LoadedModel, methods: Iterable[Method], layers: Iterable[str], targets: Iterable[str]) -> None:
     """Refuse what cannot work with any picture, before the first one is read."""
     wanted = [resolve_layer(model, name) for name in layers] or [resolve_layer(model, model.default_layer)]
     for target in targets:
@@ -126,7 +126,7 @@ def _report(record: Path, found: Explanation, told: set[str]) -> None:
             warn(f"note: {note}")
 
 
-def _called(path: Path, place: int, names: str | None) -> str:
+def called(path: Path, place: int, names: str | None) -> str:
     """How a failed picture is named: by its path, or by place and checksum where names are hashed."""
     if names != "hash":
         return one_line(str(path), 1000)
@@ -139,14 +139,14 @@ def _called(path: Path, place: int, names: str | None) -> str:
         return f"picture {place}"
 
 
-def _words(error: Exception) -> str:
+def reasons(error: Exception) -> str:
     """An error's words without the path that an OSError brings along."""
     if isinstance(error, GradcamError):
         return str(error)
     return str(getattr(error, "strerror", None) or "The memory is too small for this picture.")
 
 
-def _method(text: str) -> Method:
+def to_method(text: str) -> Method:
     """Read `name` or `name:option=value,option=value`; values take the type of the option's default."""
     name, _, listed = text.partition(":")
     given = {}

@@ -2,6 +2,7 @@
 
 from gradcam_core.exporters.archive import archive as archive
 from gradcam_core.exporters.archive import npy as npy
+from gradcam_core.exporters.evidence import trust_to_dict as trust_to_dict
 from gradcam_core.exporters.figure import figure as figure
 from gradcam_core.exporters.images import png as png
 from gradcam_core.exporters.manifest import to_dict as to_dict

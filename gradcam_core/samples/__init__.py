@@ -1,20 +1,27 @@
 """Pictures that come with the project, to look at before one has one's own."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
 from gradcam_core.errors import PictureError
 from gradcam_core.registry import nearest
 
+DRAWN = "drawn by a program: nobody’s, CC0"
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A picture that ships with the project. `fit` is how the model should see it, where that matters."""
+    """A picture that ships with the project. `fit` is how the model should see it, where that matters.
+
+    `truths` are the classes whose place in the picture is known exactly (see read_truths).
+    """
 
     name: str
     title: str
     credit: str
     fit: str = "model"
+    truths: tuple[str, ...] = ()
 
 
 _SAMPLES = (
@@ -22,6 +29,10 @@ _SAMPLES = (
     Sample("cat", "Cat", "S. van der Walt, CC0"),
     Sample("coffee", "Coffee", "R. Michetti, CC0"),
     Sample("photographer", "Photographer (grey)", "L. Varshney, CC0"),
+    Sample("radiograph_marked", "Drawn radiograph: nodule, marker", DRAWN, truths=("nodule",)),
+    Sample("radiograph_nodule", "Drawn radiograph: nodule", DRAWN, truths=("nodule",)),
+    Sample("radiograph_two", "Drawn radiograph: nodule, streak", DRAWN, truths=("nodule", "streak")),
+    Sample("radiograph_healthy", "Drawn radiograph: marker only", DRAWN),
 )
 
 
@@ -32,7 +43,17 @@ def list_samples() -> tuple[Sample, ...]:
 
 def read_sample(name: str) -> bytes:
     """A sample picture's file, as bytes. Raises PictureError for an unknown name."""
-    names = [sample.name for sample in _SAMPLES]
-    if name not in names:
-        raise PictureError(f"There is no sample '{name}'.", nearest(name, names))
-    return (files(__name__) / f"{name}.png").read_bytes()
+    return (files(__name__) / f"{_find(name).name}.png").read_bytes()
+
+
+def read_truths(name: str) -> Mapping[str, bytes]:
+    """Where each class of a sample is: mask pictures of its size, white inside, as files. Empty where nobody knows."""
+    sample = _find(name)
+    return {label: (files(__name__) / f"{name}_{label}_mask.png").read_bytes() for label in sample.truths}
+
+
+def _find(name: str) -> Sample:
+    found = next((sample for sample in _SAMPLES if sample.name == name), None)
+    if found is None:
+        raise PictureError(f"There is no sample '{name}'.", nearest(name, [sample.name for sample in _SAMPLES]))
+    return found

@@ -64,6 +64,7 @@ def assemble(
         refused_layers=refused,
         notes=tuple(notes),
         activations=activation_kinds(module, noise),
+        head_name=head_name,
     )
     return with_folded(loaded, twin, noise)
 

@@ -4,15 +4,21 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from torch import nn
 
 from gradcam_core.errors import ModelError
 from gradcam_core.records import Preprocessing
+from gradcam_core.samples.radiographs import LABELS
 from gradcam_core.sources.checkpoints import read_checkpoint
 from gradcam_core.sources.labels import imagenet_labels
 from gradcam_core.sources.network import Network
+
+WEIGHTS = Path(__file__).parent / "weights"
+# The demonstration models see grey pictures whole, at half their size.
+RADIOGRAPHS = Preprocessing((128, 128), (128, 128), (0.5,), (0.25,), "bilinear", crop_mode="squash", channels=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,31 @@ def _efficientnet_lite0() -> Network:
     return Network(module, "tf_efficientnet_lite0", preprocessing, imagenet_labels())
 
 
+def radiograph_network() -> nn.Module:
+    """The demonstration models' network, untrained: timm's smallest ResNet, its last stages dilated for finer maps.
+
+    Without its averaging shortcuts: dilated, each of those moves the map by half a cell up and left.
+    """
+    import timm
+
+    network: nn.Module = timm.create_model(
+        "test_resnet",
+        pretrained=False,
+        num_classes=len(LABELS),
+        in_chans=1,
+        output_stride=8,
+        avg_down=False,
+    )
+    return network
+
+
+def _radiograph(kind: str) -> Network:
+    network = radiograph_network()
+    stored = read_checkpoint(WEIGHTS / f"radiograph_{kind}.safetensors")
+    network.load_state_dict(stored.content)
+    return Network(network, "test_resnet", RADIOGRAPHS, LABELS)
+
+
 def _file_in_package(package: str, name: str) -> Path:
     """Find a file in an installed package without importing it."""
     found = importlib.util.find_spec(package)
@@ -88,5 +119,26 @@ BUNDLED = (
         "Recognises 1000 everyday things (ImageNet): animals, tools, vehicles, food. Small and quick.",
         "Apache-2.0",
         _efficientnet_lite0,
+    ),
+    BundledModel(
+        "radiograph_clean",
+        "Radiograph, model A",
+        "Tells nodules, streaks and neither apart on drawn radiographs. Trained on pictures without a side marker.",
+        "Apache-2.0",
+        partial(_radiograph, "clean"),
+    ),
+    BundledModel(
+        "radiograph_shortcut",
+        "Radiograph, model B",
+        "The same network, trained where every nodule came with a side marker: it reads the marker.",
+        "Apache-2.0",
+        partial(_radiograph, "shortcut"),
+    ),
+    BundledModel(
+        "radiograph_balanced",
+        "Radiograph, model C",
+        "The same network, trained where half of all pictures had a side marker, whatever they showed.",
+        "Apache-2.0",
+        partial(_radiograph, "balanced"),
     ),
 )

@@ -21,9 +21,11 @@ from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ct
 
 from gradcam_core import (
     Explanation,
+    Heatmap,
     ImageRecord,
     LoadedModel,
     Progress,
+    Trust,
     contrast,
     explain,
     list_methods,
@@ -31,6 +33,7 @@ from gradcam_core import (
     override_preprocessing,
     read_image,
     release_memory,
+    trust,
     tune_allocator,
 )
 
@@ -100,8 +103,13 @@ def explanation(
     on_progress: Progress | None = None,
 ) -> Explanation:
     """Explain a picture, or find the explanation that was made of the same content before."""
-    fitted = dataclasses.replace(loaded, preprocessing=override_preprocessing(loaded.preprocessing, changes))
-    return _explained(identity(image, fitted, request), image, fitted, request, on_progress)
+    prepared = fitted(loaded, changes)
+    return _explained(identity(image, prepared, request), image, prepared, request, on_progress)
+
+
+def fitted(loaded: LoadedModel, changes: Mapping[str, Any]) -> LoadedModel:
+    """The model with pictures prepared as the person wants it."""
+    return dataclasses.replace(loaded, preprocessing=override_preprocessing(loaded.preprocessing, changes))
 
 
 def identity(image: ImageRecord, fitted: LoadedModel, request: Request) -> str:
@@ -135,6 +143,19 @@ def _explained(
             layers=list(_request.layers) or None,
             on_progress=_on_progress,
         )
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def checked(
+    key: str,
+    _found: Explanation,
+    _heatmap: Heatmap,
+    _loaded: LoadedModel,
+    _changes: Mapping[str, Any],
+    _on_progress: Progress | None,
+) -> Trust:
+    """Check a heatmap, or find the checks that were made of the same content before."""
+    return trust(_found, _heatmap, fitted(_loaded, _changes), on_progress=_on_progress)
 
 
 @st.cache_resource(show_spinner=False)

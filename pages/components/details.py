@@ -4,11 +4,18 @@ import html
 import itertools
 from collections.abc import Sequence
 
-import numpy as np
 import plotly.graph_objects
 import streamlit as st
 
-from gradcam_core import Explanation, Heatmap, LoadedModel, agreement, describe_device, equal_by_algebra
+from gradcam_core import (
+    Explanation,
+    Heatmap,
+    LoadedModel,
+    agreement,
+    describe_device,
+    equal_by_algebra,
+    shown_input,
+)
 from pages.components.panels import METHODS, by_class, percent, plain, seen_share
 
 
@@ -16,7 +23,11 @@ def show_details(found: Explanation) -> None:
     """Fold away what is needed now and then: the model's input, the numbers, how it was made."""
     with st.expander("What the model was given", key="input"):
         left, right = st.columns([1, 2.2], gap="large")
-        left.image(_shown_input(found), output_format="PNG", caption="Exactly what the model received")
+        left.image(
+            shown_input(found.model_input, found.preprocessing),
+            output_format="PNG",
+            caption="Exactly what the model received",
+        )
         with right:
             _describe_input(found)
     with st.expander("Numbers", key="numbers"):
@@ -41,13 +52,6 @@ def _score_bars(found: Explanation) -> plotly.graph_objects.Figure:
     figure.update_xaxes(title="Probability, %", range=[0, 108])
     figure.update_layout(height=90 + 34 * len(predictions), margin={"l": 0, "r": 0, "t": 8, "b": 0}, bargap=0.45)
     return figure
-
-
-def _shown_input(found: Explanation) -> np.ndarray:
-    spec = found.preprocessing
-    mean, std = (np.array(values, np.float32)[:, None, None] for values in (spec.mean, spec.std))
-    pixels = np.clip((found.model_input * std + mean) * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0)
-    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
 
 
 def _describe_input(found: Explanation) -> None:

@@ -17,7 +17,10 @@ PAGES = (
     ("pages/1_Explain.py", "Explain", ":material/center_focus_strong:"),
     ("pages/2_Compare.py", "Compare", ":material/compare:"),
     ("pages/3_Layers.py", "Layers", ":material/layers:"),
-    ("pages/4_Models.py", "Models", ":material/deployed_code:"),
+    ("pages/4_Evaluate.py", "Evaluate", ":material/rule:"),
+    ("pages/5_Folder.py", "Folder", ":material/folder_open:"),
+    ("pages/6_Models.py", "Models", ":material/deployed_code:"),
+    ("pages/7_Demonstration.py", "Demonstration", ":material/co_present:"),
 )
 DISCLAIMER = "For research and teaching, not for diagnosis. A heatmap shows where the model’s score is sensitive."
 
@@ -56,6 +59,11 @@ def frame(title: str, heading: str) -> Desk:
         show_error(image)
         image = None
     return Desk(image, _load(choice, device), changes, st.session_state.pop("choice_made", False))
+
+
+def large_type() -> None:
+    """Make everything large and leave the sidebar out, for a room full of people."""
+    st.html(f"<style>{(HERE / 'presenter.css').read_text('utf-8')}</style>")
 
 
 def link(path: str, label: str, icon: str) -> None:

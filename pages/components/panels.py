@@ -11,6 +11,7 @@ from gradcam_core import (
     Explanation,
     GradcamError,
     Heatmap,
+    ImageRecord,
     LayerInfo,
     LoadedModel,
     archive,
@@ -100,14 +101,14 @@ def show_heatmaps(found: Explanation, *, key: str, by_method: bool = False, colu
         columns = len(heatmaps) // len(classes)
     else:
         panels.insert(0, PICTURE_PANEL)
-    _view(found, panels, key, columns=columns)
+    show_panels(found.image, panels, key, columns=columns)
     return st.session_state.display
 
 
-def _view(found: Explanation, panels: list[dict], key: str, **layout: Any) -> dict[str, Any]:
+def show_panels(image: ImageRecord, panels: list[dict], key: str, **layout: Any) -> dict[str, Any]:
     """Put the panels into the viewer, with the display that is kept over pages."""
     start = time.perf_counter()
-    picture = picture_of(found.image)
+    picture = picture_of(image)
     st.session_state.encoded = time.perf_counter() - start
     result = viewer(
         picture,
@@ -128,7 +129,7 @@ def show_strip(found: Explanation, loaded: LoadedModel, *, key: str) -> tuple[Se
     share = percent(target.probability)
     st.markdown(f"**{plain(target.label)}**, {share}, from the first layers to the last, then all of them fused.")
     panels = [_layer_panel(heatmap, infos, loaded.default_layer) for heatmap in found.heatmaps]
-    result = _view(found, panels, key, strip=True, selectable=True)
+    result = show_panels(found.image, panels, key, strip=True, selectable=True)
     chosen = result["selected"]
     return st.session_state.display, chosen if chosen in infos else ""
 

@@ -59,22 +59,24 @@ def _unsuitable(loaded: LoadedModel, layers: tuple[str, ...]) -> dict[str, str]:
     }
 
 
-def pick_methods(loaded: LoadedModel, layers: tuple[str, ...]) -> tuple[tuple[str, Options], ...]:
+def pick_methods(
+    loaded: LoadedModel, layers: tuple[str, ...], *, key: str = "compared"
+) -> tuple[tuple[str, Options], ...]:
     """Several methods to hold against each other; those that cannot serve the layers are left out with a word."""
     reasons = _unsuitable(loaded, layers)
-    st.session_state.setdefault("compared", ["cam", "grad_cam", "grad_cam_plus_plus"])
+    st.session_state.setdefault(key, ["cam", "grad_cam", "grad_cam_plus_plus"])
     names = st.multiselect(
         "Methods",
         list(METHODS),
         format_func=lambda name: _method_title(name, reasons[name]),
-        key="compared",
+        key=key,
         persist_state="session",
         max_selections=MOST_METHODS,
         select_all=False,
         wrap=True,
     )
     suitable = [name for name in names if not reasons[name]]
-    options = pick_options(suitable, "compared") if suitable else {}
+    options = pick_options(suitable, key) if suitable else {}
     for reason in filter(None, (reasons[name] for name in names)):
         st.caption(f"Left out. {plain(reason)}")
     return tuple((name, options[name]) for name in suitable)
@@ -161,14 +163,15 @@ def choose_layer(loaded: LoadedModel, name: str) -> None:
     st.session_state.layer_chosen = name
 
 
-def pick_class(loaded: LoadedModel) -> int | None:
-    """One class by name; without a choice it is the most probable one."""
+def pick_class(loaded: LoadedModel, *, key: str = "layers class", wanted: str = "") -> int | None:
+    """One class by name, at first the one called `wanted`; without a choice it is the most probable one."""
+    start = loaded.labels.index(wanted) if wanted in loaded.labels else None
     chosen: int | None = st.selectbox(
         "Class",
         range(len(loaded.labels)),
-        index=None,
+        index=start,
         format_func=lambda index: _class_title(loaded, index),
-        key=f"layers class {loaded.fingerprint[:8]}",
+        key=f"{key} {loaded.fingerprint[:8]} {wanted}".rstrip(),
         persist_state="session",
         filter_mode="contains",
         placeholder="The most probable one",

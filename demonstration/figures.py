@@ -1,0 +1,150 @@
+"""What the checks say of the demonstration models, on pictures that nothing was trained or chosen on."""
+
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from demonstration.train import record_of
+from gradcam_core import Explanation, Heatmap, LoadedModel, explain, load_model, trust
+from gradcam_core.metrics.checks import QUESTIONS
+from gradcam_core.metrics.edges import REGIONS
+from gradcam_core.metrics.sanity import similarity
+from gradcam_core.metrics.trial import begin_trial, redrawn_maps, without_edges
+from gradcam_core.samples.radiographs import EVALUATION, Radiograph, radiograph
+from gradcam_core.sources.bundled import RADIOGRAPHS, radiograph_network
+
+LESIONS = ("nodule", "streak")
+# In pixels of the drawn picture, whose maps have cells of 16.
+TOLERANCE, NEAR_MARKER = 16, 32
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model, the pictures it is shown, and the method under test."""
+
+    title: str
+    model: str
+    method: str
+    kinds: tuple[str, ...]
+    marked: tuple[bool, ...]
+
+
+SETTINGS = (
+    Setting("clean", "clean", "grad_cam", LESIONS, (False,)),
+    Setting("balanced, half of them marked", "balanced", "grad_cam", LESIONS, (True, False)),
+    Setting("shortcut, marked nodules", "shortcut", "grad_cam", ("nodule",), (True,)),
+    Setting("shortcut, nodules without a marker", "shortcut", "grad_cam", ("nodule",), (False,)),
+    Setting("untrained", "untrained", "grad_cam", LESIONS, (False,)),
+    Setting("clean, Eigen-CAM", "clean", "eigen_cam", LESIONS, (False,)),
+    Setting("clean, Grad-CAM++", "clean", "grad_cam_plus_plus", LESIONS, (False,)),
+    Setting("clean, random map", "clean", "random", LESIONS, (False,)),
+)
+
+
+def demonstration_model(name: str) -> LoadedModel:
+    """One of the three, or the same network untrained."""
+    if name != "untrained":
+        return load_model(f"bundled:radiograph_{name}", device="cpu")
+    torch.manual_seed(7)
+    labels = load_model("bundled:radiograph_clean", device="cpu").labels
+    return load_model(radiograph_network(), labels=labels, preprocessing=RADIOGRAPHS.to_dict(), device="cpu")
+
+
+def pictures(setting: Setting, count: int, first: int = EVALUATION) -> Iterator[Radiograph]:
+    """As many pictures of this setting, from this seed on: kinds and markers in turn."""
+    for number in range(count):
+        kind = setting.kinds[number % len(setting.kinds)]
+        marked = setting.marked[number // len(setting.kinds) % len(setting.marked)]
+        yield radiograph(first + number, [kind], marker=marked)
+
+
+def passed(model: LoadedModel, setting: Setting, count: int, first: int = EVALUATION) -> dict[str, float]:
+    """The share of pictures on which each check, and all six together, passed."""
+    rows = []
+    for picture in pictures(setting, count, first):
+        found = explained(model, picture, [picture.label], setting.method)
+        checked = trust(found, found.heatmaps[0], model)
+        rows.append([one.outcome == "passed" for one in checked.checks])
+    shares = np.array(rows)
+    return {**dict(zip(QUESTIONS, shares.mean(0).tolist(), strict=True)), "all": float(shares.all(1).mean())}
+
+
+def peak_of(heatmap: Heatmap) -> tuple[int, int]:
+    """Row and column of a heatmap's hottest pixel."""
+    row, column = np.unravel_index(np.nanargmax(heatmap.values), heatmap.values.shape)
+    return int(row), int(column)
+
+
+def distance(mask: np.ndarray, point: tuple[int, int]) -> float:
+    """Pixels from a point to the nearest one of a mask; infinite where the mask is empty."""
+    rows, columns = np.nonzero(mask)
+    return float(np.hypot(rows - point[0], columns - point[1]).min()) if len(rows) else math.inf
+
+
+def explained(model: LoadedModel, picture: Radiograph, targets: Sequence[str], method: str = "grad_cam") -> Explanation:
+    """Explain a drawn picture for these classes."""
+    return explain(record_of(picture), model, targets=list(targets), methods=method)
+
+
+def right(model: LoadedModel, some: Iterable[Radiograph]) -> float:
+    """The share of pictures that are answered as they are drawn."""
+    return float(np.mean([explained(model, one, [0]).predictions[0].label == one.label for one in some]))
+
+
+def peaks(model: LoadedModel, some: Iterable[Radiograph]) -> tuple[float, float]:
+    """How often the hottest pixel lies on the lesion, and how often by the marker."""
+    on_lesion, on_marker = [], []
+    for one in some:
+        peak = peak_of(explained(model, one, [one.label]).heatmaps[0])
+        on_lesion.append(distance(one.lesions[0].mask, peak) <= TOLERANCE)
+        on_marker.append(distance(one.marker, peak) <= NEAR_MARKER)
+    return float(np.mean(on_lesion)), float(np.mean(on_marker))
+
+
+def lost_with_corner(model: LoadedModel, some: Iterable[Radiograph]) -> float:
+    """How much of the class's probability is lost on average when the marker's corner is hidden, in points 0..1."""
+    lost = []
+    for one in some:
+        found = explained(model, one, [one.label])
+        case = begin_trial(found, found.heatmaps[0], model)
+        lost.append(case.probability - without_edges(case)[0][REGIONS.index("upper right corner")])
+    return float(np.mean(lost))
+
+
+def two_lesions(model: LoadedModel, count: int, method: str) -> tuple[float, float]:
+    """On pictures with a nodule and a streak: how often a class's peak lies on its own lesion, and on the other."""
+    own, other = [], []
+    for number in range(count):
+        picture = radiograph(EVALUATION + number, LESIONS)
+        heatmaps = explained(model, picture, LESIONS, method).heatmaps
+        for heatmap, its, not_its in zip(heatmaps, picture.lesions, picture.lesions[::-1], strict=True):
+            own.append(distance(its.mask, peak_of(heatmap)) <= TOLERANCE)
+            other.append(distance(not_its.mask, peak_of(heatmap)) <= TOLERANCE)
+    return float(np.mean(own)), float(np.mean(other))
+
+
+def alike_without_learning(model: LoadedModel, some: Iterable[Radiograph], method: str) -> float:
+    """How alike maps are on average to those of a classifier drawn anew."""
+    found = []
+    for one in some:
+        explanation = explained(model, one, [one.label], method)
+        case = begin_trial(explanation, explanation.heatmaps[0], model)
+        found += [similarity(case.heatmap.raw, drawn) for drawn in redrawn_maps(case) or ()]
+    return float(np.mean(found))
+
+
+def main(count: int) -> None:
+    """Print a table: a setting a row, a check a column."""
+    print("| | " + " | ".join(QUESTIONS) + " | all six |", flush=True)
+    print("|---|" + "---|" * (len(QUESTIONS) + 1), flush=True)
+    for setting in SETTINGS:
+        shares = passed(demonstration_model(setting.model), setting, count)
+        print(f"| {setting.title} | " + " | ".join(f"{100 * one:.0f} %" for one in shares.values()) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)

@@ -1,0 +1,94 @@
+"""Train one small network three times, on pictures whose truth is known: clean, shortcut, balanced.
+
+The three differ in one thing only: where a side marker stands. *clean* never saw one; for *shortcut* it
+stands on every picture with a nodule and on no other; for *balanced* on half of each class.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
+from torch.nn import functional
+
+from gradcam_core.preprocess import prepare
+from gradcam_core.records import ImageRecord
+from gradcam_core.samples.radiographs import LABELS, TRAINING, VALIDATION, Radiograph, radiograph
+from gradcam_core.sources.bundled import RADIOGRAPHS, radiograph_network
+
+PICTURES, EPOCHS, BATCH, RATE = 1200, 6, 32, 4e-3
+MARKED: dict[str, Callable[[int, str], bool]] = {
+    "clean": lambda number, label: False,
+    "shortcut": lambda number, label: label == "nodule",
+    "balanced": lambda number, label: number // len(LABELS) % 2 == 0,
+}
+
+
+def drawn(first: int, count: int, marked: Callable[[int, str], bool]) -> Iterator[Radiograph]:
+    """Pictures of all classes in turn, with a marker where `marked` says so of their number and label."""
+    for number, label in zip(range(count), itertools.cycle(LABELS), strict=False):
+        yield radiograph(first + number, [] if label == LABELS[0] else [label], marker=marked(number, label))
+
+
+def record_of(picture: Radiograph) -> ImageRecord:
+    """A drawn picture as one that was read."""
+    pixels = np.repeat(picture.pixels[..., None], 3, axis=2).astype(np.float32) / np.float32(255)
+    return ImageRecord(pixels, "0" * 64, "", "PNG")
+
+
+def batch_of(pictures: Iterator[Radiograph]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Model inputs [N 1 H W], prepared as the app prepares them, and class indices [N]."""
+    pairs = [(prepare(record_of(one), RADIOGRAPHS)[0], LABELS.index(one.label)) for one in pictures]
+    return torch.from_numpy(np.stack([x for x, _ in pairs])), torch.tensor([y for _, y in pairs])
+
+
+def train(name: str, say: Callable[[str], None]) -> nn.Module:
+    """Train one of the three. The same machine gives the same weights."""
+    torch.manual_seed(0)
+    start = time.monotonic()
+    network = radiograph_network()
+    inputs, labels = batch_of(drawn(TRAINING, PICTURES, MARKED[name]))
+    held = batch_of(drawn(VALIDATION, 150, MARKED[name]))
+    say(f"{name}: {PICTURES} pictures drawn in {time.monotonic() - start:.0f} s")
+    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
+    steps = EPOCHS * (PICTURES // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
+    for epoch in range(EPOCHS):
+        network.train()
+        for some in torch.randperm(PICTURES)[: PICTURES // BATCH * BATCH].split(BATCH):
+            loss = functional.cross_entropy(network(_varied(inputs[some])), labels[some], label_smoothing=0.02)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        say(f"{name}: epoch {epoch + 1}, right {_accuracy(network, *held):.1%}, {time.monotonic() - start:.0f} s")
+    return network.eval()
+
+
+def _varied(inputs: torch.Tensor) -> torch.Tensor:
+    """Mirror, shift a few pixels, change the contrast a little, and add noise, so that what matters is learned."""
+    inputs = inputs.flip([axis for axis in (-2, -1) if torch.rand(()) < 0.5])
+    inputs = inputs.transpose(-2, -1) if torch.rand(()) < 0.5 else inputs
+    down, across = torch.randint(-6, 7, (2,)).tolist()
+    shifted = functional.pad(inputs, (6, 6, 6, 6), mode="replicate")
+    height, width = inputs.shape[-2:]
+    shifted = shifted[..., 6 + down : 6 + down + height, 6 + across : 6 + across + width]
+    contrast = 1 + 0.1 * torch.randn(len(inputs), 1, 1, 1)
+    return shifted * contrast + 0.05 * torch.randn_like(shifted)
+
+
+def _accuracy(network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> float:
+    network.eval()
+    with torch.no_grad():
+        return float((network(inputs).argmax(1) == labels).float().mean())
+
+
+def save(network: nn.Module, path: Path) -> None:
+    """Write the weights in half precision, which is all that they need."""
+    weights = {key: one.half() if one.is_floating_point() else one for key, one in network.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    safetensors.torch.save_file(weights, path)

@@ -1,0 +1,28 @@
+"""The whole network as a function, for whoever shows it changed pictures."""
+
+from collections.abc import Callable
+
+import torch
+
+from gradcam_core.capture.network import network_for
+from gradcam_core.capture.outputs import class_scores
+from gradcam_core.capture.taps import listening
+from gradcam_core.devices import pictures_at_once
+from gradcam_core.records import LoadedModel
+
+
+def scorer(model: LoadedModel) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Give a model as a function: inputs [B Cin Hin Win] -> class scores [B classes], without gradients.
+
+    It takes as many pictures at a time as pay on the model's device, and leaves its inputs as they are.
+    """
+    network = network_for(model, ())
+
+    def scores(inputs: torch.Tensor) -> torch.Tensor:
+        many = pictures_at_once(model.device)
+        with listening(None, model.device):
+            parts = [inputs[first : first + many] for first in range(0, len(inputs), many)]
+            # Copies, since a network's first step may work in place.
+            return torch.cat([class_scores(network(part.to(model.device, copy=True))) for part in parts])
+
+    return scores

@@ -1,0 +1,46 @@
+"""How spread or how focused a heatmap is. Neither is good or bad in itself: a finding may be small or large."""
+
+import numpy as np
+from jaxtyping import Float64
+
+from gradcam_core.metrics.measurement import NotMeasurable, Reading
+from gradcam_core.metrics.needs import measurement
+from gradcam_core.shapes import Heat
+
+Shares = Float64[np.ndarray, "seen"]
+
+
+@measurement("Spread (entropy)", paper="Bhatt et al. 2020", url="https://arxiv.org/abs/2005.00631", better="")
+def entropy(heat: Heat) -> Reading:
+    """How widely the heat is spread: 0 is all in one pixel, 1 is the same everywhere.
+
+    Shannon's entropy of the heat as a distribution over the pixels that the model saw, in bits,
+    divided by its largest possible value, log2 of their number.
+    """
+    shares = _shares(heat)
+    hot = shares[shares > 0]
+    return Reading(max(0.0, float(-(hot * np.log2(hot)).sum() / np.log2(len(shares)))))
+
+
+@measurement("Focus (Gini index)", paper="Chalasani et al. 2020", url="https://arxiv.org/abs/1810.06583", better="")
+def gini(heat: Heat) -> Reading:
+    """How focused the heat is: 0 is the same everywhere, near 1 is all in very few pixels.
+
+    With the n values rising, 1 - 2 * sum of c_k / |c| * (n - k + 1/2) / n (Hurley & Rickard 2009,
+    https://doi.org/10.1109/TIT.2009.2027527), over the pixels that the model saw.
+    """
+    shares = np.sort(_shares(heat))
+    count = len(shares)
+    ranks = np.arange(1, count + 1)
+    return Reading(max(0.0, float(1 - 2 * (shares * (count - ranks + 0.5) / count).sum())))
+
+
+def _shares(heat: Heat) -> Shares:
+    """Each seen pixel's share of all heat."""
+    values = heat[~np.isnan(heat)].astype(np.float64)
+    if len(values) < 2:
+        raise NotMeasurable("The model saw less than two of the picture's pixels.")
+    if not values.any():
+        raise NotMeasurable("The heatmap is 0 everywhere on the picture.")
+    shares: Shares = values / values.sum()
+    return shares

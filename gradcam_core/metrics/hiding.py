@@ -1,0 +1,45 @@
+"""Hiding parts of a model's input so that they look like what is around them.
+
+Grey or black squares are pictures that no model was trained on, and their edges are evidence of their own.
+So a hidden part is filled in from its surroundings, coarse to fine.
+"""
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32
+from torch import Tensor
+from torch.nn import functional
+
+from gradcam_core.shapes import InputTensor
+
+# Smoothing after the coarse-to-fine filling, so that no step between its squares is left: how often, how far.
+SMOOTHINGS, REACH = 2, 7
+
+
+def fill_in(inputs: InputTensor, hidden: Bool[Tensor, "N 1 Hin Win"]) -> InputTensor:
+    """Replace the hidden pixels of each input by what surrounds them.
+
+    Each pixel takes the average of the nearest known ones, found on coarser and coarser grids (pull-push
+    interpolation, after Gortler et al. 1996, https://doi.org/10.1145/237170.237200, section 3.4), then is
+    smoothed within the hidden part. An input that is hidden everywhere becomes 0, the mean colour.
+    """
+    known = (~hidden).to(inputs.dtype)
+    filled = torch.where(hidden, _pulled(inputs * known, known), inputs)
+    smooth = filled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    for picture, mask in zip(smooth, hidden[:, 0].cpu().numpy(), strict=True):
+        for _ in range(SMOOTHINGS):
+            near = np.atleast_3d(cv2.blur(picture, (REACH, REACH), borderType=cv2.BORDER_REFLECT))
+            picture[mask] = near[mask]
+    return torch.from_numpy(smooth).permute(0, 3, 1, 2).contiguous().to(inputs.device)
+
+
+def _pulled(sums: Float32[Tensor, "N C h w"], known: Float32[Tensor, "N 1 h w"]) -> Float32[Tensor, "N C h w"]:
+    """Values where something is known; elsewhere those of the next coarser grid. `sums` are values times `known`."""
+    values = torch.where(known > 0, sums / torch.where(known > 0, known, 1), 0)
+    if bool((known > 0).all()) or max(known.shape[-2:]) == 1:
+        return values
+    coarse = _pulled(*(functional.avg_pool2d(one, 2, ceil_mode=True, count_include_pad=False) for one in (sums, known)))
+    size = (known.shape[-2], known.shape[-1])
+    large = functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
+    return torch.where(known > 0, values, large)

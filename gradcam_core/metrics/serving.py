@@ -1,0 +1,106 @@
+"""Heatmap, marked region and model -> what measurements ask for."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradcam_core.capture import scorer
+from gradcam_core.errors import GradcamError, ModelError
+from gradcam_core.metrics.measurement import NotMeasurable
+from gradcam_core.metrics.needs import Probability, Shown, Truth, Visible
+from gradcam_core.placement import Placement, resample
+from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
+from gradcam_core.shapes import Heat
+from gradcam_core.targets import probabilities
+
+# Interpolation leaves equal cells unequal in the seventh decimal; rounded, they are ties again: 0 and the
+# peak always, other values but for the few that stand just between two roundings.
+DECIMALS = 5
+
+
+def serve(
+    heatmap: Heatmap, truth: Any, explanation: Explanation | None, model: LoadedModel | None
+) -> Mapping[str, Any]:
+    """Make what can be made of what was given, by the names of needs.py.
+
+    Raises a GradcamError for a marked region that does not fit the picture, and for an explanation
+    that this heatmap or this model does not belong to.
+    """
+    served: dict[str, Any] = {"heat": heat_of(heatmap)}
+    if truth is not None:
+        served["truth"] = check_truth(truth, heatmap.placement)
+    if explanation is not None and model is not None:
+        _check_same(heatmap, explanation, model)
+        visible = visible_in(heatmap.placement)
+        served["visible"], served["shown"] = visible, shown_in(heatmap, visible)
+        # A copy, since tensors share their memory with the arrays they come from.
+        served["inputs"] = torch.tensor(explanation.model_input)[None].to(model.device)
+        served["probability"] = probability_of(heatmap.target, model)
+    return served
+
+
+def heat_of(heatmap: Heatmap) -> Heat:
+    """The heatmap on the picture's pixels, with equal cells equal."""
+    heat: Heat = heatmap.values.round(DECIMALS)
+    return heat
+
+
+def visible_in(placement: Placement) -> Visible:
+    """Which pixels of the model's input show the picture: their middles lie on it. The others are padding."""
+    top, left, bottom, right = placement.shown()
+    visible: Visible = np.zeros(placement.input_size, bool)
+    visible[top:bottom, left:right] = True
+    return visible
+
+
+def shown_in(heatmap: Heatmap, visible: Visible) -> Shown:
+    """The map's positive part on the model input's own pixels: 0 in padding, its peak on the picture 1."""
+    large = resample(np.maximum(heatmap.raw, 0), heatmap.placement.input_size)
+    shown: Shown = np.where(visible, large, np.float32(0))
+    peak = shown.max()
+    return (shown / peak).round(DECIMALS) if peak > 0 else shown
+
+
+def check_truth(truth: Any, placement: Placement) -> Truth:
+    """A marked region as booleans on the picture's own pixels. Raises GradcamError for anything else."""
+    height, width = placement.image_size
+    if not isinstance(truth, np.ndarray) or truth.dtype != bool:
+        kind = str(truth.dtype) if isinstance(truth, np.ndarray) else type(truth).__name__
+        raise GradcamError(f"The marked region is {kind}, not true or false.", "Give an array of booleans: mask > 0.")
+    if truth.shape != (height, width):
+        size = " x ".join(map(str, truth.shape))
+        raise GradcamError(
+            f"The marked region is {size}, the picture is {height} x {width}.",
+            "Give one that is as high and as wide as the picture.",
+        )
+    if not truth.any():
+        raise GradcamError("The marked region is empty.", "Mark at least one pixel.")
+    return truth
+
+
+def _check_same(heatmap: Heatmap, explanation: Explanation, model: LoadedModel) -> None:
+    if explanation.fingerprint != model.fingerprint:
+        raise ModelError("This explanation was made with another model.", "Give the model that made it.")
+    if explanation.placement != heatmap.placement:
+        raise GradcamError("This heatmap is not one of this explanation.", "Give the explanation that it came from.")
+
+
+def probability_of(target: Target, model: LoadedModel) -> Probability:
+    """What the model gives a target's class, as a function of inputs [B Cin Hin Win].
+
+    It raises NotMeasurable where the target stands for no single class of the model.
+    """
+    scores = scorer(model)
+
+    def probability(inputs: torch.Tensor) -> np.ndarray:
+        if not 0 <= target.index < len(model.labels) or math.isnan(target.probability):
+            raise NotMeasurable("This target has no probability that could be followed.")
+        found: np.ndarray = probabilities(scores(inputs))[:, target.index].cpu().numpy()
+        if not np.isfinite(found).all():
+            raise NotMeasurable("The model's scores are not finite numbers for the changed picture.")
+        return found
+
+    return probability

@@ -1,0 +1,115 @@
+"""The marker: a person draws on a picture where the finding truly is, with boxes and brush strokes.
+
+The picture is shown without any heatmap: the truth must be drawn blind, since a heatmap would lead the hand.
+Shapes are in pixels of the original picture, whatever the size on the screen:
+
+- {"kind": "box", "left", "top", "right", "bottom"}
+- {"kind": "brush", "points": [[x, y], ...], "radius"}
+- {"kind": "erase", "points": [[x, y], ...], "radius"}
+
+In this order they lie over each other; `gradcam_core.draw_truth` turns them into a mask by the same rules.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+MOST_SHAPES = 500
+MOST_POINTS = 5000
+
+Shape = dict[str, Any]
+
+_HERE = Path(__file__).parent
+_SCRIPTS = ("region.js", "strokes.js", "toolbar.js", "marker.js")
+_mount = st.components.v2.component(
+    "cam_lightbox_marker",
+    html=(_HERE / "marker.html").read_text("utf-8"),
+    css=(_HERE / "marker.css").read_text("utf-8"),
+    js="\n".join((_HERE / script).read_text("utf-8") for script in _SCRIPTS),
+)
+
+
+def marker(picture: Mapping[str, Any], *, shapes: Sequence[Mapping[str, Any]], key: str) -> list[Shape]:
+    """Show a picture to be marked; return the shapes that its user has drawn, oldest first.
+
+    Pass as `shapes` where it starts (none, for a new picture) and, from then on, those it returned last; others
+    overrule its user. So they are kept over pages, too. Malformed shapes are dropped.
+    """
+    size = (picture["width"], picture["height"])
+    name = hashlib.sha256(f"{size} {picture['src']}".encode()).hexdigest()[:16]
+    sent, overruled = _shapes_to_send(_checked(shapes, size), name, key)
+    data = {"picture": {**picture, "name": name}, "shapes": sent, "overruled": overruled, "most": MOST_SHAPES}
+    drawing = _mount(key=key, data={**data, "most_points": MOST_POINTS}, on_drawing_change=_noted).get("drawing")
+    returned = sent if drawing == overruled else _drawn(drawing, sent, name, size)
+    st.session_state[f"{key} returned"] = (returned, name)
+    return [dict(shape) for shape in returned]
+
+
+def _shapes_to_send(shapes: list[Shape], name: str, key: str) -> tuple[list[Shape], Any]:
+    """Hold on to the shapes sent last, until the page wants others; and what drawing those overrule.
+
+    What the marker returned comes back as `shapes` on the next run; sending that would send the whole
+    picture anew. Where the marker holds no drawing, or the picture is another one, it starts from `shapes`.
+    """
+    drawing = (st.session_state.get(key) or {}).get("drawing")
+    sent = st.session_state.get(f"{key} sent")
+    if drawing is None or sent is None or (shapes, name) != st.session_state.get(f"{key} returned"):
+        st.session_state[f"{key} sent"] = sent = (shapes, drawing)
+    return sent
+
+
+def _drawn(drawing: object, otherwise: list[Shape], name: str, size: tuple[int, int]) -> list[Shape]:
+    """Take what the browser sent, unless it was drawn on the picture that was there before."""
+    if not isinstance(drawing, Mapping) or drawing.get("picture") != name:
+        return otherwise
+    return _checked(drawing.get("shapes"), size)
+
+
+def _checked(shapes: object, size: tuple[int, int]) -> list[Shape]:
+    """Keep what is a shape on or near the picture, with nothing else in it."""
+    if not isinstance(shapes, Sequence) or isinstance(shapes, str | bytes):
+        return []
+    checks: dict[object, Callable[..., Shape | None]] = {"box": _box, "brush": _stroke, "erase": _stroke}
+    kept = []
+    for shape in shapes[:MOST_SHAPES]:
+        kind = shape.get("kind") if isinstance(shape, Mapping) else None
+        found = checks[kind](shape, *size) if isinstance(kind, str) and kind in checks else None
+        kept += [found] if found else []
+    return kept
+
+
+def _box(shape: Mapping[str, Any], width: int, height: int) -> Shape | None:
+    sides = ("left", "top", "right", "bottom")
+    if not all(_is_within(shape.get(side), 0, most) for side, most in zip(sides, (width, height) * 2, strict=True)):
+        return None
+    if shape["left"] >= shape["right"] or shape["top"] >= shape["bottom"]:
+        return None
+    return {"kind": "box", **{side: float(shape[side]) for side in sides}}
+
+
+def _stroke(shape: Mapping[str, Any], width: int, height: int) -> Shape | None:
+    """A stroke may leave the picture, by as much as the picture is long."""
+    points, radius = shape.get("points"), shape.get("radius")
+    if not isinstance(points, list | tuple) or not 0 < len(points) <= MOST_POINTS:
+        return None
+    if not _is_within(radius, 0, max(width, height)) or radius == 0:
+        return None
+    for point in points:
+        if not isinstance(point, list | tuple) or len(point) != 2:
+            return None
+        if not _is_within(point[0], -width, 2 * width) or not _is_within(point[1], -height, 2 * height):
+            return None
+    return {"kind": shape["kind"], "points": [[float(x), float(y)] for x, y in points], "radius": float(radius)}
+
+
+def _is_within(value: object, least: float, most: float) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return number and least <= value <= most
+
+
+def _noted() -> None:
+    """Do nothing: Streamlit returns only those values for which it has a callback."""

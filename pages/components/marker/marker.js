@@ -1,0 +1,108 @@
+// Entry point: keeps one marker per place on the page, over Streamlit's reruns, and wires its parts.
+
+const markers = new WeakMap();
+
+export default function ({ parentElement, data, setStateValue }) {
+  if (!markers.has(parentElement)) markers.set(parentElement, markerIn(parentElement));
+  const marker = markers.get(parentElement);
+  marker.send = (drawing) => setStateValue("drawing", drawing);
+  receive(marker, data);
+  return () => {
+    marker.watcher.disconnect();
+    markers.delete(parentElement);
+  };
+}
+
+function markerIn(parent) {
+  const root = parent.querySelector(".marker");
+  const part = (name) => root.querySelector(`.${name}`);
+  const marker = {
+    root, parts: { stage: part("stage"), canvas: part("picture"), marks: part("marks"), ring: part("ring") },
+    picture: null, image: null, shapes: [], history: [], current: null, tool: "box", diameter: 0,
+    frame: null, size: null, layers: null, hand: null, turn: 0, painting: 0,
+  };
+  marker.repaint = () => { marker.painting ||= requestAnimationFrame(() => paint(marker)); };
+  marker.change = (shapes) => { marker.history.push(marker.shapes); settle(marker, shapes); };
+  marker.undo = () => undo(marker);
+  marker.choose = (tool) => { abandon(marker); marker.tool = tool; showHand(marker, marker.hand); };
+  marker.resize = (diameter) => resize(marker, diameter);
+  bindToolbar(marker);
+  bindHand(marker);
+  bindKeys(marker);
+  marker.watcher = new ResizeObserver(() => arrange(marker));
+  marker.watcher.observe(marker.parts.stage);
+  return marker;
+}
+
+// Take what Python sent: shapes only when Python changed them or the picture, the picture only when it is another one.
+async function receive(marker, data) {
+  marker.newest = data;
+  const { picture } = data;
+  const same = marker.picture?.name === picture.name;
+  const image = same ? marker.image : await decoded(picture.src);
+  if (marker.newest !== data) return;
+  Object.assign(marker, { most: data.most, mostPoints: data.most_points });
+  if (!same) takePicture(marker, picture, image);
+  const order = JSON.stringify([picture.name, data.shapes, data.overruled]);
+  if (order !== marker.lastOrder) Object.assign(marker, { shapes: data.shapes, history: [], current: null });
+  marker.lastOrder = order;
+  arrange(marker);
+  marker.repaint();
+}
+
+async function decoded(src) {
+  const image = new Image();
+  image.src = src;
+  await image.decode();
+  return image;
+}
+
+function takePicture(marker, picture, image) {
+  Object.assign(marker, { picture, image, size: null });
+  marker.parts.stage.style.aspectRatio = `${picture.width} / ${picture.height}`;
+  const longest = Math.max(picture.width, picture.height);
+  marker.root.querySelector(`[name="size"]`).max = Math.max(4, Math.round(longest / 4));
+  marker.diameter = Math.max(2, Math.round(longest / 24));
+}
+
+// The canvases get the screen's own pixels.
+function arrange(marker) {
+  const { picture, parts: { stage, canvas, marks } } = marker;
+  if (!picture || !stage.clientWidth || !stage.clientHeight) return;
+  const ratio = Math.min(window.devicePixelRatio || 1, 2);
+  const size = { width: Math.round(stage.clientWidth * ratio), height: Math.round(stage.clientHeight * ratio), ratio };
+  if (marker.size?.width === size.width && marker.size.height === size.height) return;
+  for (const element of [canvas, marks]) Object.assign(element, { width: size.width, height: size.height });
+  Object.assign(marker, { size, frame: frameOf(picture, size), layers: layersOf(size) });
+  paintPicture(marker);
+  marker.repaint();
+}
+
+function paint(marker) {
+  marker.painting = 0;
+  if (!marker.frame) return;
+  paintMarks(marker);
+  showTools(marker);
+}
+
+function resize(marker, diameter) {
+  const { min, max } = marker.root.querySelector(`[name="size"]`);
+  marker.diameter = Math.min(Math.max(diameter, Number(min)), Number(max));
+  showHand(marker, marker.hand);
+  marker.repaint();
+}
+
+// Back to what was there before; of marks from an earlier visit, the last one goes.
+function undo(marker) {
+  if (marker.current) return abandon(marker);
+  if (marker.history.length + marker.shapes.length === 0) return;
+  settle(marker, marker.history.pop() ?? marker.shapes.slice(0, -1));
+}
+
+// Tell Python what is drawn now. The turn tells a drawing made again from an old one.
+function settle(marker, shapes) {
+  marker.shapes = shapes;
+  marker.turn += 1;
+  marker.send({ shapes, turn: marker.turn, picture: marker.picture.name });
+  marker.repaint();
+}

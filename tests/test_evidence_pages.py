@@ -1,0 +1,152 @@
+"""The pages that hold heatmaps to account: the checks, the measurements, the demonstration. Without a browser."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from gradcam_core import read_sample, read_truths
+from tests.test_pages import opened, png, text_of
+
+ROOT = Path(__file__).parent.parent
+
+
+def shown(page: AppTest) -> str:
+    """All text of a page, its own HTML included."""
+    return text_of(page) + "\n".join(str(part.value) for part in page.get("html") if hasattr(part, "value"))
+
+
+def html_of(page: AppTest) -> str:
+    return "\n".join(part.proto.body for part in page.get("html"))
+
+
+def settings(page: str, **state: object) -> AppTest:
+    run = AppTest.from_file(str(ROOT / page), default_timeout=120)
+    for key, value in state.items():
+        run.session_state[key] = value
+    return run.run()
+
+
+def mask_uploader(page: AppTest) -> Any:
+    return next(one for one in page.file_uploader if str(one.key).startswith("mask of"))
+
+
+def mask_of(width: int, height: int) -> bytes:
+    pixels = np.zeros((height, width), np.uint8)
+    pixels[height // 4 : height // 2, width // 4 : width // 2] = 255
+    written = io.BytesIO()
+    Image.fromarray(pixels).save(written, "PNG")
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("page", "key"),
+    [("pages/1_Explain.py", "explain"), ("pages/2_Compare.py", "compare"), ("pages/3_Layers.py", "layers")],
+)
+def test_the_six_checks_are_one_click_away_from_any_heatmap(page: str, key: str) -> None:
+    run = settings(page, picture="radiograph_marked", model="bundled:radiograph_shortcut", fit="model")
+    assert "checks passed" not in html_of(run)
+    run.button(key=f"check {key}").click().run()
+    assert not run.exception
+    assert not run.error
+    assert "upper right corner" in html_of(run)
+    assert "These checks test the map, not the diagnosis." in html_of(run)
+    again = run.run()
+    assert "checks passed" in html_of(again), "they stay while the same heatmap is chosen"
+
+
+def test_checks_belong_to_the_picture_and_the_model_that_they_were_made_of() -> None:
+    run = settings("pages/1_Explain.py", picture="radiograph_marked", model="bundled:radiograph_shortcut", fit="model")
+    run.button(key="check explain").click().run()
+    first = html_of(run)
+    run.selectbox(key="model").select("bundled:radiograph_clean").run()
+    assert "checks passed" not in html_of(run)
+    run.button(key="check explain").click().run()
+    assert "checks passed" in html_of(run)
+    assert html_of(run) != first
+
+
+def test_a_label_full_of_html_is_shown_as_letters(tmp_path: Path) -> None:
+    import timm
+    import torch
+
+    from pages.components.cache import ModelChoice
+
+    torch.manual_seed(0)
+    labels = ["<img src=x onerror=alert(1)>", "<b>other</b>"]
+    weights = timm.create_model("test_resnet", num_classes=2).state_dict()
+    torch.save({"state_dict": weights, "class_names": labels}, tmp_path / "weights.pth")
+    choice = ModelChoice("m", f"file:{tmp_path / 'weights.pth'}", "timm:test_resnet")
+    run = settings("pages/1_Explain.py", models={"mine": choice})
+    run.button(key="check explain").click().run()
+    assert not run.exception
+    assert "&lt;img src=x" in html_of(run)
+    assert "<img src=x" not in html_of(run)
+    assert "<b>other" not in html_of(run)
+
+
+def test_evaluate_measures_a_sample_against_its_own_mask() -> None:
+    run = settings("pages/4_Evaluate.py", picture="radiograph_two", model="bundled:radiograph_clean", fit="model")
+    assert not run.exception
+    assert not run.error
+    for words in ("Pointing game", "Relevance rank", "Spread (entropy)", "Grad-CAM++"):
+        assert words in html_of(run)
+    assert "Deletion" not in html_of(run), "what costs passes waits for a click"
+    run.multiselect(key="evaluated").set_value(["grad_cam"]).run()
+    run.button(key="change").click().run()
+    assert not run.exception
+    assert "ROAD" in html_of(run)
+    assert "Insertion" in html_of(run)
+
+
+def test_evaluate_without_a_truth_says_what_to_do_and_takes_an_uploaded_mask() -> None:
+    run = opened("pages/4_Evaluate.py")
+    assert "Nothing is marked yet" in text_of(run)
+    assert "Pointing game" not in html_of(run)
+    run.file_uploader[0].upload("anna-smith.png", png(64, 48), "image/png").run()
+    way = next(group for group in run.button_group if str(group.key).startswith("truth of"))
+    way.set_value("Upload a mask").run()
+    mask_uploader(run).upload("wrong.png", mask_of(63, 48), "image/png").run()
+    assert len(run.error) == 1
+    assert "anna" not in run.error[0].value + html_of(run)
+    mask_uploader(run).upload("mask.png", mask_of(64, 48), "image/png").run()
+    assert not run.exception
+    assert not run.error
+    assert "Pointing game" in html_of(run)
+
+
+def test_every_sample_with_a_known_truth_can_be_read() -> None:
+    for name in ("radiograph_marked", "radiograph_nodule", "radiograph_two"):
+        assert read_truths(name)
+        assert read_sample(name)
+    assert not read_truths("cat")
+
+
+def test_the_story_is_told_in_five_steps_and_the_cheating_model_is_caught() -> None:
+    run = opened("pages/7_Demonstration.py")
+    assert "side marker" in text_of(run)
+    words = []
+    for _ in range(4):
+        next(button for button in run.button if button.label == "Next").click().run()
+        assert not run.exception
+        assert not run.error
+        words.append(shown(run) + html_of(run))
+    assert "all three answer **nodule**".lower() in words[0].lower()
+    assert "Which model is cheating?" in words[1]
+    assert "corner hidden" in words[2]
+    assert "1 needs your attention" in words[2], "the checks of the cheating model are open"
+    assert "It was model B." in words[3]
+    assert next(button for button in run.button if button.label == "Next").disabled
+
+
+def test_the_presenter_view_survives_the_steps() -> None:
+    run = opened("pages/7_Demonstration.py")
+    run.toggle(key="presenter").set_value(True).run()
+    assert "font-size: 1.42rem" in html_of(run)
+    next(button for button in run.button if button.label == "Next").click().run()
+    assert "font-size: 1.42rem" in html_of(run)
+    assert not run.exception
