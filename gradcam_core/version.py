@@ -1,3 +1,3 @@
 """The project's own version, as it stands in every record."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

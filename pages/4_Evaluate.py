@@ -4,6 +4,7 @@ import streamlit as st
 
 from gradcam_core import GradcamError
 from pages.components.cache import Request, fitted, identity
+from pages.components.details import show_algebra
 from pages.components.evaluate import (
     CHANGED,
     PLACE,
@@ -52,6 +53,7 @@ if truth is None:
     st.info("Nothing is marked yet. The heatmaps appear once there is a truth to hold them to.", icon=":material/draw:")
 else:
     show_against_truth(found, truth)
+    show_algebra(found, desk.model)
     show_measurements("In the right place", taken(found, truth, PLACE), PLACE)
 show_measurements("How wide it spreads", taken(found, None, SPREAD), SPREAD)
 

@@ -7,27 +7,34 @@ from pathlib import Path
 
 import pytest
 
-from gradcam_core import list_methods, read_sample
+from gradcam_core import list_measurements, list_methods, read_sample
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_the_python_example_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize(("number", "printed"), [(0, "grad_cam_plus_plus"), (1, "Is a corner or border being read?")])
+def test_the_python_examples_run(
+    number: int, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (tmp_path / "cat.png").write_bytes(read_sample("cat"))
-    (tmp_path / "example.py").write_text(code, "utf-8")
+    (tmp_path / "example.py").write_text(EXAMPLES[number], "utf-8")
     monkeypatch.chdir(tmp_path)
     runpy.run_path("example.py")
-    assert "grad_cam_plus_plus" in capsys.readouterr().out
-    assert (tmp_path / "overlay.png").stat().st_size > 10_000
+    assert printed in capsys.readouterr().out
+    assert number or (tmp_path / "overlay.png").stat().st_size > 10_000
 
 
-def test_the_table_of_methods_equals_the_registry() -> None:
+def test_there_is_no_example_that_is_not_run() -> None:
+    assert len(EXAMPLES) == 2
+
+
+def test_the_tables_of_methods_and_measurements_equal_the_registries() -> None:
     rows = re.findall(r"^\| \[(.+?)\]\((.+?)\) \| `(\w+)` \| (.+?) \| (.+?) \|$", README, re.MULTILINE)
-    known = [(m.title, m.url, m.name, m.paper, ", ".join(m.needs)) for m in list_methods()]
+    known = [(m.title, m.url, m.name, m.paper, ", ".join(m.needs)) for m in (*list_methods(), *list_measurements())]
     assert rows == known
 
 

@@ -128,15 +128,7 @@ def show_agreement(found: Explanation, loaded: LoadedModel) -> None:
     if len(methods) < 2:
         return
     st.header("Agreement")
-    used = next((heatmap.layer for heatmap in found.heatmaps if heatmap.layer), loaded.default_layer)
-    layer = next(info for info in loaded.layers if info.name == used)
-    same = [name for name in methods if name in equal_by_algebra(layer)]
-    if len(same) > 1:
-        titles = " and ".join(METHODS[name].title for name in same)
-        st.markdown(
-            f"{titles} are **the same by algebra** at this layer: the classifier only averages it. "
-            "That they look alike says nothing about the picture."
-        )
+    same = show_algebra(found, loaded)
     if "random" in methods:
         st.markdown("A method that agrees with the **random map** says nothing about the picture.")
     if "eigen_cam" in methods:
@@ -149,6 +141,21 @@ def show_agreement(found: Explanation, loaded: LoadedModel) -> None:
         "Correlation: 1 means the same map up to scale, 0 no relation. Overlap: the share that the hottest fifths "
         "of both maps have in common. Methods that agree may still be wrong together."
     )
+
+
+def show_algebra(found: Explanation, loaded: LoadedModel) -> list[str]:
+    """Name the methods that are one and the same at this layer, whatever the picture; return them."""
+    methods = list(dict.fromkeys(heatmap.method for heatmap in found.heatmaps))
+    used = next((heatmap.layer for heatmap in found.heatmaps if heatmap.layer), loaded.default_layer)
+    layer = next(info for info in loaded.layers if info.name == used)
+    same = [name for name in methods if name in equal_by_algebra(layer)]
+    if len(same) > 1:
+        titles = " and ".join(METHODS[name].title for name in same)
+        st.markdown(
+            f"{titles} are **the same by algebra** at this layer: the classifier only averages it. "
+            "That they look alike says nothing about the picture."
+        )
+    return same
 
 
 def _agreement_rows(heatmaps: Sequence[Heatmap], doubles: Sequence[str]) -> list[dict[str, str]]:

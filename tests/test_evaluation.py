@@ -1,0 +1,538 @@
+"""Evidence over many pictures: tables from strangers, what is found in each picture, and the numbers over all."""
+
+import csv
+import io
+import itertools
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from gradcam_core import drawn_folder, explain, load_model, read_image
+from gradcam_core.errors import GradcamError, MethodError, TargetError
+from gradcam_core.evaluation import Evaluation, Row, evaluate, find_masks, read_table, sentences, to_csv
+from gradcam_core.evaluation.reading import LARGEST_FILE, MOST_ROWS
+from gradcam_core.evaluation.records import Entry, Share
+from gradcam_core.evaluation.summary import calibration_error, reliability, summarise, worst_first
+from gradcam_core.metrics import measure, read_thresholds, trust
+from gradcam_core.records import LoadedModel
+from gradcam_core.samples import radiographs
+from gradcam_core.samples.drawn_folder import FIRST_SEED
+from gradcam_core.truth import read_truth
+from tests import networks
+
+LIMITS = read_thresholds()
+LABELS = ["dark", "bright"]
+
+
+class Corner(nn.Module):
+    """Answers "bright" where the upper right corner is, whatever the rest of the picture shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(3, 4, 1)
+        nn.init.constant_(self.mix.weight, 1 / 3)
+        nn.init.zeros_(self.mix.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        light = self.mix(x).relu()[:, :, :6, -6:].mean((1, 2, 3))
+        return torch.stack([torch.zeros_like(light), 12 * light - 4], dim=1)
+
+
+@pytest.fixture(scope="module")
+def corner() -> LoadedModel:
+    return networks.loaded(Corner().eval(), 32, LABELS)
+
+
+def png(corner: bool, seed: int = 0) -> bytes:
+    pixels = np.random.default_rng(seed).integers(60, 100, (32, 32, 3), np.uint8)
+    if corner:
+        pixels[:6, -6:] = 255
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def mask(rows: slice, columns: slice) -> bytes:
+    inside = np.zeros((32, 32), np.uint8)
+    inside[rows, columns] = 255
+    return cv2.imencode(".png", inside)[1].tobytes()
+
+
+def giving(content: bytes) -> Callable[[], bytes]:
+    return lambda: content
+
+
+def files(**contents: bytes) -> list[tuple[str, Callable[[], bytes]]]:
+    return [(f"{name}.png", giving(content)) for name, content in contents.items()]
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+WANTED = (Entry("a.png", "nodule", "a_m.png"), Entry("b.png", "none", ""))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"name,label,mask\na.png,nodule,a_m.png\nb.png,none,\n",
+        b"Label;FILE;Mask;age\r\nnodule;a.png;a_m.png;71\r\n\r\nnone;b.png;;\r\n",
+        b"filename\tclass\tmask\na.png\tnodule\ta_m.png\nb.png\tnone\n",
+        "\ufeffimage,label,mask\n a.png , nodule,a_m.png\nb.png,none".encode(),
+        "name,label,mask\na.png,nodule,a_m.png\nb.png,none,\n".encode("utf-16"),
+        b'"name";"label";"mask"\r"a.png";"nodule";"a_m.png"\r"b.png";"none";""\r',
+    ],
+)
+def test_a_table_is_read_however_a_spreadsheet_wrote_it(content: bytes) -> None:
+    assert read_table(content) == WANTED
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n\n",
+        b"name,label\n",
+        b"name\nanna.png\n",
+        b"label,mask\nnodule,anna.png\n",
+        b"anna.png,nodule\n",
+        b"name,label\n,nodule\n",
+        b"name,label\nanna.png,nodule\nAnna.PNG,none\n",
+        b"name,label\n/one/anna.png,nodule\nC:\\two\\anna.png,none\n",
+        b"name,label\nanna\0.png,nodule\n",
+        b"name,label\nanna\x07.png,nodule\n",
+        "name,label\nanna\u202egnp.exe,nodule\n".encode(),
+        b"name,label\nanna.png," + b"x" * 301 + b"\n",
+        b"name,label\nanna.png," + b"x" * 200_000 + b"\n",
+        b'name,label\n"anna.png,nodule\n',
+        b'name,label\n"anna"x.png,nodule\n',
+        b'name,label\n"anna\n.png",nodule\n',
+        b"name,label\nm\xfcller-anna.png,nodule\n",
+        "name,label\nanna.png,nodule\n".encode("utf-16")[:-1],
+        "name,label\nanna.png,nodule\n".encode("utf-16-le"),
+        b"\xff\xd8\xff\xe0anna" * 50,
+        b"name,label\n" + b"a" * LARGEST_FILE,
+        b"name,label\n" + b"".join(b"anna%d,x\n" % number for number in range(MOST_ROWS + 1)),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused_in_words_that_name_no_picture(content: bytes) -> None:
+    with pytest.raises(GradcamError) as caught:
+        read_table(content)
+    assert caught.value.message
+    assert caught.value.remedy
+    assert "anna" not in str(caught.value).casefold()
+
+
+@given(
+    st.binary(max_size=300) | st.text(max_size=200).map(lambda text: b"name,label\n" + text.encode("utf-8", "replace"))
+)
+@settings(max_examples=300)
+def test_whatever_the_bytes_a_table_is_read_or_refused(content: bytes) -> None:
+    try:
+        found = read_table(content)
+    except GradcamError:
+        return
+    assert found
+    assert all(entry.name for entry in found)
+
+
+def test_masks_are_told_from_pictures_by_the_table_or_by_their_names() -> None:
+    names = ["a.png", "A_M.PNG", "b.png", "b_mask.tif", "mask.png"]
+    assert find_masks(names, WANTED) == {"A_M.PNG", "b_mask.tif"}
+
+
+# --- what is found in each picture -----------------------------------------------------------------------------------
+
+
+def test_a_model_that_reads_a_corner_is_found(corner: LoadedModel) -> None:
+    pictures = files(a=png(True, 1), b=png(False, 2), c=png(True, 3), d=png(False, 4))
+    table = read_table(b"name,label\na.png,bright\nb.png,dark\nc,bright\nfolder/d.png,BRIGHT\nz.png,dark\n")
+    found = evaluate(pictures, table, {}, corner)
+    rows = {row.name: row for row in found.rows}
+    assert {name: row.as_labelled for name, row in rows.items()} == {
+        "a.png": True,
+        "b.png": True,
+        "c.png": True,
+        "d.png": False,
+    }
+    assert rows["a.png"].region == "upper right corner"
+    assert rows["a.png"].lost > 0.9
+    assert found.accuracy == Share(3, 4)
+    assert dict(found.classes) == {"dark": Share(1, 1), "bright": Share(2, 3)}
+    assert found.edges.share == Share(2, 4)
+    assert found.edges.regions["upper right corner"].count == 2
+    assert {one.label: one.share for one in found.edges_by_answer} == {"dark": Share(0, 2), "bright": Share(2, 2)}
+    assert {one.label: one.share for one in found.edges_by_label} == {"dark": Share(0, 1), "bright": Share(2, 3)}
+    assert found.unmatched == 1
+    assert [row.name for row in found.rows] == ["d.png", "a.png", "c.png", "b.png"]
+
+
+def test_a_picture_without_a_label_is_evaluated_without_one(corner: LoadedModel) -> None:
+    found = evaluate(files(a=png(True), b=png(False)), read_table(b"name,label\na.png,bright\n"), {}, corner)
+    rows = {row.name: row for row in found.rows}
+    assert rows["b.png"].as_labelled is None
+    assert rows["b.png"].label_probability is None
+    assert rows["b.png"].answer == "dark"
+    assert found.accuracy == Share(1, 1)
+    nothing = evaluate(files(a=png(True)), (), {}, corner)
+    assert nothing.accuracy.interval is None
+    assert nothing.calibration_error is None
+    assert nothing.edges.share == Share(1, 1)
+
+
+def test_what_is_wrong_with_one_picture_stays_its_own(corner: LoadedModel) -> None:
+    def gone() -> bytes:
+        raise FileNotFoundError("/ward/anna-gone.png")
+
+    good = png(True)
+    pictures = [
+        ("anna-cut.png", giving(good[:60])),
+        ("anna-text.png", giving(b"no picture at all")),
+        ("anna-empty.png", giving(b"")),
+        ("anna-gone.png", gone),
+        ("anna-odd.png", giving(good)),
+        ("one/anna-twin.png", giving(good)),
+        ("two/anna-twin.png", giving(png(True, 2))),
+        ("good.png", giving(good)),
+    ]
+    table = read_table(b"name,label\nanna-odd.png,green\nanna-twin.png,bright\ngood.png,bright\n")
+    found = evaluate(pictures, table, {}, corner)
+    assert [row.name for row in found.rows if not row.problem] == ["good.png"]
+    assert found.rows[0].name == "good.png"
+    assert len(found.failures) == 7
+    assert not any("anna" in row.problem for row in found.rows)
+    assert "green" in next(row for row in found.rows if row.name == "anna-odd.png").problem
+    assert found.accuracy == Share(1, 1)
+    assert found.edges.share == Share(1, 1)
+    assert any("7 pictures could not be evaluated" in words for words in sentences(found))
+
+
+def test_masks_are_measured_and_a_wrong_one_costs_only_its_numbers(corner: LoadedModel) -> None:
+    pictures = files(a=png(True), b=png(True, 2), c=png(True, 3), d=png(True, 4), e=png(True, 5))
+    table = read_table(
+        b"name,label,mask\na.png,bright,spot.png\nb.png,bright,\nc.png,bright,c_odd.png\nd.png,bright,lost.png\n"
+    )
+    masks = {
+        "spot.png": giving(mask(slice(0, 6), slice(26, 32))),
+        "b_mask.png": giving(mask(slice(20, 32), slice(0, 12))),
+        "c_odd.png": giving(b"no picture"),
+    }
+    rows = {row.name: row for row in evaluate(pictures, table, masks, corner).rows}
+    assert rows["a.png"].pointing_game == 1
+    assert rows["a.png"].relevance_mass > 0.9
+    assert rows["b.png"].pointing_game == 0
+    assert rows["c.png"].pointing_game is None
+    assert rows["c.png"].note
+    assert "not among the files" in rows["d.png"].note
+    assert rows["e.png"].note == ""
+    assert not any(row.problem for row in rows.values())
+
+
+def test_the_numbers_of_a_row_are_those_of_the_single_picture(corner: LoadedModel) -> None:
+    content, marked = png(True, 7), mask(slice(0, 9), slice(20, 32))
+    table, masks = read_table(b"name,label\na.png,dark\n"), {"a_mask.png": giving(marked)}
+    (row,) = evaluate(files(a=content), table, masks, corner, method="layer_cam").rows
+    image = read_image(content)
+    of_label = explain(image, corner, targets=0, methods="layer_cam")
+    numbers = {one.name: one.value for one in measure(of_label.heatmaps[0], truth=read_truth(marked, image))}
+    assert row.label_probability == of_label.heatmaps[0].target.probability
+    assert (row.answer, row.probability) == ("bright", of_label.predictions[0].probability)
+    for name in ("iou_top_fifth", "pointing_game", "relevance_mass"):
+        assert getattr(row, name) == numbers[name]
+    of_answer = explain(image, corner, targets=1, methods="layer_cam")
+    checked = {one.name: one for one in trust(of_answer, of_answer.heatmaps[0], corner).checks}["edges"]
+    assert row.lost == pytest.approx(checked.numbers["lost"], abs=1e-6)
+    assert row.edge_decides == (checked.outcome == "attention")
+
+
+def test_a_question_that_suits_no_picture_is_refused_as_a_whole(corner: LoadedModel) -> None:
+    pictures = files(a=png(True))
+    with pytest.raises(TargetError, match="none of the table"):
+        evaluate(pictures, read_table(b"name,label\na.png,zebra\n"), {}, corner)
+    with pytest.raises(MethodError):
+        evaluate(pictures, (), {}, corner, method="no_such_cam")
+    one_class = networks.loaded(networks.conv_net(classes=1), 32, ["yes"])
+    with pytest.raises(TargetError, match="one class only"):
+        evaluate(pictures, read_table(b"name,label\na.png,yes\n"), {}, one_class)
+    assert evaluate(pictures, (), {}, one_class).count == 1
+
+
+def test_it_goes_picture_by_picture_and_can_be_called_off(corner: LoadedModel) -> None:
+    read: list[str] = []
+    heard: list[tuple[float, str]] = []
+
+    def reading(name: str) -> Callable[[], bytes]:
+        return lambda: read.append(name) or png(True)
+
+    def on_progress(share: float, words: str, drafts: tuple[object, ...]) -> None:
+        heard.append((share, words))
+        if len(read) == 2 and share >= 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate([(f"anna-{n}", reading(str(n))) for n in range(4)], (), {}, corner, on_progress=on_progress)
+    assert read == ["0", "1"]
+    assert [share for share, _ in heard] == sorted(share for share, _ in heard)
+    assert not any("anna" in words for _, words in heard)
+
+
+# --- the numbers over all of them, against their twins ---------------------------------------------------------------
+
+
+def row(**values: object) -> Row:
+    filled = {"name": "x", "sha256": "0", "answer": "a", "answer_index": 0, "region": "left border", **values}
+    return Row(**filled)  # type: ignore[arg-type]
+
+
+@st.composite
+def some_rows(draw: st.DrawFn) -> list[Row]:
+    shares = st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 0.70001, 1.0]) | st.floats(0, 1)
+    rows = []
+    for number in range(draw(st.integers(0, 14))):
+        if draw(st.integers(0, 5)) == 0:
+            rows.append(row(name=str(number), problem="broken"))
+            continue
+        label = draw(st.sampled_from([None, 0, 1, 2]))
+        lost = draw(st.floats(-0.2, 1))
+        marked = draw(st.booleans())
+        answer = draw(st.integers(0, 2))
+        rows.append(
+            row(
+                name=str(number),
+                label="" if label is None else "abc"[label],
+                label_index=label,
+                label_probability=None if label is None else draw(shares),
+                answer="abc"[answer],
+                answer_index=answer,
+                probability=draw(shares),
+                region=draw(st.sampled_from(["left border", "upper right corner"])),
+                lost=lost,
+                edge_decides=lost > LIMITS.most_lost_at_edge,
+                pointing_game=float(draw(st.booleans())) if marked else None,
+                relevance_mass=draw(shares) if marked else None,
+            )
+        )
+    return rows
+
+
+@given(some_rows())
+@settings(max_examples=150)
+def test_the_sums_equal_their_literal_twins(rows: list[Row]) -> None:
+    found = summarise(rows, LIMITS)
+    right = wrong = 0
+    decided: dict[tuple[str, str], list[float]] = {}
+    for one in rows:
+        if one.problem:
+            continue
+        if one.label != "":
+            right += one.label == one.answer
+            wrong += one.label != one.answer
+        if one.lost > LIMITS.most_lost_at_edge:
+            decided.setdefault((one.answer, one.region), []).append(one.lost)
+    assert found.accuracy == Share(right, right + wrong)
+    regions = {(one.label, region): cost for one in found.edges_by_answer for region, cost in one.regions.items()}
+    assert {key: cost.count for key, cost in regions.items()} == {key: len(costs) for key, costs in decided.items()}
+    for key, costs in decided.items():
+        assert regions[key].value == pytest.approx(sum(costs) / len(costs))
+    assert (
+        sum(one.share.part for one in found.edges_by_answer)
+        == found.edges.share.part
+        == sum(map(len, decided.values()))
+    )
+    masses = [one.relevance_mass for one in rows if one.relevance_mass is not None]
+    assert found.localisation["relevance_mass"].count == len(masses)
+    if masses:
+        assert found.localisation["relevance_mass"].value == pytest.approx(sum(masses) / len(masses))
+
+
+@given(some_rows())
+@settings(max_examples=150)
+def test_the_calibration_error_equals_guos_equation(rows: list[Row]) -> None:
+    labelled = [one for one in rows if not one.problem and one.label_index is not None]
+    n, M, total = len(labelled), 10, 0.0
+    counts = []
+    for m in range(1, M + 1):
+        # B_m holds the samples whose confidence falls into ((m - 1) / M, m / M]; one of exactly 0 joins the first.
+        inside = [i for i in labelled if (m - 1) / M < i.probability <= m / M or (m == 1 and i.probability == 0)]
+        counts.append(len(inside))
+        if inside:
+            accuracy = sum(1 for i in inside if i.answer_index == i.label_index) / len(inside)
+            confidence = sum(i.probability for i in inside) / len(inside)
+            total += len(inside) / n * abs(accuracy - confidence)
+    bins = reliability(labelled)
+    assert [one.count for one in bins] == counts
+    assert sum(counts) == n
+    if n:
+        assert calibration_error(bins) == pytest.approx(total, abs=1e-9)
+    else:
+        assert calibration_error(bins) is None
+
+
+@pytest.mark.parametrize(("part", "whole"), [(0, 1), (1, 1), (59, 60), (20, 60), (0, 500), (500, 1000)])
+def test_wilsons_interval_holds_the_shares_from_which_the_found_one_is_not_far(part: int, whole: int) -> None:
+    # Wilson 1927: the ends are the true shares p that lie 1.96 of their own standard deviations from the found one.
+    z, found = 1.959963984540054, part / whole
+    # (found - p)^2 = z^2 p (1 - p) / n, written out as a quadratic equation in p.
+    ends = sorted(np.roots([1 + z * z / whole, -2 * found - z * z / whole, found * found]).real)
+    assert Share(part, whole).interval == pytest.approx(ends, abs=1e-6)
+
+
+@given(some_rows())
+@settings(max_examples=150)
+def test_rows_stand_in_the_promised_order(rows: list[Row]) -> None:
+    ordered = worst_first(rows)
+    assert sorted(map(id, ordered)) == sorted(map(id, rows))
+    places = [place(one) for one in ordered]
+    assert places == sorted(places)
+    for one, other in itertools.pairwise(ordered):
+        if place(one) == place(other):
+            assert rank(one) <= rank(other)
+            if rank(one) == rank(other):
+                assert int(one.name) < int(other.name)
+
+
+def place(one: Row) -> int:
+    if one.problem:
+        return 5
+    if one.label and one.label != one.answer:
+        return 1
+    if one.lost > LIMITS.most_lost_at_edge:
+        return 2
+    return 3 if one.pointing_game == 0 else 4
+
+
+def rank(one: Row) -> float:
+    own = one.probability if one.label == "" else one.label_probability
+    return {1: -one.probability, 2: -one.lost, 3: one.relevance_mass, 4: own, 5: 0}[place(one)]  # type: ignore[return-value]
+
+
+# --- in words, and as a file -----------------------------------------------------------------------------------------
+
+
+def example(wrong: int = 1, marked: int = 20) -> Evaluation:
+    """Sixty pictures; the marked ones hang on the upper right corner."""
+    rows = []
+    for number in range(60):
+        label = number % 3
+        answer = (label + 1) % 3 if number < wrong else label
+        decides = label == 1 and number >= wrong and number < 3 * marked
+        rows.append(
+            row(
+                name=f"{number}.png",
+                label=radiographs.LABELS[label],
+                label_index=label,
+                label_probability=0.9,
+                answer=radiographs.LABELS[answer],
+                answer_index=answer,
+                probability=0.9,
+                region="upper right corner",
+                lost=0.8 if decides else 0.1,
+                edge_decides=decides,
+            )
+        )
+    return summarise(rows, LIMITS)
+
+
+def test_the_sentences_tell_the_numbers_in_plain_words() -> None:
+    words = [sentence.replace("\u202f", " ") for sentence in sentences(example())]
+    assert words[0] == "Of 60 pictures 59 were answered as labelled (98 %; 95 % interval 91 to 100 %)."
+    assert words[1] == (
+        "On 20 of 60 pictures (33 %) a corner or border decides: 20 times the upper right corner. "
+        "All of them were answered nodule. Look for a marker, a label or a device there."
+    )
+    assert words[2] == (
+        "In 20 of 21 pictures answered nodule, hiding the upper right corner takes 80 % of the probability away on "
+        "average."
+    )
+    assert "Least often as labelled: no finding, 19 of 20 (95 %)." in words
+    assert sentences(example(marked=0))[1] == "In none of 60 pictures does a corner or border decide."
+    assert "It was answered nodule." in sentences(example(marked=1))[1]
+
+
+@given(some_rows())
+@settings(max_examples=100)
+def test_the_sentences_claim_nothing_and_are_whole(rows: list[Row]) -> None:
+    words = sentences(summarise(rows, LIMITS))
+    text = " ".join(words).casefold()
+    assert not [word for word in ("cause", "reason", "correct", "diagnos", "none of none", "nan") if word in text]
+    assert all(one.endswith(".") and one == one.strip() for one in words)
+    assert bool(words) == bool(rows)
+
+
+def test_a_spreadsheet_runs_nothing_that_a_name_or_label_holds() -> None:
+    hostile = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\tx", "\rx", 'a"b,c', "plain"]
+    rows = [
+        row(name=name, label=name, label_index=0, answer=name, problem=name, sha256=str(n))
+        for n, name in enumerate(hostile)
+    ]
+    kept = list(csv.DictReader(io.StringIO(to_csv(summarise(rows, LIMITS), "keep").decode("utf-8-sig"), newline="")))
+    assert [one["sha256"] for one in kept] == [str(n) for n in range(len(hostile))]
+    for one, name in zip(kept, hostile, strict=True):
+        for column in ("name", "label", "answer", "problem"):
+            assert one[column] == (name if name in hostile[-2:] else f"'{name}")
+
+
+def test_hashed_results_hold_no_name(corner: LoadedModel) -> None:
+    found = evaluate(files(anna=png(True), anna2=b"broken"), read_table(b"name,label\nanna.png,bright\n"), {}, corner)
+    hashed = to_csv(found).decode("utf-8-sig")
+    assert "anna" not in hashed
+    (first, second) = csv.DictReader(io.StringIO(hashed, newline=""))
+    assert (first["answer"], first["as_labelled"], first["edge_decides"]) == ("bright", "yes", "yes")
+    assert float(first["probability"]) == pytest.approx(found.rows[0].probability, rel=1e-5)
+    assert second["look_at"] == "not evaluated"
+    assert second["probability"] == second["edge_lost"] == ""
+    assert "anna.png" in to_csv(found, "keep").decode("utf-8-sig")
+
+
+# --- the drawn folders -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "marked"), [("marked_nodules", {"nodule"}), ("no_markers", set())])
+def test_a_drawn_folder_holds_what_it_says(kind: str, marked: set[str]) -> None:
+    drawn = drawn_folder(kind, 6)
+    table = read_table(drawn.table)
+    assert [entry.label for entry in table] == list(radiographs.LABELS) * 2
+    assert list(drawn.pictures) == [entry.name for entry in table]
+    assert set(drawn.masks) == {entry.mask for entry in table if entry.mask} == find_masks(drawn.masks, ())
+    for number, entry in enumerate(table):
+        kinds = () if entry.label == radiographs.LABELS[0] else (entry.label,)
+        expected = radiographs.radiograph(FIRST_SEED + number, kinds, marker=entry.label in marked)
+        assert expected.marker.any() == (entry.label in marked)
+        image = read_image(drawn.pictures[entry.name])
+        assert np.array_equal((255 * image.pixels[..., 0]).round(), expected.pixels)
+        if kinds:
+            assert np.array_equal(read_truth(drawn.masks[entry.mask], image), expected.lesions[0].mask)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"), [("marked", 3), ("no_markers", 0), ("no_markers", True), ("no_markers", 10**6)]
+)
+def test_a_folder_that_cannot_be_drawn_is_refused(kind: str, count: int) -> None:
+    with pytest.raises(GradcamError):
+        drawn_folder(kind, count)
+
+
+@pytest.mark.parametrize(("name", "hangs"), [("shortcut", True), ("clean", False)])
+def test_the_folder_gives_the_cheating_model_away_and_not_the_honest_one(name: str, hangs: bool) -> None:
+    drawn = drawn_folder("marked_nodules", 15)
+    model = load_model(f"bundled:radiograph_{name}", device="cpu")
+    pictures = [(one, giving(content)) for one, content in drawn.pictures.items()]
+    masks = {one: giving(content) for one, content in drawn.masks.items()}
+    found = evaluate(pictures, read_table(drawn.table), masks, model)
+    assert not found.failures
+    nodules = next(one for one in found.edges_by_label if one.label == "nodule")
+    corner = nodules.regions.get("upper right corner")
+    assert nodules.share.whole == 5
+    if hangs:
+        assert corner is not None
+        assert corner.count == 5
+        assert "upper right corner" in sentences(found)[1]
+    else:
+        assert corner is None or corner.count <= 1
+    others = [one for one in found.edges_by_label if one.label != "nodule"]
+    assert all(
+        "upper right corner" not in one.regions or one.regions["upper right corner"].count <= 1 for one in others
+    )

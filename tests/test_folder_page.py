@@ -1,0 +1,164 @@
+"""The page that evaluates a folder, without a browser: what people do on it, and what strangers' files do to it."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import timm
+import torch
+from streamlit.testing.v1 import AppTest
+
+from gradcam_core.metrics.edges import REGIONS as CORE_REGIONS
+from gradcam_core.metrics.edges import edge_regions
+from gradcam_core.placement import Placement
+from pages.components import folder
+from pages.components.cache import ModelChoice
+from pages.components.folder_charts import REGIONS
+
+PAGE = Path(__file__).parent.parent / "pages/5_Folder.py"
+LABELS = ["<b>left</b>", "<b>right</b>", "<b>up</b>"]
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> ModelChoice:
+    torch.manual_seed(0)
+    state = timm.create_model("test_resnet", num_classes=3).state_dict()
+    torch.save({"state_dict": state, "class_names": LABELS}, tmp_path / "weights.pth")
+    return ModelChoice("mine", f"file:{tmp_path / 'weights.pth'}", "timm:test_resnet")
+
+
+@pytest.fixture
+def page(weights: ModelChoice) -> AppTest:
+    """The page with a small model of our own, nothing chosen yet."""
+    page = AppTest.from_file(str(PAGE), default_timeout=90)
+    page.session_state["models"] = {"mine": weights}
+    page.session_state["picture"] = "coffee"
+    return page.run()
+
+
+def text_of(page: AppTest) -> str:
+    parts = [*page.markdown, *page.caption, *page.error, *page.title, *page.header, *page.get("html")]
+    return "\n".join(str(getattr(part, "value", None) or part.proto.body) for part in parts)
+
+
+def png(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (48, 40, 3), np.uint8)
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def upload(page: AppTest, **contents: bytes) -> None:
+    """Put files into the folder's own uploader, one by one."""
+    kinds = {"csv": "text/csv", "png": "image/png"}
+    for name, content in contents.items():
+        file, _, kind = name.rpartition("_")
+        uploader = next(one for one in page.file_uploader if str(one.key).startswith("folder uploader"))
+        uploader.upload(f"{file}.{kind}", content, kinds[kind]).run()
+
+
+def evaluate(page: AppTest) -> None:
+    page.button(key="evaluate").click().run()
+    assert not page.exception
+
+
+def test_an_empty_folder_says_what_to_do_and_offers_two_drawn_ones(page: AppTest) -> None:
+    assert not page.exception
+    assert "many pictures" in text_of(page)
+    assert "CSV file" in text_of(page)
+    assert {"sample marked_nodules", "sample no_markers"} <= {button.key for button in page.button}
+    assert "evaluate" not in {button.key for button in page.button}
+
+
+def test_a_drawn_folder_is_evaluated_by_two_clicks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "SAMPLE_SIZE", 6)
+    page = AppTest.from_file(str(PAGE), default_timeout=90).run()
+    page.button(key="sample marked_nodules").click().run()
+    assert page.selectbox(key="model").value == "bundled:radiograph_shortcut"
+    assert "**6 pictures** · 6 labels · 4 masks" in text_of(page)
+    evaluate(page)
+    assert not page.error
+    assert re.search(r"Of 6 pictures \d", text_of(page))
+    assert page.metric[0].label == "Answered as labelled"
+    assert len(page.dataframe[0].value) == 6
+    page.selectbox(key="folder_method").select("layer_cam").run()
+    assert not page.dataframe, "other settings have not been evaluated"
+    page.selectbox(key="folder_method").select("grad_cam").run()
+    assert len(page.dataframe[0].value) == 6, "what was evaluated is kept"
+
+
+def test_a_broken_file_stands_last_among_good_ones(page: AppTest) -> None:
+    table = b"name,label\nanna.png,<b>right</b>\nbert.png,<b>left</b>\nbroken.png,<b>up</b>\n"
+    upload(page, anna_png=png(1), broken_png=png(2)[:90], bert_png=png(3), table_csv=table)
+    assert "**3 pictures** · 3 labels · no masks" in text_of(page)
+    evaluate(page)
+    assert not page.error
+    found = page.dataframe[0].value
+    assert found["Name"].tolist()[-1] == "broken.png"
+    assert set(found["Name"].tolist()[:2]) == {"anna.png", "bert.png"}
+    assert "1 picture could not be evaluated" in text_of(page)
+    drawn = "".join(part.proto.body for part in page.get("html"))
+    assert "&lt;b&gt;" in drawn, "the answers' frames bear their labels"
+    assert not re.search("<b>(left|right|up)", drawn)
+
+
+def test_a_table_that_cannot_be_read_is_refused_and_can_be_replaced(page: AppTest) -> None:
+    upload(page, anna_png=png(1), table_csv=b"patient,age\nanna,71\n")
+    assert len(page.error) == 1
+    assert "anna" not in page.error[0].value
+    assert "evaluate" not in {button.key for button in page.button}
+    upload(page, table_csv=b"name,label\nanna.png,<b>up</b>\n")
+    assert not page.error
+    evaluate(page)
+    assert len(page.dataframe[0].value) == 1
+
+
+def test_labels_of_another_model_are_refused_in_words(page: AppTest) -> None:
+    upload(page, anna_png=png(1), table_csv=b"name,label\nanna.png,zebra\n")
+    evaluate(page)
+    assert len(page.error) == 1
+    assert "zebra" in page.error[0].value
+    assert not page.dataframe
+
+
+def test_a_stopped_evaluation_keeps_nothing_and_can_be_started_again(page: AppTest) -> None:
+    upload(page, anna_png=png(1), bert_png=png(2))
+    evaluate(page)
+    asked = page.session_state["folder_asked"]
+    del page.session_state["evaluations"]
+    page.session_state["stopped"] = asked  # what the button does while it runs
+    page.run()
+    assert "**Stopped.**" in text_of(page)
+    assert not page.dataframe
+    next(button for button in page.button if str(button.key).startswith("start again")).click().run()
+    assert len(page.dataframe[0].value) == 2
+
+
+def test_a_cleared_folder_is_empty(page: AppTest) -> None:
+    upload(page, anna_png=png(1))
+    page.button(key="folder clear").click().run()
+    assert not page.exception
+    assert "sample no_markers" in {button.key for button in page.button}
+    assert not page.session_state["folder_files"]
+
+
+def test_a_chosen_row_goes_onto_the_desk(page: AppTest) -> None:
+    content = png(1)
+    upload(page, anna_png=content)
+    evaluate(page)
+    table = page.dataframe[0]
+    page.session_state[table.key] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    page.run()
+    page.button(key="open in explain").click().run()
+    assert not page.exception
+    chosen = page.session_state["picture"]
+    assert page.session_state["uploads"][chosen].content == content
+
+
+def test_the_drawn_frame_has_the_parts_that_are_hidden() -> None:
+    assert list(REGIONS) == list(CORE_REGIONS)
+    hidden = edge_regions(Placement((100, 100), (100, 100), (0.0, 0.0, 100.0, 100.0)))[:, 0].numpy()
+    for (left, top, width, height), mask in zip(REGIONS.values(), hidden, strict=True):
+        drawn = np.zeros((100, 100), bool)
+        drawn[top : top + height, left : left + width] = True
+        assert np.array_equal(drawn, mask)
