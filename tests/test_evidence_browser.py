@@ -67,4 +67,4 @@ def test_a_truth_that_is_drawn_is_measured_against(page: Any, address: str) -> N
     page.get_by_text("Pointing game").first.wait_for(timeout=60_000)
     settled(page)
     row = page.locator("table.measured tr", has_text="Relevance mass").locator("td").all_inner_texts()
-    assert all(0.5 < float(value) <= 1 for value in row), "the cat's heat lies on the cat, on the left"
+    assert all(float(value) > 0.28 * 1.2 for value in row), row  # more than the box takes of the picture
