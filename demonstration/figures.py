@@ -137,7 +137,7 @@ def alike_without_learning(model: LoadedModel, some: Iterable[Radiograph], metho
     return float(np.mean(found))
 
 
-def main(count: int) -> None:
+def show_checks(count: int) -> None:
     """Print a table: a setting a row, a check a column."""
     print("| | " + " | ".join(QUESTIONS) + " | all six |", flush=True)
     print("|---|" + "---|" * (len(QUESTIONS) + 1), flush=True)
@@ -146,5 +146,30 @@ def main(count: int) -> None:
         print(f"| {setting.title} | " + " | ".join(f"{100 * one:.0f} %" for one in shares.values()) + " |", flush=True)
 
 
+def show_models(count: int) -> None:
+    """Print a table: what is asked of the three models a row, a model a column."""
+    models = [demonstration_model(name) for name in ("clean", "shortcut", "balanced")]
+    plain, marked = (Setting("", "", "", ("nodule",), (one,)) for one in (False, True))
+    healthy = [radiograph(EVALUATION + number, marker=True) for number in range(count)]
+    rows = {
+        "nodule, no marker: answered so": [right(one, pictures(plain, count)) for one in models],
+        "nodule, marker: answered so": [right(one, pictures(marked, count)) for one in models],
+        "no finding, marker: answered so": [right(one, healthy) for one in models],
+        "nodule, marker: peak on the nodule": [peaks(one, pictures(marked, count))[0] for one in models],
+        "nodule, marker: peak by the marker": [peaks(one, pictures(marked, count))[1] for one in models],
+        "nodule, marker: probability lost with the corner": [
+            lost_with_corner(one, pictures(marked, count)) for one in models
+        ],
+        "two lesions, Grad-CAM: peak on the own one": [two_lesions(one, count, "grad_cam")[0] for one in models],
+        "two lesions, Grad-CAM: peak on the other": [two_lesions(one, count, "grad_cam")[1] for one in models],
+        "two lesions, Eigen-CAM: peak on the own one": [two_lesions(one, count, "eigen_cam")[0] for one in models],
+    }
+    print("| | clean | shortcut | balanced |\n|---|---|---|---|", flush=True)
+    for name, values in rows.items():
+        print(f"| {name} | " + " | ".join(f"{100 * value:.0f} %" for value in values) + " |", flush=True)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    show_models(wanted)
+    show_checks(wanted)

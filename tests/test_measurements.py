@@ -570,7 +570,8 @@ def test_progress_rises_to_the_end_and_may_cancel(tiny: LoadedModel) -> None:
     shares = [share for share, _ in heard]
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    assert sum(words == "Deletion" for _, words in heard) > 5
+    # Twenty-one pictures take several batches, however many the process takes at a time.
+    assert sum(words == "Deletion" for _, words in heard) > 2
     stop = True
     with pytest.raises(KeyboardInterrupt):
         measure(explanation.heatmaps[0], explanation=explanation, model=tiny, on_progress=listen)
