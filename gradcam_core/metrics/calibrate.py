@@ -21,7 +21,7 @@ FEWEST = 20
 # Of a hundred pictures, five may lie beyond a line although nothing is wrong with them.
 RARE = 5
 BOUNDS = {
-    "most_like_redrawn": (0.3, 0.9),
+    "most_like_redrawn": (0.4, 0.9),
     "least_lost": (0.05, 0.5),
     "least_stability": (0.5, 0.95),
     "most_lost_at_edge": (0.05, 0.5),
@@ -79,10 +79,11 @@ def _numbers(case: trial.Trial) -> dict[str, list[float]]:
     drawn = trial.redrawn_maps(case) or []
     others = trial.without_hot_area(case)[1][1:]
     lost = sorted((before - after) / before for after in trial.without_edges(case)[0])
+    pairs = [similarity(one, other) for one, other in itertools.combinations(drawn, 2)]
     return {
-        "redrawn": [similarity(one, other) for one, other in itertools.combinations(drawn, 2)],
+        "redrawn": [float(np.mean(pairs))] if pairs else [],  # means over draws and copies, as the checks take them
         "patches": [(float(np.mean(others)) - one) / before for one in others],
-        "noisy": [similarity(raw, one) for one in trial.noisy_maps(case)],
+        "noisy": [float(np.mean([similarity(raw, one) for one in trial.noisy_maps(case)]))],
         "edges": [lost[-2]],
     }
 
