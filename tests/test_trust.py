@@ -13,7 +13,7 @@ from torch import nn
 
 from gradcam_core import explain, list_methods, trust
 from gradcam_core.capture import can_redraw_head, scorer, with_redrawn_head
-from gradcam_core.errors import GradcamError, ModelError
+from gradcam_core.errors import GradcamError, ModelError, TargetError
 from gradcam_core.metrics import checks, trial
 from gradcam_core.metrics.calibrate import BOUNDS, derive_thresholds
 from gradcam_core.metrics.checks import QUESTIONS
@@ -275,6 +275,25 @@ def test_an_empty_map_is_said_to_be_empty_and_not_tested(tiny: LoadedModel) -> N
     assert {outcomes[name] for name in ("learned", "matters", "stable", "class")} == {"not tested"}
     assert outcomes["edges"] != "not tested", "whether a border is read does not depend on the map"
     assert "4 not tested" in checked.outcome
+
+
+def test_a_class_that_the_model_gives_nothing_has_nothing_to_lose(tiny: LoadedModel) -> None:
+    network = networks.conv_net()
+    with torch.no_grad():
+        network[-1].bias[2] = -200.0  # its probability is exactly 0 in single precision
+    model = networks.loaded(network)
+    found = explained(model, targets=[2])
+    assert found.heatmaps[0].target.probability == 0
+    outcomes = {one.name: one for one in trust(found, found.heatmaps[0], model).checks}
+    assert outcomes["matters"].outcome == outcomes["edges"].outcome == "not tested"
+    assert "next to nothing" in outcomes["edges"].sentence
+
+
+def test_a_target_that_is_no_class_is_refused(tiny: LoadedModel) -> None:
+    found = explained(tiny)
+    stray = dataclasses.replace(found.heatmaps[0].target, index=99)
+    with pytest.raises(TargetError, match="no class"):
+        trust(found, dataclasses.replace(found.heatmaps[0], target=stray), tiny)
 
 
 def test_a_model_with_one_class_has_no_other_map_to_compare(tmp_path: Path) -> None:

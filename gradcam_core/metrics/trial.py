@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from gradcam_core.capture import can_redraw_head, scorer, with_redrawn_head
-from gradcam_core.errors import ModelError
+from gradcam_core.errors import ModelError, TargetError
 from gradcam_core.heatmaps import Found, heatmaps_of_inputs
 from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import find_method
@@ -50,6 +50,8 @@ def begin_trial(explanation: Explanation, heatmap: Heatmap, model: LoadedModel) 
         raise ModelError(
             "This heatmap was made with another model, or prepared otherwise.", "Explain the picture anew."
         )
+    if not 0 <= heatmap.target.index < len(model.labels):
+        raise TargetError("This target stands for no class of the model.", "Check a heatmap of one of its classes.")
     names = heatmap.layer.split(" + ") if heatmap.fusion else [heatmap.layer or model.default_layer]
     layers = tuple(resolve_layer(model, name) for name in names)
     inputs = torch.tensor(explanation.model_input)[None].to(model.device)

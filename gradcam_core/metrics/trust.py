@@ -15,6 +15,8 @@ from gradcam_core.metrics.trial import Trial
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Progress
 from gradcam_core.shapes import InputArray
 
+# Below this probability, what hiding a part takes away is not worth telling.
+NOTHING_TO_LOSE = 0.001
 NOT_THE_DIAGNOSIS = "These checks test the map, not the diagnosis. A map can pass all of them while the model is wrong."
 
 
@@ -64,12 +66,21 @@ def trust(
     for place, (name, check) in enumerate(_CHECKS.items()):
         if on_progress is not None:
             on_progress(place / len(_CHECKS), QUESTIONS[name], ())
-        empty = heatmap.state != "ok" and name not in ("support", "edges")
-        made.append(untested(name, "The map is empty: there is nothing to test.") if empty else check(case, limits))
+        reason = _why_untested(name, case)
+        made.append(untested(name, reason) if reason else check(case, limits))
     if on_progress is not None:
         on_progress(1.0, "Done", ())
     grid = (heatmap.raw.shape[0], heatmap.raw.shape[1])
     return Trust(heatmap, tuple(made), heatmap.placement.cell_size(grid), limits)
+
+
+def _why_untested(name: str, case: Trial) -> str:
+    """Why a check cannot be made of this heatmap, in words; "" where it can."""
+    if case.heatmap.state != "ok" and name not in ("support", "edges"):
+        return "The map is empty: there is nothing to test."
+    if case.probability < NOTHING_TO_LOSE and name in ("matters", "edges"):
+        return f"The model gives {case.heatmap.target.label} next to nothing, so hiding a part can take nothing away."
+    return ""
 
 
 def _support(case: Trial, limits: Thresholds) -> Check:
