@@ -4,7 +4,9 @@ import argparse
 import math
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from gradcam_core.errors import GradcamError
 from gradcam_core.exporters.names import one_line
 from gradcam_core.records import Heatmap, LoadedModel
 from gradcam_core.sources import load_model
@@ -40,6 +42,14 @@ def load_chosen(given: Given) -> LoadedModel:
         pretrained=given.pretrained,
         device=given.device,
     )
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder by name, hidden ones left out. Raises GradcamError where it cannot be read."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError as error:
+        raise GradcamError("The folder of pictures cannot be read.", "Give a folder that you may open.") from error
 
 
 def whole(least: int) -> Callable[[str], int]:

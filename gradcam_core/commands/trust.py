@@ -8,6 +8,7 @@ from gradcam_core.commands.shared import (
     WORKED,
     Flags,
     Given,
+    files_in,
     load_chosen,
     model_flags,
     number,
@@ -89,7 +90,7 @@ def _report(image: ImageRecord, name: str, model: LoadedModel, found: Trust, as_
 
 def _calibrate(given: Given, model: LoadedModel) -> int:
     images, failed = [], 0
-    for place, path in enumerate(_files(given.calibrate), 1):
+    for place, path in enumerate(files_in(given.calibrate), 1):
         try:
             images.append(read_image(path))
         except (GradcamError, OSError, MemoryError) as error:
@@ -109,10 +110,3 @@ def _calibrate(given: Given, model: LoadedModel) -> int:
         raise GradcamError("The thresholds cannot be written.", "Choose another place for --out.") from error
     say(write_thresholds(derived).rstrip())
     return SOME_FAILED if failed else WORKED
-
-
-def _files(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    except OSError as error:
-        raise GradcamError("The folder of pictures cannot be read.", "Give a folder that you may open.") from error
