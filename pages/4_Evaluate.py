@@ -3,12 +3,13 @@
 import streamlit as st
 
 from gradcam_core import GradcamError
-from pages.components.cache import Request, fitted, identity
+from pages.components.cache import Request, fitted, identity, measured
 from pages.components.details import show_algebra
 from pages.components.evaluate import (
     CHANGED,
     PLACE,
     SPREAD,
+    mark_of,
     pick_truth,
     show_against_truth,
     show_curves,
@@ -49,16 +50,19 @@ except GradcamError as error:
     st.stop()
 
 show_notes(found)
+content = f"{identity(desk.image, desk.model, request)} {desk.changes}"
 if truth is None:
     st.info("Nothing is marked yet. The heatmaps appear once there is a truth to hold them to.", icon=":material/draw:")
 else:
     show_against_truth(found, truth)
     show_algebra(found, desk.model)
-    show_measurements("In the right place", taken(found, truth, PLACE), PLACE)
-show_measurements("How wide it spreads", taken(found, None, SPREAD), SPREAD)
+    where = measured(f"place {mark_of(truth)} {content}", lambda: taken(found, truth, PLACE))
+    show_measurements("In the right place", where, PLACE)
+spread = measured(f"spread {content}", lambda: taken(found, None, SPREAD))
+show_measurements("How wide it spreads", spread, SPREAD)
 
 st.header("Does the model use what the heatmap shows?")
-asked = f"changed {identity(desk.image, desk.model, request)} {desk.changes}"
+asked = f"changed {content}"
 opened = st.session_state.setdefault("changed pictures", set())
 with st.container(horizontal=True, vertical_alignment="center", key="change-bar"):
     if st.button("Change the picture, ask again", icon=":material/experiment:", key="change"):
@@ -66,7 +70,8 @@ with st.container(horizontal=True, vertical_alignment="center", key="change-bar"
     st.caption("Hides and shows the hottest parts step by step; about fifty passes a method.")
 if asked in opened:
     try:
-        made = watched(asked, lambda work: taken_by_changing(found, fitted(desk.model, desk.changes), work))
+        prepared = fitted(desk.model, desk.changes)
+        made = watched(asked, lambda work: measured(asked, lambda: taken_by_changing(found, prepared, work)))
     except GradcamError as error:
         show_error(error)
         st.stop()

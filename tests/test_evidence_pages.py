@@ -101,6 +101,9 @@ def test_evaluate_measures_a_sample_against_its_own_mask() -> None:
     assert not run.exception
     assert "ROAD" in html_of(run)
     assert "Insertion" in html_of(run)
+    before = html_of(run)
+    run.run()
+    assert html_of(run) == before, "what was measured stays while nothing is changed"
 
 
 def test_evaluate_without_a_truth_says_what_to_do_and_takes_an_uploaded_mask() -> None:

@@ -24,6 +24,7 @@ from gradcam_core import (
     Heatmap,
     ImageRecord,
     LoadedModel,
+    Measurement,
     Progress,
     Trust,
     contrast,
@@ -37,6 +38,7 @@ from gradcam_core import (
     tune_allocator,
 )
 
+Measured = dict[str, dict[str, Measurement]]
 SLOW = frozenset(entry.name for entry in list_methods() if entry.reports)
 
 
@@ -156,6 +158,12 @@ def checked(
 ) -> Trust:
     """Check a heatmap, or find the checks that were made of the same content before."""
     return trust(_found, _heatmap, fitted(_loaded, _changes), on_progress=_on_progress)
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def measured(key: str, _make: Callable[[], Measured]) -> Measured:
+    """Measure heatmaps, or find what was measured of the same content before; `key` tells the content."""
+    return _make()
 
 
 @st.cache_resource(show_spinner=False)

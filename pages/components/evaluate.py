@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import html
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ from gradcam_core import (
     read_truths,
 )
 from pages.components import desk
+from pages.components.cache import Measured
 from pages.components.figures import figures
 from pages.components.marker import marker
 from pages.components.panels import METHODS, show_error, show_panels
@@ -96,8 +98,12 @@ def outlined(image: ImageRecord, truth: np.ndarray) -> ImageRecord:
     grown = cv2.dilate(truth.astype(np.uint8), np.ones((2 * thick + 1,) * 2, np.uint8)).astype(bool)
     pixels = image.pixels.copy()
     pixels[grown & ~truth] = MARK
-    digest = hashlib.sha256(image.sha256.encode() + np.packbits(truth).tobytes()).hexdigest()
-    return dataclasses.replace(image, pixels=pixels, sha256=digest)
+    return dataclasses.replace(image, pixels=pixels, sha256=f"{image.sha256} {mark_of(truth)}")
+
+
+def mark_of(truth: np.ndarray) -> str:
+    """What tells one marked region from another."""
+    return hashlib.sha256(f"{truth.shape}".encode() + np.packbits(truth).tobytes()).hexdigest()
 
 
 def show_against_truth(found: Explanation, truth: np.ndarray) -> None:
@@ -106,12 +112,12 @@ def show_against_truth(found: Explanation, truth: np.ndarray) -> None:
     show_panels(outlined(found.image, truth), panels, "evaluate", columns=max(3, len(panels)))
 
 
-def taken(found: Explanation, truth: np.ndarray | None, names: Sequence[str]) -> dict[str, dict[str, Measurement]]:
+def taken(found: Explanation, truth: np.ndarray | None, names: Sequence[str]) -> Measured:
     """Measurements that need no further pass, by method and name."""
     return {one.method: {made.name: made for made in measure(one, truth=truth, names=names)} for one in found.heatmaps}
 
 
-def taken_by_changing(found: Explanation, loaded: LoadedModel, work: object) -> dict[str, dict[str, Measurement]]:
+def taken_by_changing(found: Explanation, loaded: LoadedModel, work: Any) -> Measured:
     """Measurements that change the picture and ask the model again, by method and name."""
     made = {}
     for place, heatmap in enumerate(found.heatmaps):
