@@ -58,11 +58,11 @@ def heatmaps_of(found: Found, entry: Entry, options: Mapping[str, Any], tell: Te
 
 
 def heatmaps_of_inputs(
-    found: Found, inputs: torch.Tensor, targets: Sequence[Target], entry: Entry, options: Mapping[str, Any]
+    found: Found, inputs: torch.Tensor, targets: Sequence[Target], entry: Entry, options: Mapping[str, Any], tell: Tell
 ) -> Iterator[list[Heatmap]]:
     """The same method's heatmaps of other inputs [N Cin Hin Win], as lists of one per target and layer, input by input.
 
-    Several inputs share a pass where the method takes no passes of its own.
+    Several inputs share a pass where the method takes no passes of its own. `tell` hears of each input from 0 to 1.
     """
     smoothing = smoothing_of(entry, options)
     needs = set[str]() if smoothing else set(entry.needs)
@@ -72,7 +72,7 @@ def heatmaps_of_inputs(
         for place in range(len(some)):
             one = tuple(_of_input(part, place) for part in evidence)
             this = dataclasses.replace(found, inputs=some[place : place + 1], targets=tuple(targets), evidence=one)
-            yield heatmaps_of(this, entry, options, lambda share, drafts: None)
+            yield heatmaps_of(this, entry, options, tell)
 
 
 def _of_input(evidence: Evidence, place: int) -> Evidence:

@@ -368,6 +368,20 @@ def test_whoever_listens_hears_every_question_and_may_cancel(tiny: LoadedModel) 
         trust(found, found.heatmaps[0], tiny, on_progress=stop)
 
 
+def test_a_method_with_passes_of_its_own_can_be_cancelled_in_the_middle_of_a_check(tiny: LoadedModel) -> None:
+    found = explained(tiny, top_k=1, methods=[("rise", {"masks": 200})])
+    heard: list[str] = []
+
+    def stop(share: float, words: str, drafts: object) -> None:
+        heard.append(words)
+        if heard.count(QUESTIONS["stable"]) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        trust(found, found.heatmaps[0], tiny, on_progress=stop)
+    assert heard[-3:] == [QUESTIONS["stable"]] * 3
+
+
 def test_the_model_is_untouched_and_threads_find_what_one_alone_finds(tiny: LoadedModel) -> None:
     found, before = explained(tiny), state_of(tiny.module)
 

@@ -4,6 +4,7 @@ What a check or a calibration needs is computed here, without judging it. For a 
 it takes 25 forward and 8 backward passes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import find_method
 from gradcam_core.metrics.edges import edge_regions
 from gradcam_core.metrics.hiding import fill_in
+from gradcam_core.metrics.serving import visible_in
 from gradcam_core.placement import Placement, resample
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.shapes import InputTensor, Map
@@ -30,13 +32,21 @@ CANDIDATES = 64
 SEED = 0
 
 
+def _silent() -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """A heatmap with what is needed to make it again. `chances` [classes] is what the model gives each class."""
+    """A heatmap with what is needed to make it again. `chances` [classes] is what the model gives each class.
+
+    `alive` is called now and then while a method takes passes of its own; what it raises ends the work.
+    """
 
     heatmap: Heatmap
     found: Found
     chances: Tensor
+    alive: Callable[[], None] = _silent
 
     @property
     def probability(self) -> float:
@@ -88,7 +98,12 @@ def next_class_map(trial: Trial) -> tuple[Target, Map] | None:
 def _maps(trial: Trial, found: Found, inputs: Tensor, target: Target) -> list[Map]:
     """The same kind of map for each of some inputs [N ...]; the fused one, where there are several layers."""
     entry = find_method(trial.heatmap.method, trial.heatmap.options)
-    made = heatmaps_of_inputs(found, inputs, (target,), entry, trial.heatmap.options)
+
+    def tell(share: float, drafts: tuple[Heatmap, ...]) -> None:
+        if entry.reports:  # the others are over before anybody could wish so
+            trial.alive()
+
+    made = heatmaps_of_inputs(found, inputs, (target,), entry, trial.heatmap.options, tell)
     return [heatmaps[-1].raw for heatmaps in made]
 
 
@@ -120,9 +135,7 @@ def _without(trial: Trial, hidden: Bool[Tensor, "N 1 Hin Win"]) -> tuple[list[fl
 def hottest_part(heatmap: Heatmap, share: float) -> Bool[Tensor, "1 1 Hin Win"]:
     """The hottest `share` of the picture on the input's pixels; less where less is warm at all."""
     placement = heatmap.placement
-    top, left, bottom, right = placement.shown()
-    seen = np.zeros(placement.input_size, bool)
-    seen[top:bottom, left:right] = True
+    seen = visible_in(placement)
     warm = np.where(seen, np.maximum(resample(heatmap.raw, placement.input_size), 0), 0)
     order = np.argsort(-warm, axis=None, kind="stable")[: max(1, round(share * int(seen.sum())))]
     hot = np.zeros(warm.size, bool)

@@ -64,10 +64,14 @@ def trust(
     case = trial.begin_trial(explanation, heatmap, model)
     made = []
     for place, (name, check) in enumerate(_CHECKS.items()):
-        if on_progress is not None:
-            on_progress(place / len(_CHECKS), QUESTIONS[name], ())
+
+        def alive(place: int = place, name: str = name) -> None:
+            if on_progress is not None:
+                on_progress(place / len(_CHECKS), QUESTIONS[name], ())
+
+        alive()
         reason = _why_untested(name, case)
-        made.append(untested(name, reason) if reason else check(case, limits))
+        made.append(untested(name, reason) if reason else check(replace(case, alive=alive), limits))
     if on_progress is not None:
         on_progress(1.0, "Done", ())
     grid = (heatmap.raw.shape[0], heatmap.raw.shape[1])

@@ -19,9 +19,9 @@ from gradcam_core import (
     drawn_folder,
     evaluate,
     find_masks,
-    override_preprocessing,
     read_table,
 )
+from pages.components.cache import fitted
 from pages.components.desk import FIT, MODEL, Upload
 from pages.components.panels import show_error
 from pages.components.work import watched
@@ -201,9 +201,9 @@ def ask(
     changes: Mapping[str, Any],
 ) -> Asked:
     """The button that starts it, and what it asks."""
-    fitted = dataclasses.replace(loaded, preprocessing=override_preprocessing(loaded.preprocessing, changes))
-    parts = (folder.key, fitted.fingerprint, fitted.labels, fitted.preprocessing.to_dict(), method, layers)
-    key = hashlib.sha256(json.dumps([*parts, str(fitted.device)], default=str).encode()).hexdigest()
+    prepared = fitted(loaded, changes)
+    parts = (folder.key, prepared.fingerprint, prepared.labels, prepared.preprocessing.to_dict(), method, layers)
+    key = hashlib.sha256(json.dumps([*parts, str(prepared.device)], default=str).encode()).hexdigest()
     count = len(folder.pictures)
     st.html('<div style="height: 0.6rem"></div>')  # beside boxes whose labels stand above them
     if key in st.session_state.get("evaluations", {}):
@@ -211,7 +211,7 @@ def ask(
     else:
         words = f"Evaluate {count} picture{'' if count == 1 else 's'}"
         st.button(words, on_click=_start, args=(key,), key="evaluate", type="primary")
-    return Asked(fitted, (method[0], dict(method[1])), layers, key)
+    return Asked(prepared, (method[0], dict(method[1])), layers, key)
 
 
 def _start(key: str) -> None:
