@@ -15,7 +15,7 @@ from gradcam_core.methods import make_maps, own_options, reads_layer, smoothing_
 from gradcam_core.methods.smoothing import average, smoothed
 from gradcam_core.placement import Placement, resample
 from gradcam_core.records import Evidence, Heatmap, LayerInfo, LoadedModel, Target
-from gradcam_core.registry import Entry
+from gradcam_core.registry import Member
 
 FUSION = "element-wise maximum of the layers' maps, each scaled to its own peak"
 # Noisy copies that are captured at a time: their activations and gradients are all in memory.
@@ -37,7 +37,7 @@ class Found:
     placement: Placement
 
 
-def heatmaps_of(found: Found, entry: Entry, options: Mapping[str, Any], tell: Tell) -> list[Heatmap]:
+def heatmaps_of(found: Found, entry: Member, options: Mapping[str, Any], tell: Tell) -> list[Heatmap]:
     """Run one method for every target at every layer; those that read no layer give one map of the input."""
     layers = found.layers if reads_layer(entry) else found.layers[:1]
     names = [layer.name if reads_layer(entry) else "" for layer in layers]
@@ -58,7 +58,7 @@ def heatmaps_of(found: Found, entry: Entry, options: Mapping[str, Any], tell: Te
 
 
 def heatmaps_of_inputs(
-    found: Found, inputs: torch.Tensor, targets: Sequence[Target], entry: Entry, options: Mapping[str, Any], tell: Tell
+    found: Found, inputs: torch.Tensor, targets: Sequence[Target], entry: Member, options: Mapping[str, Any], tell: Tell
 ) -> Iterator[list[Heatmap]]:
     """The same method's heatmaps of other inputs [N Cin Hin Win], as lists of one per target and layer, input by input.
 
@@ -88,7 +88,7 @@ def _of_input(evidence: Evidence, place: int) -> Evidence:
     )
 
 
-def _maps(found: Found, entry: Entry, options: Mapping[str, Any], layer: LayerInfo, tell: TellMaps) -> torch.Tensor:
+def _maps(found: Found, entry: Member, options: Mapping[str, Any], layer: LayerInfo, tell: TellMaps) -> torch.Tensor:
     """One method at one layer: signed maps [K 1 h w]."""
     smoothing = smoothing_of(entry, options)
     try:
@@ -105,7 +105,7 @@ def _maps(found: Found, entry: Entry, options: Mapping[str, Any], layer: LayerIn
 
 
 def _of_copies(
-    found: Found, entry: Entry, options: Mapping[str, Any], layer: LayerInfo, tell: TellMaps
+    found: Found, entry: Member, options: Mapping[str, Any], layer: LayerInfo, tell: TellMaps
 ) -> Iterator[tuple[torch.Tensor, bool]]:
     """Maps of noisy and mirrored copies of the input, for the same targets; each copy has a pass of its own."""
     smoothing = smoothing_of(entry, options)
@@ -128,7 +128,7 @@ def _array(maps: torch.Tensor) -> np.ndarray:
 
 
 def _heatmaps(
-    found: Found, entry: Entry, options: Mapping[str, Any], names: Sequence[str], maps: Sequence[np.ndarray]
+    found: Found, entry: Member, options: Mapping[str, Any], names: Sequence[str], maps: Sequence[np.ndarray]
 ) -> list[Heatmap]:
     """Name the maps [K h w] of each layer; the fused one follows where there are several."""
     smoothing = smoothing_of(entry, options)

@@ -156,7 +156,7 @@ def _planes(image: ImageRecord, channels: int) -> list[Image.Image]:
     return [Image.fromarray(np.ascontiguousarray(layer, np.float32)) for layer in layers]
 
 
-def override(preprocessing: Preprocessing, changes: Mapping[str, Any]) -> Preprocessing:
+def override_preprocessing(preprocessing: Preprocessing, changes: Mapping[str, Any]) -> Preprocessing:
     """Replace parts of a model's preprocessing by what its user knows better.
 
     Takes the fields of Preprocessing, and single numbers for `size`, `resize`, `mean` and `std`.

@@ -24,7 +24,7 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Member:
     """One member of a family: its name, words for people, and what it asks for.
 
     `ranges` bounds the options that are numbers. A `signed` member's result speaks in both
@@ -63,7 +63,7 @@ def member(
         ranges = {p.name: found for p in parameters for found in _ranges(p.annotation)}
         summary = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
         reports = "report" in required
-        entry = Entry(function.__name__, title, summary, paper, url, function, needs, options, ranges, signed, reports)
+        entry = Member(function.__name__, title, summary, paper, url, function, needs, options, ranges, signed, reports)
         function.entry = entry  # type: ignore[attr-defined]
         return function
 
@@ -74,7 +74,7 @@ def _ranges(annotation: Any) -> list[Range]:
     return [extra for extra in getattr(annotation, "__metadata__", ()) if isinstance(extra, Range)]
 
 
-def wrong_value(entry: Entry, option: str, value: Any) -> str:
+def wrong_value(entry: Member, option: str, value: Any) -> str:
     """Say what an option must be where `value` does not fit its default's kind and its range; "" where it does."""
     default, limits = entry.options[option], entry.ranges.get(option)
     kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(type(default), "text")
@@ -86,7 +86,7 @@ def wrong_value(entry: Entry, option: str, value: Any) -> str:
     return f"Give {kind}{bounds}, such as {default}."
 
 
-def collect(*modules: ModuleType) -> Mapping[str, Entry]:
+def collect(*modules: ModuleType) -> Mapping[str, Member]:
     """The marked functions of these modules, by name, in the order in which they are written."""
     found = (value.entry for module in modules for value in vars(module).values() if hasattr(value, "entry"))
     return {entry.name: entry for entry in found}

@@ -70,7 +70,7 @@ def heat_opacity(
     return np.where(values >= threshold, covered, np.float32(0))
 
 
-def picture(image: ImageRecord) -> Colours:
+def picture_pixels(image: ImageRecord) -> Colours:
     """The picture as it is shown, in 8 bits."""
     return np.asarray(cv2.convertScaleAbs(image.pixels, alpha=255), np.uint8)
 
@@ -90,7 +90,7 @@ def overlay(
     table, values, sizes = _colours_of(heatmap, colormap)
     _check_share("threshold", threshold)
     share = heat_opacity(sizes, opacity, 0, SIGNED_RAMP_END if heatmap.signed else RAMP_END)[:, None]
-    shown = picture(image)
+    shown = picture_pixels(image)
     if heatmap.state != "ok":
         return _veil(shown, shown, values)
     steps = _steps(values)

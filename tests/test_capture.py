@@ -14,7 +14,7 @@ from torch import nn
 from gradcam_core import list_methods, load_model
 from gradcam_core.capture import capture, class_scores, probe
 from gradcam_core.errors import GradcamError, LayerError, ModelError, TargetError
-from gradcam_core.explain import explain
+from gradcam_core.explanation import explain
 from gradcam_core.layers import resolve_layer, to_grid
 from gradcam_core.records import Evidence, LoadedModel
 from gradcam_core.targets import choose_targets

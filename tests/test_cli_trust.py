@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradcam_core.metrics.checks import QUESTIONS
-from gradcam_core.metrics.thresholds import read_thresholds, write_thresholds
+from gradcam_core.checks.sentences import QUESTIONS
+from gradcam_core.checks.thresholds import read_thresholds, write_thresholds
 from tests.test_cli import draw, model, run
 
 __all__ = ["model"]

@@ -14,12 +14,21 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gradcam_core import drawn_folder, explain, load_model, read_image
+from gradcam_core.checks import read_thresholds, trust
 from gradcam_core.errors import GradcamError, MethodError, TargetError
-from gradcam_core.evaluation import Evaluation, Row, evaluate, find_masks, read_table, sentences, to_csv
+from gradcam_core.evaluation import (
+    Evaluation,
+    Row,
+    evaluate,
+    evaluation_sentences,
+    evaluation_to_csv,
+    find_masks,
+    read_table,
+)
 from gradcam_core.evaluation.reading import LARGEST_FILE, MOST_ROWS
-from gradcam_core.evaluation.records import Entry, Share
+from gradcam_core.evaluation.records import Share, TableRow
 from gradcam_core.evaluation.summary import calibration_error, reliability, summarise, worst_first
-from gradcam_core.metrics import measure, read_thresholds, trust
+from gradcam_core.measures import measure
 from gradcam_core.records import LoadedModel
 from gradcam_core.samples import radiographs
 from gradcam_core.samples.drawn_folder import FIRST_SEED
@@ -72,7 +81,7 @@ def files(**contents: bytes) -> list[tuple[str, Callable[[], bytes]]]:
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 
-WANTED = (Entry("a.png", "nodule", "a_m.png"), Entry("b.png", "none", ""))
+WANTED = (TableRow("a.png", "nodule", "a_m.png"), TableRow("b.png", "none", ""))
 
 
 @pytest.mark.parametrize(
@@ -207,7 +216,7 @@ def test_what_is_wrong_with_one_picture_stays_its_own(corner: LoadedModel) -> No
     assert "green" in next(row for row in found.rows if row.name == "anna-odd.png").problem
     assert found.accuracy == Share(1, 1)
     assert found.edges.share == Share(1, 1)
-    assert any("7 pictures could not be evaluated" in words for words in sentences(found))
+    assert any("7 pictures could not be evaluated" in words for words in evaluation_sentences(found))
 
 
 def test_masks_are_measured_and_a_wrong_one_costs_only_its_numbers(corner: LoadedModel) -> None:
@@ -437,7 +446,7 @@ def example(wrong: int = 1, marked: int = 20) -> Evaluation:
 
 
 def test_the_sentences_tell_the_numbers_in_plain_words() -> None:
-    words = [sentence.replace("\u202f", " ") for sentence in sentences(example())]
+    words = [sentence.replace("\u202f", " ") for sentence in evaluation_sentences(example())]
     assert words[0] == "Of 60 pictures 59 were answered as labelled (98 %; 95 % interval 91 to 100 %)."
     assert words[1] == (
         "On 20 of 60 pictures (33 %) a corner or border decides: 20 times the upper right corner. "
@@ -448,14 +457,14 @@ def test_the_sentences_tell_the_numbers_in_plain_words() -> None:
         "average."
     )
     assert "Least often as labelled: no finding, 19 of 20 (95 %)." in words
-    assert sentences(example(marked=0))[1] == "In none of 60 pictures does a corner or border decide."
-    assert "It was answered nodule." in sentences(example(marked=1))[1]
+    assert evaluation_sentences(example(marked=0))[1] == "In none of 60 pictures does a corner or border decide."
+    assert "It was answered nodule." in evaluation_sentences(example(marked=1))[1]
 
 
 @given(some_rows())
 @settings(max_examples=100)
 def test_the_sentences_claim_nothing_and_are_whole(rows: list[Row]) -> None:
-    words = sentences(summarise(rows, LIMITS))
+    words = evaluation_sentences(summarise(rows, LIMITS))
     text = " ".join(words).casefold()
     assert not [word for word in ("cause", "reason", "correct", "diagnos", "none of none", "nan") if word in text]
     assert all(one.endswith(".") and one == one.strip() for one in words)
@@ -468,7 +477,9 @@ def test_a_spreadsheet_runs_nothing_that_a_name_or_label_holds() -> None:
         row(name=name, label=name, label_index=0, answer=name, problem=name, sha256=str(n))
         for n, name in enumerate(hostile)
     ]
-    kept = list(csv.DictReader(io.StringIO(to_csv(summarise(rows, LIMITS), "keep").decode("utf-8-sig"), newline="")))
+    kept = list(
+        csv.DictReader(io.StringIO(evaluation_to_csv(summarise(rows, LIMITS), "keep").decode("utf-8-sig"), newline=""))
+    )
     assert [one["sha256"] for one in kept] == [str(n) for n in range(len(hostile))]
     for one, name in zip(kept, hostile, strict=True):
         for column in ("name", "label", "answer", "problem"):
@@ -477,14 +488,14 @@ def test_a_spreadsheet_runs_nothing_that_a_name_or_label_holds() -> None:
 
 def test_hashed_results_hold_no_name(corner: LoadedModel) -> None:
     found = evaluate(files(anna=png(True), anna2=b"broken"), read_table(b"name,label\nanna.png,bright\n"), {}, corner)
-    hashed = to_csv(found).decode("utf-8-sig")
+    hashed = evaluation_to_csv(found).decode("utf-8-sig")
     assert "anna" not in hashed
     (first, second) = csv.DictReader(io.StringIO(hashed, newline=""))
     assert (first["answer"], first["as_labelled"], first["edge_decides"]) == ("bright", "yes", "yes")
     assert float(first["probability"]) == pytest.approx(found.rows[0].probability, rel=1e-5)
     assert second["look_at"] == "not evaluated"
     assert second["probability"] == second["edge_lost"] == ""
-    assert "anna.png" in to_csv(found, "keep").decode("utf-8-sig")
+    assert "anna.png" in evaluation_to_csv(found, "keep").decode("utf-8-sig")
 
 
 # --- the drawn folders -----------------------------------------------------------------------------------------------
@@ -529,7 +540,7 @@ def test_the_folder_gives_the_cheating_model_away_and_not_the_honest_one(name: s
     if hangs:
         assert corner is not None
         assert corner.count == 5
-        assert "upper right corner" in sentences(found)[1]
+        assert "upper right corner" in evaluation_sentences(found)[1]
     else:
         assert corner is None or corner.count <= 1
     others = [one for one in found.edges_by_label if one.label != "nodule"]

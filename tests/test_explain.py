@@ -13,11 +13,11 @@ from torch import nn
 
 from gradcam_core import explain, load_model
 from gradcam_core.errors import GradcamError, MethodError, ModelError, TargetError
-from gradcam_core.explain import DEFAULT_METHODS
+from gradcam_core.explanation import DEFAULT_METHODS
 from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import CAM_FAMILY, equal_by_algebra
 from gradcam_core.placement import Placement
-from gradcam_core.preprocess import override, prepare
+from gradcam_core.preprocess import override_preprocessing, prepare
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
 from gradcam_core.targets import ClassTarget
 from tests import networks
@@ -219,7 +219,7 @@ def test_what_a_full_card_cannot_hold_is_computed_on_the_processor_and_said(
             raise torch.OutOfMemoryError("full")
         return real(model, *arguments, **options)
 
-    straight_line = importlib.import_module("gradcam_core.explain")
+    straight_line = importlib.import_module("gradcam_core.explanation")
     real = straight_line.capture
     plain = explain(networks.picture(), five)
     monkeypatch.setattr(straight_line, "capture", capture)
@@ -346,7 +346,7 @@ CATS, COFFEE = ("Egyptian cat", "tabby", "tiger cat"), ("espresso", "cup")
 def test_the_bundled_model_looks_at_the_cat_for_cats_and_at_the_cup_for_coffee(
     bundled: LoadedModel, cat_and_cup: ImageRecord, fit: str
 ) -> None:
-    model = dataclasses.replace(bundled, preprocessing=override(bundled.preprocessing, {"fit": fit}))
+    model = dataclasses.replace(bundled, preprocessing=override_preprocessing(bundled.preprocessing, {"fit": fit}))
     methods = ["cam", "grad_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "xgrad_cam"]
     explanation = explain(cat_and_cup, model, targets=[*CATS, *COFFEE], methods=methods)
     assert explanation.predictions[0].label in (*CATS, *COFFEE)

@@ -1,4 +1,4 @@
-"""What leaves the program: names, explanation.json, the ZIP archive, the figure."""
+"""What leaves the program: names, explanation.json, the ZIP archive."""
 
 import io
 import json
@@ -12,13 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from gradcam_core.explain import explain
-from gradcam_core.exporters import archive, figure, heatmap_names, png, to_dict, to_json
+from gradcam_core.exporters import archive, heatmap_names, png, to_dict, to_json
 from gradcam_core.exporters.names import file_name, one_line, safe, shown_reference
 from gradcam_core.placement import Placement
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, Prediction, Preprocessing
 from gradcam_core.render import colour_heatmap, overlay, picture
-from tests import networks
 
 HOSTILE = 'a/b\\..:*?"<>|\x00\x1b[31m\n\u202e{x}%s=1+1'
 PERSON = "Doe_Jane_1970"
@@ -274,48 +272,3 @@ def test_the_words_name_predictions_peaks_and_states() -> None:
     assert "02_cam_2_layer4.1: cam for cat at layer4.1, no positive evidence" in words
     assert "one cell is 10 x 10 pixels" in words
     assert "Not for diagnostic use" in words
-
-
-# The figure
-
-
-def test_a_figure_shows_the_overlay_above_its_caption() -> None:
-    found = explanation()
-    drawn = decoded(figure(found.image, found.heatmaps[0], title="Grad-CAM"))
-    step = 640 // 50
-    enlarged = overlay(found.image, found.heatmaps[0]).repeat(step, axis=0).repeat(step, axis=1)
-    margin = (640 - enlarged.shape[1]) // 2
-    assert drawn.shape[1] == 640
-    assert (drawn[: enlarged.shape[0], margin : margin + enlarged.shape[1]] == enlarged).all()
-    assert (drawn[enlarged.shape[0] :] != 255).any()
-
-
-def test_a_figures_colour_bar_runs_through_the_whole_table_and_is_absent_without_evidence() -> None:
-    found = explanation()
-    warm, plain = (decoded(figure(found.image, one, colormap="turbo"))[SIZE[0] * 12 :] for one in found.heatmaps)
-    colourful = [int((np.ptp(caption.astype(int), axis=2) > 60).sum()) for caption in (warm, plain)]
-    assert colourful[0] > 4000
-    assert colourful[1] == 0
-
-
-def test_letters_beyond_ascii_are_drawn_and_differ() -> None:
-    found = explanation()
-    labels = ("Ä", "Ö", "Ж", "猫", "?", HOSTILE, "W" * 500, "")
-    captions = {figure(found.image, heatmap(label=label)) for label in labels}
-    assert len(captions) == 8
-
-
-def test_figures_of_signed_maps_drafts_and_maps_of_the_input_say_what_they_are() -> None:
-    model, image = networks.loaded(networks.conv_net()), networks.picture(200, 300)
-    found = explain(image, model, methods=["guided_backprop", ("score_cam", {"share": 0.3})], targets=[1])
-    signed, draft = found.heatmaps
-    assert signed.layer == ""
-    files = zipfile.ZipFile(io.BytesIO(archive(found)))
-    words = "".join(files.read(name).decode() for name in files.namelist() if name.endswith(".txt"))
-    assert "at the model's input" in words
-    plain = figure(image, replace(signed, signed=False))
-    assert figure(image, signed) != plain  # another bar, other colours
-    assert figure(image, draft) != figure(image, replace(draft, options={}))
-    record = to_dict(found)
-    assert [entry["signed"] for entry in record["heatmaps"]] == [True, False]
-    assert record["heatmaps"][1]["options"]["share"] == 0.3

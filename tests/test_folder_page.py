@@ -10,8 +10,8 @@ import timm
 import torch
 from streamlit.testing.v1 import AppTest
 
-from gradcam_core.metrics.edges import REGIONS as CORE_REGIONS
-from gradcam_core.metrics.edges import edge_regions
+from gradcam_core.checks.edges import REGIONS as CORE_REGIONS
+from gradcam_core.checks.edges import edge_regions
 from gradcam_core.placement import Placement
 from pages.components import folder
 from pages.components.cache import ModelChoice

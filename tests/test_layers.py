@@ -13,7 +13,7 @@ from torch import nn
 from gradcam_core import list_layers
 from gradcam_core.capture import capture
 from gradcam_core.errors import LayerError
-from gradcam_core.explain import explain
+from gradcam_core.explanation import explain
 from gradcam_core.layers import describe_layer, layers_by_depth, resolve_layer, to_grid
 from gradcam_core.records import LayerInfo, LoadedModel
 from gradcam_core.targets import choose_targets

@@ -12,13 +12,13 @@ from torch import nn
 
 from gradcam_core.capture import scorer
 from gradcam_core.errors import GradcamError
-from gradcam_core.explain import explain
-from gradcam_core.metrics import Measurement, NotMeasurable, list_measurements, measure
-from gradcam_core.metrics import faithfulness as faithful
-from gradcam_core.metrics.hiding import fill_in
-from gradcam_core.metrics.ranking import hottest_first, mask_of
-from gradcam_core.metrics.road import SHARES, impute, road
-from gradcam_core.metrics.serving import heat_of, shown_in, visible_in
+from gradcam_core.explanation import explain
+from gradcam_core.measures import Measurement, NotMeasurable, list_measurements, measure
+from gradcam_core.measures import faithfulness as faithful
+from gradcam_core.measures.given import heat_of, shown_in, visible_in
+from gradcam_core.measures.infill import fill_in
+from gradcam_core.measures.ranking import hottest_first, mask_of
+from gradcam_core.measures.road import SHARES, impute, road
 from gradcam_core.placement import Placement
 from gradcam_core.records import Heatmap, LoadedModel
 from gradcam_core.targets import ClassTarget, contrast

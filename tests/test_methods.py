@@ -8,7 +8,7 @@ import torch
 
 from gradcam_core import list_methods
 from gradcam_core.errors import MethodError
-from gradcam_core.explain import explain
+from gradcam_core.explanation import explain
 from gradcam_core.methods import caveat, equal_by_algebra, find_method, make_maps, why_not
 from gradcam_core.records import Evidence, LayerInfo
 from gradcam_core.registry import member, nearest

@@ -11,7 +11,7 @@ import torch
 from gradcam_core import list_methods
 from gradcam_core.capture import capture
 from gradcam_core.errors import GradcamError, MethodError
-from gradcam_core.explain import explain
+from gradcam_core.explanation import explain
 from gradcam_core.layers import resolve_layer, to_grid
 from gradcam_core.methods import find_method, make_maps, reads_layer
 from gradcam_core.methods.smoothing import Smoothing, smoothed

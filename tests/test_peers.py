@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gradcam_core.capture import capture
-from gradcam_core.explain import explain
+from gradcam_core.explanation import explain
 from gradcam_core.layers import resolve_layer
 from gradcam_core.preprocess import prepare
 from gradcam_core.records import Explanation

@@ -15,7 +15,7 @@ from timm.data import create_transform
 from torchvision import transforms
 
 from gradcam_core.errors import ModelError, PictureError
-from gradcam_core.preprocess import CROP_MODES, LARGEST_RESIZED, override, prepare
+from gradcam_core.preprocess import CROP_MODES, LARGEST_RESIZED, override_preprocessing, prepare
 from gradcam_core.records import ImageRecord, Preprocessing
 from tests import networks
 
@@ -76,7 +76,7 @@ def test_another_input_size_crops_as_timm_would(size: tuple[int, int], share: fl
     values = noise(301, 417)
     theirs, _ = timms(values, size, share, "center", "bicubic")
     _, at_224 = timms(values, (224, 224), share, "center", "bicubic")
-    array, _ = prepare(networks.record(values), override(at_224, {"size": size}))
+    array, _ = prepare(networks.record(values), override_preprocessing(at_224, {"size": size}))
     np.testing.assert_allclose(array, theirs, atol=1e-5)
 
 
@@ -305,25 +305,25 @@ LITE = Preprocessing((224, 224), (256, 256), MEAN, (0.2, 0.3, 0.25), crop_pct=0.
 def test_its_user_can_replace_parts_of_a_models_preprocessing(
     changes: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    new = override(LITE, changes)
+    new = override_preprocessing(LITE, changes)
     for name in ("size", "resize", "mean", "std", "interpolation", "fit", "crop_mode", "channels"):
         if name in expected:
             assert getattr(new, name) == expected[name]
         elif name not in changes and name != "resize":
             assert getattr(new, name) == getattr(LITE, name)
-    assert override(LITE, new.to_dict()) == new
+    assert override_preprocessing(LITE, new.to_dict()) == new
 
 
 @pytest.mark.parametrize(("changes", "words"), BAD)
 def test_an_impossible_preprocessing_is_refused_in_words(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ModelError) as failure:
-        override(LITE, changes)
+        override_preprocessing(LITE, changes)
     assert words in str(failure.value)
 
 
 def test_what_json_shows_leads_to_the_same_tensor() -> None:
     image = networks.picture(90, 70)
     for changes in ({"fit": "letterbox", "size": 64}, {"size": [64, 96], "crop_pct": 0.9}, {"channels": 1}):
-        first = override(LITE, changes)
-        again = override(LITE, first.to_dict())
+        first = override_preprocessing(LITE, changes)
+        again = override_preprocessing(LITE, first.to_dict())
         torch.testing.assert_close(*(torch.from_numpy(prepare(image, x)[0]) for x in (first, again)))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gradcam_core.errors import TargetError
-from gradcam_core.explain import explain
+from gradcam_core.explanation import explain
 from gradcam_core.records import Target
 from gradcam_core.targets import (
     ClassTarget,

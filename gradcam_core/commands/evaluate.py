@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from gradcam_core.checks.thresholds import read_thresholds
 from gradcam_core.commands.explain import refuse, to_method
 from gradcam_core.commands.shared import (
     SOME_FAILED,
@@ -16,10 +17,9 @@ from gradcam_core.commands.shared import (
     warn,
 )
 from gradcam_core.errors import GradcamError
-from gradcam_core.evaluation import evaluate, find_masks, read_table, sentences, to_csv
+from gradcam_core.evaluation import evaluate, evaluation_sentences, evaluation_to_csv, find_masks, read_table
 from gradcam_core.exporters.folder import write_whole
 from gradcam_core.exporters.names import one_line
-from gradcam_core.metrics.thresholds import read_thresholds
 
 
 def evaluate_flags(flags: Flags) -> None:
@@ -57,10 +57,10 @@ def evaluate_folder(given: Given) -> int:
         on_progress=None if given.quiet else show_progress,
     )
     try:
-        write_whole(given.out, to_csv(found, given.names))
+        write_whole(given.out, evaluation_to_csv(found, given.names))
     except OSError as error:
         raise GradcamError("The results cannot be written.", "Choose another place for --out.") from error
-    for words in sentences(found):
+    for words in evaluation_sentences(found):
         say(one_line(words, 1000))
     for row in found.failures:
         name = row.sha256[:16] if given.names == "hash" else one_line(row.name)

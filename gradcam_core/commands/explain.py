@@ -21,7 +21,7 @@ from gradcam_core.commands.shared import (
     whole,
 )
 from gradcam_core.errors import GradcamError, MethodError
-from gradcam_core.explain import DEFAULT_METHODS, explain
+from gradcam_core.explanation import DEFAULT_METHODS, explain
 from gradcam_core.exporters.folder import Folders
 from gradcam_core.exporters.names import Names, one_line
 from gradcam_core.layers import resolve_layer

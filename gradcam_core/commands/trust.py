@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from gradcam_core.checks.calibration import derive_thresholds
+from gradcam_core.checks.panel import Trust, trust
+from gradcam_core.checks.thresholds import read_thresholds, write_thresholds
 from gradcam_core.commands.explain import called, reasons, refuse, to_method
 from gradcam_core.commands.shared import (
     SOME_FAILED,
@@ -18,14 +21,11 @@ from gradcam_core.commands.shared import (
     whole,
 )
 from gradcam_core.errors import GradcamError
-from gradcam_core.explain import explain
-from gradcam_core.exporters.evidence import trust_to_dict
+from gradcam_core.explanation import explain
+from gradcam_core.exporters.checks import trust_to_dict
 from gradcam_core.exporters.folder import write_whole
 from gradcam_core.exporters.manifest import to_json
 from gradcam_core.exporters.names import one_line
-from gradcam_core.metrics.calibrate import derive_thresholds
-from gradcam_core.metrics.thresholds import read_thresholds, write_thresholds
-from gradcam_core.metrics.trust import Trust, trust
 from gradcam_core.readers import read_image
 from gradcam_core.records import ImageRecord, LoadedModel
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gradcam_core.evaluation.records import Entry
+from gradcam_core.evaluation.records import TableRow
 
 Load = Callable[[], bytes]
 MASK = "_mask"
@@ -18,7 +18,7 @@ class Case:
 
     name: str
     load: Load
-    entry: Entry | None = None
+    entry: TableRow | None = None
     shared: bool = False
     mask: Load | None = None
 
@@ -33,7 +33,7 @@ def key_of(name: str) -> str:
     return unicodedata.normalize("NFC", last_part(name)).casefold()
 
 
-def match(pictures: Iterable[tuple[str, Load]], table: Sequence[Entry], masks: Mapping[str, Load]) -> list[Case]:
+def match(pictures: Iterable[tuple[str, Load]], table: Sequence[TableRow], masks: Mapping[str, Load]) -> list[Case]:
     """Put pictures, rows and masks together.
 
     A row may leave the ending out. A mask is the one that the row names; without one, the file that is
@@ -56,13 +56,13 @@ def match(pictures: Iterable[tuple[str, Load]], table: Sequence[Entry], masks: M
     ]
 
 
-def find_masks(names: Iterable[str], table: Sequence[Entry]) -> frozenset[str]:
+def find_masks(names: Iterable[str], table: Sequence[TableRow]) -> frozenset[str]:
     """Those of some files that are masks: the table names them as such, or their names end in `_mask`."""
     named = {key_of(entry.mask) for entry in table if entry.mask}
     return frozenset(name for name in names if key_of(name) in named or _stem(key_of(name)).endswith(MASK))
 
 
-def _row_of(name: str, rows: Mapping[str, Entry]) -> Entry | None:
+def _row_of(name: str, rows: Mapping[str, TableRow]) -> TableRow | None:
     return rows.get(key_of(name)) or rows.get(_stem(key_of(name)))
 
 

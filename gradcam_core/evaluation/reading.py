@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gradcam_core.errors import GradcamError
 from gradcam_core.evaluation.matching import key_of
-from gradcam_core.evaluation.records import Entry
+from gradcam_core.evaluation.records import TableRow
 from gradcam_core.sources.labels import BIDI
 
 LARGEST_FILE = 5_000_000
@@ -27,7 +27,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 FORMAT = "Give a CSV file whose first line is name,label or name,label,mask, with one picture a line."
 
 
-def read_table(content: bytes) -> tuple[Entry, ...]:
+def read_table(content: bytes) -> tuple[TableRow, ...]:
     """Read a CSV of labels: columns name (or file, filename, image), label (or class) and, if wanted, mask.
 
     Commas, semicolons or tabs part the cells; the text is UTF-8 or UTF-16. Of paths only the last part
@@ -35,12 +35,12 @@ def read_table(content: bytes) -> tuple[Entry, ...]:
     """
     text = _decode(content)
     delimiter, places = _find_columns(text)
-    entries: list[Entry] = []
+    entries: list[TableRow] = []
     seen: set[str] = set()
     for line, cells in itertools.islice(_lines(text, delimiter), 1, None):
         if len(entries) == MOST_ROWS:
             raise GradcamError(f"The table has more than {MOST_ROWS:,} rows.", "Split it, and evaluate its parts.")
-        entry = Entry(**{column: cells[place] for column, place in places.items() if place < len(cells)})
+        entry = TableRow(**{column: cells[place] for column, place in places.items() if place < len(cells)})
         if not entry.name:
             raise GradcamError(f"Line {line} of the table names no picture.", FORMAT)
         if key_of(entry.name) in seen:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
-from gradcam_core.metrics.thresholds import Thresholds
+from gradcam_core.checks.thresholds import Thresholds
 
 # Of a normal distribution, 95 % lie within so many standard deviations.
 DEVIATIONS = NormalDist().inv_cdf(0.975)
@@ -13,7 +13,7 @@ NOT_EVALUATED, WRONG, EDGE, OUTSIDE = "not evaluated", "not as labelled", "edge 
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TableRow:
     """What a table says about one picture: its file's name, its class, and the name of the file that marks it."""
 
     name: str

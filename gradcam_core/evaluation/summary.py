@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
+from gradcam_core.checks.edges import REGIONS
+from gradcam_core.checks.thresholds import Thresholds
 from gradcam_core.evaluation.records import EDGE, OUTSIDE, WRONG, Bin, Edges, Evaluation, Mean, Row, Share
-from gradcam_core.metrics.edges import REGIONS
-from gradcam_core.metrics.thresholds import Thresholds
 
 BINS = 10
 LOCALISATION = ("iou_top_fifth", "pointing_game", "relevance_mass")

@@ -26,7 +26,7 @@ COLUMNS = (
 )
 
 
-def to_csv(evaluation: Evaluation, names: Literal["keep", "hash"] = "hash") -> bytes:
+def evaluation_to_csv(evaluation: Evaluation, names: Literal["keep", "hash"] = "hash") -> bytes:
     """Write the rows as CSV in UTF-8 with its mark, as spreadsheets want it; with "hash" no file name is in it."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 
 from gradcam_core.errors import MethodError
-from gradcam_core.methods import activation, backpropagation, control, gradient, perturbation, principal
+from gradcam_core.methods import activation, backpropagation, baseline, gradient, perturbation, principal
 from gradcam_core.methods.needs import OF_A_LAYER, Report
 from gradcam_core.methods.smoothing import OPTIONS, RANGES, Smoothing
 from gradcam_core.records import Evidence, LayerInfo, LoadedModel
-from gradcam_core.registry import Entry, collect, nearest, wrong_value
+from gradcam_core.registry import Member, collect, nearest, wrong_value
 
-_MEMBERS = collect(activation, gradient, principal, perturbation, backpropagation, control)
+_MEMBERS = collect(activation, gradient, principal, perturbation, backpropagation, baseline)
 _FAMILY = {
     name: dataclasses.replace(entry, options={**entry.options, **OPTIONS}, ranges={**entry.ranges, **RANGES})
     for name, entry in _MEMBERS.items()
@@ -24,12 +24,12 @@ GUIDED = frozenset({"relu", "bounded relu"})
 INSTEAD = "Use Grad-CAM or HiResCAM instead: they need neither."
 
 
-def list_methods() -> tuple[Entry, ...]:
+def list_methods() -> tuple[Member, ...]:
     """Every method, with its paper, what it needs and its options."""
     return tuple(_FAMILY.values())
 
 
-def find_method(name: str, options: Mapping[str, Any]) -> Entry:
+def find_method(name: str, options: Mapping[str, Any]) -> Member:
     """Look a method up by name. Raises MethodError for an unknown name or option, or an impossible value."""
     if name not in _FAMILY:
         raise MethodError(f"There is no method '{name}'.", nearest(str(name), _FAMILY))
@@ -45,22 +45,22 @@ def find_method(name: str, options: Mapping[str, Any]) -> Entry:
     return entry
 
 
-def reads_layer(entry: Entry) -> bool:
+def reads_layer(entry: Member) -> bool:
     """Whether a method's map is one of a layer; otherwise it lies on the model's input."""
     return bool(OF_A_LAYER & set(entry.needs))
 
 
-def smoothing_of(entry: Entry, options: Mapping[str, Any]) -> Smoothing:
+def smoothing_of(entry: Member, options: Mapping[str, Any]) -> Smoothing:
     """How the map is to be smoothed."""
     return Smoothing(**{name: options.get(name, entry.options[name]) for name in OPTIONS})
 
 
-def own_options(entry: Entry, options: Mapping[str, Any]) -> dict[str, Any]:
+def own_options(entry: Member, options: Mapping[str, Any]) -> dict[str, Any]:
     """All options that the method's own function takes, with the values they have here."""
     return {name: options.get(name, default) for name, default in entry.options.items() if name not in OPTIONS}
 
 
-def why_not(entry: Entry, layer: LayerInfo, model: LoadedModel) -> str:
+def why_not(entry: Member, layer: LayerInfo, model: LoadedModel) -> str:
     """Why a method cannot serve a layer, in words; "" where it can."""
     if "head" in entry.needs and not layer.pooling:
         return (
@@ -73,7 +73,7 @@ def why_not(entry: Entry, layer: LayerInfo, model: LoadedModel) -> str:
     return ""
 
 
-def caveat(entry: Entry, layer: LayerInfo, model: LoadedModel) -> str:
+def caveat(entry: Member, layer: LayerInfo, model: LoadedModel) -> str:
     """What a reader should know of a method at this layer; "" where there is nothing to say."""
     if "head" in entry.needs and layer.pooling == "convolution, relu":
         return f"{entry.title} is not exact here: a ReLU stands between the classifier's weights and its average."
@@ -101,7 +101,7 @@ def _silent(share: float, maps: torch.Tensor | None) -> None:
     """Report to nobody."""
 
 
-def make_maps(entry: Entry, evidence: Evidence, options: Mapping[str, Any], report: Report = _silent) -> torch.Tensor:
+def make_maps(entry: Member, evidence: Evidence, options: Mapping[str, Any], report: Report = _silent) -> torch.Tensor:
     """Run a method: maps [K N h w], signed. Raises MethodError where the evidence lacks what it needs."""
     needs = {need: _in_full(getattr(evidence, need)) for need in entry.needs}
     missing = [need for need, found in needs.items() if found is None]

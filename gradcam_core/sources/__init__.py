@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from gradcam_core.errors import ModelError
-from gradcam_core.preprocess import override
+from gradcam_core.preprocess import override_preprocessing
 from gradcam_core.records import LoadedModel
 from gradcam_core.sources.assemble import assemble
 from gradcam_core.sources.bundled import list_bundled as list_bundled
@@ -76,7 +76,7 @@ def load_model(
         reference=reference,
         architecture=network.architecture,
         labels=names if names is not None else network.labels,
-        preprocessing=override(network.preprocessing, changes),
+        preprocessing=override_preprocessing(network.preprocessing, changes),
         device=device,
         notes=network.notes if changes or not network.assumption else (*network.notes, network.assumption),
     )

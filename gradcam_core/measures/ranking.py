@@ -6,8 +6,8 @@ A threshold cannot do this. Half of many heatmaps is exactly 0, and a threshold 
 import numpy as np
 from jaxtyping import Int64
 
-from gradcam_core.metrics.measurement import NotMeasurable
-from gradcam_core.metrics.needs import Shown, Visible
+from gradcam_core.measures.needs import Shown, Visible
+from gradcam_core.measures.readings import NotMeasurable
 
 Order = Int64[np.ndarray, "visible"]
 

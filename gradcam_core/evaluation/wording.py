@@ -1,4 +1,4 @@
-"""Numbers -> plain sentences, for people who are not engineers."""
+"""Numbers -> plain evaluation_sentences, for people who are not engineers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from gradcam_core.evaluation.records import Edges, Evaluation, Share
 FEWEST, HABIT = 5, 0.5
 
 
-def sentences(evaluation: Evaluation) -> tuple[str, ...]:
+def evaluation_sentences(evaluation: Evaluation) -> tuple[str, ...]:
     """Say in plain words what was found, each sentence with its numbers; the most important first."""
     if evaluation.count == len(evaluation.failures):
         return tuple(filter(None, [_failures(evaluation)]))

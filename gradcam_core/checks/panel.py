@@ -7,11 +7,11 @@ from types import MappingProxyType
 import numpy as np
 from torch import Tensor
 
-from gradcam_core.metrics import checks, trial
-from gradcam_core.metrics.checks import QUESTIONS, Check, untested
-from gradcam_core.metrics.sanity import similarity
-from gradcam_core.metrics.thresholds import Thresholds, read_thresholds
-from gradcam_core.metrics.trial import Trial
+from gradcam_core.checks import reruns, sentences
+from gradcam_core.checks.reruns import Trial
+from gradcam_core.checks.sentences import QUESTIONS, Check, untested
+from gradcam_core.checks.thresholds import Thresholds, read_thresholds
+from gradcam_core.measures.similar import similarity
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Progress
 from gradcam_core.shapes import InputArray
 
@@ -61,7 +61,7 @@ def trust(
     `on_progress` hears how far they are; what it raises cancels them. Raises ModelError where the model is another.
     """
     limits = thresholds or read_thresholds()
-    case = trial.begin_trial(explanation, heatmap, model)
+    case = reruns.begin_trial(explanation, heatmap, model)
     made = []
     for place, (name, check) in enumerate(_CHECKS.items()):
 
@@ -90,30 +90,30 @@ def _why_untested(name: str, case: Trial) -> str:
 def _support(case: Trial, limits: Thresholds) -> Check:
     heatmap, labels = case.heatmap, case.found.model.labels
     if heatmap.state != "ok":
-        return checks.nothing_there(heatmap.target.label, case.probability)
+        return sentences.nothing_there(heatmap.target.label, case.probability)
     first = labels[int(case.chances.argmax())]
-    return checks.support(heatmap.target.label, case.probability, heatmap.raw_peak, first, limits)
+    return sentences.support(heatmap.target.label, case.probability, heatmap.raw_peak, first, limits)
 
 
 def _learned(case: Trial, limits: Thresholds) -> Check:
-    drawn = trial.redrawn_maps(case)
+    drawn = reruns.redrawn_maps(case)
     if drawn is None:
         return untested("learned", "This network has no single linear classifier whose weights could be drawn anew.")
-    return checks.learned([similarity(case.heatmap.raw, one) for one in drawn], limits)
+    return sentences.learned([similarity(case.heatmap.raw, one) for one in drawn], limits)
 
 
 def _matters(case: Trial, limits: Thresholds) -> Check:
-    share, (without, *others), filled = trial.without_hot_area(case)
-    return replace(checks.matters(share, case.probability, without, others, limits), shown=_array(filled[0]))
+    share, (without, *others), filled = reruns.without_hot_area(case)
+    return replace(sentences.matters(share, case.probability, without, others, limits), shown=_array(filled[0]))
 
 
 def _stable(case: Trial, limits: Thresholds) -> Check:
-    return checks.stable([similarity(case.heatmap.raw, one) for one in trial.noisy_maps(case)], limits)
+    return sentences.stable([similarity(case.heatmap.raw, one) for one in reruns.noisy_maps(case)], limits)
 
 
 def _edges(case: Trial, limits: Thresholds) -> Check:
-    chances, filled = trial.without_edges(case)
-    return replace(checks.edges(case.probability, chances, limits), shown=_array(filled[int(np.argmin(chances))]))
+    chances, filled = reruns.without_edges(case)
+    return replace(sentences.edges(case.probability, chances, limits), shown=_array(filled[int(np.argmin(chances))]))
 
 
 def _array(filled: Tensor) -> InputArray:
@@ -121,13 +121,13 @@ def _array(filled: Tensor) -> InputArray:
 
 
 def _class_specific(case: Trial, limits: Thresholds) -> Check:
-    found = trial.next_class_map(case)
+    found = reruns.next_class_map(case)
     if found is None:
         return untested("class", "This model has one class only.")
     other, its = found
     raw = case.heatmap.raw
     same = bool(np.allclose(its, raw, rtol=1e-3, atol=1e-4 * case.heatmap.raw_size))
-    return checks.class_specific(other.label, other.probability, similarity(raw, its), same, limits)
+    return sentences.class_specific(other.label, other.probability, similarity(raw, its), same, limits)
 
 
 _CHECKS: Mapping[str, Callable[[Trial, Thresholds], Check]] = MappingProxyType(

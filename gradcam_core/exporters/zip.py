@@ -10,7 +10,7 @@ from gradcam_core.exporters.images import png
 from gradcam_core.exporters.manifest import to_dict, to_json
 from gradcam_core.exporters.names import Names, heatmap_names, one_line
 from gradcam_core.records import Explanation
-from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, Share, colour_heatmap, overlay, picture
+from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, Share, colour_heatmap, overlay, picture_pixels
 from gradcam_core.shapes import Map
 
 README = """\
@@ -65,7 +65,7 @@ def archive(
     with zipfile.ZipFile(packed, "w") as target:
         _add(target, "README.txt", _readme(explanation, stems, style).encode())
         _add(target, "explanation.json", to_json(record))
-        _add(target, "picture.png", png(picture(explanation.image)))
+        _add(target, "picture.png", png(picture_pixels(explanation.image)))
         for heatmap, paths in zip(explanation.heatmaps, files.values(), strict=True):
             drawn = overlay(explanation.image, heatmap, opacity=opacity, threshold=threshold, colormap=colormap)
             _add(target, paths["file"], png(drawn))

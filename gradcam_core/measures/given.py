@@ -9,8 +9,8 @@ import torch
 
 from gradcam_core.capture import scorer
 from gradcam_core.errors import GradcamError, ModelError
-from gradcam_core.metrics.measurement import NotMeasurable
-from gradcam_core.metrics.needs import Probability, Shown, Truth, Visible
+from gradcam_core.measures.needs import Probability, Shown, Truth, Visible
+from gradcam_core.measures.readings import NotMeasurable
 from gradcam_core.placement import Placement, resample
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.shapes import Heat

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradcam_core.metrics import agreement
+from gradcam_core.measures import agreement
 from gradcam_core.placement import Placement
 from gradcam_core.records import Heatmap
 from gradcam_core.targets import ClassTarget

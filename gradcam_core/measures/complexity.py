@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float64
 
-from gradcam_core.metrics.measurement import NotMeasurable, Reading
-from gradcam_core.metrics.needs import measurement
+from gradcam_core.measures.needs import measurement
+from gradcam_core.measures.readings import NotMeasurable, Reading
 from gradcam_core.shapes import Heat
 
 Shares = Float64[np.ndarray, "seen"]

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from gradcam_core.devices import pictures_at_once
-from gradcam_core.metrics.hiding import fill_in
-from gradcam_core.metrics.measurement import Curve, NotMeasurable, Reading
-from gradcam_core.metrics.needs import Probability, Report, Shown, Visible, measurement
-from gradcam_core.metrics.ranking import Order, hottest_first, mask_of
+from gradcam_core.measures.infill import fill_in
+from gradcam_core.measures.needs import Probability, Report, Shown, Visible, measurement
+from gradcam_core.measures.ranking import Order, hottest_first, mask_of
+from gradcam_core.measures.readings import Curve, NotMeasurable, Reading
 from gradcam_core.registry import Range
 from gradcam_core.shapes import InputTensor
 

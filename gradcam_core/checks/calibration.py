@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from gradcam_core.checks import reruns
+from gradcam_core.checks.thresholds import Thresholds, read_thresholds
 from gradcam_core.errors import GradcamError
-from gradcam_core.explain import Method, explain
-from gradcam_core.metrics import trial
-from gradcam_core.metrics.sanity import similarity
-from gradcam_core.metrics.thresholds import Thresholds, read_thresholds
+from gradcam_core.explanation import Method, explain
+from gradcam_core.measures.similar import similarity
 from gradcam_core.records import ImageRecord, LoadedModel, Progress
 
 FEWEST = 20
@@ -55,7 +55,7 @@ def derive_thresholds(
             on_progress(place / len(images), "Measuring", ())
         heatmap = (found := explain(image, model, top_k=1, methods=[method], layers=layers)).heatmaps[-1]
         if heatmap.state == "ok" and heatmap.target.probability >= read_thresholds().least_probability:
-            rows.append(_numbers(trial.begin_trial(found, heatmap, model)))
+            rows.append(_numbers(reruns.begin_trial(found, heatmap, model)))
     if len(rows) < FEWEST:
         raise GradcamError(
             f"Only {len(rows)} of {len(images)} pictures can be used: the others have no clear first answer.",
@@ -74,16 +74,16 @@ def derive_thresholds(
     )
 
 
-def _numbers(case: trial.Trial) -> dict[str, list[float]]:
+def _numbers(case: reruns.Trial) -> dict[str, list[float]]:
     raw, before = case.heatmap.raw, case.probability
-    drawn = trial.redrawn_maps(case) or []
-    others = trial.without_hot_area(case)[1][1:]
-    lost = sorted((before - after) / before for after in trial.without_edges(case)[0])
+    drawn = reruns.redrawn_maps(case) or []
+    others = reruns.without_hot_area(case)[1][1:]
+    lost = sorted((before - after) / before for after in reruns.without_edges(case)[0])
     pairs = [similarity(one, other) for one, other in itertools.combinations(drawn, 2)]
     return {
         "redrawn": [float(np.mean(pairs))] if pairs else [],  # means over draws and copies, as the checks take them
         "patches": [(float(np.mean(others)) - one) / before for one in others],
-        "noisy": [float(np.mean([similarity(raw, one) for one in trial.noisy_maps(case)]))],
+        "noisy": [float(np.mean([similarity(raw, one) for one in reruns.noisy_maps(case)]))],
         "edges": [lost[-2]],
     }
 

@@ -13,14 +13,14 @@ from torch import nn
 
 from gradcam_core import explain, list_methods, trust
 from gradcam_core.capture import can_redraw_head, scorer, with_redrawn_head
+from gradcam_core.checks import reruns, sentences
+from gradcam_core.checks.calibration import BOUNDS, derive_thresholds
+from gradcam_core.checks.edges import REGIONS, edge_regions
+from gradcam_core.checks.sentences import QUESTIONS
+from gradcam_core.checks.thresholds import NUMBERS, OWN, read_thresholds, write_thresholds
 from gradcam_core.errors import GradcamError, ModelError, TargetError
-from gradcam_core.metrics import checks, trial
-from gradcam_core.metrics.calibrate import BOUNDS, derive_thresholds
-from gradcam_core.metrics.checks import QUESTIONS
-from gradcam_core.metrics.edges import REGIONS, edge_regions
-from gradcam_core.metrics.hiding import fill_in
-from gradcam_core.metrics.sanity import similarity
-from gradcam_core.metrics.thresholds import NUMBERS, OWN, read_thresholds, write_thresholds
+from gradcam_core.measures.infill import fill_in
+from gradcam_core.measures.similar import similarity
 from gradcam_core.placement import Placement
 from gradcam_core.records import Explanation, LoadedModel
 from gradcam_core.targets import contrast
@@ -181,9 +181,9 @@ def test_the_hottest_part_is_a_tenth_of_the_picture_and_moves_without_changing(t
     heatmap = explained(tiny).heatmaps[0]
     raw = np.random.default_rng(1).random((8, 8)).astype(np.float32)
     heatmap = dataclasses.replace(heatmap, raw=raw)
-    hot = trial.hottest_part(heatmap, 0.1)
+    hot = reruns.hottest_part(heatmap, 0.1)
     assert int(hot.sum()) == round(0.1 * 32 * 32)
-    elsewhere = trial.moved_elsewhere(hot, heatmap.placement, 8)
+    elsewhere = reruns.moved_elsewhere(hot, heatmap.placement, 8)
     assert elsewhere.sum((1, 2, 3)).tolist() == [int(hot.sum())] * 8
     assert all(int((one & hot[0]).sum()) < 0.5 * int(hot.sum()) for one in elsewhere)
 
@@ -191,7 +191,7 @@ def test_the_hottest_part_is_a_tenth_of_the_picture_and_moves_without_changing(t
 def test_of_a_map_with_one_warm_cell_no_more_than_its_surroundings_are_hidden(tiny: LoadedModel) -> None:
     raw = np.zeros((16, 16), np.float32)
     raw[3, 3] = 1
-    hot = trial.hottest_part(dataclasses.replace(explained(tiny).heatmaps[0], raw=raw), 0.5)
+    hot = reruns.hottest_part(dataclasses.replace(explained(tiny).heatmaps[0], raw=raw), 0.5)
     assert 0 < int(hot.sum()) < 0.05 * 32 * 32
 
 
@@ -333,15 +333,15 @@ def test_fused_layers_contrasts_and_smoothed_maps_can_be_checked(tiny: LoadedMod
 
 def test_the_same_maps_are_tested_that_explain_makes(tiny: LoadedModel) -> None:
     found = explained(tiny)
-    case = trial.begin_trial(found, found.heatmaps[0], tiny)
-    made = trial.next_class_map(case)
+    case = reruns.begin_trial(found, found.heatmaps[0], tiny)
+    made = reruns.next_class_map(case)
     assert made is not None
     target, raw = made
     other = next(one for one in explained(tiny, targets=[target.index]).heatmaps)
     np.testing.assert_allclose(raw, other.raw, rtol=1e-4, atol=1e-6)
     drawn = with_redrawn_head(tiny, 1)
     again = explain(networks.picture(), drawn, targets=[case.heatmap.target.index], methods="grad_cam").heatmaps[0]
-    maps = trial.redrawn_maps(case)
+    maps = reruns.redrawn_maps(case)
     assert maps is not None
     np.testing.assert_allclose(maps[1], again.raw, rtol=1e-4, atol=1e-6)
 
@@ -396,8 +396,8 @@ def test_the_model_is_untouched_and_threads_find_what_one_alone_finds(tiny: Load
 
 
 def test_the_outcome_line_counts_and_gives_no_score() -> None:
-    rows = [checks.Check("support", outcome, ".") for outcome in ("passed", "passed", "attention", "not tested")]  # type: ignore[arg-type]
-    from gradcam_core.metrics.trust import Trust
+    rows = [sentences.Check("support", outcome, ".") for outcome in ("passed", "passed", "attention", "not tested")]  # type: ignore[arg-type]
+    from gradcam_core.checks.panel import Trust
 
     line = Trust(None, tuple(rows), (3.0, 3.0), LIMITS).outcome  # type: ignore[arg-type]
     assert line == "2 of 4 checks passed; 1 needs your attention; 1 not tested."
@@ -407,9 +407,9 @@ def test_the_outcome_line_counts_and_gives_no_score() -> None:
 def test_a_check_turns_at_its_threshold(lost: float) -> None:
     limits = dataclasses.replace(LIMITS, most_lost_at_edge=0.25, least_lost=0.25)
     after = [0.8] * 7 + [0.8 * (1 - lost)]
-    assert checks.edges(0.8, after, limits).outcome == ("passed" if lost < 0.25 else "attention")
-    assert REGIONS[7] in checks.edges(0.8, after, limits).sentence
-    assert checks.matters(0.1, 0.8, 0.8 * (1 - lost), [0.8], limits).outcome == (
+    assert sentences.edges(0.8, after, limits).outcome == ("passed" if lost < 0.25 else "attention")
+    assert REGIONS[7] in sentences.edges(0.8, after, limits).sentence
+    assert sentences.matters(0.1, 0.8, 0.8 * (1 - lost), [0.8], limits).outcome == (
         "attention" if lost < 0.25 else "passed"
     )
 

@@ -22,7 +22,7 @@ from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import INSTEAD, caveat, find_method, smoothing_of, why_not
 from gradcam_core.preprocess import prepare
 from gradcam_core.records import Evidence, Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, Progress, Target
-from gradcam_core.registry import Entry
+from gradcam_core.registry import Member
 from gradcam_core.targets import Wanted, choose_targets, predict
 from gradcam_core.version import __version__
 
@@ -124,7 +124,7 @@ def _layer_names(model: LoadedModel, layers: str | Sequence[str] | None) -> list
 
 def _choose_methods(
     methods: Method | Sequence[Method], layers: Sequence[LayerInfo], model: LoadedModel
-) -> tuple[list[tuple[Entry, Mapping[str, Any]]], list[str]]:
+) -> tuple[list[tuple[Member, Mapping[str, Any]]], list[str]]:
     """Look the methods up, and leave unsuitable ones out of the default set with a note."""
     entries, notes = [], []
     for name, options in _listed(methods):

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from gradcam_core.metrics.edges import REGIONS
-from gradcam_core.metrics.thresholds import Thresholds
+from gradcam_core.checks.edges import REGIONS
+from gradcam_core.checks.thresholds import Thresholds
 from gradcam_core.shapes import InputArray
 
 Outcome = Literal["passed", "attention", "not tested"]

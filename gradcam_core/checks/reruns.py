@@ -13,13 +13,13 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from gradcam_core.capture import can_redraw_head, scorer, with_redrawn_head
+from gradcam_core.checks.edges import edge_regions
 from gradcam_core.errors import ModelError, TargetError
 from gradcam_core.heatmaps import Found, heatmaps_of_inputs
 from gradcam_core.layers import resolve_layer
+from gradcam_core.measures.given import visible_in
+from gradcam_core.measures.infill import fill_in
 from gradcam_core.methods import find_method
-from gradcam_core.metrics.edges import edge_regions
-from gradcam_core.metrics.hiding import fill_in
-from gradcam_core.metrics.serving import visible_in
 from gradcam_core.placement import Placement, resample
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.shapes import InputTensor, Map

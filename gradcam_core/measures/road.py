@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float64
 from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import splu
 
-from gradcam_core.metrics.measurement import Curve, NotMeasurable, Reading
-from gradcam_core.metrics.needs import Probability, Report, Shown, Visible, measurement
-from gradcam_core.metrics.ranking import Order, hottest_first, mask_of
+from gradcam_core.measures.needs import Probability, Report, Shown, Visible, measurement
+from gradcam_core.measures.ranking import Order, hottest_first, mask_of
+from gradcam_core.measures.readings import Curve, NotMeasurable, Reading
 from gradcam_core.registry import Range
 from gradcam_core.shapes import InputTensor
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from gradcam_core.metrics.trust import Trust
+from gradcam_core.checks.panel import Trust
 
 
 def trust_to_dict(found: Trust) -> dict[str, Any]:

@@ -7,18 +7,18 @@ import torch
 
 from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import DeviceError, GradcamError
-from gradcam_core.metrics import complexity, faithfulness, localisation, road
-from gradcam_core.metrics.measurement import Measurement, NotMeasurable, Reading
-from gradcam_core.metrics.needs import Report
-from gradcam_core.metrics.serving import serve
+from gradcam_core.measures import complexity, faithfulness, localisation, road
+from gradcam_core.measures.given import serve
+from gradcam_core.measures.needs import Report
+from gradcam_core.measures.readings import Measurement, NotMeasurable, Reading
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Progress
-from gradcam_core.registry import Entry, collect, nearest, wrong_value
+from gradcam_core.registry import Member, collect, nearest, wrong_value
 
 _FAMILY = collect(localisation, complexity, faithfulness, road)
 Options = Mapping[str, Mapping[str, Any]]
 
 
-def list_measurements() -> tuple[Entry, ...]:
+def list_measurements() -> tuple[Member, ...]:
     """Every measurement, with its paper, what it needs and its options."""
     return tuple(_FAMILY.values())
 
@@ -58,7 +58,7 @@ def measure(
     return tuple(found)
 
 
-def _chosen(names: Sequence[str] | None, options: Options) -> list[Entry]:
+def _chosen(names: Sequence[str] | None, options: Options) -> list[Member]:
     """Look measurements up, and check every option. Raises GradcamError for what does not exist or cannot be."""
     wanted = [names] if isinstance(names, str) else list(_FAMILY) if names is None else list(names)
     for name in (*wanted, *options):
@@ -83,7 +83,7 @@ def _without_evidence(heatmap: Heatmap) -> str:
     return "Nothing in this heatmap speaks for the target, so there is nothing to measure."
 
 
-def _lacking(entry: Entry, served: Mapping[str, Any]) -> str:
+def _lacking(entry: Member, served: Mapping[str, Any]) -> str:
     """What a measurement needs and was not given, in words; "" where it has all."""
     missing = set(entry.needs) - set(served)
     if "truth" in missing:
@@ -91,7 +91,7 @@ def _lacking(entry: Entry, served: Mapping[str, Any]) -> str:
     return "This needs the explanation and its model." if missing else ""
 
 
-def _taken(entry: Entry, served: Mapping[str, Any], options: Options, report: Report) -> Measurement:
+def _taken(entry: Member, served: Mapping[str, Any], options: Options, report: Report) -> Measurement:
     """Take one measurement, or say why there is none."""
     given = {need: served[need] for need in entry.needs}
     reporting = {"report": report} if entry.reports else {}
@@ -109,11 +109,11 @@ def _taken(entry: Entry, served: Mapping[str, Any], options: Options, report: Re
     return Measurement(entry.name, entry.title, reading.value, "", reading.curve, _better(entry))
 
 
-def _refused(entry: Entry, reason: str) -> Measurement:
+def _refused(entry: Member, reason: str) -> Measurement:
     return Measurement(entry.name, entry.title, None, reason, None, _better(entry))
 
 
-def _better(entry: Entry) -> str:
+def _better(entry: Member) -> str:
     better: str = entry.function.better  # type: ignore[attr-defined]
     return better
 

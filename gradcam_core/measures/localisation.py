@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from gradcam_core.metrics.agreement import HOTTEST
-from gradcam_core.metrics.measurement import NotMeasurable, Reading
-from gradcam_core.metrics.needs import Truth, measurement
+from gradcam_core.measures.needs import Truth, measurement
+from gradcam_core.measures.pairs import HOTTEST
+from gradcam_core.measures.readings import NotMeasurable, Reading
 from gradcam_core.registry import Range
 from gradcam_core.shapes import Heat
 

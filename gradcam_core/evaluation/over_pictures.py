@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from gradcam_core.checks import reruns
+from gradcam_core.checks.edges import REGIONS
+from gradcam_core.checks.thresholds import Thresholds, read_thresholds
 from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import GradcamError, LayerError, MethodError, PictureError, TargetError
 from gradcam_core.evaluation.matching import Case, Load, match
-from gradcam_core.evaluation.records import Entry, Evaluation, Row
+from gradcam_core.evaluation.records import Evaluation, Row, TableRow
 from gradcam_core.evaluation.summary import LOCALISATION, summarise
-from gradcam_core.explain import Method, explain
+from gradcam_core.explanation import Method, explain
 from gradcam_core.heatmaps import Tell
-from gradcam_core.metrics import measure, trial
-from gradcam_core.metrics.edges import REGIONS
-from gradcam_core.metrics.thresholds import Thresholds, read_thresholds
+from gradcam_core.measures import measure
 from gradcam_core.readers import read_image
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel, Prediction, Progress
 from gradcam_core.targets import ClassTarget, find_class
@@ -37,7 +38,7 @@ class _Asked:
 
 def evaluate(
     pictures: Iterable[tuple[str, Load]],
-    table: Sequence[Entry],
+    table: Sequence[TableRow],
     masks: Mapping[str, Load],
     model: LoadedModel,
     *,
@@ -162,8 +163,8 @@ def _evaluated(row: Row, content: bytes, case: Case, asked: _Asked, tell: Tell) 
 def _costliest_edge(found: Explanation, heatmap: Heatmap, answer: Prediction, model: LoadedModel) -> tuple[str, float]:
     """The part of the edge whose hiding costs the first answer most, and the share of its probability that is lost."""
     target = ClassTarget(answer.index, answer.label, answer.probability)
-    case = trial.begin_trial(found, replace(heatmap, target=target), model)
-    after, _ = trial.without_edges(case)
+    case = reruns.begin_trial(found, replace(heatmap, target=target), model)
+    after, _ = reruns.without_edges(case)
     place = int(np.argmin(after))
     return REGIONS[place], (case.probability - after[place]) / case.probability
 
