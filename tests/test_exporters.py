@@ -16,7 +16,7 @@ from gradcam_core.exporters import archive, heatmap_names, png, to_dict, to_json
 from gradcam_core.exporters.names import file_name, one_line, safe, shown_reference
 from gradcam_core.placement import Placement
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, Prediction, Preprocessing
-from gradcam_core.render import colour_heatmap, overlay, picture
+from gradcam_core.render import colour_heatmap, overlay, picture_pixels
 
 HOSTILE = 'a/b\\..:*?"<>|\x00\x1b[31m\n\u202e{x}%s=1+1'
 PERSON = "Doe_Jane_1970"
@@ -227,7 +227,7 @@ def test_an_archive_holds_the_picture_every_heatmap_and_words() -> None:
         entry[key] for entry in record["heatmaps"] for key in ("file", "heatmap_file", "raw_file")
     }
     assert len(files) == 3 + 3 * 2
-    assert (decoded(files["picture.png"]) == picture(found.image)).all()
+    assert (decoded(files["picture.png"]) == picture_pixels(found.image)).all()
     for entry, one in zip(record["heatmaps"], found.heatmaps, strict=True):
         drawn = overlay(found.image, one, colormap="viridis", opacity=0.5)
         assert (decoded(files[entry["file"]]) == drawn).all()

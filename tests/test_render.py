@@ -11,7 +11,7 @@ import torch
 from gradcam_core.errors import GradcamError
 from gradcam_core.placement import Placement
 from gradcam_core.records import Heatmap, ImageRecord
-from gradcam_core.render import COLOUR_MAPS, colour_heatmap, colour_table, heat_opacity, overlay, picture
+from gradcam_core.render import COLOUR_MAPS, colour_heatmap, colour_table, heat_opacity, overlay, picture_pixels
 
 
 @dataclass(frozen=True)
@@ -113,27 +113,27 @@ def test_nothing_changes_below_the_threshold_or_without_opacity() -> None:
     image = photograph()
     heatmap = heatmap_on(image, signed_map())
     cold = heatmap.values < 0.5
-    assert (overlay(image, heatmap, threshold=0.5)[cold] == picture(image)[cold]).all()
-    assert (overlay(image, heatmap, threshold=0.5)[~cold] != picture(image)[~cold]).any()
-    assert (overlay(image, heatmap, opacity=0) == picture(image)).all()
+    assert (overlay(image, heatmap, threshold=0.5)[cold] == picture_pixels(image)[cold]).all()
+    assert (overlay(image, heatmap, threshold=0.5)[~cold] != picture_pixels(image)[~cold]).any()
+    assert (overlay(image, heatmap, opacity=0) == picture_pixels(image)).all()
 
 
 def test_the_picture_is_shown_in_its_own_bytes() -> None:
     stored = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
     image = ImageRecord(stored.astype(np.float32) / np.float32(255), "ab" * 32, "ramp.png", "PNG")
-    assert (picture(image) == stored).all()
+    assert (picture_pixels(image) == stored).all()
 
 
 def test_a_map_without_positive_evidence_leaves_the_picture_plain() -> None:
     image = photograph()
     for raw in (-np.abs(signed_map()), np.zeros((5, 7))):
-        assert (overlay(image, heatmap_on(image, raw)) == picture(image)).all()
+        assert (overlay(image, heatmap_on(image, raw)) == picture_pixels(image)).all()
 
 
 def test_what_the_model_did_not_see_is_darkened_and_hatched_and_nothing_else_is() -> None:
     image = photograph(200, 300)
     heatmap = heatmap_on(image, -np.ones((5, 7)), (0.0, 50.0, 200.0, 250.0))
-    drawn, plain = overlay(image, heatmap), picture(image)
+    drawn, plain = overlay(image, heatmap), picture_pixels(image)
     unseen = np.isnan(heatmap.values)
     assert unseen.sum() == 200 * 100
     assert (drawn[~unseen] == plain[~unseen]).all()
