@@ -110,10 +110,10 @@ def _row(file: PictureFile, request: _Request, progress: Progress) -> Row:
         return replace(row, problem="The memory is too small for this picture and model. Use a smaller input.")
 
 
-def _content(load: Load) -> bytes:
+def _content(read: Load) -> bytes:
     """Return a file's bytes. Raises PictureError without the system's own words, which contain the file's name."""
     try:
-        return load()
+        return read()
     except FileTooLargeError:
         raise PictureError(
             "The file is too large to be a picture that can be read.", "Save it with stronger compression."
