@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from gradcam_core import explain, list_layers, list_methods, load_model, read_image
+from gradcam_core import explain, list_layers, list_measurements, list_methods, load_model, read_image
 from gradcam_core.cli import main
 from gradcam_core.commands import list_commands
 from gradcam_core.commands.explain import report
@@ -395,6 +395,20 @@ def test_methods_are_listed_as_the_registry_has_them(capsys: pytest.CaptureFixtu
     assert listed[0]["needs"] == list(list_methods()[0].needs)
 
 
+@pytest.mark.parametrize(("command", "members"), [("methods", list_methods()), ("measurements", list_measurements())])
+def test_a_family_is_listed_as_the_readme_shows_it(
+    command: str, members: tuple[Any, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == [one.name for one in members]
+    assert run(command, "--markdown") == 0
+    rows = capsys.readouterr().out.splitlines()
+    readme = (ROOT / "README.md").read_text("utf-8").splitlines()
+    start = readme.index(rows[0])
+    assert readme[start : start + len(rows)] == rows
+    assert not readme[start + len(rows)].startswith("|")
+
+
 def test_layers_are_listed_with_the_default_marked(model: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run("layers", *model, "--json") == 0
     listed = json.loads(capsys.readouterr().out)
@@ -464,7 +478,7 @@ def test_help_does_not_wait_for_torch() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
     )
     assert done.stderr.strip() == "[0, 0]"
-    assert all(f"\n    {name} " in done.stdout for name in list_commands())
+    assert set(list_commands()) <= {line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ")}
 
 
 def test_the_bundled_model_runs_as_a_program_on_a_terminal_without_unicode(tmp_path: Path) -> None:

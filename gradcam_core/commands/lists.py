@@ -1,4 +1,4 @@
-"""`methods` and `layers`: what there is to choose from."""
+"""`methods`, `measurements` and `layers`: what there is to choose from."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,28 +10,32 @@ from gradcam_core.commands.flags import load_chosen, model_flags
 from gradcam_core.commands.terminal import WORKED, say
 from gradcam_core.text import one_line
 
+FIELDS = ("name", "title", "summary", "paper", "url", "needs")
 
-def list_flags(flags: Flags) -> None:
-    """Add the flags of `methods`."""
-    flags.add_argument("--json", action="store_true", help="as JSON")
+
+def family_flags(flags: Flags) -> None:
+    """Add the flags of `methods` and `measurements`."""
+    form = flags.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as JSON")
+    form.add_argument("--markdown", action="store_true", help="as the table in README.md")
 
 
 def layers_flags(flags: Flags) -> None:
     """Add the flags of `layers`."""
     model_flags(flags)
-    list_flags(flags)
+    flags.add_argument("--json", action="store_true", help="as JSON")
 
 
-@command(list_flags)
+@command(family_flags)
 def methods(given: Given) -> int:
     """List the methods, their papers and what they need."""
-    fields = ("name", "title", "summary", "paper", "url", "needs")
-    rows = [
-        {field: getattr(method, field) for field in fields} | {"options": dict(method.options)}
-        for method in core.list_methods()
-    ]
-    _show(rows, ("name", "title", "paper", "needs", "options"), given.json)
-    return WORKED
+    return _show_family(core.list_methods(), given)
+
+
+@command(family_flags)
+def measurements(given: Given) -> int:
+    """List the measurements, their papers and what they need."""
+    return _show_family(core.list_measurements(), given)
 
 
 @command(layers_flags)
@@ -45,6 +49,18 @@ def layers(given: Given) -> int:
         values = {"name": layer.name, "kind": layer.kind, "channels": layer.channels, "grid": grid}
         rows.append(values | {"default": layer.name == model.default_layer})
     _show(rows, ("name", "kind", "channels", "grid", "default"), given.json)
+    return WORKED
+
+
+def _show_family(members: Sequence[Any], given: Given) -> int:
+    if given.markdown:
+        for member in members:
+            say(f"| [{member.title}]({member.url}) | `{member.name}` | {member.paper} | {', '.join(member.needs)} |")
+        return WORKED
+    rows = [
+        {field: getattr(member, field) for field in FIELDS} | {"options": dict(member.options)} for member in members
+    ]
+    _show(rows, ("name", "title", "paper", "needs", "options"), given.json)
     return WORKED
 
 
