@@ -10,6 +10,8 @@ from .progress import OnProgress as OnProgress
 from .progress import Progress as Progress
 
 from .errors import GradcamError as GradcamError
+from .text import counted as counted
+from .text import percent as percent
 from .targets import contrast as contrast
 from .readers import read_image as read_image
 from .samples import list_samples as list_samples
@@ -27,9 +29,11 @@ from .sources import load_model as load_model
 from .layers import layers_by_depth as layers_by_depth
 from .layers import list_layers as list_layers
 from .methods import equal_by_algebra as equal_by_algebra
+from .methods import find_method as find_method
 from .methods import list_methods as list_methods
 from .methods import reads_layer as reads_layer
 from .methods import why_not as why_not
+from .explanation import check_request as check_request
 from .explanation import explain as explain
 from .checks import Check as Check
 from .checks import Thresholds as Thresholds
@@ -43,6 +47,7 @@ from .measures import measure as measure
 from .checks import derive_thresholds as derive_thresholds
 from .checks import read_thresholds as read_thresholds
 from .checks import trust as trust
+from .checks.thresholds import write_thresholds as write_thresholds
 from .render import COLOUR_MAPS as COLOUR_MAPS
 from .render import colour_heatmap as colour_heatmap
 from .render import colour_table as colour_table
@@ -54,6 +59,7 @@ from .evaluation import find_masks as find_masks
 from .evaluation import read_table as read_table
 from .evaluation import evaluation_sentences as evaluation_sentences
 from .evaluation import evaluation_to_csv as evaluation_to_csv
+from .exporters import ResultFolders as ResultFolders
 from .exporters import archive as archive
 from .exporters import heatmap_names as heatmap_names
 from .exporters import npy as npy

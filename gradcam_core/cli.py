@@ -4,16 +4,22 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from gradcam_core.commands import COMMANDS
-from gradcam_core.commands.shared import STOPPED, WORKED, WRONG_USAGE, Flags, warn
-from gradcam_core.devices import tune_allocator
+import gradcam_core as core
+from gradcam_core.commands import list_commands
+from gradcam_core.commands.family import Flags
+from gradcam_core.commands.terminal import STOPPED, WORKED, WRONG_USAGE, warn
 from gradcam_core.errors import GradcamError
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 if all went well, 1 if some pictures failed, 2 for wrong usage."""
+def main(arguments: Sequence[str] | None = None, *, as_program: bool = False) -> int:
+    """Run a command; return 0 if all went well, 1 if some pictures failed, 2 for wrong usage.
+
+    `as_program` changes how this process keeps its memory (see tune_allocator).
+    """
     try:
         given = _parser().parse_args(arguments)
+        if as_program:
+            core.tune_allocator()
         code: int = given.run(given)
         return code
     except GradcamError as error:
@@ -28,15 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> NoReturn:
     """Run as a program."""
-    tune_allocator()
-    sys.exit(main())
+    sys.exit(main(as_program=True))
 
 
 def _parser() -> Flags:
     parser = Flags(prog="python -m gradcam_core", description="See where an image model's scores are sensitive.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, words, add_flags, run in COMMANDS:
-        flags = commands.add_parser(name, help=words, description=run.__doc__, allow_abbrev=False)
-        add_flags(flags)
-        flags.set_defaults(run=run)
+    for command in list_commands().values():
+        summary = command.words.partition("\n")[0].rstrip(".")
+        flags = commands.add_parser(command.name, help=summary, description=command.words, allow_abbrev=False)
+        command.add_flags(flags)
+        flags.set_defaults(run=command.run)
     return parser

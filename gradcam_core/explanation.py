@@ -23,7 +23,7 @@ from gradcam_core.methods import INSTEAD, caveat, find_method, smoothing_of, why
 from gradcam_core.preprocess import prepare
 from gradcam_core.records import Evidence, Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, Progress, Target
 from gradcam_core.registry import Member
-from gradcam_core.targets import Wanted, choose_targets, predict
+from gradcam_core.targets import Wanted, choose_targets, find_class, predict
 from gradcam_core.version import __version__
 
 Method = str | tuple[str, Mapping[str, Any]]
@@ -199,3 +199,19 @@ def versions() -> Mapping[str, str]:
         except PackageNotFoundError:
             continue
     return MappingProxyType(found)
+
+
+def check_request(
+    model: LoadedModel,
+    *,
+    targets: Wanted | Sequence[Wanted] | None = None,
+    methods: Method | Sequence[Method] | None = None,
+    layers: str | Sequence[str] | None = None,
+) -> None:
+    """Raise the error that `explain` would raise for these arguments whatever the picture; compute nothing."""
+    wanted = [resolve_layer(model, name) for name in _layer_names(model, layers)]
+    if methods is not None:
+        _choose_methods(methods, wanted, model)
+    for target in targets if isinstance(targets, list | tuple) else [] if targets is None else [targets]:
+        if isinstance(target, int | str):
+            find_class(target, model.labels)

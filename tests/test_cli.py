@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,16 @@ import pytest
 import torch
 from torch import nn
 
-from gradcam_core import explain, list_layers, list_methods, load_model, read_image
+from gradcam_core import explain, list_layers, list_measurements, list_methods, load_model, read_image
 from gradcam_core.cli import main
-from gradcam_core.commands import COMMANDS
-from gradcam_core.commands.explain import _report, _value
+from gradcam_core.commands import list_commands
+from gradcam_core.commands.explain import report
+from gradcam_core.commands.flags import to_method, to_option
 from gradcam_core.errors import MethodError
-from gradcam_core.exporters.folder import write_whole
+from gradcam_core.files import FileTooLargeError, read_bounded, write_whole
 from gradcam_core.render import overlay
 
+ROOT = Path(__file__).parent.parent
 CLASSES = ("cat", "dog", "grüner Kakadu", "<b>{0}%s", "3")
 
 
@@ -181,21 +182,6 @@ def test_hashed_names_appear_nowhere(tmp_path: Path, model: list[str], capfd: py
     assert "picture 3:" in told.err
 
 
-def test_dicom_pictures_are_hashed_unless_told_otherwise(
-    tmp_path: Path, model: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def read_as_dicom(*arguments: Any, **options: Any) -> Any:
-        return replace(read_image(*arguments, **options), format="DICOM")
-
-    monkeypatch.setattr("gradcam_core.commands.explain.read_image", read_as_dicom)
-    picture = draw(tmp_path / "Doe.png")
-    flags = (*model, "--top-k", 1, "--method", "grad_cam", "--out")
-    assert run("explain", picture, *flags, tmp_path / "hashed") == 0
-    assert run("explain", picture, *flags, tmp_path / "kept", "--names", "keep") == 0
-    assert list(records(tmp_path / "hashed")) == [read_image(picture).sha256]
-    assert list(records(tmp_path / "kept")) == ["Doe"]
-
-
 # What goes wrong
 
 
@@ -312,6 +298,26 @@ def test_a_failed_write_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.png", b"old")]
 
 
+def test_a_file_is_read_up_to_its_bound_whatever_size_the_system_states(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_bounded(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(FileTooLargeError):
+        read_bounded(tmp_path / "a", 4)
+    endless = Path("/dev/zero")  # its stated size is 0
+    if endless.exists():
+        with pytest.raises(FileTooLargeError):
+            read_bounded(endless, 1000)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"{}", b"3"], ids=["deep", "empty", "number"])
+def test_what_is_no_record_belongs_to_others(content: bytes, tmp_path: Path, model: list[str]) -> None:
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "out" / "a" / "explanation.json").write_bytes(content)
+    flags = ("--method", "grad_cam", "--top-k", 1, "--out", tmp_path / "out")
+    assert run("explain", draw(tmp_path / "a.png"), *model, *flags) == 0
+    assert (tmp_path / "out" / "a" / "explanation.json").read_bytes() == content
+
+
 @pytest.mark.parametrize("listed", ["../mine.png", "/tmp/mine.png", "explanation.json", "..\\\\mine.png", "", None, 3])
 def test_a_forged_record_deletes_nothing_outside_its_folder(listed: Any, tmp_path: Path, model: list[str]) -> None:
     picture, out = draw(tmp_path / "a.png"), tmp_path / "out"
@@ -334,7 +340,7 @@ def test_an_interrupted_run_ends_with_words_and_keeps_what_is_done(
             raise KeyboardInterrupt
         return read_image(path, **options)
 
-    monkeypatch.setattr("gradcam_core.commands.explain.read_image", interrupted)
+    monkeypatch.setattr("gradcam_core.read_image", interrupted)
     assert run("explain", first, second, *model, "--top-k", 1, "--out", tmp_path / "out") == 130
     assert "Stopped" in capsys.readouterr().err
     assert list(records(tmp_path / "out")) == ["1"]
@@ -362,8 +368,8 @@ def test_folders_of_strangers_and_unfinished_ones_are_told_apart(tmp_path: Path,
 
 def test_hostile_labels_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hostile = load_model(small_network(), labels=["b\x1b[31mad\nname\u202e"] * 5, device="cpu")
-    found = explain(read_image(draw(tmp_path / "a.png")), hostile, methods="grad_cam")
-    _report(tmp_path / "explanation.json", found, set())
+    explanation = explain(read_image(draw(tmp_path / "a.png")), hostile, methods="grad_cam")
+    report(tmp_path / "explanation.json", explanation, set())
     told = capsys.readouterr()
     assert told.out.splitlines()[0].split("\t")[1].startswith("b [31mad name ")
     assert "\x1b" not in told.out + told.err
@@ -389,6 +395,20 @@ def test_methods_are_listed_as_the_registry_has_them(capsys: pytest.CaptureFixtu
     assert listed[0]["needs"] == list(list_methods()[0].needs)
 
 
+@pytest.mark.parametrize(("command", "members"), [("methods", list_methods()), ("measurements", list_measurements())])
+def test_a_family_is_listed_as_the_readme_shows_it(
+    command: str, members: tuple[Any, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == [one.name for one in members]
+    assert run(command, "--markdown") == 0
+    rows = capsys.readouterr().out.splitlines()
+    readme = (ROOT / "README.md").read_text("utf-8").splitlines()
+    start = readme.index(rows[0])
+    assert readme[start : start + len(rows)] == rows
+    assert not readme[start + len(rows)].startswith("|")
+
+
 def test_layers_are_listed_with_the_default_marked(model: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run("layers", *model, "--json") == 0
     listed = json.loads(capsys.readouterr().out)
@@ -404,25 +424,61 @@ def test_layers_are_listed_with_the_default_marked(model: list[str], capsys: pyt
 
 
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    for name, *_ in COMMANDS:
+    for name in list_commands():
         assert run(name, "--help") == 0
-    assert capsys.readouterr().out.count("usage: ") == len(COMMANDS)
+    assert capsys.readouterr().out.count("usage: ") == len(list_commands())
 
 
 # Options of methods
 
 
 def test_options_take_the_type_of_their_default() -> None:
-    assert _value("steps", "12", 3) == 12
-    assert _value("share", "0.5", 1.0) == 0.5
-    assert _value("fast", "no", True) is False
-    assert _value("kind", "mean", "max") == "mean"
+    assert to_option("steps", "12", 3) == 12
+    assert to_option("share", "0.5", 1.0) == 0.5
+    assert to_option("fast", "no", True) is False
+    assert to_option("kind", "mean", "max") == "mean"
     for text, default in (("2.5", 3), ("nan", 1.0), ("perhaps", True), ("", 3)):
         with pytest.raises(MethodError, match="such as"):
-            _value("x", text, default)
+            to_option("x", text, default)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("grad_cam", {}),
+        ("score_cam:share=0.25", {"share": 0.25}),
+        ("grad_cam:copies=4, flip=yes", {"copies": 4, "flip": True}),
+    ],
+)
+def test_options_reach_the_method_with_their_type(text: str, options: dict[str, Any]) -> None:
+    assert to_method(text) == (text.partition(":")[0], options)
+
+
+@pytest.mark.parametrize("text", ["score_cam:share=2", "score_cam:share=much", "rise:masks=1.5", "grad_cam:patch=3"])
+def test_options_that_a_method_cannot_have_are_refused(text: str) -> None:
+    with pytest.raises(MethodError):
+        to_method(text)
+
+
+def test_an_option_is_written_into_the_record(tmp_path: Path, model: list[str]) -> None:
+    flags = ("--method", "score_cam:share=0.5", "--top-k", 1, "--out", tmp_path / "out")
+    assert run("explain", draw(tmp_path / "a.png"), *model, *flags) == 0
+    assert records(tmp_path / "out")["a"]["heatmaps"][0]["options"]["share"] == 0.5
 
 
 # As a program
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    program = (
+        "import sys; from gradcam_core.cli import main; codes = [main(['--help']), main(['explain', '--help'])]; "
+        "slow = {'torch', 'timm', 'numpy', 'cv2', 'scipy', 'PIL'} & set(sys.modules); sys.exit(str([*codes, *slow]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
+    assert done.stderr.strip() == "[0, 0]"
+    assert set(list_commands()) <= {line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ")}
 
 
 def test_the_bundled_model_runs_as_a_program_on_a_terminal_without_unicode(tmp_path: Path) -> None:
@@ -434,7 +490,7 @@ def test_the_bundled_model_runs_as_a_program_on_a_terminal_without_unicode(tmp_p
         capture_output=True,
         timeout=120,
         check=False,
-        cwd=Path(__file__).parent.parent,
+        cwd=ROOT,
         env={"PATH": "", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 1, done.stderr

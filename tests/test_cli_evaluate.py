@@ -26,7 +26,7 @@ def test_a_shortcut_is_found_in_a_folder_with_labels_and_masks(
     (tmp_path / "labels.csv").write_bytes(drawn.table)
     flags = ["--model", "bundled:radiograph_shortcut", "--table", tmp_path / "labels.csv", "--device", "cpu", "--quiet"]
     assert run("evaluate", tmp_path / "scans", *flags, "--out", tmp_path / "results.csv") == 0
-    assert "6 times the upper right corner" in capsys.readouterr().out
+    assert "Where: the upper right corner (6)" in capsys.readouterr().out
     rows = rows_of(tmp_path / "results.csv")
     assert len(rows) == 18
     assert [row["answer"] for row in rows if row["edge_decides"] == "yes"] == ["nodule"] * 6

@@ -25,13 +25,14 @@ from gradcam_core.evaluation import (
     find_masks,
     read_table,
 )
-from gradcam_core.evaluation.reading import LARGEST_FILE, MOST_ROWS
 from gradcam_core.evaluation.records import Share, TableRow
 from gradcam_core.evaluation.summary import calibration_error, reliability, summarise, worst_first
+from gradcam_core.evaluation.table import LARGEST_FILE, MOST_ROWS
 from gradcam_core.measures import measure
 from gradcam_core.records import LoadedModel
 from gradcam_core.samples import radiographs
 from gradcam_core.samples.drawn_folder import FIRST_SEED
+from gradcam_core.text import csv_cell
 from gradcam_core.truth import read_truth
 from tests import networks
 
@@ -153,6 +154,40 @@ def test_masks_are_told_from_pictures_by_the_table_or_by_their_names() -> None:
     assert find_masks(names, WANTED) == {"A_M.PNG", "b_mask.tif"}
 
 
+@pytest.mark.parametrize(
+    ("table", "names", "masks"),
+    [
+        # A table that names a picture ..._mask means a picture, by its full name or without the ending.
+        (b"name,label\n00001_Mask.jpg,masked\n", ["00001_Mask.jpg"], set()),
+        (b"name,label\n00001_Mask,masked\n00001,bare\n", ["00001_Mask.jpg", "00001.jpg"], set()),
+        (b"name,label\na,x\nb_mask,y\n", ["a.png", "b_mask.png", "b_mask_mask.png"], {"b_mask_mask.png"}),
+        # The same file as a picture and as another's mask: a picture.
+        (b"name,label,mask\na.png,x,b.png\nb.png,y,\n", ["a.png", "b.png"], set()),
+        # A mask under any name, also without its ending; the full name counts before the shorter one.
+        (b"name,label,mask\na.png,x,spot\n", ["a.png", "spot.tif"], {"spot.tif"}),
+        (b"name,label,mask\na,x,a.png\n", ["a.jpg", "a.png"], {"a.png"}),
+        # Without a word from the table, ..._mask is a mask where its picture is known.
+        (b"name,label\nc.png,x\n", ["c.png", "c_mask.png", "d_mask.png"], {"c_mask.png"}),
+        (b"name,label\nc.png,x\n", ["c_mask.png"], {"c_mask.png"}),
+        (b"", ["00001_Mask.jpg", "00002_Mask.jpg"], set()),
+    ],
+)
+def test_the_table_decides_what_is_a_mask(table: bytes, names: list[str], masks: set[str]) -> None:
+    assert find_masks(names, read_table(table) if table else ()) == masks
+
+
+def test_a_picture_named_as_masks_are_is_evaluated(corner: LoadedModel) -> None:
+    table = read_table(b"name,label,mask\na_mask.png,bright,spot\nb.png,dark,\n")
+    contents = dict(files(a_mask=png(True), b=png(False), spot=mask(slice(0, 6), slice(26, 32))))
+    masks = find_masks(contents, table)
+    pictures = [(name, load) for name, load in contents.items() if name not in masks]
+    evaluation = evaluate(pictures, table, {name: contents[name] for name in masks}, corner)
+    rows = {row.name: row for row in evaluation.rows}
+    assert set(rows) == {"a_mask.png", "b.png"}
+    assert rows["a_mask.png"].as_labelled
+    assert rows["a_mask.png"].pointing_game == 1
+
+
 # --- what is found in each picture -----------------------------------------------------------------------------------
 
 
@@ -216,7 +251,7 @@ def test_what_is_wrong_with_one_picture_stays_its_own(corner: LoadedModel) -> No
     assert "green" in next(row for row in found.rows if row.name == "anna-odd.png").problem
     assert found.accuracy == Share(1, 1)
     assert found.edges.share == Share(1, 1)
-    assert any("7 pictures could not be evaluated" in words for words in evaluation_sentences(found))
+    assert any("could not be evaluated: 7" in words for words in evaluation_sentences(found))
 
 
 def test_masks_are_measured_and_a_wrong_one_costs_only_its_numbers(corner: LoadedModel) -> None:
@@ -447,18 +482,29 @@ def example(wrong: int = 1, marked: int = 20) -> Evaluation:
 
 def test_the_sentences_tell_the_numbers_in_plain_words() -> None:
     words = [sentence.replace("\u202f", " ") for sentence in evaluation_sentences(example())]
-    assert words[0] == "Of 60 pictures 59 were answered as labelled (98 %; 95 % interval 91 to 100 %)."
+    assert words[0] == "The top answer matches the label in 59 of 60 pictures (98 %; 95 % interval 91 % to 100 %)."
     assert words[1] == (
-        "On 20 of 60 pictures (33 %) a corner or border decides: 20 times the upper right corner. "
-        "All of them were answered nodule. Look for a marker, a label or a device there."
+        "A corner or border decides the top answer in 20 of 60 pictures (33 %). Where: the upper right corner (20). "
+        "Top answers of these pictures: nodule (20)."
     )
     assert words[2] == (
-        "In 20 of 21 pictures answered nodule, hiding the upper right corner takes 80 % of the probability away on "
-        "average."
+        "In 20 of 21 pictures answered nodule, hiding the upper right corner takes away 80 % of the probability on "
+        "average. Look for a marker, a label or a device there."
     )
-    assert "Least often as labelled: no finding, 19 of 20 (95 %)." in words
-    assert evaluation_sentences(example(marked=0))[1] == "In none of 60 pictures does a corner or border decide."
-    assert "It was answered nodule." in evaluation_sentences(example(marked=1))[1]
+    assert "Fewest matches: no finding, 19 of 20 (95 %)." in words
+    none = evaluation_sentences(example(marked=0))[1]
+    assert none == "A corner or border decides the top answer in none of 60 pictures."
+
+
+def test_a_few_pictures_are_no_reason_to_look_for_a_marker() -> None:
+    assert "nodule (1)" in evaluation_sentences(example(marked=1))[1]
+    assert not [words for words in evaluation_sentences(example(marked=1)) if "marker" in words]
+
+
+def test_a_long_list_of_classes_is_cut() -> None:
+    rows = [row(name=str(n), answer=f"class {n}", answer_index=n, lost=0.9, edge_decides=True) for n in range(13)]
+    words = evaluation_sentences(summarise(rows, LIMITS))[1]
+    assert words.endswith("class 0 (1), class 1 (1), class 2 (1), class 3 (1), class 4 (1) and 8 more.")
 
 
 @given(some_rows())
@@ -472,7 +518,23 @@ def test_the_sentences_claim_nothing_and_are_whole(rows: list[Row]) -> None:
 
 
 def test_a_spreadsheet_runs_nothing_that_a_name_or_label_holds() -> None:
-    hostile = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\tx", "\rx", 'a"b,c', "plain"]
+    hostile = {
+        "=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0",
+        "+1": "'+1",
+        "-1": "'-1",
+        "@SUM(A1)": "'@SUM(A1)",
+        " =1+1": "'=1+1",
+        "\u200b=1+1": "'=1+1",
+        "\u00a0=1+1": "'=1+1",
+        "＝1+1": "'＝1+1",
+        "x;=1+1": "x;'=1+1",  # behind the list separator of German Excel
+        'x";  @A1;-2': "x\"; '@A1;'-2",
+        "\t=x": "'=x",
+        "a\r\n=x": "a =x",
+        "a\x1b[31m\u202eb": "a [31m b",
+        'a"b,c': 'a"b,c',
+        "plain; text": "plain; text",
+    }
     rows = [
         row(name=name, label=name, label_index=0, answer=name, problem=name, sha256=str(n))
         for n, name in enumerate(hostile)
@@ -480,10 +542,27 @@ def test_a_spreadsheet_runs_nothing_that_a_name_or_label_holds() -> None:
     kept = list(
         csv.DictReader(io.StringIO(evaluation_to_csv(summarise(rows, LIMITS), "keep").decode("utf-8-sig"), newline=""))
     )
-    assert [one["sha256"] for one in kept] == [str(n) for n in range(len(hostile))]
-    for one, name in zip(kept, hostile, strict=True):
+    assert [cells["sha256"] for cells in kept] == [str(n) for n in range(len(hostile))]
+    for cells, harmless in zip(kept, hostile.values(), strict=True):
         for column in ("name", "label", "answer", "problem"):
-            assert one[column] == (name if name in hostile[-2:] else f"'{name}")
+            assert cells[column] == harmless
+
+
+def test_every_cell_is_quoted_and_every_row_is_one_line() -> None:
+    rows = [row(name="a\nb", label="x\r\ny", label_index=0)]
+    text = evaluation_to_csv(summarise(rows, LIMITS), "keep").decode("utf-8-sig")
+    heading, line = text.splitlines()
+    assert all(cell.startswith('"') and cell.endswith('"') for cell in (*heading.split(","), *line.split(",")))
+
+
+@given(st.text(max_size=30))
+@settings(max_examples=300)
+def test_no_part_of_a_cell_begins_as_a_formula_does(text: str) -> None:
+    cell = csv_cell(text)
+    assert cell.isprintable()
+    assert not [
+        part for part in cell.split(";") if part.strip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
+    ]
 
 
 def test_hashed_results_hold_no_name(corner: LoadedModel) -> None:
@@ -507,7 +586,11 @@ def test_a_drawn_folder_holds_what_it_says(kind: str, marked: set[str]) -> None:
     table = read_table(drawn.table)
     assert [entry.label for entry in table] == list(radiographs.LABELS) * 2
     assert list(drawn.pictures) == [entry.name for entry in table]
-    assert set(drawn.masks) == {entry.mask for entry in table if entry.mask} == find_masks(drawn.masks, ())
+    assert (
+        set(drawn.masks)
+        == {entry.mask for entry in table if entry.mask}
+        == find_masks([*drawn.pictures, *drawn.masks], ())
+    )
     for number, entry in enumerate(table):
         kinds = () if entry.label == radiographs.LABELS[0] else (entry.label,)
         expected = radiographs.radiograph(FIRST_SEED + number, kinds, marker=entry.label in marked)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from gradcam_core.exporters import archive, heatmap_names, png, to_dict, to_json
-from gradcam_core.exporters.names import file_name, one_line, safe, shown_reference
+from gradcam_core.exporters.names import file_name, safe, shown_reference
 from gradcam_core.placement import Placement
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, Prediction, Preprocessing
 from gradcam_core.render import colour_heatmap, overlay, picture_pixels
@@ -114,11 +114,6 @@ def test_heatmap_names_are_unique_and_short_whatever_the_layers_are_called() -> 
 
 def test_labels_never_enter_file_names() -> None:
     assert heatmap_names([heatmap(label="zebra")]) == heatmap_names([heatmap(label=HOSTILE)])
-
-
-def test_text_of_strangers_becomes_one_printable_line() -> None:
-    assert one_line("a\n\x1b[31mb\u202ec\t d") == "a [31mb c d"
-    assert len(one_line("long " * 100)) == 80
 
 
 @pytest.mark.parametrize(

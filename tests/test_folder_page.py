@@ -78,7 +78,7 @@ def test_a_drawn_folder_is_evaluated_by_two_clicks(monkeypatch: pytest.MonkeyPat
     assert "**6 pictures** · 6 labels · 4 masks" in text_of(page)
     evaluate(page)
     assert not page.error
-    assert re.search(r"Of 6 pictures \d", text_of(page))
+    assert re.search(r"in \d of 6 pictures", text_of(page))
     assert page.metric[0].label == "Answered as labelled"
     assert len(page.dataframe[0].value) == 6
     page.selectbox(key="folder_method").select("layer_cam").run()
@@ -96,7 +96,7 @@ def test_a_broken_file_stands_last_among_good_ones(page: AppTest) -> None:
     found = page.dataframe[0].value
     assert found["Name"].tolist()[-1] == "broken.png"
     assert set(found["Name"].tolist()[:2]) == {"anna.png", "bert.png"}
-    assert "1 picture could not be evaluated" in text_of(page)
+    assert r"could not be evaluated\: 1" in text_of(page)
     drawn = "".join(part.proto.body for part in page.get("html"))
     assert "&lt;b&gt;" in drawn, "the answers' frames bear their labels"
     assert not re.search("<b>(left|right|up)", drawn)

@@ -12,6 +12,7 @@ import numpy as np
 from gradcam_core.checks.edges import REGIONS
 from gradcam_core.checks.thresholds import Thresholds
 from gradcam_core.shapes import InputArray
+from gradcam_core.text import percent
 
 Outcome = Literal["passed", "attention", "not tested"]
 QUESTIONS: Mapping[str, str] = {
@@ -52,11 +53,11 @@ def support(label: str, probability: float, peak: float, first: str, limits: Thr
     """Whether the model gives the class enough for its map to mean something. `first` is the model's first answer."""
     numbers = {"probability": probability, "raw_peak": peak}
     if probability >= limits.least_probability:
-        words = f"The model gives {label} {_percent(probability)}, and the map’s raw peak is {peak:.3g}."
+        words = f"The model gives {label} {percent(probability)}, and the map’s raw peak is {peak:.3g}."
         return Check("support", "passed", words, numbers)
     rank = "It is its first answer all the same" if first == label else f"Its first answer is {first}"
     words = (
-        f"The model gives {label} only {_percent(probability)}. {rank}. Evidence this weak (raw peak {peak:.3g}) is "
+        f"The model gives {label} only {percent(probability)}. {rank}. Evidence this weak (raw peak {peak:.3g}) is "
         "drawn at full strength like any other: do not read it as a finding."
     )
     return Check("support", "attention", words, numbers)
@@ -64,7 +65,7 @@ def support(label: str, probability: float, peak: float, first: str, limits: Thr
 
 def nothing_there(label: str, probability: float) -> Check:
     """A map without any evidence for its class."""
-    words = f"Nothing in this map speaks for {label} ({_percent(probability)}). There is nothing to read in it."
+    words = f"Nothing in this map speaks for {label} ({percent(probability)}). There is nothing to read in it."
     return Check("support", "attention", words, {"probability": probability, "raw_peak": 0.0})
 
 
@@ -87,8 +88,8 @@ def matters(share: float, before: float, hot: float, others: Sequence[float], li
     elsewhere = float(np.mean(others))
     lost = (elsewhere - hot) / before
     words = (
-        f"Hiding the hottest {_percent(share, 0)} of the picture takes the probability from {_percent(before)} to "
-        f"{_percent(hot)}; hiding as much elsewhere, to {_percent(elsewhere)} on average."
+        f"Hiding the hottest {percent(share, 0)} of the picture takes the probability from {percent(before)} to "
+        f"{percent(hot)}; hiding as much elsewhere, to {percent(elsewhere)} on average."
     )
     numbers = {"hidden": share, "before": before, "after": hot, "after_elsewhere": elsewhere, "lost_more": lost}
     if lost >= limits.least_lost:
@@ -115,7 +116,7 @@ def edges(before: float, after: Sequence[float], limits: Thresholds) -> Check:
     """Whether hiding one of the REGIONS at the picture's edge takes the probability away."""
     place = int(np.argmin(after))
     lost, region = (before - after[place]) / before, REGIONS[place]
-    change = f"takes the probability from {_percent(before)} to {_percent(after[place])}"
+    change = f"takes the probability from {percent(before)} to {percent(after[place])}"
     numbers = {"lost": lost, "before": before, **dict(zip(REGIONS, after, strict=True))}
     if lost <= limits.most_lost_at_edge:
         words = f"Of the four corners and four borders, hiding the {region} changes most: it {change}."
@@ -129,7 +130,7 @@ def edges(before: float, after: Sequence[float], limits: Thresholds) -> Check:
 
 def class_specific(other: str, share: float, alike: float, same: bool, limits: Thresholds) -> Check:
     """Whether the next class `other`, of probability `share`, gets another map; `same`: the two are one map."""
-    next_one = f"the next class, {other} ({_percent(share)})"
+    next_one = f"the next class, {other} ({percent(share)})"
     if alike <= limits.most_like_other_class:
         words = f"The map for {next_one}, differs (similarity {alike:.2f}, where 1 is the same map)."
         return Check("class", "passed", words, {"similarity": alike})
@@ -137,7 +138,3 @@ def class_specific(other: str, share: float, alike: float, same: bool, limits: T
     if same:
         words = f"The map for {next_one}, is this very map: the method knows no class, by construction."
     return Check("class", "attention", words, {"similarity": alike})
-
-
-def _percent(share: float, digits: int = 1) -> str:
-    return f"{100 * share:.{digits}f}\u202f%"

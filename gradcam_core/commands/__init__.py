@@ -1,17 +1,18 @@
-"""The family of commands: what a terminal asks of the core. Each is a function with its flags beside it."""
+"""The family of commands: what the terminal offers. Each file of this folder holds commands with their flags.
 
-import argparse
-from collections.abc import Callable, Sequence
+Commands use the package's public names, as pages do. Those are imported when they are first used, so that `--help`
+does not wait for torch.
+"""
 
-from gradcam_core.commands.evaluate import evaluate_flags, evaluate_folder
-from gradcam_core.commands.explain import explain_flags, explain_pictures
-from gradcam_core.commands.lists import layers_flags, list_flags, show_layers, show_methods
-from gradcam_core.commands.trust import trust_flags, trust_pictures
+import importlib
+import pkgutil
+from collections.abc import Mapping
 
-COMMANDS: Sequence[tuple[str, str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = (
-    ("explain", "write heatmaps of pictures", explain_flags, explain_pictures),
-    ("trust", "check whether a heatmap can be trusted, in words", trust_flags, trust_pictures),
-    ("evaluate", "hold a model against a folder of pictures", evaluate_flags, evaluate_folder),
-    ("methods", "list the methods, their papers and what they need", list_flags, show_methods),
-    ("layers", "list the layers of a model that can be explained", layers_flags, show_layers),
-)
+from gradcam_core.commands.family import Command
+
+
+def list_commands() -> Mapping[str, Command]:
+    """Return every command by its name: the functions of this folder that are marked with @command."""
+    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    values = [value for module in modules for value in vars(module).values()]
+    return {value.name: value for value in values if isinstance(value, Command)}

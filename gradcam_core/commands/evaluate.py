@@ -1,55 +1,58 @@
-"""`evaluate`: one model over a folder of pictures, against a table of labels, in words and as CSV."""
+"""`evaluate`: one model over a folder of pictures, compared with a table of labels; in words and as CSV."""
 
+import functools
 from pathlib import Path
 
-from gradcam_core.checks.thresholds import read_thresholds
-from gradcam_core.commands.explain import refuse, to_method
-from gradcam_core.commands.shared import (
-    SOME_FAILED,
-    WORKED,
-    Flags,
-    Given,
+import gradcam_core as core
+from gradcam_core.commands.family import Flags, Given, command
+from gradcam_core.commands.flags import (
     files_in,
+    layer_flag,
     load_chosen,
+    method_flag,
     model_flags,
-    say,
-    show_progress,
-    warn,
+    thresholds_flag,
+    thresholds_of,
+    to_method,
 )
+from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, show_progress, warn
 from gradcam_core.errors import GradcamError
-from gradcam_core.evaluation import evaluate, evaluation_sentences, evaluation_to_csv, find_masks, read_table
-from gradcam_core.exporters.folder import write_whole
-from gradcam_core.exporters.names import one_line
+from gradcam_core.files import read_bounded, write_whole
+from gradcam_core.text import one_line
+
+LARGEST_PICTURE, LARGEST_TABLE = 256 * 2**20, 5_000_000
 
 
 def evaluate_flags(flags: Flags) -> None:
-    """Flags of `evaluate`."""
+    """Add the flags of `evaluate`."""
     flags.add_argument("folder", metavar="FOLDER", type=Path, help="pictures, and masks called PICTURE_mask.png")
     model_flags(flags)
     flags.add_argument(
         "--table", type=Path, metavar="CSV", help="labels: columns name, label, and mask where there are any"
     )
-    flags.add_argument("--layer", nargs="+", action="extend", metavar="NAME", help="default: the model's usual one")
-    flags.add_argument("--method", default="grad_cam", metavar="NAME", help="a name, or name:option=value (grad_cam)")
-    flags.add_argument("--thresholds", type=Path, metavar="FILE", help="default: the project's own set")
+    layer_flag(flags)
+    method_flag(flags)
+    thresholds_flag(flags)
     flags.add_argument("--names", choices=("keep", "hash"), default="keep", help="hash: no file name in the results")
-    flags.add_argument("--out", type=Path, required=True, metavar="CSV", help="one row a picture, the worst first")
+    flags.add_argument("--out", type=Path, required=True, metavar="CSV", help="one row per picture, the worst first")
     flags.add_argument("--quiet", action="store_true", help="no progress")
 
 
-def evaluate_folder(given: Given) -> int:
-    """Hold a model against a folder of pictures, and write one row a picture, those to look at first on top."""
-    method = to_method(given.method)
-    limits = read_thresholds(given.thresholds) if given.thresholds else read_thresholds()
-    table = read_table(_content(given.table)) if given.table else ()
-    files = {path.name: path for path in files_in(given.folder) if path.absolute() not in _ours(given)}
-    masks = find_masks(files, table)
+@command(evaluate_flags)
+def evaluate(given: Given) -> int:
+    """Evaluate a model on a folder of pictures, and write one row per picture, those to look at first on top."""
+    method, limits = to_method(given.method), thresholds_of(given)
+    table = core.read_table(_table(given.table)) if given.table else ()
+    skipped = {path.absolute() for path in (given.table, given.out) if path}
+    files = {path.name: path for path in files_in(given.folder) if path.absolute() not in skipped}
+    loads = {name: functools.partial(read_bounded, path, LARGEST_PICTURE) for name, path in files.items()}
+    masks = core.find_masks(files, table)
     model = load_chosen(given)
-    refuse(model, [method], given.layer or (), ())
-    found = evaluate(
-        [(name, path.read_bytes) for name, path in files.items() if name not in masks],
+    core.check_request(model, methods=[method], layers=given.layer)
+    evaluation = core.evaluate(
+        [(name, load) for name, load in loads.items() if name not in masks],
         table,
-        {name: files[name].read_bytes for name in masks},
+        {name: loads[name] for name in masks},
         model,
         method=method,
         layers=given.layer,
@@ -57,24 +60,25 @@ def evaluate_folder(given: Given) -> int:
         on_progress=None if given.quiet else show_progress,
     )
     try:
-        write_whole(given.out, evaluation_to_csv(found, given.names))
+        write_whole(given.out, core.evaluation_to_csv(evaluation, given.names))
     except OSError as error:
         raise GradcamError("The results cannot be written.", "Choose another place for --out.") from error
-    for words in evaluation_sentences(found):
+    _report(evaluation, given.names)
+    return SOME_FAILED if evaluation.failures else WORKED
+
+
+def _report(evaluation: "core.Evaluation", names: str) -> None:
+    for words in core.evaluation_sentences(evaluation):
         say(one_line(words, 1000))
-    for row in found.failures:
-        name = row.sha256[:16] if given.names == "hash" else one_line(row.name)
+    for row in evaluation.failures:
+        name = row.sha256[:16] if names == "hash" else one_line(row.name)
         warn(f"failed: {name}: {row.problem}")
-    return SOME_FAILED if found.failures else WORKED
 
 
-def _ours(given: Given) -> set[Path]:
-    """Files that may lie among the pictures and are none."""
-    return {path.absolute() for path in (given.table, given.out) if path}
-
-
-def _content(path: Path) -> bytes:
+def _table(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bounded(path, LARGEST_TABLE)
     except OSError as error:
-        raise GradcamError("The table of labels cannot be read.", "Give a CSV file that you may open.") from error
+        raise GradcamError(
+            "The table of labels cannot be read.", "Give a CSV file of at most 5 MB that you may open."
+        ) from error

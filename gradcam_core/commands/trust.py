@@ -1,112 +1,133 @@
-"""`trust`: six checks of a picture's heatmap, in words; and the lines they draw, derived anew."""
+"""`trust`: checks of a picture's heatmap, in words; and their thresholds, derived from pictures of one's own."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
+from typing import overload
 
-from gradcam_core.checks.calibration import derive_thresholds
-from gradcam_core.checks.panel import Trust, trust
-from gradcam_core.checks.thresholds import read_thresholds, write_thresholds
-from gradcam_core.commands.explain import called, reasons, refuse, to_method
-from gradcam_core.commands.shared import (
-    SOME_FAILED,
-    WORKED,
-    Flags,
-    Given,
+import gradcam_core as core
+from gradcam_core.commands.family import Flags, Given, command
+from gradcam_core.commands.flags import (
     files_in,
+    layer_flag,
     load_chosen,
+    method_flag,
     model_flags,
-    number,
-    say,
-    show_progress,
-    warn,
-    whole,
+    picture_flags,
+    read_chosen,
+    thresholds_flag,
+    thresholds_of,
+    to_method,
 )
+from gradcam_core.commands.terminal import SOME_FAILED, WORKED, name_of, say, show_progress, warn_failed
 from gradcam_core.errors import GradcamError
-from gradcam_core.explanation import explain
-from gradcam_core.exporters.checks import trust_to_dict
-from gradcam_core.exporters.folder import write_whole
-from gradcam_core.exporters.manifest import to_json
-from gradcam_core.exporters.names import one_line
-from gradcam_core.readers import read_image
-from gradcam_core.records import ImageRecord, LoadedModel
+from gradcam_core.files import write_whole
+from gradcam_core.text import counted, one_line
 
 MARKS = {"passed": "passed", "attention": "ATTENTION", "not tested": "not tested"}
 
 
 def trust_flags(flags: Flags) -> None:
-    """Flags of `trust`."""
+    """Add the flags of `trust`."""
     flags.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help="picture files")
     model_flags(flags)
-    flags.add_argument("--layer", nargs="+", action="extend", metavar="NAME", help="default: the model's usual one")
-    flags.add_argument("--method", default="grad_cam", metavar="NAME", help="a name, or name:option=value (grad_cam)")
+    layer_flag(flags)
+    method_flag(flags)
     flags.add_argument("--target", metavar="INDEX_OR_LABEL", help="default: the most probable class")
-    flags.add_argument("--frame", type=whole(0), default=0, metavar="N", help="page or frame, counted from 0")
-    flags.add_argument("--window", nargs=2, type=number, metavar=("CENTRE", "WIDTH"), help="grey values to show")
-    flags.add_argument("--thresholds", type=Path, metavar="FILE", help="default: the project's own set")
-    flags.add_argument("--json", action="store_true", help="one JSON object a picture, instead of words")
+    picture_flags(flags)
+    thresholds_flag(flags)
+    flags.add_argument("--json", action="store_true", help="one JSON object per picture, instead of words")
     flags.add_argument("--names", choices=("keep", "hash"), help="hash: name pictures by their checksum alone")
     flags.add_argument("--quiet", action="store_true", help="no progress")
     flags.add_argument("--calibrate", type=Path, metavar="FOLDER", help="derive thresholds on this folder's pictures")
     flags.add_argument("--out", type=Path, metavar="FILE", help="where --calibrate writes them")
 
 
-def trust_pictures(given: Given) -> int:
-    """Check whether a picture's heatmap can be trusted; or, with --calibrate, derive the thresholds of the checks."""
+@command(trust_flags)
+def trust(given: Given) -> int:
+    """Check whether a picture's heatmap can be trusted; with --calibrate, derive the thresholds of the checks."""
     if (given.calibrate is None) == (not given.images) or (given.calibrate is None) != (given.out is None):
         raise GradcamError(
             "It is not clear what to do.", "Write trust IMAGE --model REF, or trust --calibrate FOLDER --out FILE."
         )
-    method = to_method(given.method)
-    limits = read_thresholds(given.thresholds) if given.thresholds else read_thresholds()
+    method, limits = to_method(given.method), thresholds_of(given)
     model = load_chosen(given)
-    refuse(model, [method], given.layer or (), [given.target] if given.target else ())
+    core.check_request(model, targets=given.target, methods=[method], layers=given.layer)
     if given.calibrate is not None:
         return _calibrate(given, model)
+    progress = None if given.quiet else show_progress
     failed = 0
     for place, path in enumerate(given.images, 1):
         try:
-            image = read_image(path, frame=given.frame, window=tuple(given.window) if given.window else None)
-            found = explain(image, model, top_k=1, targets=given.target, methods=[method], layers=given.layer)
-            progress = None if given.quiet else show_progress
-            checked = trust(found, found.heatmaps[-1], model, thresholds=limits, on_progress=progress)
+            image = read_chosen(path, given)
+            request = {"targets": given.target, "methods": [method], "layers": given.layer}
+            explanation = core.explain(image, model, top_k=1, **request)
+            checked = core.trust(explanation, explanation.heatmaps[-1], model, thresholds=limits, on_progress=progress)
         except (GradcamError, OSError, MemoryError) as error:
             failed += 1
-            warn(f"failed: {called(path, place, given.names)}: {reasons(error)}")
+            warn_failed(path, place, given.names, error)
             continue
-        _report(image, called(path, place, given.names), model, checked, given.json)
+        _report(image, name_of(path, place, given.names), model, checked, given.json)
     return SOME_FAILED if failed else WORKED
 
 
-def _report(image: ImageRecord, name: str, model: LoadedModel, found: Trust, as_json: bool) -> None:
+def _report(image: core.ImageRecord, name: str, model: core.LoadedModel, checked: core.Trust, as_json: bool) -> None:
     if as_json:
         parts = {"image": {"sha256": image.sha256}, "model": {"fingerprint": model.fingerprint}}
-        say(to_json(parts | trust_to_dict(found)).decode())
+        say(core.to_json(parts | core.trust_to_dict(checked)).decode())
         return
-    say(f"{name}: {one_line(found.heatmap.target.label)}. {found.outcome}")
-    for check in found.checks:
+    say(f"{name}: {one_line(checked.heatmap.target.label)}. {checked.outcome}")
+    for check in checked.checks:
         say(f"  {MARKS[check.outcome]:<10}  {check.question} {one_line(check.sentence, 1000)}")
-    for words in (*found.always, f"Thresholds: version {found.thresholds.version}, {found.thresholds.set}."):
+    limits = checked.thresholds
+    for words in (*checked.always, f"Thresholds: version {limits.version}, {limits.set}."):
         say(f"  {one_line(words, 1000)}")
 
 
-def _calibrate(given: Given, model: LoadedModel) -> int:
-    images, failed = [], 0
-    for place, path in enumerate(files_in(given.calibrate), 1):
-        try:
-            images.append(read_image(path))
-        except (GradcamError, OSError, MemoryError) as error:
-            failed += 1
-            warn(f"failed: {called(path, place, given.names)}: {reasons(error)}")
-    derived = derive_thresholds(
-        images,
+class _Pictures(Sequence["core.ImageRecord"]):
+    """Pictures that are read when they are needed, so that one at a time is in memory."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @overload
+    def __getitem__(self, place: int) -> core.ImageRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> _Pictures: ...
+    def __getitem__(self, place: int | slice) -> core.ImageRecord | _Pictures:
+        if isinstance(place, slice):
+            return _Pictures(self._paths[place])
+        return core.read_image(self._paths[place])
+
+
+def _calibrate(given: Given, model: core.LoadedModel) -> int:
+    files = files_in(given.calibrate)
+    readable = [path for place, path in enumerate(files, 1) if _can_be_read(path, place, given.names)]
+    derived = core.derive_thresholds(
+        _Pictures(readable),
         model,
-        name=f"{len(images)} pictures, model {model.fingerprint[:8]}",
+        name=f"{counted(len(readable), 'picture')}, model {model.fingerprint[:8]}",
         method=to_method(given.method),
         layers=given.layer,
         on_progress=None if given.quiet else show_progress,
     )
+    content = core.write_thresholds(derived)
     try:
-        write_whole(given.out, write_thresholds(derived).encode())
+        write_whole(given.out, content.encode())
     except OSError as error:
         raise GradcamError("The thresholds cannot be written.", "Choose another place for --out.") from error
-    say(write_thresholds(derived).rstrip())
-    return SOME_FAILED if failed else WORKED
+    say(content.rstrip())
+    return SOME_FAILED if len(readable) < len(files) else WORKED
+
+
+def _can_be_read(path: Path, place: int, names: str | None) -> bool:
+    try:
+        core.read_image(path)
+    except (GradcamError, OSError, MemoryError) as error:
+        warn_failed(path, place, names, error)
+        return False
+    return True

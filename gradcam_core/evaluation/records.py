@@ -1,20 +1,20 @@
-"""The nouns of an evaluation: what a table says, what was found in each picture, and the numbers over all of them."""
+"""The nouns of an evaluation: a row of a table, the result of each picture, and the numbers over all pictures."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from statistics import NormalDist
+
+from scipy.stats import binomtest
 
 from gradcam_core.checks.thresholds import Thresholds
 
-# Of a normal distribution, 95 % lie within so many standard deviations.
-DEVIATIONS = NormalDist().inv_cdf(0.975)
-NOT_EVALUATED, WRONG, EDGE, OUTSIDE = "not evaluated", "not as labelled", "edge decides", "heat beside the mark"
+# Why a row deserves a look.
+NOT_EVALUATED, WRONG = "not evaluated", "top answer is not the label"
+EDGE, OUTSIDE = "edge decides", "hottest point outside the marked region"
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """What a table says about one picture: its file's name, its class, and the name of the file that marks it."""
+    """What a table says about one picture: its file's name, its class, and the name of its mask's file."""
 
     name: str
     label: str = ""
@@ -23,12 +23,12 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One picture. `problem` says why it could not be evaluated, and what to do; `note` what is missing in it.
+    """The result of one picture. `problem`: why it could not be evaluated, and what to do. `note`: what is missing.
 
-    `label` is the class that the table gives it, "" without one; `answer` is the model's first answer, of this
-    `probability`. `region` is that part of the edge which costs the answer most when hidden, `lost` the share of
-    the probability that goes with it, and `edge_decides` whether that is more than the threshold. The last three are
-    None where no region was marked, or where the heatmap is empty.
+    `label` is the class that the table gives, "" without one; `answer` the top prediction, of this `probability`.
+    `region` is the part of the edge that lowers it most when hidden, `lost` the share of the probability that this
+    takes away, and `edge_decides` whether that is above the threshold. The three measurements are None without a
+    mask, or where the heatmap is empty.
     """
 
     name: str
@@ -50,14 +50,14 @@ class Row:
 
     @property
     def as_labelled(self) -> bool | None:
-        """Whether the first answer is the label; None without a label or an answer."""
+        """Whether the top prediction is the label; None without one of them."""
         if self.problem or self.label_index is None:
             return None
         return self.answer_index == self.label_index
 
     @property
     def standing(self) -> str:
-        """Why one should look at it, in the order in which rows stand; "" where nothing stands out."""
+        """Why the row deserves a look; "" where nothing stands out."""
         if self.problem:
             return NOT_EVALUATED
         if self.as_labelled is False:
@@ -69,30 +69,28 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """So many of so many."""
+    """A share of a count: `part` of `whole`."""
 
     part: int
     whole: int
 
     @property
     def value(self) -> float | None:
-        """The share 0..1; None of nothing."""
+        """The share 0..1; None where `whole` is 0."""
         return self.part / self.whole if self.whole else None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Its 95 % interval after Wilson 1927 (https://doi.org/10.1080/01621459.1927.10502953); None of nothing."""
-        if self.value is None:
+        """Its 95 % interval after Wilson 1927 (https://doi.org/10.1080/01621459.1927.10502953); None as above."""
+        if not self.whole:
             return None
-        n, p, z = self.whole, self.value, DEVIATIONS
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        reach = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(0.0, middle - reach), min(1.0, middle + reach)
+        low, high = binomtest(self.part, self.whole).proportion_ci(0.95, method="wilson")
+        return float(low), float(high)
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """An average over so many pictures; None over none."""
+    """A mean over `count` pictures; None over none."""
 
     value: float | None
     count: int
@@ -100,9 +98,9 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """The labelled pictures whose first answer has a probability above `lower` and up to `upper`.
+    """The labelled pictures whose top prediction has a probability above `lower` and up to `upper`.
 
-    `probability` is the mean of those, `right` the share that is as labelled; None where there is no picture.
+    `probability` is their mean, `right` the share whose top prediction is the label; None where there is no picture.
     """
 
     lower: float
@@ -114,9 +112,9 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """In how many pictures a corner or border decides; by region, in how many and what hiding it costs on average.
+    """In how many pictures a corner or border decides; by region, in how many and the mean loss when it is hidden.
 
-    `label` is the class that all of them were answered as, or labelled as; "" where it is all pictures.
+    `label` is the top prediction, or the label, of these pictures; "" for all pictures.
     """
 
     label: str
@@ -126,11 +124,11 @@ class Edges:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """All pictures, those to look at first standing first, and the numbers over them.
+    """All rows, those to look at first on top, and the numbers over them.
 
-    `classes` pairs each label with its accuracy. `calibration_error` is the expected one of Guo et al. 2017, over
-    `bins`. `localisation` has a mean for each of the three measurements of a row. `unmatched` counts rows of the
-    table whose picture was not there.
+    `classes` pairs each label with its accuracy. `calibration_error` is the expected calibration error of Guo et al.
+    2017, over `bins`. `localisation` has the mean of each of the three measurements of a row. `unmatched` counts the
+    rows of the table that match no picture.
     """
 
     rows: tuple[Row, ...]
@@ -152,5 +150,5 @@ class Evaluation:
 
     @property
     def failures(self) -> tuple[Row, ...]:
-        """Those that could not be evaluated."""
+        """The rows that could not be evaluated."""
         return tuple(row for row in self.rows if row.problem)

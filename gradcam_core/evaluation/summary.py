@@ -14,33 +14,33 @@ LOCALISATION = ("iou_top_fifth", "pointing_game", "relevance_mass")
 
 
 def summarise(rows: Iterable[Row], limits: Thresholds, unmatched: int = 0) -> Evaluation:
-    """Sum the rows up. The rows that could not be evaluated are counted, and are part of no number."""
+    """Compute the numbers over all rows. Rows that could not be evaluated are part of no number."""
     ordered = worst_first(rows)
-    found = [row for row in ordered if not row.problem]
-    labelled = [row for row in found if row.label_index is not None]
+    evaluated = [row for row in ordered if not row.problem]
+    labelled = [row for row in evaluated if row.label_index is not None]
     bins = reliability(labelled)
     return Evaluation(
         rows=ordered,
         accuracy=_accuracy(labelled),
-        classes=tuple((label, _accuracy(some)) for label, some in _grouped(labelled, _label).items()),
+        classes=tuple((label, _accuracy(group)) for label, group in _grouped(labelled, _label).items()),
         bins=bins,
         calibration_error=calibration_error(bins),
-        localisation={name: _mean(getattr(row, name) for row in found) for name in LOCALISATION},
-        edges=_edges("", found),
-        edges_by_answer=tuple(_edges(label, some) for label, some in _grouped(found, _answer).items()),
-        edges_by_label=tuple(_edges(label, some) for label, some in _grouped(labelled, _label).items()),
+        localisation={name: _mean(getattr(row, name) for row in evaluated) for name in LOCALISATION},
+        edges=_edges("", evaluated),
+        edges_by_answer=tuple(_edges(label, group) for label, group in _grouped(evaluated, _answer).items()),
+        edges_by_label=tuple(_edges(label, group) for label, group in _grouped(labelled, _label).items()),
         thresholds=limits,
         unmatched=unmatched,
     )
 
 
 def worst_first(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """Put first what somebody should look at first; equal ones stay in their order.
+    """Sort the rows by how much they deserve a look; equal ones keep their order.
 
-    1. Wrong answers, the surest first.
-    2. Answers as labelled, or without a label, that a corner or border decides: the largest loss first.
-    3. Those whose hottest point lies outside the marked region, the least heat inside first.
-    4. The rest, the least probability of the label (without one, of the answer) first.
+    1. Top answers that are not the label, the most probable first.
+    2. Other top answers that a corner or border decides, the largest loss first.
+    3. Hottest points outside the marked region, the least heat inside first.
+    4. The rest, the lowest probability of the label (without one, of the top answer) first.
     5. What could not be evaluated.
     """
     return tuple(sorted(rows, key=_place))
@@ -59,27 +59,27 @@ def _place(row: Row) -> tuple[int, float]:
 
 
 def reliability(labelled: Sequence[Row]) -> tuple[Bin, ...]:
-    """Part the pictures by the probability of their first answer, into BINS of equal width, open below.
+    """Divide the pictures by the probability of their top answer, into BINS of equal width, open below.
 
     The bins of a reliability diagram (Guo et al. 2017, https://arxiv.org/abs/1706.04599, section 2).
     """
     edges = [number / BINS for number in range(BINS + 1)]
     bins = []
     for lower, upper in itertools.pairwise(edges):
-        # Rounding may take a probability beyond 1 by a hair, and a sure "no" is exactly 0.
+        # Rounding can take a probability just above 1, and a sure "no" is exactly 0.
         inside = [row for row in labelled if lower < min(max(row.probability, 1e-12), 1.0) <= upper]
-        sure = _mean(row.probability for row in inside).value
-        bins.append(Bin(lower, upper, len(inside), sure, _accuracy(inside).value))
+        probability = _mean(row.probability for row in inside).value
+        bins.append(Bin(lower, upper, len(inside), probability, _accuracy(inside).value))
     return tuple(bins)
 
 
 def calibration_error(bins: Sequence[Bin]) -> float | None:
-    """Expected calibration error: what the bins' mean probability and share right differ by, weighted by count.
+    """Expected calibration error: the mean difference of the bins' probability and accuracy, weighted by count.
 
     Guo et al. 2017, equation 3. None where no picture has a label.
     """
-    count = sum(one.count for one in bins)
-    gaps = [one.count * abs((one.right or 0) - (one.probability or 0)) for one in bins if one.count]
+    count = sum(group.count for group in bins)
+    gaps = [group.count * abs((group.right or 0) - (group.probability or 0)) for group in bins]
     return sum(gaps) / count if count else None
 
 
@@ -93,10 +93,10 @@ def _mean(values: Iterable[float | None]) -> Mean:
 
 
 def _edges(label: str, rows: Sequence[Row]) -> Edges:
-    """How often an edge decides in these rows, which one, and what hiding it costs."""
+    """Count how often an edge decides in these rows and which one, and average the loss."""
     decided = [row for row in rows if row.edge_decides]
-    costs = {region: _mean(row.lost for row in decided if row.region == region) for region in REGIONS}
-    regions = {region: cost for region, cost in costs.items() if cost.count}
+    losses = {region: _mean(row.lost for row in decided if row.region == region) for region in REGIONS}
+    regions = {region: loss for region, loss in losses.items() if loss.count}
     return Edges(label, Share(len(decided), len(rows)), regions)
 
 
@@ -109,7 +109,7 @@ def _answer(row: Row) -> tuple[int | None, str]:
 
 
 def _grouped(rows: Sequence[Row], of: Callable[[Row], tuple[int | None, str]]) -> Mapping[str, Sequence[Row]]:
-    """The rows of each class, in the model's order of classes. Classes of one name are kept apart by their index."""
+    """Group the rows by class, in the model's order. Classes of the same name are told apart by their index."""
     keys = sorted({of(row) for row in rows}, key=lambda key: key[0] or 0)
     names = Counter(name for _, name in keys)
     return {

@@ -1,4 +1,4 @@
-"""What the checks of a heatmap found -> plain values for JSON."""
+"""The checks of a heatmap -> plain values for JSON."""
 
 import dataclasses
 from typing import Any
@@ -6,19 +6,19 @@ from typing import Any
 from gradcam_core.checks.panel import Trust
 
 
-def trust_to_dict(found: Trust) -> dict[str, Any]:
-    """Tell what was checked, found and held against which thresholds, in values that strict JSON can hold."""
-    heatmap = found.heatmap
+def trust_to_dict(trust: Trust) -> dict[str, Any]:
+    """Return the checks with their numbers and thresholds, in values that strict JSON allows."""
+    heatmap = trust.heatmap
     return {
         "method": heatmap.method,
         "layer": heatmap.layer,
         "target": {"index": heatmap.target.index, "label": heatmap.target.label},
-        "outcome": found.outcome,
+        "outcome": trust.outcome,
         "checks": [
-            {"name": one.name, "question": one.question, "outcome": one.outcome, "sentence": one.sentence}
-            | {"numbers": {name: round(value, 6) for name, value in one.numbers.items()}}
-            for one in found.checks
+            {"name": check.name, "question": check.question, "outcome": check.outcome, "sentence": check.sentence}
+            | {"numbers": {name: round(value, 6) for name, value in check.numbers.items()}}
+            for check in trust.checks
         ],
-        "always": list(found.always),
-        "thresholds": dataclasses.asdict(found.thresholds),
+        "always": list(trust.always),
+        "thresholds": dataclasses.asdict(trust.thresholds),
     }

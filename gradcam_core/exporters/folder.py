@@ -1,8 +1,7 @@
-"""Explanation -> files in a folder of its own. The one exporter that writes to disk."""
+"""Explanation -> files in a folder. The only exporter that writes to disk."""
 
 import itertools
 import json
-import os
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,19 @@ from gradcam_core.errors import GradcamError
 from gradcam_core.exporters.images import png
 from gradcam_core.exporters.manifest import to_dict, to_json
 from gradcam_core.exporters.names import Names, file_name, heatmap_names, safe
+from gradcam_core.files import FileTooLargeError, read_bounded, write_whole
 from gradcam_core.records import Explanation
 from gradcam_core.render import overlay
 
 RECORD = "explanation.json"
+LARGEST_RECORD = 100_000_000
 
 
-class Folders:
-    """Folders for the pictures of one run, each its own, also where upper and lower case do not differ.
+class ResultFolders:
+    """The result folders of one run, one per picture, also where file names ignore capital letters.
 
-    A folder is called like the picture's file without its ending, or by its sha256. Where that name is
-    taken, the first 8 of the sha256 follow. What an earlier run left is used again for the same
-    picture, and never for another one.
+    A folder's name is that of the picture's file without its ending, or its sha256. Where that name is taken, the
+    first 8 digits of the sha256 follow. A folder of an earlier run is used again for the same picture only.
     """
 
     def __init__(self, out: Path) -> None:
@@ -36,9 +36,9 @@ class Folders:
         self._taken: set[str] = set()
 
     def write(self, explanation: Explanation, names: Names) -> Path:
-        """Write one overlay a heatmap, as large as the picture, and explanation.json; gives its path.
+        """Write one overlay per heatmap, as large as the picture, and explanation.json; return its path.
 
-        The record comes last: where it is, everything is. Raises OSError where the disk refuses.
+        The record is written last: a folder that has one is complete. Raises OSError.
         """
         image = explanation.image
         stem = Path(file_name(image.name)).stem
@@ -58,7 +58,8 @@ class Folders:
     def _choose(self, name: str, sha256: str) -> Path:
         distinct = f"{name}-{sha256[:8]}"
         numbered = (f"{distinct}-{number}" for number in itertools.count(2))
-        chosen = next(one for one in itertools.chain((name, distinct), numbered) if self._is_free(one, sha256))
+        names = itertools.chain((name, distinct), numbered)
+        chosen = next(candidate for candidate in names if self._is_free(candidate, sha256))
         self._taken.add(_folded(chosen))
         return self._place(chosen)
 
@@ -66,38 +67,28 @@ class Folders:
         return self._present.get(_folded(name), self._out / name)
 
     def _is_free(self, name: str, sha256: str) -> bool:
-        """Whether no other picture has this folder. One without a record was never finished."""
+        """Whether no other picture has this folder. A folder without a record was never finished."""
         place = self._place(name)
         if _folded(name) in self._taken or (place.exists() and not place.is_dir()):
             return False
-        found = _read(place / RECORD)
-        return found == {} or (found is not None and found["image"].get("sha256") == sha256)
+        record = _read(place / RECORD)
+        return record == {} or (record is not None and record["image"].get("sha256") == sha256)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file as a whole or not at all, also if the run is killed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+def _read(path: Path) -> dict[str, Any] | None:
+    """Read a record; {} where there is no file, None where the file is no record."""
     try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _read(record: Path) -> dict[str, Any] | None:
-    """A record's values; none at all where there is no file, and None where it is no record."""
-    try:
-        found = json.loads(record.read_bytes())
+        record = json.loads(read_bounded(path, LARGEST_RECORD))
     except FileNotFoundError:
         return {}
-    except ValueError:
+    except (FileTooLargeError, RecursionError, ValueError):
         return None
-    parts = (found.get("image"), found.get("heatmaps")) if isinstance(found, dict) else (None, None)
-    return found if isinstance(parts[0], dict) and isinstance(parts[1], list) else None
+    parts = (record.get("image"), record.get("heatmaps")) if isinstance(record, dict) else (None, None)
+    return record if isinstance(parts[0], dict) and isinstance(parts[1], list) else None
 
 
 def _overlays_in(record: Path) -> set[str]:
-    """The overlays that a record lists, as plain names: nothing outside its folder is ours."""
+    """Return the overlays that a record lists, as plain names: a record cannot name files outside its folder."""
     entries = (_read(record) or {}).get("heatmaps", [])
     files = {str(entry.get("file")) for entry in entries if isinstance(entry, dict)}
     return {file for file in files if file == f"{safe(Path(file).stem)}.png"}

@@ -10,19 +10,19 @@ from gradcam_core.exporters.names import Names, file_name, shown_reference
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, Target
 from gradcam_core.targets import ContrastTarget
 
-# No text holds a bare line break in JSON, so nothing in quotes can look like this.
+# JSON text never contains a bare line break, so nothing in quotes matches this.
 NUMBERS = re.compile(r"\[\n[-+\d.eE,\s]+\]")
 Files = Mapping[int, Mapping[str, str]]
 
 
 def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | None = None) -> dict[str, Any]:
-    """Tell everything about an explanation but its pixels, in values that strict JSON can hold.
+    """Return everything about an explanation but its pixels, in values that strict JSON allows.
 
-    `files` adds entries such as {"file": "01_grad_cam_285_bn2.png"} to the heatmap of that position.
-    With names "hash", neither the picture nor a model file is named. A number that is not finite is null.
+    `files` adds entries such as {"file": "01_grad_cam_285_bn2.png"} to the heatmap at that position. With names
+    "hash", neither the picture nor a model file is named. A number that is not finite becomes null.
     """
     files = files or {}
-    found = {
+    record = {
         "image": _image(explanation.image, names),
         "model": {
             "reference": shown_reference(explanation.reference, explanation.fingerprint, names),
@@ -41,11 +41,11 @@ def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | N
         "versions": explanation.versions,
         "created": explanation.created,
     }
-    return {key: _strict(value) for key, value in found.items()}
+    return {key: _strict(value) for key, value in record.items()}
 
 
 def to_json(values: Mapping[str, Any]) -> bytes:
-    """Write as strict JSON in UTF-8, with lists of numbers in one line."""
+    """Write strict JSON in UTF-8, with each list of numbers on one line."""
     text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
     text = NUMBERS.sub(lambda numbers: " ".join(numbers[0].split()).replace("[ ", "[").replace(" ]", "]"), text)
     return text.encode("utf-8", "backslashreplace") + b"\n"
@@ -85,17 +85,17 @@ def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
 
 
 def _against(target: Target) -> dict[str, int]:
-    """The class that a contrast holds its own against."""
+    """Return the class that a contrast is compared with."""
     return {"against": target.against} if isinstance(target, ContrastTarget) else {}
 
 
 def _strict(value: Any) -> Any:
-    """The same in JSON's own types; what is no number, text, list or mapping becomes its text."""
+    """Convert to JSON's own types; what is no number, text, list or mapping becomes text."""
     value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, Mapping):
-        return {str(key): _strict(entry) for key, entry in value.items()}
+        return {str(key): _strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(entry) for entry in value]
+        return [_strict(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, int | str) else str(value)

@@ -2,19 +2,17 @@
 
 import csv
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from gradcam_core.errors import ModelError
+from gradcam_core.text import is_plain
 
 MOST_LABELS = 100_000
 LONGEST_LABEL = 300
 LARGEST_FILE = 8_000_000
-# They turn the direction of writing, and would show one name as another.
-BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 KEYS = ("class_names", "classes", "labels", "idx_to_class", "class_to_idx", "label_names", "CLASSES", "id2label")
 # Names can look like numbers, as folders 0, 1, 10, 11, 2 do; these keys say which side the index is on.
 DIRECTIONS = {"class_to_idx": "to index", "idx_to_class": "to name", "id2label": "to name"}
@@ -170,7 +168,7 @@ def _name(value: Any) -> str | None:
         value = str(value)
     if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_LABEL:
         return None
-    return None if any(unicodedata.category(sign) in ("Cc", "Cs") or sign in BIDI for sign in value) else value
+    return value if is_plain(value) else None
 
 
 def _from_columns(lines: list[str]) -> tuple[str, ...] | None:

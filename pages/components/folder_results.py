@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from gradcam_core import Evaluation, GradcamError, evaluation_sentences, evaluation_to_csv, read_image
+from gradcam_core import Evaluation, GradcamError, evaluation_sentences, evaluation_to_csv, percent, read_image
 from pages.components import desk
 from pages.components.desk import Upload
 from pages.components.figures import data_url
@@ -46,7 +46,7 @@ def _show_numbers(found: Evaluation) -> None:
     numbers = (
         (
             "Answered as labelled",
-            _percent(accuracy.value),
+            percent(accuracy.value, 0),
             f"95{NO_BREAK}% interval {100 * low:.0f} to {100 * high:.0f}{NO_BREAK}%" if accuracy.whole else "no labels",
             "The share of labelled pictures whose first answer is the label, with the interval after Wilson.",
         ),
@@ -59,14 +59,14 @@ def _show_numbers(found: Evaluation) -> None:
         ),
         (
             "A corner or border decides",
-            _percent(edges.value),
+            percent(edges.value, 0),
             f"{edges.part} of {edges.whole} pictures",
             f"Hiding it takes more than {100 * found.thresholds.most_lost_at_edge:.0f}{NO_BREAK}% of the first "
             "answer’s probability away.",
         ),
         (
             "Heat inside the marked region",
-            _percent(heat.value),
+            percent(heat.value, 0),
             f"mean of {heat.count} pictures" if heat.count else "no masks",
             "How much of the heatmap’s heat lies inside the mask, on average (relevance mass, Arras et al. 2022).",
         ),
@@ -75,10 +75,6 @@ def _show_numbers(found: Evaluation) -> None:
         with column.container(gap=None):
             st.metric(label, value, help=help_)
             st.caption(words)
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f}{NO_BREAK}%"
 
 
 def _show_pictures(found: Evaluation, folder: Folder, key: str) -> None:

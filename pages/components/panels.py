@@ -21,6 +21,7 @@ from gradcam_core import (
     list_methods,
     npy,
     overlay,
+    percent,
     png,
     to_dict,
     to_json,
@@ -57,11 +58,6 @@ def show_notes(found: Explanation) -> None:
 def shortened(label: str) -> str:
     """A label that fits into a sentence; the panels show all of it."""
     return label if len(label) <= 48 else f"{label[:47].rstrip()}…"
-
-
-def percent(share: float) -> str:
-    """A probability as the viewer writes it."""
-    return f"{100 * share:.1f}\u202f%"
 
 
 def show_headline(found: Explanation) -> None:

@@ -1,4 +1,4 @@
-"""Explanation -> one ZIP archive with pictures, raw maps, the record of it all, and words how to read it."""
+"""Explanation -> one ZIP archive: pictures, raw maps, the record, and a README how to read them."""
 
 import io
 import zipfile
@@ -8,15 +8,16 @@ import numpy as np
 
 from gradcam_core.exporters.images import png
 from gradcam_core.exporters.manifest import to_dict, to_json
-from gradcam_core.exporters.names import Names, heatmap_names, one_line
+from gradcam_core.exporters.names import Names, heatmap_names
 from gradcam_core.records import Explanation
 from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, Share, colour_heatmap, overlay, picture_pixels
 from gradcam_core.shapes import Map
+from gradcam_core.text import one_line
 
 README = """\
 WHAT THIS IS
 Heatmaps of an image model. A heatmap shows where the model's score for one class is sensitive to
-the picture: bright places moved the score up most. It does not show that the model is right, nor
+the picture: bright places raised the score most. It does not show that the model is right, nor
 what is in the picture.
 For research and demonstration. Not for diagnostic use.
 
@@ -25,17 +26,17 @@ picture.png         the picture as it was shown, {width} x {height} pixels
 overlays/           each heatmap in colours over the picture (colour map {colormap}, opacity {opacity:g},
                     nothing coloured below {threshold:g})
 heatmaps/           each heatmap alone, in the same colours
-raw/                the model's own maps before any scaling, as numbers with sign (NumPy, float32,
-                    rows x columns): numpy.load("raw/...npy")
-explanation.json    everything as numbers and text: model, preprocessing, predictions, versions
+raw/                the model's own maps before any scaling, as signed numbers (NumPy, float32, one
+                    array row per row of the map): numpy.load("raw/...npy")
+explanation.json    the record: model, preprocessing, predictions, versions
 
 HOW TO READ A HEATMAP
 Colours run from 0 (no positive evidence) to 1 (the map's own largest value). Each map has its own
-scale, so two maps of equal colour may differ much: compare the raw peaks below.
+scale, so equal colours in two maps can stand for very different values: compare the raw peaks below.
 A map is as coarse as the layer that it comes from. Detail finer than one cell is interpolated.
 Hatched, dark areas were not seen by the model; nothing is known about them.
-"No positive evidence" means that nothing at this layer speaks for the class: the picture stays plain.
-Text or faces inside the picture itself are still there. Look before you hand it on.
+"No positive evidence" means that nothing at this layer supports the class: the picture has no colours.
+Text or faces inside the picture itself are still there. Check before you share it.
 
 PREDICTIONS
 {predictions}
@@ -75,7 +76,7 @@ def archive(
 
 
 def _add(target: zipfile.ZipFile, path: str, content: bytes) -> None:
-    """Add a file with a fixed time, system and access rights, since bytes would differ by them."""
+    """Add a file with a fixed time, system and access rights, so that equal content gives equal bytes."""
     entry = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
     entry.create_system = 3
     entry.external_attr = 0o644 << 16
@@ -84,7 +85,7 @@ def _add(target: zipfile.ZipFile, path: str, content: bytes) -> None:
 
 
 def npy(raw: Map) -> bytes:
-    """A raw map [h w] as a NumPy file."""
+    """Encode a raw map [h w] as a NumPy file."""
     written = io.BytesIO()
     np.save(written, np.ascontiguousarray(raw), allow_pickle=False)
     return written.getvalue()
@@ -106,9 +107,9 @@ def _described(explanation: Explanation, stems: Sequence[str]) -> Iterator[str]:
     for heatmap, stem in zip(explanation.heatmaps, stems, strict=True):
         height, width = heatmap.placement.cell_size((heatmap.raw.shape[0], heatmap.raw.shape[1]))
         largest = heatmap.raw_size if heatmap.signed else heatmap.raw_peak
-        found = f"raw peak {largest:.3g}" if heatmap.state == "ok" else heatmap.state
+        peak = f"raw peak {largest:.3g}" if heatmap.state == "ok" else heatmap.state
         where = one_line(heatmap.layer) if heatmap.layer else "the model's input"
         yield (
             f"{stem}: {heatmap.method} for {one_line(heatmap.target.label)} at {where}, "
-            f"{found}, one cell is {width:.0f} x {height:.0f} pixels"
+            f"{peak}, one cell is {width:.0f} x {height:.0f} pixels"
         )

@@ -1,13 +1,12 @@
-"""An evaluation -> a table that a spreadsheet opens: one row a picture, those to look at first standing first."""
+"""An evaluation -> a CSV file that a spreadsheet opens: one row per picture, those to look at first on top."""
 
 import csv
 import io
 from typing import Literal
 
 from gradcam_core.evaluation.records import Evaluation, Row
+from gradcam_core.text import csv_cell
 
-# A spreadsheet takes a cell that begins so for a formula, and runs it.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 COLUMNS = (
     "label",
     "answer",
@@ -27,27 +26,25 @@ COLUMNS = (
 
 
 def evaluation_to_csv(evaluation: Evaluation, names: Literal["keep", "hash"] = "hash") -> bytes:
-    """Write the rows as CSV in UTF-8 with its mark, as spreadsheets want it; with "hash" no file name is in it."""
+    """Write the rows as CSV in UTF-8 with a byte order mark, as spreadsheets expect; "hash" leaves file names out.
+
+    Every cell is quoted, and text from outside cannot become a formula.
+    """
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     kept = ("name",) if names == "keep" else ()
     writer.writerow(("sha256", *kept, *COLUMNS))
     for row in evaluation.rows:
-        writer.writerow((row.sha256, *(harmless(row.name) for _ in kept), *_cells(row)))
+        writer.writerow((row.sha256, *(csv_cell(row.name) for _ in kept), *_cells(row)))
     return text.getvalue().encode("utf-8-sig", "replace")
 
 
-def harmless(cell: str) -> str:
-    """Text from outside as a cell that stays text."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
-
-
 def _cells(row: Row) -> list[str]:
-    """What stands under COLUMNS. Numbers are the program's own: a minus sign before one is no formula."""
+    """Return what stands under COLUMNS. Numbers are the program's own: the minus sign before one is no formula."""
     failed = bool(row.problem)
     return [
-        harmless(row.label),
-        harmless(row.answer),
+        csv_cell(row.label),
+        csv_cell(row.answer),
         "" if failed else _number(row.probability),
         _number(row.label_probability),
         _yes(row.as_labelled),
@@ -58,8 +55,8 @@ def _cells(row: Row) -> list[str]:
         _number(row.pointing_game),
         _number(row.relevance_mass),
         row.standing,
-        harmless(row.problem),
-        harmless(row.note),
+        csv_cell(row.problem),
+        csv_cell(row.note),
     ]
 
 

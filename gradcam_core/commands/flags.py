@@ -1,0 +1,136 @@
+"""Flags that several commands have, and what they give: a model, a picture, a method, thresholds."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gradcam_core as core
+from gradcam_core.commands.family import Flags, Given
+from gradcam_core.commands.terminal import show_progress
+from gradcam_core.errors import GradcamError, MethodError
+
+YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def model_flags(flags: Flags) -> None:
+    """Add the flags that say which model to load, and how."""
+    flags.add_argument("--model", required=True, metavar="REF", help="bundled:, timm:, torchvision:NAME or file:PATH")
+    flags.add_argument("--architecture", metavar="REF", help="of a file: timm:, torchvision: or python:module:factory")
+    flags.add_argument("--labels", metavar="FILE", help="names of the classes: text, one per line, or JSON")
+    flags.add_argument("--pretrained", action=argparse.BooleanOptionalAction, default=True, help="weights of the hub")
+    flags.add_argument("--size", nargs="+", type=whole(1), metavar="PIXELS", help="model input: side, or height width")
+    flags.add_argument("--mean", nargs="+", type=number, help="subtracted from 0..1: one number, or one per channel")
+    flags.add_argument("--std", nargs="+", type=number, help="then divided by: one number, or one per channel")
+    flags.add_argument("--fit", choices=("model", "crop", "squash", "letterbox"), help="how a picture fills the input")
+    flags.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+
+
+def layer_flag(flags: Flags) -> None:
+    """Add the flag for the layers to explain."""
+    flags.add_argument("--layer", nargs="+", action="extend", metavar="NAME", help="default: the model's usual one")
+
+
+def method_flag(flags: Flags) -> None:
+    """Add the flag for one method."""
+    flags.add_argument("--method", default="grad_cam", metavar="NAME", help="a name, or name:option=value (grad_cam)")
+
+
+def picture_flags(flags: Flags) -> None:
+    """Add the flags that say how a picture is read."""
+    flags.add_argument("--frame", type=whole(0), default=0, metavar="N", help="page or frame, counted from 0")
+    flags.add_argument("--window", nargs=2, type=number, metavar=("CENTRE", "WIDTH"), help="grey values to show")
+
+
+def thresholds_flag(flags: Flags) -> None:
+    """Add the flag for thresholds of one's own."""
+    flags.add_argument("--thresholds", type=Path, metavar="FILE", help="default: the project's own set")
+
+
+def load_chosen(given: Given) -> core.LoadedModel:
+    """Load the model that the flags name."""
+    changes = {name: getattr(given, name) for name in ("size", "mean", "std") if getattr(given, name) is not None}
+    preprocessing = {name: values[0] if len(values) == 1 else values for name, values in changes.items()}
+    return core.load_model(
+        given.model,
+        architecture=given.architecture,
+        labels=given.labels,
+        preprocessing=preprocessing | ({"fit": given.fit} if given.fit else {}),
+        pretrained=given.pretrained,
+        device=given.device,
+        on_progress=None if getattr(given, "quiet", False) else show_progress,
+    )
+
+
+def read_chosen(path: Path, given: Given) -> core.ImageRecord:
+    """Read a picture as the flags say."""
+    return core.read_image(path, frame=given.frame, window=tuple(given.window) if given.window else None)
+
+
+def thresholds_of(given: Given) -> core.Thresholds:
+    """Read the thresholds that the flags name, or the project's own."""
+    return core.read_thresholds(given.thresholds) if given.thresholds else core.read_thresholds()
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the files of a folder by name, without hidden ones. Raises GradcamError where it cannot be read."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError as error:
+        raise GradcamError("The folder of pictures cannot be read.", "Give a folder that you may open.") from error
+
+
+def to_method(text: str) -> tuple[str, Mapping[str, Any]]:
+    """Read `name` or `name:option=value,option=value`; a value has the type of the option's default."""
+    name, _, pairs = text.partition(":")
+    texts = {}
+    for pair in filter(None, pairs.split(",")):
+        option, equals, value = pair.partition("=")
+        if not equals:
+            raise MethodError(f"'{pair}' is no option of a method.", "Write name:option=value,option=value.")
+        texts[option.strip()] = value.strip()
+    defaults = {method.name: method.options for method in core.list_methods()}.get(name, {})
+    options = {
+        option: to_option(option, value, defaults[option]) if option in defaults else value
+        for option, value in texts.items()
+    }
+    core.find_method(name, options)
+    return name, options
+
+
+def to_option(option: str, text: str, default: object) -> object:
+    """Read an option's value, of the type of its default. Raises MethodError."""
+    try:
+        if isinstance(default, bool):
+            return YES_OR_NO[text.lower()]
+        if isinstance(default, int):
+            return int(text)
+        return number(text) if isinstance(default, float) else text
+    except (ValueError, LookupError, argparse.ArgumentTypeError) as error:
+        kind = {bool: "true or false", int: "a whole number"}.get(type(default), "a number")
+        raise MethodError(f"The option {option} cannot be '{text}'.", f"Give {kind}, such as {default}.") from error
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers from `least` on."""
+
+    def read(text: str) -> int:
+        if not text.strip().isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from {least} on")
+        return int(text)
+
+    return read
+
+
+def number(text: str) -> float:
+    """Read a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number")
+    return value

@@ -1,0 +1,59 @@
+"""Output for the terminal: exit codes, lines, progress, and the names of pictures that failed."""
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from gradcam_core.errors import GradcamError
+from gradcam_core.text import one_line
+
+WORKED, SOME_FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 130
+
+
+def say(text: str) -> None:
+    """Print a line of the result."""
+    print(_writable(text, sys.stdout.encoding), flush=True)
+
+
+def warn(text: str) -> None:
+    """Print a line on the error stream."""
+    print(_writable(one_line(text, 2000), sys.stderr.encoding), file=sys.stderr, flush=True)
+
+
+def show_progress(share: float, words: str, drafts: tuple[Any, ...] = ()) -> None:
+    """Keep one line of a terminal up to date; write nothing where errors go to a file."""
+    if sys.stderr.isatty():
+        line = f"{words} {share:4.0%}" if share < 1 else ""
+        print(f"\r\033[K{_writable(line, sys.stderr.encoding)}", end="", file=sys.stderr, flush=True)
+
+
+def warn_failed(path: Path, place: int, names: str | None, error: Exception) -> None:
+    """Say which picture failed and why."""
+    warn(f"failed: {name_of(path, place, names)}: {_reason(error)}")
+
+
+def name_of(path: Path, place: int, names: str | None) -> str:
+    """Name a picture by its path; where names are hashed, by its place in the list and its sha256."""
+    if names != "hash":
+        return one_line(str(path), 1000)
+    if not path.is_file():
+        return f"picture {place}"
+    try:
+        with path.open("rb") as file:
+            return f"picture {place} (sha256 {hashlib.file_digest(file, 'sha256').hexdigest()})"
+    except OSError:
+        return f"picture {place}"
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's words without the path that an OSError contains."""
+    if isinstance(error, GradcamError):
+        return str(error)
+    return str(getattr(error, "strerror", None) or "The memory is too small for this picture.")
+
+
+def _writable(text: str, encoding: str | None) -> str:
+    """Write characters that the terminal cannot show as escapes."""
+    known = encoding or "utf-8"
+    return text.encode(known, "backslashreplace").decode(known)

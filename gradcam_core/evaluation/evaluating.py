@@ -1,0 +1,185 @@
+"""The straight line of an evaluation: pictures, one at a time -> rows -> the numbers over all of them."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gradcam_core.checks import reruns
+from gradcam_core.checks.edges import REGIONS
+from gradcam_core.checks.thresholds import Thresholds, read_thresholds
+from gradcam_core.devices import is_out_of_memory
+from gradcam_core.errors import GradcamError, LayerError, MethodError, PictureError, TargetError
+from gradcam_core.evaluation.matching import Load, PictureFile, match
+from gradcam_core.evaluation.records import Evaluation, Row, TableRow
+from gradcam_core.evaluation.summary import LOCALISATION, summarise
+from gradcam_core.explanation import Method, explain
+from gradcam_core.files import FileTooLargeError
+from gradcam_core.measures import measure
+from gradcam_core.progress import OnProgress, Progress
+from gradcam_core.readers import read_image
+from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel, Prediction
+from gradcam_core.targets import ClassTarget, find_class
+from gradcam_core.truth import read_truth
+
+SHOWN_LABELS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Request:
+    """What is computed for every picture."""
+
+    model: LoadedModel
+    method: Method
+    layers: str | Sequence[str] | None
+    limits: Thresholds
+
+
+def evaluate(
+    pictures: Iterable[tuple[str, Load]],
+    table: Sequence[TableRow],
+    masks: Mapping[str, Load],
+    model: LoadedModel,
+    *,
+    method: Method = "grad_cam",
+    layers: str | Sequence[str] | None = None,
+    thresholds: Thresholds | None = None,
+    on_progress: OnProgress | None = None,
+) -> Evaluation:
+    """Evaluate a model on many pictures, each a name and a function that returns its bytes.
+
+    The explained class is the table's label, or the top prediction where there is none; hiding parts of the edge is
+    always measured on the top prediction. `masks`, by name, mark the reference regions. One picture at a time is in
+    memory; each takes one forward pass, its backward pass and nine forward passes more. What is wrong with one
+    picture is kept in its row. Raises a GradcamError for what suits no picture: the method, the layers, labels of
+    another model. Raise an exception in `on_progress` to cancel.
+    """
+    request = _Request(model, method, layers, thresholds or read_thresholds())
+    files = match(pictures, table, masks)
+    _check_labels(files, model.labels)
+    progress = Progress(on_progress)
+    rows = []
+    for place, file in enumerate(files):
+        # No file names here: progress texts can end up in logs.
+        rows.append(_row(file, request, progress.part(place, len(files), f"Picture {place + 1} of {len(files)}")))
+    progress(1.0, words="Done")
+    return summarise(rows, request.limits, len(table) - len({file.row for file in files if file.row}))
+
+
+def _check_labels(files: Sequence[PictureFile], labels: Sequence[str]) -> None:
+    """Raise TargetError where none of the pictures' labels is a class of the model."""
+    wanted = list(dict.fromkeys(file.row.label for file in files if file.row and file.row.label))
+    if wanted and len(labels) == 1:
+        raise TargetError(
+            "This model has one class only, so its top answers cannot be compared with labels.",
+            "Leave the labels out, or use a model with a class for each of them.",
+        )
+    if wanted and not any(_is_class(label, labels) for label in wanted):
+        shown, known = (", ".join(names[:SHOWN_LABELS]) for names in (wanted, labels))
+        raise TargetError(
+            f"This model has none of the table’s classes: {shown}{' …' if len(wanted) > SHOWN_LABELS else ''}",
+            f"Choose the model that the labels belong to. The classes of this one are {known}"
+            f"{' …' if len(labels) > SHOWN_LABELS else ''}",
+        )
+
+
+def _is_class(label: str, labels: Sequence[str]) -> bool:
+    try:
+        return find_class(label, labels) >= 0
+    except TargetError:
+        return False
+
+
+def _row(file: PictureFile, request: _Request, progress: Progress) -> Row:
+    """Evaluate one picture. What is wrong with the picture goes into its row; what is wrong with the request raises."""
+    progress(0.0)
+    row = Row(file.name, "", label=file.row.label if file.row else "")
+    try:
+        content = _content(file.load)
+        row = replace(row, sha256=hashlib.sha256(content).hexdigest())
+        return _evaluated(row, content, file, request, progress)
+    except (MethodError, LayerError):
+        raise
+    except GradcamError as error:
+        return replace(row, problem=str(error))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return replace(row, problem="The memory is too small for this picture and model. Use a smaller input.")
+
+
+def _content(read: Load) -> bytes:
+    """Return a file's bytes. Raises PictureError without the system's own words, which contain the file's name."""
+    try:
+        return read()
+    except FileTooLargeError:
+        raise PictureError(
+            "The file is too large to be a picture that can be read.", "Save it with stronger compression."
+        ) from None
+    except OSError:
+        raise PictureError(
+            "The file cannot be opened.", "Check that you may read it, and that the drive is connected."
+        ) from None
+
+
+def _evaluated(row: Row, content: bytes, file: PictureFile, request: _Request, progress: Progress) -> Row:
+    if file.shared:
+        raise TargetError(
+            "Several pictures match the same row of the table.",
+            "Give each picture a name of its own, in the table too.",
+        )
+    model, image = request.model, read_image(content, name=file.name)
+    index = find_class(row.label, model.labels) if row.label else None
+    explanation = explain(
+        image,
+        model,
+        top_k=1,
+        targets=index,
+        methods=[request.method],
+        layers=request.layers,
+        on_progress=lambda share, words, drafts=(): progress(share),
+    )
+    heatmap, top = explanation.heatmaps[-1], explanation.predictions[0]
+    region, lost = _strongest_edge(explanation, heatmap, top, model)
+    measured, note = _localised(heatmap, file, image)
+    return replace(
+        row,
+        label="" if index is None else model.labels[index],
+        label_index=index,
+        label_probability=None if index is None else heatmap.target.probability,
+        answer=top.label,
+        answer_index=top.index,
+        probability=top.probability,
+        region=region,
+        lost=lost,
+        edge_decides=lost > request.limits.most_lost_at_edge,
+        note=note,
+        **measured,
+    )
+
+
+def _strongest_edge(
+    explanation: Explanation, heatmap: Heatmap, top: Prediction, model: LoadedModel
+) -> tuple[str, float]:
+    """Find the part of the edge whose hiding lowers the top prediction most, and the share of probability lost."""
+    target = ClassTarget(top.index, top.label, top.probability)
+    trial = reruns.begin_trial(explanation, replace(heatmap, target=target), model)
+    after, _ = reruns.without_edges(trial)
+    place = int(np.argmin(after))
+    return REGIONS[place], (trial.probability - after[place]) / trial.probability
+
+
+def _localised(heatmap: Heatmap, file: PictureFile, image: ImageRecord) -> tuple[dict[str, Any], str]:
+    """Compare the heatmap with the mask: the measurements by name, and in words what could not be measured."""
+    if file.mask is None:
+        missing = file.row is not None and file.row.mask
+        return {}, "The mask that the table names is not among the files." if missing else ""
+    try:
+        truth = read_truth(_content(file.mask), image)
+        measurements = measure(heatmap, truth=truth, names=LOCALISATION)
+    except GradcamError as error:
+        return {}, f"Its mask: {error}"
+    reasons = dict.fromkeys(result.reason for result in measurements if result.reason)
+    return {result.name: result.value for result in measurements}, " ".join(reasons)
