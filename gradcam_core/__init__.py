@@ -40,8 +40,8 @@ from gradcam_core.explain import explain as explain
 from gradcam_core.metrics import Check as Check
 from gradcam_core.metrics import Thresholds as Thresholds
 from gradcam_core.metrics import Trust as Trust
-from gradcam_core.truth import draw_truth as draw_truth
-from gradcam_core.truth import read_truth as read_truth
+from gradcam_core.readers.truth import draw_truth as draw_truth
+from gradcam_core.readers.truth import read_truth as read_truth
 from gradcam_core.metrics import Measurement as Measurement
 from gradcam_core.metrics import agreement as agreement
 from gradcam_core.metrics import list_measurements as list_measurements

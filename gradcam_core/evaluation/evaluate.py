@@ -18,9 +18,9 @@ from gradcam_core.metrics import measure, trial
 from gradcam_core.metrics.edges import REGIONS
 from gradcam_core.metrics.thresholds import Thresholds, read_thresholds
 from gradcam_core.readers import read_image
+from gradcam_core.readers.truth import read_truth
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel, Prediction, Progress
 from gradcam_core.targets import ClassTarget, find_class
-from gradcam_core.truth import read_truth
 
 SHOWN_LABELS = 3
 
