@@ -66,7 +66,7 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
         if alpha is not None:
             shown = shown * alpha[rows, :, None] + (1 - alpha[rows, :, None])
         pixels[rows] = np.rint(shown * 255) / np.float32(255) if exact else shown
-    bits = 8 if eight else 16 if samples.dtype.itemsize == 2 else 32
+    bits = 8 if eight else 16 if samples.dtype.itemsize <= 2 else 32
     ends = (high, low) if picture.inverted else (low, high)
     return Shown(pixels, bits, ends, alpha is not None, notes + (WHITE_NOTE,) * (alpha is not None))
 
@@ -85,7 +85,8 @@ def _as_grey(samples: Samples, windowed: bool) -> Samples:
 
 def _valid(samples: Samples, nodata: float | None) -> tuple[Mask | None, tuple[str, ...]]:
     """Which pixels hold a value: a finite number other than the file's own "no data"; None where all do."""
-    valid, notes = np.ones(samples.shape[:2], bool), ()
+    valid = np.ones(samples.shape[:2], bool)
+    notes: tuple[str, ...] = ()
     if samples.dtype.kind == "f":
         for rows in _bands(samples):
             valid[rows] = np.isfinite(samples[rows]).all(axis=2)
@@ -196,10 +197,11 @@ def _without_outliers(samples: Samples, seen: Mask | None, low: float, high: flo
 
 def _stretch(band: Samples, low: float, high: float) -> Float32[np.ndarray, "rows W C"]:
     if band.dtype == np.uint8:
-        return np.divide(band, np.float32(255), dtype=np.float32, casting="unsafe")
+        steps: Float32[np.ndarray, "rows W C"] = np.divide(band, np.float32(255), dtype=np.float32, casting="unsafe")
+        return steps
     # Whole numbers of 16 bits are exact in float32. Halves keep the largest numbers from overflowing.
     narrow = band.dtype.kind in "iu" and band.dtype.itemsize <= 2
-    wide = band.astype(np.float32 if narrow else np.float64)
+    wide: Samples = band.astype(np.float32 if narrow else np.float64)
     with np.errstate(all="ignore"):
         return np.clip((wide / 2 - low / 2) / (high / 2 - low / 2), 0, 1).astype(np.float32, copy=False)
 
@@ -211,7 +213,7 @@ def _through_window(band: Samples, centre: float, width: float) -> Float32[np.nd
 
 def _keeps_steps(centre: float, width: float) -> bool:
     """Whether a window maps 8-bit values to whole 255ths again."""
-    steps = _through_window(np.arange(256, dtype=np.uint8), centre, width) * 255
+    steps = _through_window(np.arange(256, dtype=np.uint8).reshape(1, 256, 1), centre, width) * 255
     return bool(np.abs(steps - np.rint(steps)).max() <= 1e-3)
 
 

@@ -96,11 +96,12 @@ def read_directory(data: bytes, order: str, offset: int, big: bool = False) -> D
 
 def _header(data: bytes) -> tuple[str, int, bool]:
     """Byte order, the first directory's offset, and whether offsets have 64 bits."""
-    order = {b"II": "<", b"MM": ">"}.get(data[:2], "")
-    if not order or len(data) < 16:
-        raise cut_short("TIFF")
-    big = struct.unpack_from(order + "H", data, 2)[0] == 43
-    return order, struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0], big
+    order = ">" if data[:2] == b"MM" else "<"
+    try:
+        big = struct.unpack_from(order + "H", data, 2)[0] == 43
+        return order, struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0], big
+    except struct.error as error:
+        raise cut_short("TIFF") from error
 
 
 def upright(page: Directory) -> int:

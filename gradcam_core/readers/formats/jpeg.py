@@ -220,13 +220,21 @@ def decode(parts: Jpeg, kind: str) -> tuple[Pixels8, tuple[str, ...]]:
     try:
         return simplejpeg.decode_jpeg(plain, colours, strict=True), ()
     except ValueError as error:
-        if "extraneous bytes before marker 0xd9" in str(error):  # the first complaint: all pixels came before it
-            return simplejpeg.decode_jpeg(plain, colours, strict=False), (_SURPLUS_NOTE,)
-        if "subsampling" in str(error):
+        words = str(error)
+        if "subsampling" in words:
             return _decode_rare_sampling(parts, plain), ()
-        if "premature end" in str(error):
+        surplus = re.search(r"(\d+) extraneous bytes before marker 0xd9", words)
+        if "premature end" in words:
             raise cut_short(kind) from error
-        raise damaged(kind, "its coded pixels contain errors") from error
+        if not surplus:
+            lost = "marker" in words
+            raise damaged(
+                kind, "a part in its middle is missing" if lost else "its coded pixels contain errors"
+            ) from error
+    # libjpeg's first complaint, so all pixels came before. But a cut file filled up with zeros decodes to its end, too.
+    if _END_NOTE in parts.notes and not plain[: -2 - int(surplus[1])][-4:].strip(b"\0"):
+        raise cut_short(kind)
+    return simplejpeg.decode_jpeg(plain, colours, strict=False), (_SURPLUS_NOTE,)
 
 
 def _with_third(parts: Jpeg) -> Jpeg:

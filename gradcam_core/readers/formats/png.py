@@ -55,9 +55,10 @@ def read_png(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     needed = [chunk for chunk in chunks if chunk[0] != b"tRNS" or len(chunk[1]) in lengths]
     frames = _count_frames(chunks)
     check_frame(frame, frames)
+    notes: tuple[str, ...] = ()
     if frame:
         check_animation(frame, width, height, max_pixels)
-        samples, notes = _animation_frame(needed, frame, depth), ()
+        samples = _animation_frame(needed, frame, depth)
     else:
         samples, notes = _decode(needed[0][1], needed, _join(chunks, b"IDAT"))
     samples, alpha = split_alpha(samples)

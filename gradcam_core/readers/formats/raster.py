@@ -29,6 +29,7 @@ from gradcam_core.readers.stored import (
 _MOST_RUN_LENGTH_PIXELS = 4_000_000
 
 Samples = Shaped[np.ndarray, "H W C"]
+Colours = Shaped[np.ndarray, "H W D"]
 
 
 def samples_of(picture: Image.Image) -> Samples:
@@ -39,7 +40,7 @@ def samples_of(picture: Image.Image) -> Samples:
     return np.asarray(picture.convert(mode)).reshape(picture.height, picture.width, -1)
 
 
-def split_alpha(samples: Samples) -> tuple[Samples, Float32[np.ndarray, "H W"] | None]:
+def split_alpha(samples: Samples) -> tuple[Colours, Float32[np.ndarray, "H W"] | None]:
     """Colours, and alpha as 0..1 where there is such a channel."""
     if samples.shape[2] not in (2, 4):
         return samples, None
@@ -114,7 +115,7 @@ def read_heic(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
             "or install the optional package pillow-heif; it contains x265, which is under the GPL.",
         ) from None
     pictures = heif.open_heif(data)
-    check_size("HEIC", *pictures.size, max_pixels, 8)
+    check_size("HEIC", pictures.size[0], pictures.size[1], max_pixels, 8)
     check_frame(frame, len(pictures))
     # libheif turns the picture upright itself.
     samples, alpha = split_alpha(samples_of(pictures[frame].to_pillow()))

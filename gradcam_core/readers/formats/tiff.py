@@ -6,10 +6,8 @@ Source: TIFF 6.0; Adobe Photoshop TIFF Technical Notes (Deflate, predictor 3); I
 import contextlib
 import functools
 import itertools
-import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import imagecodecs
@@ -22,29 +20,41 @@ from gradcam_core.kinds import DEVELOP
 from gradcam_core.readers.colour import inks_to_rgb
 from gradcam_core.readers.directory import MOST_VALUES, Directory, read_directories, read_directory, upright
 from gradcam_core.readers.formats.jpeg import decode, in_adobe, take_apart
+from gradcam_core.readers.formats.tiff_layout import (
+    CHANNELS,
+    DEFLATE,
+    FAX,
+    INKS,
+    JPEG,
+    LAB,
+    LZMA,
+    LZW,
+    PACKBITS,
+    PALETTE,
+    PLAIN,
+    WHITE_IS_ZERO,
+    YCBCR,
+    ZSTD,
+    Layout,
+    read_layout,
+)
 from gradcam_core.readers.stored import (
     EXTRA_NOTE,
     INK_NOTE,
     StoredPicture,
     check_frame,
-    check_size,
     cut_short,
     damaged,
     reader,
 )
 
 _REDUCED, _MASK = 1, 4
-_JPEG, _FAX, _DEFLATE = 7, (2, 3, 4), (8, 32946)
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _INKS, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
-_CHANNELS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _INKS: 4, _YCBCR: 3, _LAB: 3}
 _CAMERA_RAW = {32803, 34892}
 _PREMULTIPLIED, _STRAIGHT = 1, 2
-_KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
-_DTYPES = {"u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"}
-_MOST_CHANNELS, _MOST_PARTS, _LARGEST_PART = 6, 65_536, 1 << 22
 _FILLERS = (bytes((181 + 73 * step) % 255 for step in range(64)), b"\x2a\x6b" * 40, b"\xff" * 64)
 
 Samples = Shaped[np.ndarray, "H W C"]
+Colours = Shaped[np.ndarray, "H W D"]
 
 
 def _inflate(packed: bytes, most: int) -> bytes:
@@ -52,56 +62,13 @@ def _inflate(packed: bytes, most: int) -> bytes:
 
 
 _UNPACK: Mapping[int, Callable[[bytes, int], bytes]] = {
-    1: lambda packed, most: packed,
-    5: lambda packed, most: imagecodecs.lzw_decode(packed, out=most),
-    **dict.fromkeys(_DEFLATE, _inflate),
-    32773: lambda packed, most: imagecodecs.packbits_decode(packed, out=most),
-    34925: lambda packed, most: imagecodecs.lzma_decode(packed, out=most),
-    50000: lambda packed, most: imagecodecs.zstd_decode(packed, out=most),
+    PLAIN: lambda packed, most: packed,
+    LZW: lambda packed, most: bytes(imagecodecs.lzw_decode(packed, out=most)),
+    **dict.fromkeys(DEFLATE, _inflate),
+    PACKBITS: lambda packed, most: bytes(imagecodecs.packbits_decode(packed, out=most)),
+    LZMA: lambda packed, most: bytes(imagecodecs.lzma_decode(packed, out=most)),
+    ZSTD: lambda packed, most: bytes(imagecodecs.zstd_decode(packed, out=most)),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a page's samples lie in the file.
-
-    `dtype` has the file's byte order; samples of fewer `bits` than it are packed. `planes` is 1, or the
-    number of channels where each has its own parts. `part` is (rows, columns) of a strip or tile.
-    """
-
-    height: int
-    width: int
-    channels: int
-    bits: int
-    dtype: np.dtype[Any]
-    colours: int
-    compression: int
-    predictor: int
-    planes: int
-    part: tuple[int, int]
-    tiled: bool
-
-    @property
-    def depth(self) -> int:
-        """Channels in each part."""
-        return self.channels // self.planes
-
-    @property
-    def part_count(self) -> int:
-        """How many strips or tiles the page needs."""
-        rows, columns = self.part
-        return self.planes * math.ceil(self.height / rows) * math.ceil(self.width / columns)
-
-    @property
-    def places(self) -> Iterator[tuple[int, int, int]]:
-        """Each part's plane, first row and first column, in the order in which they are stored."""
-        rows, columns = self.part
-        return itertools.product(range(self.planes), range(0, self.height, rows), range(0, self.width, columns))
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one unpacked row of a part."""
-        return -(-self.part[1] * self.depth * self.bits // 8)
 
 
 @reader("TIFF")
@@ -114,9 +81,9 @@ def read_tiff(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     whole = [page for page in pages if not page.number(254, 0) & (_REDUCED | _MASK)] or pages
     check_frame(frame, len(whole))
     page = whole[frame]
-    layout = _read_layout(page, max_pixels)
+    layout = read_layout(page, max_pixels)
     samples, empty = _read_samples(page, layout)
-    colours = _CHANNELS[layout.colours]
+    colours = CHANNELS[layout.colours]
     alpha, role = None, page.number(338, 0)
     if layout.channels == colours + 1 and role in (_PREMULTIPLIED, _STRAIGHT):
         full = (1 << layout.bits) - 1 if layout.dtype.kind == "u" else 1
@@ -127,14 +94,14 @@ def read_tiff(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
             len(whole) < len(pages)
         ),
         EXTRA_NOTE: layout.channels > colours and alpha is None,
-        INK_NOTE: layout.colours == _INKS,
+        INK_NOTE: layout.colours == INKS,
         f"Strips or tiles that were never written, shown as no data: {empty}.": empty > 0,
     }
     return StoredPicture(
         _in_grey_or_rgb(samples[..., :colours], layout, page),
         "TIFF",
         alpha=alpha,
-        inverted=layout.colours == _WHITE_IS_ZERO,
+        inverted=layout.colours == WHITE_IS_ZERO,
         orientation=upright(page),
         frames=len(whole),
         notes=tuple(note for note, applies in notes.items() if applies),
@@ -154,89 +121,13 @@ def _refuse_camera_raw(pages: Sequence[Directory]) -> None:
         raise PictureError("This is a camera's raw file (DNG, NEF, ARW, ...), which is not read.", DEVELOP)
 
 
-def _read_layout(page: Directory, max_pixels: int) -> Layout:
-    """Read the layout off a page's tags. A layout that is not read, or that no real picture has, is an error."""
-    width, height, channels = page.number(256, 0), page.number(257, 0), page.number(277, 1)
-    check_size("TIFF", width, height, max_pixels, 1)
-    if not 1 <= channels <= _MOST_CHANNELS:
-        raise damaged("TIFF", f"it has {channels} channels, which do not fit its colours")
-    bits, dtype = _number_form(page)
-    check_size("TIFF", width, height, max_pixels, max(channels, 3) * dtype.itemsize)
-    tiled = 322 in page.entries
-    rows = page.number(278, height)
-    layout = Layout(
-        height=height,
-        width=width,
-        channels=channels,
-        bits=bits,
-        dtype=dtype,
-        colours=page.number(262, _RGB if channels > 2 else _BLACK_IS_ZERO),
-        compression=page.number(259, 1),
-        predictor=page.number(317, 1) if page.number(259, 1) in (5, *_DEFLATE, 34925, 50000) else 1,
-        planes=channels if page.number(284, 1) == 2 else 1,
-        # Some writers state 0 rows per strip for one strip.
-        part=(page.number(323, 0), page.number(322, 0)) if tiled else (min(rows or height, height), width),
-        tiled=tiled,
-    )
-    _check_layout(layout, page)
-    return layout
-
-
-def _number_form(page: Directory) -> tuple[int, np.dtype[Any]]:
-    """The bits of a sample, and the type that holds it."""
-    bits, forms = set(page.values(258, 16)) or {1}, set(page.values(339, 16)) or {1}
-    depth, kind = max(bits), _KINDS.get(max(forms), "")
-    container = next((size for size in (8, 16, 32, 64) if size >= depth), 0) if kind == "u" else depth
-    name = f"{kind}{container // 8}"
-    if len(bits) > 1 or len(forms) > 1 or name not in _DTYPES or container % 8:
-        raise _rare(f"has numbers of a rare form ({depth} bits)")
-    return depth, np.dtype(page.order + name)
-
-
-def _check_layout(layout: Layout, page: Directory) -> None:
-    packed = layout.bits < layout.dtype.itemsize * 8
-    if layout.compression not in {*_UNPACK, *_FAX, _JPEG}:
-        raise _rare(f"is compressed in a way that is not read (number {layout.compression})")
-    if layout.predictor not in ((1,) if packed else (1, 2, 3) if layout.dtype.kind == "f" else (1, 2)):
-        raise _rare(f"predicts its pixels in a way that is not read (number {layout.predictor})")
-    if layout.colours not in _CHANNELS:
-        raise _rare(f"stores its colours in a rare way (number {layout.colours})")
-    colours = _CHANNELS[layout.colours]
-    needs_bytes = layout.colours in (_INKS, _YCBCR, _LAB) or layout.compression == _JPEG
-    in_bytes = layout.dtype == np.uint8 and not packed
-    if (needs_bytes and not in_bytes) or (packed and (colours > 1 or layout.channels > 1)):
-        raise _rare(f"stores its colours in a rare way ({layout.bits} bits)")
-    if layout.compression in _FAX and layout.bits != 1:
-        raise damaged("TIFF", "fax compression needs pixels of one bit")
-    # JPEG brings its own subsampling; else colour must be stored for each pixel, which is not the default.
-    whole = layout.compression == _JPEG or page.values(530, 2) == (1, 1)
-    if layout.colours == _YCBCR and (layout.planes > 1 or not whole):
-        raise _rare("stores colour more coarsely than brightness (YCbCr)")
-    if layout.colours == _PALETTE and (layout.dtype.kind != "u" or layout.bits > 16):
-        raise damaged("TIFF", "its colour numbers are not whole numbers of up to 16 bits")
-    if layout.channels < colours:
-        raise damaged("TIFF", f"it has {layout.channels} channels, which do not fit its colours")
-    if layout.channels > colours + 1:
-        raise PictureError(
-            f"This TIFF has {layout.channels} channels, more than grey or colour needs.",
-            "Save the channels to look at as a grey or RGB picture.",
-        )
-    rows, columns = layout.part
-    if rows < 1 or columns < 1 or rows * columns > max(layout.height * layout.width, _LARGEST_PART):
-        raise damaged("TIFF", f"its parts are said to be of {columns} x {rows} pixels")
-    if layout.part_count > _MOST_PARTS:
-        raise _rare(f"is cut into {layout.part_count:,} parts")
-    if layout.part_count * rows * columns > 4 * max(layout.height * layout.width, _LARGEST_PART):
-        raise damaged("TIFF", f"its parts of {columns} x {rows} pixels are far larger than the picture")
-
-
 def _read_samples(page: Directory, layout: Layout) -> tuple[Samples, int]:
     """Read all parts of a page into one array [H W C]; gives also how many parts were never written."""
     samples = np.empty((layout.height, layout.width, layout.channels), layout.dtype.newbyteorder("="))
     rows, columns = layout.part
     nodata = _nodata(page)
     empty = 0
-    read = functools.partial(_read_jpeg_part, page.raw(347, 1 << 16)) if layout.compression == _JPEG else _read_part
+    read = functools.partial(_read_jpeg_part, page.raw(347, 1 << 16)) if layout.compression == JPEG else _read_part
     for packed, (plane, top, left) in zip(_packed_parts(page, layout), layout.places, strict=True):
         # Tiles are always whole; the last strip may end with the picture.
         tall = rows if layout.tiled else min(rows, layout.height - top)
@@ -261,7 +152,7 @@ def _packed_parts(page: Directory, layout: Layout) -> Iterator[bytes | None]:
         raise cut_short("TIFF")
     later = dict(itertools.pairwise(sorted({*offsets, size})))
     # The bits of each byte may be stored the other way round; JPEG does not care.
-    turned = page.number(266, 1) == 2 and layout.compression != _JPEG
+    turned = page.number(266, 1) == 2 and layout.compression != JPEG
     for offset, count in zip(offsets, counts or (0,) * needed, strict=True):
         if not offset and not count:
             yield None
@@ -270,13 +161,13 @@ def _packed_parts(page: Directory, layout: Layout) -> Iterator[bytes | None]:
         end = offset + count if count else later.get(offset, size)
         if not offset < end <= size:
             raise cut_short("TIFF")
-        yield imagecodecs.bitorder_decode(page.data[offset:end]) if turned else page.data[offset:end]
+        yield bytes(imagecodecs.bitorder_decode(page.data[offset:end])) if turned else page.data[offset:end]
 
 
 def _read_part(packed: bytes, layout: Layout, rows: int) -> Samples:
     """Unpack one strip or tile to [rows columns channels]."""
     columns, depth, dtype = layout.part[1], layout.depth, layout.dtype
-    if layout.compression in _FAX:
+    if layout.compression in FAX:
         return _read_fax(packed, layout.compression, rows, columns)[..., None]
     needed = layout.row_bytes * rows
     # The last strip may be stored whole, and some packers write a little more than the pixels.
@@ -315,7 +206,7 @@ def _read_fax(packed: bytes, compression: int, rows: int, columns: int) -> Shape
 
 def _read_jpeg_part(tables: bytes, packed: bytes, layout: Layout, rows: int) -> Samples:
     """Decode a strip or tile that is a JPEG; what its numbers mean is stated by the page, not by itself."""
-    colours = in_adobe(layout.colours == _YCBCR) if layout.depth == 3 else b""
+    colours = in_adobe(layout.colours == YCBCR) if layout.depth == 3 else b""
     parts = take_apart(packed, tables, colours)
     if parts.size not in ((layout.part[1], rows), layout.part[::-1]) or parts.components != layout.depth:
         raise damaged("TIFF", "its parts are not as large as its header says")
@@ -330,15 +221,16 @@ def _straighten(samples: Samples, alpha: Float32[np.ndarray, "H W"]) -> Samples:
     return straight.astype(samples.dtype)
 
 
-def _in_grey_or_rgb(samples: Samples, layout: Layout, page: Directory) -> Samples:
+def _in_grey_or_rgb(samples: Samples, layout: Layout, page: Directory) -> Colours:
     """Turn palettes, inks, YCbCr and Lab into RGB, and packed greys into 8 bits."""
-    if layout.colours == _PALETTE:
-        return _palette(layout, page)[samples[..., 0]]
-    if layout.colours == _INKS:
+    if layout.colours == PALETTE:
+        shown: Colours = _palette(layout, page)[samples[..., 0]]
+        return shown
+    if layout.colours == INKS:
         return inks_to_rgb(samples)
-    if layout.colours == _YCBCR and layout.compression != _JPEG:
+    if layout.colours == YCBCR and layout.compression != JPEG:
         return np.asarray(_picture("YCbCr", samples).convert("RGB"))
-    if layout.colours == _LAB:
+    if layout.colours == LAB:
         lab, screen = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return np.asarray(ImageCms.profileToProfile(_picture("LAB", samples), lab, screen, outputMode="RGB"))
     if layout.bits < 8:
@@ -366,10 +258,3 @@ def _nodata(page: Directory) -> float | None:
         return float(page.raw(42113, 64).decode("ascii").strip("\0 ").replace(",", "."))
     except (ValueError, PictureError):
         return None
-
-
-def _rare(what: str) -> PictureError:
-    return PictureError(
-        f"This TIFF {what}.",
-        "Save it as grey or RGB of 8 or 16 bits, uncompressed or with LZW or Deflate compression, or as PNG.",
-    )
