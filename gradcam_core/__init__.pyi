@@ -38,8 +38,8 @@ from .explanation import explain as explain
 from .checks import Check as Check
 from .checks import Thresholds as Thresholds
 from .checks import Trust as Trust
-from .truth import draw_truth as draw_truth
-from .truth import read_truth as read_truth
+from .readers.truth import draw_truth as draw_truth
+from .readers.truth import read_truth as read_truth
 from .measures import Measurement as Measurement
 from .measures import agreement as agreement
 from .measures import list_measurements as list_measurements

@@ -22,9 +22,9 @@ class ImageRecord:
 
     `pixels` is float32 in 0..1. `bits` is 8 where `pixels * 255` are whole numbers, so that the
     model's own 8-bit resampling can be followed exactly; otherwise 16 or 32. `stored_range` holds
-    the stored values shown as black and white. `sha256` is that of the file's bytes. `notes` are
-    sentences about what was done to the picture on the way (laid on white, turned upright, ...).
-    `seconds` is how long decoding took.
+    the stored values shown as black and white. `laid_on_white` is true where see-through parts were
+    laid on white. `sha256` is that of the file's bytes. `notes` are sentences about what was done to the
+    picture (stretched, turned upright, ...). `seconds` is how long decoding took.
     """
 
     pixels: Pixels
@@ -36,6 +36,7 @@ class ImageRecord:
     frame: int = 0
     frames: int = 1
     window: tuple[float, float] | None = None
+    laid_on_white: bool = False
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 

@@ -22,7 +22,7 @@ from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.readers import read_image
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel, Prediction
 from gradcam_core.targets import ClassTarget, find_class
-from gradcam_core.truth import read_truth
+from gradcam_core.readers.truth import read_truth
 
 SHOWN_LABELS = 3
 

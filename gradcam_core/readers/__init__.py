@@ -1,39 +1,24 @@
-"""Picture files -> ImageRecord. A reader is chosen by what the file holds, never by its name.
-
-To add one: a function (bytes, frame, max_pixels) -> StoredPicture under its kind in _READERS.
-"""
+"""Picture files -> ImageRecord. The reader is chosen by what the file contains, never by its name."""
 
 import hashlib
-import struct
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from gradcam_core.errors import PictureError
+from gradcam_core.kinds import HEAD_BYTES, not_a_picture, recognise
+from gradcam_core.readers.colour import profile_note
 from gradcam_core.readers.depth import show
-from gradcam_core.readers.jpeg import read_jpeg
-from gradcam_core.readers.kinds import recognise, refusal
-from gradcam_core.readers.png import read_png
-from gradcam_core.readers.raster import read_bmp, read_webp
-from gradcam_core.readers.stored import StoredPicture, cut_short, damaged
-from gradcam_core.readers.tiff import read_tiff
+from gradcam_core.readers.formats import READERS
+from gradcam_core.readers.stored import StoredPicture, damaged
 from gradcam_core.records import ImageRecord
 from gradcam_core.shapes import Pixels
 
 __all__ = ["read_image"]
 
 _MIB = 1 << 20
-_HEAD = 4096
-_READERS: Mapping[str, Callable[[bytes, int, int], StoredPicture]] = {
-    "JPEG": read_jpeg,
-    "PNG": read_png,
-    "TIFF": read_tiff,
-    "WebP": read_webp,
-    "BMP": read_bmp,
-}
 
 
 def read_image(
@@ -49,7 +34,7 @@ def read_image(
 
     `name` is the path's file name unless given. `frame` counts pages and frames from 0. `window` is
     (centre, width) in stored values, as in radiology, for grey pictures. Kind, bytes and pixels are
-    checked before decoding. What cannot be read raises a PictureError, which never holds the name.
+    checked before decoding. A picture that cannot be read raises PictureError; its text never contains the name.
     """
     if not isinstance(source, str | Path | bytes | bytearray | memoryview):
         raise PictureError(f"A {type(source).__name__} cannot be read.", "Give a path, or a picture file's bytes.")
@@ -61,10 +46,11 @@ def read_image(
         name = name or Path(source).name
         data = _read_file(Path(source), max_bytes)
     else:
-        _check_content(bytes(source[:_HEAD]), memoryview(source).nbytes, max_bytes)
+        _check_content(bytes(source[:HEAD_BYTES]), memoryview(source).nbytes, max_bytes)
         data = bytes(source)
     picture = _decode(data, frame, max_pixels)
-    pixels, bits, stored_range, notes = show(picture, window)
+    shown = show(picture, window)
+    pixels, notes = shown.pixels, picture.notes + profile_note(picture.profile) + shown.notes
     if picture.orientation > 1:
         pixels = np.ascontiguousarray(_TURNS[picture.orientation](pixels))
         notes += (f"Turned upright as the file says (EXIF orientation {picture.orientation}).",)
@@ -74,17 +60,18 @@ def read_image(
         sha256=hashlib.sha256(data).hexdigest(),
         name=name,
         format=picture.format,
-        bits=bits,
-        stored_range=stored_range,
+        bits=shown.bits,
+        stored_range=shown.stored_range,
         frame=frame,
         frames=picture.frames,
         window=window,
-        notes=picture.notes + notes,
+        laid_on_white=shown.laid_on_white,
+        notes=notes,
         seconds=time.perf_counter() - start,
     )
 
 
-# By EXIF orientation: what brings the stored rows upright.
+# By EXIF orientation: how the stored rows are turned upright.
 _TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -97,18 +84,18 @@ _TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
 
 
 def _check_window(window: object) -> tuple[float, float] | None:
-    """A window as two floats. Raises PictureError for anything else."""
+    """Read a window as two floats. Raises PictureError for anything else."""
     if window is None:
         return None
     try:
         centre, width = (float(one) for one in window)  # type: ignore[attr-defined]
     except (TypeError, ValueError, OverflowError):
-        raise PictureError(f"{window!r} is no window.", "Give its centre and its width in stored values.") from None
+        raise PictureError(f"{window!r} is not a window.", "Give its centre and its width in stored values.") from None
     return centre, width
 
 
 def _read_file(path: Path, max_bytes: int) -> bytes:
-    """Read a file after a look at its first bytes and its size. A path's error text would hold the name."""
+    """Read a file after a look at its first bytes and its size. The operating system's error would contain the name."""
     try:
         if path.is_dir():
             raise PictureError("This is a folder, not a picture.", "Choose one picture file in it.")
@@ -117,19 +104,19 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
         if not path.is_file():
             raise PictureError("This is a device or a pipe, not a picture file.", "Choose a picture file.")
         with path.open("rb") as file:
-            _check_content(file.read(_HEAD), path.stat().st_size, max_bytes)
+            _check_content(file.read(HEAD_BYTES), path.stat().st_size, max_bytes)
             file.seek(0)
             return file.read(max_bytes + 1)
     except (OSError, ValueError):
         raise PictureError(
-            "The file cannot be opened.", "Check that you may read it and that no other program holds it."
+            "The file cannot be read.", "Check that you may read it and that no other program has it open."
         ) from None
 
 
 def _check_content(head: bytes, size: int, max_bytes: int) -> None:
     kind = recognise(head)
-    if kind not in _READERS:
-        raise refusal(kind)
+    if kind.name not in READERS:
+        raise not_a_picture(kind)
     if size > max_bytes:
         raise PictureError(
             f"The file is too large: {size / _MIB:,.1f} MiB, and at most {max_bytes / _MIB:,.1f} MiB are read.",
@@ -138,14 +125,15 @@ def _check_content(head: bytes, size: int, max_bytes: int) -> None:
 
 
 def _decode(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
-    kind = recognise(data[:_HEAD])
+    """Decode by the reader of the file's kind; whatever a decoder raises becomes a PictureError."""
+    kind = recognise(data).name
     try:
-        return _READERS[kind](data, frame, max_pixels)
-    except struct.error as error:
-        raise cut_short(kind) from error
-    except zlib.error as error:
-        raise damaged(kind, "its pixels cannot be unpacked") from error
+        return READERS[kind](data, frame, max_pixels)
+    except PictureError:
+        raise
     except MemoryError as error:
         raise PictureError(
             "There is not enough memory to decode this picture.", "Make the picture smaller, or close other programs."
         ) from error
+    except Exception as error:  # decoders raise dozens of kinds of exceptions over damaged files, and document none
+        raise damaged(kind, "it cannot be decoded") from error

@@ -1,98 +1,223 @@
 """Stored values -> what is shown: 0 (black) to 1 (white), with words for what was done on the way."""
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Bool, Float32, Shaped
 
 from gradcam_core.errors import PictureError
 from gradcam_core.readers.stored import StoredPicture
 from gradcam_core.shapes import Pixels
 
 WHITE_NOTE = "See-through parts are laid on white."
+CLEAR_NOTE = "The file says that the whole picture is see-through; it is shown opaque."
+# Rows are converted a few at a time, so that no second copy of the picture is needed.
+_BAND = 64
+_SAMPLED = 1_000_000
+# With fewer grey levels than this between the percentiles, the rest of the picture counts as content, not as outliers.
+_FEW_LEVELS = 32
 
 Samples = Shaped[np.ndarray, "H W C"]
-Shown = Float32[np.ndarray, "H W C"]
-Window = tuple[float, float]
+Mask = Bool[np.ndarray, "H W"]
 Range = tuple[float, float]
 
 
-def show(picture: StoredPicture, window: Window | None) -> tuple[Pixels, int, Range, tuple[str, ...]]:
-    """Bring stored values to 0..1; gives the pixels, their bits, the values shown as black and white, and notes.
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What is shown: `stored_range` holds the stored values shown as black and as white."""
 
-    8-bit values are divided by 255. Deeper grey is stretched over the values that it holds, and so
-    is floating-point colour, all channels alike; other deep colour keeps the range of its type,
-    since a photograph's contrast is not ours to change. A window (centre, width) replaces the range.
+    pixels: Pixels
+    bits: int
+    stored_range: Range
+    laid_on_white: bool
+    notes: tuple[str, ...]
+
+
+def show(picture: StoredPicture, window: Range | None) -> Shown:
+    """Bring stored values to 0..1.
+
+    8-bit values are divided by 255. Deeper grey and floating-point colour are stretched over their own
+    values, without far outliers; deep colour over the bits in use. A window (centre, width) replaces the range.
     """
-    samples, notes = _finite(picture.samples)
-    if window is not None and (samples == samples[..., :1]).all():
-        # Viewers often export grey as RGB; to a window it is grey all the same.
-        samples = samples[..., :1]
+    samples = _as_grey(picture.samples, window is not None)
     grey = samples.shape[2] == 1
+    valid, notes = _valid(samples, picture.nodata)
+    alpha = picture.alpha
+    if alpha is not None and not alpha.any():
+        alpha, notes = None, (*notes, CLEAR_NOTE)
+    elif alpha is not None and alpha.min() == 1:
+        alpha = None
     if window is None:
-        low, high, words = _range(samples, picture.alpha, grey)
-        shown = _stretch(samples, low, high)
+        low, high, words = _range(samples, _both(valid, alpha), grey)
         notes += words
     else:
         low, high = _window_range(window, grey)
-        shown = _through_window(samples, *window)
-    if picture.inverted:
-        shown, low, high = 1 - shown, high, low
-    if picture.alpha is not None:
-        shown = shown * picture.alpha[..., None] + (1 - picture.alpha[..., None])
-        notes += (WHITE_NOTE,)
-    shown, bits = _steps(shown, samples.dtype, window is not None)
-    return np.repeat(shown, 3, axis=2) if grey else np.ascontiguousarray(shown), bits, (low, high), notes
+    eight = samples.dtype == np.uint8 and (window is None or _keeps_steps(*window))
+    exact = eight and (window is not None or alpha is not None or picture.inverted)
+    pixels = np.empty((*samples.shape[:2], 3), np.float32)
+    for rows in _bands(samples):
+        shown = _stretch(samples[rows], low, high) if window is None else _through_window(samples[rows], *window)
+        if picture.inverted:
+            shown = 1 - shown
+        if valid is not None:
+            shown[~valid[rows]] = 0
+        if alpha is not None:
+            shown = shown * alpha[rows, :, None] + (1 - alpha[rows, :, None])
+        pixels[rows] = np.rint(shown * 255) / np.float32(255) if exact else shown
+    bits = 8 if eight else 16 if samples.dtype.itemsize <= 2 else 32
+    ends = (high, low) if picture.inverted else (low, high)
+    return Shown(pixels, bits, ends, alpha is not None, notes + (WHITE_NOTE,) * (alpha is not None))
 
 
-def _finite(samples: Samples) -> tuple[Samples, tuple[str, ...]]:
-    """Put the lowest value where there is no finite number."""
-    if samples.dtype.kind != "f":
-        return samples, ()
-    finite = np.isfinite(samples)
-    if finite.all():
-        return samples, ()
-    if not finite.any():
-        raise PictureError(
-            "No pixel of this picture holds a finite number (all are NaN or infinite).",
-            "Check how the file was made, and export it again.",
-        )
-    count = int((~finite).any(axis=2).sum())
-    note = f"Pixels without a finite number (NaN or infinite), shown as the lowest value: {count}."
-    return np.where(finite, samples, samples[finite].min()), (note,)
+def _bands(samples: Samples) -> Iterator[slice]:
+    return (slice(top, top + _BAND) for top in range(0, len(samples), _BAND))
 
 
-def _range(samples: Samples, alpha: np.ndarray | None, grey: bool) -> tuple[float, float, tuple[str, ...]]:
+def _as_grey(samples: Samples, windowed: bool) -> Samples:
+    """Three equal channels are grey: viewers often export grey as RGB. 8-bit colour is alike either way."""
+    if samples.shape[2] == 1 or (samples.dtype == np.uint8 and not windowed):
+        return samples
+    first = samples[..., 0]
+    return samples[..., :1] if all(np.array_equal(first, samples[..., other]) for other in (1, 2)) else samples
+
+
+def _valid(samples: Samples, nodata: float | None) -> tuple[Mask | None, tuple[str, ...]]:
+    """Which pixels hold a value: a finite number other than the file's own "no data"; None where all do."""
+    valid = np.ones(samples.shape[:2], bool)
+    notes: tuple[str, ...] = ()
+    if samples.dtype.kind == "f":
+        for rows in _bands(samples):
+            valid[rows] = np.isfinite(samples[rows]).all(axis=2)
+        if not valid.any():
+            raise PictureError(
+                "No pixel of this picture holds a finite number (all are NaN or infinite).",
+                "Check how the file was made, and export it again.",
+            )
+        count = valid.size - int(valid.sum())
+        notes = (f"Pixels without a finite number (NaN or infinite), shown black: {count:,}.",) * bool(count)
+    if nodata is not None and math.isfinite(nodata):
+        empty = np.zeros_like(valid)
+        with np.errstate(over="ignore"):
+            for rows in _bands(samples):
+                empty[rows] = valid[rows] & (samples[rows] == nodata).all(axis=2)
+        count = int(empty.sum())
+        # Where nothing else is stored, the value counts as an ordinary one.
+        if 0 < count < int(valid.sum()):
+            valid &= ~empty
+            notes += (f"Pixels that the file marks as having no data (value {nodata:,g}), shown black: {count:,}.",)
+    return (None if valid.all() else valid), notes
+
+
+def _both(valid: Mask | None, alpha: Float32[np.ndarray, "H W"] | None) -> Mask | None:
+    """The pixels that set the range: those that hold a value and are not wholly see-through."""
+    if alpha is None:
+        return valid
+    seen = alpha > 0 if valid is None else valid & (alpha > 0)
+    return seen if seen.any() else valid
+
+
+def _range(samples: Samples, seen: Mask | None, grey: bool) -> tuple[float, float, tuple[str, ...]]:
     """The stored values that become 0 and 1, and words where they are the picture's own."""
     kind = samples.dtype
     whole = kind.kind in "iu"
-    low, high = (float(np.iinfo(kind).min), float(np.iinfo(kind).max)) if whole else (0.0, 1.0)
-    if kind == np.uint8 or (whole and not grey):
-        return low, high, ()
-    # What is wholly see-through is not seen, so it must not set the range either.
-    visible = samples if alpha is None or not alpha.any() else samples[alpha > 0]
-    darkest, lightest = float(visible.min()), float(visible.max())
-    if lightest / 2 - darkest / 2 > 0:
-        note = f"The stored values {darkest:g} to {lightest:g} are stretched over the whole scale from black to white."
-        return darkest, lightest, (note,)
-    return low, high, (f"All pixels hold the value {darkest:g}, so there is no range to stretch.",)
+    least, most = (float(np.iinfo(kind).min), float(np.iinfo(kind).max)) if whole else (0.0, 1.0)
+    if kind == np.uint8:
+        return least, most, ()
+    extremes = _extremes(samples, seen, -math.inf, math.inf)
+    low, high = _without_outliers(samples, seen, *extremes)
+    if not grey and whole:
+        bits = int(high).bit_length()
+        if high / 2 - low / 2 > (most / 2 - least / 2) / 4 or high <= low:
+            return least, most, ()
+        if low >= 0:
+            full = float(2**bits - 1)
+            note = f"Of its {kind.itemsize * 8} bits the picture uses {bits}: the stored values 0 to {full:,.0f} "
+            return 0.0, full, (note + "are stretched over the whole scale from black to white.",)
+    if not high / 2 - low / 2 > 0:
+        return least, most, (f"All pixels have the value {low:,g}, so there is no range to stretch.",)
+    if (low, high) == extremes:
+        words = f"The stored values {_number(low, whole)} to {_number(high, whole)} are stretched over the whole scale"
+        return low, high, (f"{words} from black to white.",)
+    inside = sum(int(((part >= low) & (part <= high)).sum()) for part in _values(samples, seen))
+    outside = 1 - inside / sum(part.size for part in _values(samples, seen))
+    return low, high, (_outlier_note((low, high), extremes, outside, whole),)
 
 
-def _stretch(samples: Samples, low: float, high: float) -> Shown:
+def _outlier_note(used: Range, stored: Range, outside: float, whole: bool) -> str:
+    first, last, lowest, highest = (_number(value, whole) for value in (*used, *stored))
+    share = f"{outside:.1%}".replace("%", " %") if outside >= 0.001 else "less than 0.1 %"
+    return (
+        f"Display and model input use {first} to {last} of the stored {lowest} to {highest}; "
+        f"{share} of the pixels lie outside and are shown black or white."
+    )
+
+
+def _number(value: float, whole: bool) -> str:
+    return f"{value:,.0f}" if whole else f"{value:g}"
+
+
+def _values(samples: Samples, seen: Mask | None) -> Iterator[Shaped[np.ndarray, "pixels C"]]:
+    """The pixels that count, a band at a time."""
+    for rows in _bands(samples):
+        part = samples[rows].reshape(-1, samples.shape[2]) if seen is None else samples[rows][seen[rows]]
+        if part.size:
+            yield part
+
+
+def _extremes(samples: Samples, seen: Mask | None, floor: float, ceiling: float) -> Range:
+    """The least and the greatest value from `floor` to `ceiling`."""
+    low, high = math.inf, -math.inf
+    for part in _values(samples, seen):
+        inside = part if floor == -math.inf and ceiling == math.inf else part[(part >= floor) & (part <= ceiling)]
+        if inside.size:
+            low, high = min(low, float(inside.min())), max(high, float(inside.max()))
+    return low, high
+
+
+def _without_outliers(samples: Samples, seen: Mask | None, low: float, high: float) -> Range:
+    """Leave out values that lie far from the rest, such as a burnt-in marker.
+
+    Far means: beyond the 1st or 99th percentile by more than the distance between the two. So pictures
+    without outliers keep their extremes, and so do constant ones, masks, and faint ones with a small object.
+    """
+    total = sum(part.shape[0] for part in _values(samples, seen))
+    step = max(1, total // _SAMPLED)
+    while math.gcd(step, samples.shape[1]) > 1:  # else the same columns would be taken from every row
+        step += 1
+    chosen = np.concatenate([part[::step].ravel() for part in _values(samples, seen)])
+    first, last = (float(value) for value in np.percentile(chosen, [1, 99], method="nearest"))
+    span = last - first
+    few = span < _FEW_LEVELS if samples.dtype.kind in "iu" else span == 0
+    if few or (low >= first - span and high <= last + span):
+        return low, high
+    return _extremes(samples, seen, first - span, last + span)
+
+
+def _stretch(band: Samples, low: float, high: float) -> Float32[np.ndarray, "rows W C"]:
+    if band.dtype == np.uint8:
+        steps: Float32[np.ndarray, "rows W C"] = np.divide(band, np.float32(255), dtype=np.float32, casting="unsafe")
+        return steps
     # Whole numbers of 16 bits are exact in float32. Halves keep the largest numbers from overflowing.
-    narrow = samples.dtype.kind in "iu" and samples.dtype.itemsize <= 2
-    wide: Samples = samples.astype(np.float32 if narrow else np.float64)
+    narrow = band.dtype.kind in "iu" and band.dtype.itemsize <= 2
+    wide: Samples = band.astype(np.float32 if narrow else np.float64)
     with np.errstate(all="ignore"):
         return np.clip((wide / 2 - low / 2) / (high / 2 - low / 2), 0, 1).astype(np.float32, copy=False)
 
 
-def _through_window(samples: Samples, centre: float, width: float) -> Shown:
+def _through_window(band: Samples, centre: float, width: float) -> Float32[np.ndarray, "rows W C"]:
     with np.errstate(all="ignore"):
-        return np.clip((samples.astype(np.float64) - centre) / width + 0.5, 0, 1).astype(np.float32)
+        return np.clip((band.astype(np.float64) - centre) / width + 0.5, 0, 1).astype(np.float32)
 
 
-def _window_range(window: Window, grey: bool) -> Range:
+def _keeps_steps(centre: float, width: float) -> bool:
+    """Whether a window maps 8-bit values to whole 255ths again."""
+    steps = _through_window(np.arange(256, dtype=np.uint8).reshape(1, 256, 1), centre, width) * 255
+    return bool(np.abs(steps - np.rint(steps)).max() <= 1e-3)
+
+
+def _window_range(window: Range, grey: bool) -> Range:
     """The stored values at a window's two ends."""
     if not grey:
         raise PictureError("A window (centre, width) fits grey pictures only; this one has colours.", "Leave it out.")
@@ -104,13 +229,3 @@ def _window_range(window: Window, grey: bool) -> Range:
             "Give both in the picture's stored values, for instance 40 and 400.",
         )
     return low, high
-
-
-def _steps(shown: Shown, kind: np.dtype[Any], windowed: bool) -> tuple[Shown, int]:
-    """Tell the bits. What was stored in 8 bits stays so, in exact 255ths, unless a window falls between them."""
-    if kind != np.uint8:
-        return shown, 16 if kind.itemsize <= 2 else 32
-    steps = np.rint(shown * 255)
-    if windowed and np.abs(shown * 255 - steps).max() > 1e-3:
-        return shown, 32
-    return steps / np.float32(255), 8

@@ -1,22 +1,31 @@
-"""What every reader hands on, and the checks that all of them make before they decode."""
+"""What every reader hands on, and the checks that each makes before it decodes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float32, Shaped
-from PIL import Image
 
 from gradcam_core.errors import PictureError
 
+# Memory for one decoded picture: its stored samples and the float32 copy that is shown and analysed.
+MOST_BYTES = 1 << 30
+MOST_FRAMES = 10_000
 RETRY = "Export or download the picture again, and check that another viewer opens it whole."
+INK_NOTE = "Ink colours (CMYK) were turned into screen colours without a colour profile; print may look different."
+EXTRA_NOTE = "A further channel without a stated meaning is left out."
+
+Function = TypeVar("Function", bound=Callable[..., "StoredPicture"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredPicture:
-    """A decoded picture in its stored values: `samples` [H W 1] of a grey one, [H W 3] of a colour one.
+    """A decoded picture in its stored values: `samples` is [H W 1] for grey, [H W 3] for colour.
 
-    `alpha` is 0 (see-through) to 1; None where all is opaque. `inverted` tells that low values
-    mean white. `orientation` is EXIF's number, 1 for upright. `frames` counts pages or frames.
+    `alpha` is 0 (see-through) to 1; None where the file states no opacity. `inverted` means that low
+    values are white. `orientation` is EXIF's number, 1 for upright. `frames` counts pages or frames.
+    `nodata` is the value that stands for "no data". `profile` is the embedded ICC colour profile.
     """
 
     samples: Shaped[np.ndarray, "H W C"]
@@ -26,6 +35,18 @@ class StoredPicture:
     orientation: int = 1
     frames: int = 1
     notes: tuple[str, ...] = ()
+    nodata: float | None = None
+    profile: bytes = b""
+
+
+def reader(kind: str) -> Callable[[Function], Function]:
+    """Mark a function (bytes, frame, max_pixels) -> StoredPicture as the reader of a kind in kinds.py."""
+
+    def mark(function: Function) -> Function:
+        function.reads = kind  # type: ignore[attr-defined]
+        return function
+
+    return mark
 
 
 def damaged(kind: str, detail: str) -> PictureError:
@@ -38,16 +59,29 @@ def cut_short(kind: str) -> PictureError:
     return damaged(kind, "it ends before the picture is complete")
 
 
-def check_size(kind: str, width: int, height: int, max_pixels: int) -> None:
-    """Refuse a picture without pixels, or with more than `max_pixels`, by what its header says."""
+def not_read(kind: str, what: str) -> PictureError:
+    """The error for a sound but rare variant of a format."""
+    return PictureError(f"This {kind} {what}, which is not read.", "Save it as PNG, or as TIFF without compression.")
+
+
+def check_size(kind: str, width: int, height: int, max_pixels: int, bytes_per_pixel: int = 3) -> None:
+    """Refuse a picture by its header: no pixels, more than `max_pixels`, or too much memory once decoded.
+
+    `bytes_per_pixel` counts the stored samples; the decoded copy has 12 more (three float32).
+    """
     if width < 1 or height < 1:
         raise damaged(kind, f"its header gives a size of {width} x {height} pixels")
-    # Pillow warns beyond a limit of its own, which is for the whole process and not ours to move.
-    limit = min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels)
-    if width * height > limit:
+    if width * height > max_pixels:
         raise PictureError(
-            f"The picture is too large: {width} x {height} pixels, and at most {limit:,} pixels are read.",
+            f"The picture is too large: {width} x {height} pixels, and at most {max_pixels:,} pixels are read.",
             "Make it smaller in an image editor, or cut out the part that matters.",
+        )
+    needed = width * height * (bytes_per_pixel + 12)
+    if needed > MOST_BYTES:
+        raise PictureError(
+            f"The picture is too large: decoded, it takes {needed / 1e6:,.0f} MB of memory, "
+            f"and at most {MOST_BYTES / 1e6:,.0f} MB are used.",
+            "Save it with fewer bits or channels, or make it smaller in an image editor.",
         )
 
 
@@ -61,3 +95,12 @@ def check_frame(frame: int, frames: int) -> None:
         f"Frame {frame} was asked for, but the file holds {frames} frames.",
         f"Ask for a frame from 0 to {frames - 1}.",
     )
+
+
+def check_animation(frame: int, width: int, height: int, max_pixels: int) -> None:
+    """Refuse a late frame of a large animation: every frame before it has to be decoded as well."""
+    if (frame + 1) * width * height > 4 * max_pixels:
+        raise PictureError(
+            f"Frame {frame} lies too far into the animation: all frames before it have to be decoded first.",
+            "Save this frame as a picture of its own.",
+        )

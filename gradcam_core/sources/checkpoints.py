@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import torch
 
 from gradcam_core.errors import ModelError
-from gradcam_core.sources.file_kinds import AGAIN, FROM_PYTORCH, SAVE_WEIGHTS, identify, open_checkpoint
+from gradcam_core.kinds import AGAIN, FROM_PYTORCH, SAVE_WEIGHTS, identify, open_checkpoint
 
 MOST_ENTRIES = 200_000
 LARGEST_PICKLE = 512_000_000

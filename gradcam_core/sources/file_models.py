@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from gradcam_core.errors import ModelError
+from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.sources.architectures import build, build_shapes, find_architecture, input_channels
 from gradcam_core.sources.checkpoints import Checkpoint, named_tensors, read_checkpoint
-from gradcam_core.sources.file_kinds import SAVE_WEIGHTS
 from gradcam_core.sources.labels import labels_beside, labels_in, unusable_labels_in
 from gradcam_core.sources.misfit import explain_misfit, suggest_architecture
 from gradcam_core.sources.network import Architecture, Network, Progress, channel_notes

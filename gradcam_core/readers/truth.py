@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float, Float64
 
 from gradcam_core.errors import GradcamError
 from gradcam_core.readers import read_image
-from gradcam_core.readers.depth import WHITE_NOTE
 from gradcam_core.records import ImageRecord
 
 __all__ = ["draw_truth", "read_truth"]
@@ -41,7 +40,7 @@ def read_truth(content: bytes, image: ImageRecord) -> Truth:
             f"The mask has {mask.width} × {mask.height} pixels, and the picture {image.width} × {image.height}.",
             "Give a mask of the picture's own size, pixel for pixel.",
         )
-    if WHITE_NOTE in mask.notes:
+    if mask.laid_on_white:
         # On white, a coloured mark would be the darker part: the truth would be turned inside out.
         raise GradcamError(
             "The mask has see-through parts, so what is marked and what is not cannot be told apart.",

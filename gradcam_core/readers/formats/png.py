@@ -1,0 +1,212 @@
+"""PNG and animated PNG, of 1 to 16 bits, by libpng.
+
+Only the chunks that make the picture are decoded: text and colour profiles may unpack to gigabytes.
+Source: W3C, Portable Network Graphics, third edition.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+
+import imagecodecs
+import numpy as np
+from jaxtyping import Shaped
+from PIL import PngImagePlugin
+
+from gradcam_core.errors import PictureError
+from gradcam_core.readers.directory import orientation
+from gradcam_core.readers.formats.raster import samples_of, split_alpha
+from gradcam_core.readers.stored import (
+    MOST_FRAMES,
+    StoredPicture,
+    check_animation,
+    check_frame,
+    check_size,
+    cut_short,
+    damaged,
+    reader,
+)
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_MOST_CHUNKS = 100_000
+_LARGEST_TEXT = 1 << 16
+_LARGEST_PROFILE = 1 << 20
+_END_NOTE = "The PNG's end mark is missing; all of its pixels are there."
+_CHECKSUM_NOTE = "The checksum at the end of the PNG's pixels is missing; all of its pixels are there."
+
+_KEY_NOTE = "The see-through colour that the PNG states does not fit its pixels, and is left out."
+
+# A name and a body.
+Chunk = tuple[bytes, bytes]
+Samples = Shaped[np.ndarray, "H W C"]
+
+
+@reader("PNG")
+def read_png(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
+    """Read a PNG, or one frame of an animated one as it is shown (laid over those before it)."""
+    chunks = list(_chunks(data))
+    names = [name for name, _ in chunks]
+    width, height, depth, colour = _read_header(chunks)
+    check_size("PNG", width, height, max_pixels, (_CHANNELS[colour] + (b"tRNS" in names)) * (depth // 16 + 1))
+    lengths = {0: (2,), 2: (6,), 3: range(257)}.get(colour, ())
+    needed = [chunk for chunk in chunks if chunk[0] != b"tRNS" or len(chunk[1]) in lengths]
+    frames = _count_frames(chunks)
+    check_frame(frame, frames)
+    notes: tuple[str, ...] = ()
+    if frame:
+        check_animation(frame, width, height, max_pixels)
+        samples = _animation_frame(needed, frame, depth)
+    else:
+        samples, notes = _decode(needed[0][1], needed, _join(chunks, b"IDAT"))
+    samples, alpha = split_alpha(samples)
+    return StoredPicture(
+        samples,
+        "PNG",
+        alpha=alpha,
+        orientation=orientation(_join(chunks, b"eXIf") or _exif_in_text(chunks)),
+        frames=frames,
+        notes=notes + (_KEY_NOTE,) * (len(needed) < len(chunks)) + (_END_NOTE,) * (b"IEND" not in names),
+        profile=_profile(_join(chunks, b"iCCP")),
+    )
+
+
+def _chunks(data: bytes) -> Iterator[Chunk]:
+    """Give each chunk's name and body, to the end of the picture; a wrong checksum is an error."""
+    position = len(_SIGNATURE)
+    name, pixels = b"", False
+    for _ in range(_MOST_CHUNKS):
+        # Where only the end mark is missing, the file ends behind a chunk of pixels or later.
+        if name == b"IEND" or (pixels and position == len(data)):
+            return
+        length = int.from_bytes(data[position : position + 4], "big")
+        name, end = data[position + 4 : position + 8], position + 12 + length
+        if end > len(data):
+            raise cut_short("PNG")
+        body = data[position + 8 : end - 4]
+        if zlib.crc32(body, zlib.crc32(name)) != int.from_bytes(data[end - 4 : end], "big"):
+            raise damaged("PNG", "a checksum in it is wrong")
+        pixels = pixels or name == b"IDAT"
+        yield name, body
+        position = end
+    raise damaged("PNG", f"it has more than {_MOST_CHUNKS:,} parts")
+
+
+def _join(chunks: Sequence[Chunk], name: bytes) -> bytes:
+    return b"".join(body for found, body in chunks if found == name)
+
+
+def _write(chunks: Sequence[Chunk]) -> bytes:
+    """Write a PNG of these chunks."""
+    parts = [_SIGNATURE]
+    for name, body in [*chunks, (b"IEND", b"")]:
+        parts += [struct.pack(">I", len(body)), name, body, struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))]
+    return b"".join(parts)
+
+
+def _read_header(chunks: Sequence[Chunk]) -> tuple[int, int, int, int]:
+    """Width, height, bits and the kind of colours."""
+    names = [name for name, _ in chunks]
+    if names[0] != b"IHDR" or names.count(b"IHDR") > 1 or len(chunks[0][1]) != 13:
+        raise damaged("PNG", "it does not start with its header")
+    width, height, depth, colour, packing, filtering, interlace = struct.unpack(">IIBBBBB", chunks[0][1])
+    if depth not in _DEPTHS.get(colour, ()) or packing or filtering or interlace > 1:
+        raise damaged("PNG", "its header names a way of storing pixels that does not exist")
+    if colour == 3 and b"PLTE" not in names:
+        raise damaged("PNG", "its colour table is missing")
+    return width, height, depth, colour
+
+
+def _decode(header: bytes, chunks: Sequence[Chunk], packed: bytes) -> tuple[Samples, tuple[str, ...]]:
+    """Decode packed pixels to [H W C], with the colour table among `chunks`. Missing pixels are an error."""
+    kept = [chunk for chunk in chunks if chunk[0] in (b"PLTE", b"tRNS")]
+    for checksum, notes in ((b"", ()), (_checksum(header, packed), (_CHECKSUM_NOTE,))):
+        try:
+            file = _write([(b"IHDR", header), *kept, (b"IDAT", packed + checksum)])
+            samples = imagecodecs.png_decode(file)
+            return samples.reshape(*samples.shape[:2], -1), notes
+        except imagecodecs.PngError as error:
+            words = str(error)
+    if "enough" in words:
+        raise damaged("PNG", "its pixels do not fill the size that its header gives")
+    raise damaged(
+        "PNG", "a row is stored in a way that does not exist" if "filter" in words else "it cannot be unpacked"
+    )
+
+
+def _checksum(header: bytes, packed: bytes) -> bytes:
+    """The checksum that should stand at the end of the packed pixels."""
+    width, height = struct.unpack(">II", header[:8])
+    most = 2 * height * (width * 8 + 1)
+    try:
+        return zlib.adler32(zlib.decompressobj().decompress(packed, most)).to_bytes(4, "big")
+    except zlib.error:
+        return b""
+
+
+def _count_frames(chunks: Sequence[Chunk]) -> int:
+    """How many frames there are; a first picture that is no part of the animation counts as one."""
+    names = [name for name, _ in chunks]
+    if b"acTL" not in names:
+        return 1
+    frames = names.count(b"fcTL")
+    if names.count(b"acTL") > 1 or int.from_bytes(_join(chunks, b"acTL")[:4], "big") != frames or frames > MOST_FRAMES:
+        raise damaged("PNG", "frames of its animation are missing")
+    animated_first = b"fcTL" in names and b"IDAT" in names and names.index(b"fcTL") < names.index(b"IDAT")
+    return frames if animated_first else frames + 1
+
+
+def _animation_frame(chunks: Sequence[Chunk], frame: int, depth: int) -> Samples:
+    """One frame laid over those before it, by Pillow."""
+    if depth == 16:
+        raise PictureError(
+            "Of an animated PNG with 16 bits per channel only the first frame is read.", "Ask for frame 0."
+        )
+    _check_frames(chunks, frame)
+    needed = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT"}
+    opened = PngImagePlugin.PngImageFile(io.BytesIO(_write([chunk for chunk in chunks if chunk[0] in needed])))
+    opened.seek(frame)
+    return samples_of(opened)
+
+
+def _check_frames(chunks: Sequence[Chunk], last: int) -> None:
+    """Decode each frame up to `last` on its own, since Pillow leaves missing pixels black."""
+    header = chunks[0][1]
+    _decode(header, chunks, _join(chunks, b"IDAT"))
+    width, height = struct.unpack(">II", header[:8])
+    areas: list[bytes] = []
+    packed: list[list[bytes]] = []
+    for name, body in chunks[[name for name, _ in chunks].index(b"IDAT") :]:
+        if name == b"fcTL":
+            areas.append(body[4:12])
+            packed.append([])
+        elif name == b"fdAT" and packed:
+            packed[-1].append(body[4:])
+    for area, parts in list(zip(areas, packed, strict=True))[:last]:
+        columns, rows = struct.unpack(">II", area)
+        if not 0 < columns <= width or not 0 < rows <= height:
+            raise damaged("PNG", "a frame of its animation is larger than the picture")
+        _decode(area + header[8:], chunks, b"".join(parts))
+
+
+def _exif_in_text(chunks: Sequence[Chunk]) -> bytes:
+    """The EXIF note as older programs store it: in hexadecimal, in a text chunk."""
+    for name, body in chunks:
+        key, _, text = body[: 2 * _LARGEST_TEXT].partition(b"\0")
+        if name in (b"tEXt", b"zTXt") and key in (b"Raw profile type exif", b"Raw profile type APP1"):
+            try:
+                text = zlib.decompressobj().decompress(text[1:], 2 * _LARGEST_TEXT) if name == b"zTXt" else text
+                return bytes.fromhex(text.split(None, 2)[2].decode("ascii"))
+            except (ValueError, IndexError, zlib.error):
+                return b""
+    return b""
+
+
+def _profile(body: bytes) -> bytes:
+    """The packed ICC profile, up to the size that any real one has."""
+    try:
+        return zlib.decompressobj().decompress(body.partition(b"\0")[2][1:], _LARGEST_PROFILE)
+    except zlib.error:
+        return b""

@@ -1,0 +1,150 @@
+"""Pictures decoded whole by Pillow or OpenJPEG: WebP, BMP, GIF, AVIF, HEIC and JPEG 2000."""
+
+import io
+import struct
+from collections.abc import Callable
+from importlib import import_module
+
+import imagecodecs
+import numpy as np
+from jaxtyping import Float32, Shaped
+from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, Image, ImageFile, WebPImagePlugin
+
+from gradcam_core.errors import PictureError
+from gradcam_core.readers.directory import orientation
+from gradcam_core.readers.stored import (
+    EXTRA_NOTE,
+    MOST_FRAMES,
+    StoredPicture,
+    check_animation,
+    check_frame,
+    check_size,
+    cut_short,
+    damaged,
+    not_read,
+    reader,
+)
+
+# Pillow unpacks run lengths in Python, 0.1 s per megapixel.
+_MOST_RUN_LENGTH_PIXELS = 4_000_000
+
+Samples = Shaped[np.ndarray, "H W C"]
+Colours = Shaped[np.ndarray, "H W D"]
+
+
+def samples_of(picture: Image.Image) -> Samples:
+    """The samples of a decoded picture as grey, grey and alpha, RGB or RGBA."""
+    grey = picture.mode in ("1", "L", "LA")
+    alpha = picture.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in picture.info
+    mode = ("LA" if alpha else "L") if grey else ("RGBA" if alpha else "RGB")
+    return np.asarray(picture.convert(mode)).reshape(picture.height, picture.width, -1)
+
+
+def split_alpha(samples: Samples) -> tuple[Colours, Float32[np.ndarray, "H W"] | None]:
+    """Colours, and alpha as 0..1 where there is such a channel."""
+    if samples.shape[2] not in (2, 4):
+        return samples, None
+    return samples[..., :-1], samples[..., -1] / np.float32(np.iinfo(samples.dtype).max)
+
+
+def _read(
+    plugin: Callable[[io.BytesIO], ImageFile.ImageFile], kind: str, data: bytes, frame: int, max_pixels: int
+) -> StoredPicture:
+    """Decode one frame by a plugin of Pillow, which has read the header only when the size is checked."""
+    opened = plugin(io.BytesIO(data))
+    size = opened.size
+    check_size(kind, *size, max_pixels, 8)
+    frames = getattr(opened, "n_frames", 1)
+    check_frame(frame, frames)
+    if frame:
+        check_animation(frame, *size, max_pixels)
+        opened.seek(frame)
+    opened.load()
+    if opened.size != size:
+        raise damaged(kind, "its parts differ in size")
+    samples, alpha = split_alpha(samples_of(opened))
+    turned = orientation(opened.info.get("exif") or b"")
+    profile = opened.info.get("icc_profile") or b""
+    return StoredPicture(samples, kind, alpha=alpha, orientation=turned, frames=frames, profile=profile)
+
+
+@reader("WebP")
+def read_webp(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
+    """Read one frame of a still or animated WebP."""
+    if int.from_bytes(data[4:8], "little") + 8 > len(data):
+        raise cut_short("WebP")
+    return _read(WebPImagePlugin.WebPImageFile, "WebP", data, frame, max_pixels)
+
+
+@reader("BMP")
+def read_bmp(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
+    """Read a BMP of any depth."""
+    old = int.from_bytes(data[14:18], "little") == 12
+    width, height = struct.unpack_from("<HH" if old else "<ii", data, 18)
+    # A negative height means that the rows come from top to bottom.
+    check_size("BMP", width, abs(height), max_pixels, 8)
+    if not old and int.from_bytes(data[30:34], "little") in (1, 2) and width * abs(height) > _MOST_RUN_LENGTH_PIXELS:
+        raise not_read("BMP", f"of {width} x {abs(height)} pixels is packed as run lengths")
+    return _read(BmpImagePlugin.BmpImageFile, "BMP", data, frame, max_pixels)
+
+
+@reader("GIF")
+def read_gif(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
+    """Read one frame of a still or animated GIF."""
+    # Pillow counts the frames one by one; each but the first starts with a comma behind the zero of the one before.
+    if data.count(b"\0,") > MOST_FRAMES:
+        raise not_read("GIF", f"has more than {MOST_FRAMES:,} frames")
+    return _read(GifImagePlugin.GifImageFile, "GIF", data, frame, max_pixels)
+
+
+@reader("AVIF")
+def read_avif(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
+    """Read one frame of a still or animated AVIF."""
+    return _read(AvifImagePlugin.AvifImageFile, "AVIF", data, frame, max_pixels)
+
+
+@reader("HEIC")
+def read_heic(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
+    """Read a HEIC picture, where the package pillow-heif is installed."""
+    try:
+        heif = import_module("pillow_heif")
+    except ImportError:
+        raise PictureError(
+            "This is a HEIC picture, as phones make them, and the package that reads them is not installed.",
+            "Save it as JPEG or PNG (on a phone, share it in the most compatible format), "
+            "or install the optional package pillow-heif; it contains x265, which is under the GPL.",
+        ) from None
+    pictures = heif.open_heif(data)
+    check_size("HEIC", pictures.size[0], pictures.size[1], max_pixels, 8)
+    check_frame(frame, len(pictures))
+    # libheif turns the picture upright itself.
+    samples, alpha = split_alpha(samples_of(pictures[frame].to_pillow()))
+    profile = pictures[frame].info.get("icc_profile") or b""
+    return StoredPicture(samples, "HEIC", alpha=alpha, frames=len(pictures), profile=profile)
+
+
+@reader("JPEG 2000")
+def read_jpeg_2000(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
+    """Read JPEG 2000 of 8 or 16 bits in grey or RGB. Source: ITU-T T.800, annexes A and I."""
+    start = data.find(b"\xff\x4f\xff\x51")
+    if start < 0:
+        raise damaged("JPEG 2000", "it contains no picture")
+    right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
+    tile_width, tile_height = struct.unpack_from(">2I", data, start + 24)
+    channels, bits = struct.unpack_from(">HB", data, start + 40)
+    depth = 2 if (bits & 0x7F) >= 8 else 1
+    check_size("JPEG 2000", right - left, bottom - top, max_pixels, 4 * min(channels, 5) + depth)
+    check_frame(frame, 1)
+    if channels > 5 or right * bottom > 10_000 * max(1, tile_width * tile_height):
+        raise not_read("JPEG 2000", f"has {channels} channels or thousands of tiles")
+    # The box colr states the kind of colours: 18 is brightness and two colour differences.
+    colr = data.find(b"colr", 0, start)
+    if colr > 0 and data[colr + 4 : colr + 5] == b"\1" and data[colr + 7 : colr + 11] == b"\0\0\0\x12":
+        raise not_read("JPEG 2000", "stores brightness and colour differences (sYCC)")
+    samples = np.atleast_3d(imagecodecs.jpeg2k_decode(data))
+    colours = 3 if channels >= 3 else 1
+    # A further channel is opacity only where the box cdef says so.
+    opacity = data.find(b"cdef", 0, start) > 0 and channels == colours + 1
+    alpha = split_alpha(samples)[1] if opacity else None
+    notes = (EXTRA_NOTE,) * (channels > colours and not opacity)
+    return StoredPicture(samples[..., :colours], "JPEG 2000", alpha=alpha, notes=notes)
