@@ -21,7 +21,7 @@ from gradcam_core.commands.shared import (
     whole,
 )
 from gradcam_core.errors import GradcamError, MethodError
-from gradcam_core.explanation import DEFAULT_METHODS, explain
+from gradcam_core.explanation import explain
 from gradcam_core.exporters.folder import Folders
 from gradcam_core.exporters.names import Names, one_line
 from gradcam_core.layers import resolve_layer
@@ -86,7 +86,7 @@ def explain_pictures(given: Given) -> int:
                 model,
                 top_k=given.top_k,
                 targets=targets,
-                methods=methods or DEFAULT_METHODS,
+                methods=methods or None,
                 layers=given.layer,
                 on_progress=None if given.quiet else show_progress,
             )

@@ -1,5 +1,7 @@
 """`trust`: six checks of a picture's heatmap, in words; and the lines they draw, derived anew."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gradcam_core.checks.calibration import derive_thresholds
@@ -89,24 +91,33 @@ def _report(image: ImageRecord, name: str, model: LoadedModel, found: Trust, as_
 
 
 def _calibrate(given: Given, model: LoadedModel) -> int:
-    images, failed = [], 0
-    for place, path in enumerate(files_in(given.calibrate), 1):
-        try:
-            images.append(read_image(path))
-        except (GradcamError, OSError, MemoryError) as error:
-            failed += 1
-            warn(f"failed: {called(path, place, given.names)}: {reasons(error)}")
+    paths = list(files_in(given.calibrate))
+    failed: list[Path] = []
     derived = derive_thresholds(
-        images,
+        _read_each(paths, given, failed),
         model,
-        name=f"{len(images)} pictures, model {model.fingerprint[:8]}",
+        name="",
         method=to_method(given.method),
         layers=given.layer,
+        count=len(paths),
         on_progress=None if given.quiet else show_progress,
     )
+    derived = replace(derived, set=f"{len(paths) - len(failed)} pictures, model {model.fingerprint[:8]}")
     try:
         write_whole(given.out, write_thresholds(derived).encode())
     except OSError as error:
         raise GradcamError("The thresholds cannot be written.", "Choose another place for --out.") from error
     say(write_thresholds(derived).rstrip())
     return SOME_FAILED if failed else WORKED
+
+
+def _read_each(paths: Sequence[Path], given: Given, failed: list[Path]) -> Iterator[ImageRecord]:
+    """Read one picture at a time; those that cannot be read are named and added to `failed`."""
+    for place, path in enumerate(paths, 1):
+        try:
+            image = read_image(path)
+        except (GradcamError, OSError, MemoryError) as error:
+            failed.append(path)
+            warn(f"failed: {called(path, place, given.names)}: {reasons(error)}")
+            continue
+        yield image

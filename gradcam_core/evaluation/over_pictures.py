@@ -5,10 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from gradcam_core.checks import reruns
-from gradcam_core.checks.edges import REGIONS
+from gradcam_core.checks.edges import REGIONS, costliest, without_edges
+from gradcam_core.checks.reruns import begin_rerun
 from gradcam_core.checks.thresholds import Thresholds, read_thresholds
 from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import GradcamError, LayerError, MethodError, PictureError, TargetError
@@ -16,10 +14,10 @@ from gradcam_core.evaluation.matching import Case, Load, match
 from gradcam_core.evaluation.records import Evaluation, Row, TableRow
 from gradcam_core.evaluation.summary import LOCALISATION, summarise
 from gradcam_core.explanation import Method, explain
-from gradcam_core.heatmaps import Tell
 from gradcam_core.measures import measure
+from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.readers import read_image
-from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel, Prediction, Progress
+from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel, Prediction
 from gradcam_core.targets import ClassTarget, find_class
 from gradcam_core.truth import read_truth
 
@@ -45,7 +43,7 @@ def evaluate(
     method: Method = "grad_cam",
     layers: str | Sequence[str] | None = None,
     thresholds: Thresholds | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Evaluation:
     """Hold a model against many pictures, each a name and a function that gives its bytes.
 
@@ -58,20 +56,12 @@ def evaluate(
     asked = _Asked(model, method, layers, thresholds or read_thresholds())
     cases = match(pictures, table, masks)
     _check_labels(cases, model.labels)
-    rows = [_row(case, asked, _telling(on_progress, place, len(cases))) for place, case in enumerate(cases)]
-    if on_progress is not None:
-        on_progress(1.0, "Done", ())
+    progress, count = Progress(on_progress), len(cases)
+    # File names never appear in progress messages.
+    parts = [progress.part(place, count, f"Picture {place + 1} of {count}") for place in range(count)]
+    rows = [_row(case, asked, part) for case, part in zip(cases, parts, strict=True)]
+    progress(1.0, words="Done")
     return summarise(rows, asked.limits, len(table) - len({case.entry for case in cases if case.entry}))
-
-
-def _telling(on_progress: Progress | None, place: int, count: int) -> Tell:
-    """Turn the share of one picture into that of all. A picture's name is nobody's business."""
-
-    def tell(share: float, drafts: tuple[Heatmap, ...]) -> None:
-        if on_progress is not None:
-            on_progress((place + share) / count, f"Picture {place + 1} of {count}", ())
-
-    return tell
 
 
 def _check_labels(cases: Sequence[Case], labels: Sequence[str]) -> None:
@@ -97,14 +87,14 @@ def _is_class(label: str, labels: Sequence[str]) -> bool:
         return False
 
 
-def _row(case: Case, asked: _Asked, tell: Tell) -> Row:
+def _row(case: Case, asked: _Asked, progress: Progress) -> Row:
     """Evaluate one picture; what is wrong with it becomes its row, what is wrong with the question is raised."""
-    tell(0.0, ())
+    progress(0.0)
     row = Row(case.name, "", label=case.entry.label if case.entry else "")
     try:
         content = _content(case.load)
         row = replace(row, sha256=hashlib.sha256(content).hexdigest())
-        return _evaluated(row, content, case, asked, tell)
+        return _evaluated(row, content, case, asked, progress)
     except (MethodError, LayerError):
         raise
     except GradcamError as error:
@@ -125,7 +115,7 @@ def _content(give: Load) -> bytes:
         ) from None
 
 
-def _evaluated(row: Row, content: bytes, case: Case, asked: _Asked, tell: Tell) -> Row:
+def _evaluated(row: Row, content: bytes, case: Case, asked: _Asked, progress: Progress) -> Row:
     if case.shared:
         raise TargetError(
             "Several pictures claim the same row of the table.", "Give each a name of its own, in the table too."
@@ -139,7 +129,7 @@ def _evaluated(row: Row, content: bytes, case: Case, asked: _Asked, tell: Tell) 
         targets=wanted,
         methods=[asked.method],
         layers=asked.layers,
-        on_progress=lambda share, words, drafts: tell(share, drafts),
+        on_progress=lambda share, words, drafts: progress(share),
     )
     heatmap, answer = found.heatmaps[-1], found.predictions[0]
     region, lost = _costliest_edge(found, heatmap, answer, model)
@@ -154,7 +144,7 @@ def _evaluated(row: Row, content: bytes, case: Case, asked: _Asked, tell: Tell) 
         probability=answer.probability,
         region=region,
         lost=lost,
-        edge_decides=lost > asked.limits.most_lost_at_edge,
+        edge_decides=lost > asked.limits.numbers["most_lost_at_edge"],
         note=note,
         **measured,
     )
@@ -163,10 +153,10 @@ def _evaluated(row: Row, content: bytes, case: Case, asked: _Asked, tell: Tell) 
 def _costliest_edge(found: Explanation, heatmap: Heatmap, answer: Prediction, model: LoadedModel) -> tuple[str, float]:
     """The part of the edge whose hiding costs the first answer most, and the share of its probability that is lost."""
     target = ClassTarget(answer.index, answer.label, answer.probability)
-    case = reruns.begin_trial(found, replace(heatmap, target=target), model)
-    after, _ = reruns.without_edges(case)
-    place = int(np.argmin(after))
-    return REGIONS[place], (case.probability - after[place]) / case.probability
+    rerun = begin_rerun(found, replace(heatmap, target=target), model)
+    after, _ = without_edges(rerun)
+    place = costliest(rerun.probability, after)
+    return REGIONS[place], (rerun.probability - after[place]) / rerun.probability
 
 
 def _localised(heatmap: Heatmap, case: Case, image: ImageRecord) -> tuple[dict[str, Any], str]:

@@ -59,9 +59,10 @@ def _habit(edges: Edges) -> list[str]:
 
 
 def _what_decides(evaluation: Evaluation) -> str:
+    most = evaluation.thresholds.numbers["most_lost_at_edge"]
     return (
         "A corner or border is said to decide where hiding it takes more than "
-        f"{100 * evaluation.thresholds.most_lost_at_edge:.0f}\u202f% of the first answer’s probability away. "
+        f"{100 * most:.0f}\u202f% of the first answer’s probability away. "
         "It can also be the finding itself, where that lies at the edge."
     )
 

@@ -1,6 +1,5 @@
 """What the checks of a heatmap found -> plain values for JSON."""
 
-import dataclasses
 from typing import Any
 
 from gradcam_core.checks.panel import Trust
@@ -20,5 +19,5 @@ def trust_to_dict(found: Trust) -> dict[str, Any]:
             for one in found.checks
         ],
         "always": list(found.always),
-        "thresholds": dataclasses.asdict(found.thresholds),
+        "thresholds": found.thresholds.to_dict(),
     }
