@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from gradcam_core.checks.sentences import QUESTIONS
 
 from demonstration.train import record_of
 from gradcam_core import Explanation, Heatmap, LoadedModel, explain, load_model, trust
 from gradcam_core.checks.edges import REGIONS
 from gradcam_core.checks.reruns import begin_trial, redrawn_maps, without_edges
-from gradcam_core.checks.sentences import QUESTIONS
 from gradcam_core.measures.similar import similarity
 from gradcam_core.samples.radiographs import EVALUATION, Radiograph, radiograph
 from gradcam_core.sources.bundled import RADIOGRAPHS, radiograph_network

@@ -35,6 +35,8 @@ from .methods import reads_layer as reads_layer
 from .methods import why_not as why_not
 from .explanation import check_request as check_request
 from .explanation import explain as explain
+from .explanation import predict as predict
+from .checks import EDGE_REGIONS as EDGE_REGIONS
 from .checks import Check as Check
 from .checks import Thresholds as Thresholds
 from .checks import Trust as Trust
@@ -44,8 +46,10 @@ from .measures import Measurement as Measurement
 from .measures import agreement as agreement
 from .measures import list_measurements as list_measurements
 from .measures import measure as measure
+from .measures import theme_of as theme_of
 from .checks import derive_thresholds as derive_thresholds
 from .checks import read_thresholds as read_thresholds
+from .checks import list_checks as list_checks
 from .checks import trust as trust
 from .checks.thresholds import write_thresholds as write_thresholds
 from .render import COLOUR_MAPS as COLOUR_MAPS

@@ -5,11 +5,17 @@ import ctypes
 import gc
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from gradcam_core.errors import DeviceError
+from gradcam_core.records import LoadedModel
+
+Result = TypeVar("Result")
 
 # mallopt's numbers: from which size on blocks are mapped, what is kept at the top, and how far it grows at a time.
 ALLOCATOR = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 64 << 20))
@@ -92,3 +98,29 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def with_enough_memory(model: LoadedModel, compute: Callable[[LoadedModel], Result]) -> tuple[Result, tuple[str, ...]]:
+    """Compute with a model; where its device's memory is too small, with a copy on the processor, and a note.
+
+    Raises DeviceError where the processor's memory is too small as well.
+    """
+    notes: tuple[str, ...] = ()
+    try:
+        return compute(model), notes
+    except (RuntimeError, DeviceError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise
+        if model.device.type == "cpu":
+            raise DeviceError(
+                "There is too little memory for this picture and model.", "Use a smaller input."
+            ) from error
+    # Behind the except block, the failed pass has released its memory.
+    notes = (f"The memory of {model.device} was too small: this was computed on the processor instead.",)
+    return compute(_on_processor(model)), notes
+
+
+def _on_processor(model: LoadedModel) -> LoadedModel:
+    head = None if model.head is None else model.head.cpu()
+    module = copy_to_processor(model.module)
+    return replace(model, module=module, folded=None, device=torch.device("cpu"), head=head)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import platform
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from gradcam_core.capture import capture
-from gradcam_core.devices import copy_to_processor, is_out_of_memory
-from gradcam_core.errors import DeviceError, LayerError, MethodError, ModelError, PictureError
-from gradcam_core.heatmaps import Found, Tell, heatmaps_of
+from gradcam_core.capture import capture, scorer
+from gradcam_core.devices import with_enough_memory
+from gradcam_core.errors import LayerError, MethodError, ModelError, PictureError, TargetError
+from gradcam_core.heatmaps import FirstPass, heatmaps_of
 from gradcam_core.layers import resolve_layer
-from gradcam_core.methods import INSTEAD, caveat, find_method, smoothing_of, why_not
+from gradcam_core.methods import caveat, choose_method, instead_of, smoothing_of, why_not
 from gradcam_core.preprocess import prepare
-from gradcam_core.records import Evidence, Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, Progress, Target
-from gradcam_core.registry import Member
-from gradcam_core.targets import Wanted, choose_targets, find_class, predict
+from gradcam_core.progress import OnProgress, Progress
+from gradcam_core.records import Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, Origin, Prediction, Target
+from gradcam_core.registry import Choice
+from gradcam_core.targets import Wanted, check_top_k, choose_targets, contrast, find_class
+from gradcam_core.targets import predict as best_classes
 from gradcam_core.version import __version__
 
 Method = str | tuple[str, Mapping[str, Any]]
@@ -36,68 +38,100 @@ def explain(
     *,
     top_k: int = 5,
     targets: Wanted | Sequence[Wanted] | None = None,
-    methods: Method | Sequence[Method] = DEFAULT_METHODS,
+    against: int | str | None = None,
+    methods: Method | Sequence[Method] | None = None,
     layers: str | Sequence[str] | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Explanation:
     """Show where a picture moves the model's class scores: one heatmap per method, target and layer.
 
-    `targets` are class indices, labels or Target objects instead of the `top_k` most probable
-    classes. A method is a name or (name, {option: value}). With several `layers` each is kept and
-    a fused heatmap follows. Methods that read activations and gradients share one forward pass and
-    one backward pass through the network's tail; those that take many passes tell `on_progress` how
-    far they are, and what it raises cancels the analysis. Of the default methods, those that this
-    network cannot serve are left out with a note; asked for by name, they raise MethodError. Raises
-    a GradcamError for whatever cannot work, before anything is computed where that can be known.
+    `targets` are class indices, labels or Target objects instead of the `top_k` most probable classes;
+    with `against` each becomes a contrast with that class. A method is a name or (name, {option: value});
+    None are the default methods that this network allows. With several `layers` a fused heatmap follows.
+    Methods that read activations and gradients share one forward pass and one backward pass through the
+    network's tail. Raises a GradcamError, before anything is computed where possible.
     """
-    if not isinstance(image, ImageRecord):
-        raise PictureError(f"A {type(image).__name__} is no picture that was read.", "Read it first: read_image(path).")
-    if not isinstance(model, LoadedModel):
-        raise ModelError(f"A {type(model).__name__} is no loaded model.", "Load it first: load_model(reference).")
+    _check(image, model)
     clock = _Clock()
-    wanted = [resolve_layer(model, name) for name in _layer_names(model, layers)]
-    entries, notes = _choose_methods(methods, wanted, model)
-    choose = choose_targets(targets, model.labels, top_k)
+    wanted = tuple(resolve_layer(model, name) for name in _layer_names(model, layers))
+    choices, left_out = _choose_methods(methods, wanted, model)
+    choose = _choose_targets(targets, against, model.labels, top_k)
     with clock("preprocess"):
         array, placement = prepare(image, model.preprocessing)
-    needs = {need for entry, options in entries if not smoothing_of(entry, options) for need in entry.needs}
-    outputs, chosen, evidence, model, moved = _capture(model, array, choose, wanted, needs, clock)
-    found = Found(model, torch.tensor(array)[None].to(model.device), chosen, tuple(wanted), evidence, placement)
-    heatmaps = []
-    for place, (entry, options) in enumerate(entries):
-        tell = _telling(on_progress, place, len(entries), entry.title)
-        with clock(entry.name):
-            heatmaps += heatmaps_of(found, entry, options, tell)
+    needs = {need for choice in choices if not smoothing_of(choice) for need in choice.member.needs}
+    origin = Origin(image.sha256, image.frame, image.window, model.fingerprint, model.preprocessing)
+
+    def captured(usable: LoadedModel) -> FirstPass:
+        # Copies, since a network's first step may work in place.
+        inputs, given = (torch.tensor(array)[None].to(usable.device) for _ in range(2))
+        outputs, chosen, evidence = capture(usable, given, choose, wanted, needs=needs, clock=clock)
+        return FirstPass(usable, inputs, outputs, chosen, wanted, evidence, placement, origin)
+
+    first, moved = with_enough_memory(model, captured)
+    _check_finite(first.outputs)
+    heatmaps: list[Heatmap] = []
+    progress = Progress(on_progress)
+    for place, choice in enumerate(choices):
+        with clock(choice.member.name):
+            heatmaps += heatmaps_of(first, choice, progress.part(place, len(choices), choice.member.title))
+    predictions = best_classes(first.outputs, model.labels, top_k)
+    notes = (*image.notes, *model.notes, *left_out, *moved)
+    return _record(image, model, array, first, tuple(heatmaps), predictions, clock.seconds, notes)
+
+
+def predict(image: ImageRecord, model: LoadedModel, top_k: int = 5) -> tuple[Prediction, ...]:
+    """The `top_k` most probable classes of a picture, sorted: one forward pass, no heatmap."""
+    _check(image, model)
+    check_top_k(top_k)
+    array, _ = prepare(image, model.preprocessing)
+    inputs = torch.tensor(array)[None]
+    outputs, _ = with_enough_memory(model, lambda usable: scorer(usable)(inputs))
+    _check_finite(outputs)
+    return best_classes(outputs, model.labels, top_k)
+
+
+def _check(image: ImageRecord, model: LoadedModel) -> None:
+    if not isinstance(image, ImageRecord):
+        raise PictureError(f"Expected a picture, got {_a(image)}.", "Read it first: read_image(path).")
+    if not isinstance(model, LoadedModel):
+        raise ModelError(f"Expected a loaded model, got {_a(model)}.", "Load it first: load_model(reference).")
+
+
+def _a(thing: object) -> str:
+    name = type(thing).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _record(
+    image: ImageRecord,
+    model: LoadedModel,
+    array: np.ndarray,
+    first: FirstPass,
+    heatmaps: tuple[Heatmap, ...],
+    predictions: tuple[Prediction, ...],
+    seconds: Mapping[str, float],
+    notes: tuple[str, ...],
+) -> Explanation:
     return Explanation(
         image=image,
         reference=model.reference,
         architecture=model.architecture,
         fingerprint=model.fingerprint,
-        device=str(model.device),
+        device=str(first.model.device),
         preprocessing=model.preprocessing,
-        placement=placement,
-        predictions=predict(outputs, model.labels, top_k),
-        heatmaps=tuple(heatmaps),
+        placement=first.placement,
+        predictions=predictions,
+        heatmaps=heatmaps,
         model_input=array,
-        seconds=clock.seconds,
+        seconds=seconds,
         versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        notes=(*image.notes, *model.notes, *notes, *moved),
+        notes=notes,
     )
 
 
-def _telling(on_progress: Progress | None, place: int, count: int, title: str) -> Tell:
-    """Turn the share of one method into that of all."""
-
-    def tell(share: float, drafts: tuple[Heatmap, ...]) -> None:
-        if on_progress is not None:
-            on_progress((place + share) / count, title, drafts)
-
-    return tell
-
-
 class _Clock:
-    """Measure what each step takes, in seconds."""
+    """Measure the seconds that each step takes."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -113,28 +147,49 @@ def _layer_names(model: LoadedModel, layers: str | Sequence[str] | None) -> list
     if layers is None or isinstance(layers, str):
         return [layers or model.default_layer]
     if not isinstance(layers, Sequence):
-        raise LayerError(f"{layers!r} is no layer.", "Give a name, or a list of names.")
+        raise LayerError(f"{layers!r} is not a layer.", "Give a name, or a list of names.")
     if not layers:
         return [model.default_layer]
     for name in layers:
         if not isinstance(name, str):
-            raise LayerError(f"{name!r} is no layer.", "Give a name, or a list of names.")
+            raise LayerError(f"{name!r} is not a layer.", "Give a name, or a list of names.")
     return list(dict.fromkeys(resolve_layer(model, name).name for name in layers))
 
 
+def _choose_targets(
+    targets: Wanted | Sequence[Wanted] | None, against: int | str | None, labels: Sequence[str], top_k: int
+) -> Callable[[torch.Tensor], tuple[Target, ...]]:
+    """Settle which targets to explain; with `against`, each as a contrast with that class."""
+    if against is None:
+        return choose_targets(targets, labels, top_k)
+    other = find_class(against, labels)
+    choose = choose_targets(targets, labels, check_top_k(top_k) + 1)
+
+    def contrasts(outputs: torch.Tensor) -> tuple[Target, ...]:
+        classes = [target for target in choose(outputs) if target.index != other]
+        if not classes:
+            raise TargetError("A class cannot be compared with itself.", "Choose another class.")
+        return tuple(
+            dataclasses.replace(contrast(target.index, other, labels), probability=target.probability)
+            for target in (classes[:top_k] if targets is None else classes)
+        )
+
+    return contrasts
+
+
 def _choose_methods(
-    methods: Method | Sequence[Method], layers: Sequence[LayerInfo], model: LoadedModel
-) -> tuple[list[tuple[Member, Mapping[str, Any]]], list[str]]:
-    """Look the methods up, and leave unsuitable ones out of the default set with a note."""
-    entries, notes = [], []
-    for name, options in _listed(methods):
-        entry = find_method(name, options)
-        reason = next(filter(None, (why_not(entry, layer, model) for layer in layers)), "")
-        if reason and methods is not DEFAULT_METHODS:
-            raise MethodError(reason, INSTEAD)
-        notes += [reason] if reason else list(filter(None, {caveat(entry, layer, model) for layer in layers}))
-        entries += [] if reason else [(entry, options)]
-    return entries, notes
+    methods: Method | Sequence[Method] | None, layers: Sequence[LayerInfo], model: LoadedModel
+) -> tuple[list[Choice], list[str]]:
+    """Look the methods up; of the default ones, leave unsuitable ones out with a note."""
+    choices, notes = [], []
+    for name, options in _listed(DEFAULT_METHODS if methods is None else methods):
+        choice = choose_method(name, options)
+        reason = next(filter(None, (why_not(choice.member, layer, model) for layer in layers)), "")
+        if reason and methods is not None:
+            raise MethodError(reason, instead_of(choice.member))
+        notes += [reason] if reason else list(filter(None, {caveat(choice.member, layer, model) for layer in layers}))
+        choices += [] if reason else [choice]
+    return choices, notes
 
 
 def _listed(methods: Any) -> list[tuple[str, Mapping[str, Any]]]:
@@ -143,62 +198,32 @@ def _listed(methods: Any) -> list[tuple[str, Mapping[str, Any]]]:
         isinstance(methods, Sequence) and len(methods) == 2 and isinstance(methods[1], Mapping)
     )
     asked = [methods] if single else list(methods) if isinstance(methods, Iterable) else []
-    pairs = [(one, {}) if isinstance(one, str) else one for one in asked]
+    pairs = [(method, {}) if isinstance(method, str) else method for method in asked]
     if not pairs:
         raise MethodError("No method is chosen.", "Name at least one, e.g. grad_cam.")
     for pair in pairs:
         if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[1], Mapping)):
-            raise MethodError(f"{pair!r} is no method.", 'Give a name, or a pair: ("name", {"option": value}).')
+            raise MethodError(f"{pair!r} is not a method.", 'Give a name, or a pair: ("name", {"option": value}).')
     return [(str(name), options) for name, options in pairs]
 
 
-def _capture(
-    model: LoadedModel,
-    array: np.ndarray,
-    choose: Callable[[torch.Tensor], tuple[Target, ...]],
-    layers: Sequence[LayerInfo],
-    needs: Collection[str],
-    clock: "_Clock",
-) -> tuple[torch.Tensor, tuple[Target, ...], tuple[Evidence, ...], LoadedModel, tuple[str, ...]]:
-    """Run the model; where its device's memory is too small, run a copy on the processor and say so."""
-    moved: tuple[str, ...] = ()
-    # A copy, since a network's first step may work in place.
-    inputs = torch.tensor(array)[None]
-    found = None
-    try:
-        found = capture(model, inputs.to(model.device), choose, layers, needs=needs, clock=clock)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        if model.device.type == "cpu":
-            raise DeviceError("The memory is too small for this picture and model.", "Use a smaller input.") from error
-    if found is None:  # here, behind the except block, the failed pass has let go of its memory
-        moved = (f"The memory of {model.device} was too small: this was computed on the processor instead.",)
-        model = _on_processor(model)
-        found = capture(model, inputs, choose, layers, needs=needs, clock=clock)
-    if not found[0].isfinite().all():
+def _check_finite(outputs: torch.Tensor) -> None:
+    if not outputs.isfinite().all():
         raise ModelError(
             "The model's scores are not finite numbers for this picture.", "Check its weights and preprocessing."
         )
-    return (*found, model, moved)
-
-
-def _on_processor(model: LoadedModel) -> LoadedModel:
-    head = None if model.head is None else model.head.cpu()
-    module = copy_to_processor(model.module)
-    return dataclasses.replace(model, module=module, folded=None, device=torch.device("cpu"), head=head)
 
 
 @functools.cache
 def versions() -> Mapping[str, str]:
-    """Versions of what shapes the numbers, for the record. Read once: they are a fact of the installation."""
-    found = {"cam-lightbox": __version__, "python": platform.python_version()}
+    """Versions of the packages that shape the numbers. Read once: they do not change while the program runs."""
+    installed = {"cam-lightbox": __version__, "python": platform.python_version()}
     for package in ("torch", "torchvision", "timm", "numpy", "pillow"):
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return MappingProxyType(found)
+    return MappingProxyType(installed)
 
 
 def check_request(
@@ -209,9 +234,8 @@ def check_request(
     layers: str | Sequence[str] | None = None,
 ) -> None:
     """Raise the error that `explain` would raise for these arguments whatever the picture; compute nothing."""
-    wanted = [resolve_layer(model, name) for name in _layer_names(model, layers)]
-    if methods is not None:
-        _choose_methods(methods, wanted, model)
+    wanted = tuple(resolve_layer(model, name) for name in _layer_names(model, layers))
+    _choose_methods(methods, wanted, model)
     for target in targets if isinstance(targets, list | tuple) else [] if targets is None else [targets]:
         if isinstance(target, int | str):
             find_class(target, model.labels)

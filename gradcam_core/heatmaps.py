@@ -1,8 +1,9 @@
-"""Evidence -> one method's heatmaps: one a target and layer, the fused one last where there are several layers."""
+"""Evidence -> one method's heatmaps: one per target and layer; with several layers, the fused map comes last."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,68 +12,70 @@ import torch
 from gradcam_core.capture import capture
 from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import DeviceError, MethodError
-from gradcam_core.methods import make_maps, own_options, reads_layer, smoothing_of
+from gradcam_core.methods import make_maps, reads_layer, smoothing_of
+from gradcam_core.methods.needs import OWN_PASSES
 from gradcam_core.methods.smoothing import average, smoothed
 from gradcam_core.placement import Placement, resample
-from gradcam_core.records import Evidence, Heatmap, LayerInfo, LoadedModel, Target
-from gradcam_core.registry import Member
+from gradcam_core.progress import SILENT, Progress
+from gradcam_core.records import Evidence, Heatmap, LayerInfo, LoadedModel, Origin, Target
+from gradcam_core.registry import Choice
 
-FUSION = "element-wise maximum of the layers' maps, each scaled to its own peak"
-# Noisy copies that are captured at a time: their activations and gradients are all in memory.
+FUSION = "element-wise maximum of the layers' maps, each scaled to its own peak, without LayerCAM's tanh scaling"
+# Noisy copies per pass: the activations and gradients of all of them are in memory.
 COPIES = 4
-
-Tell = Callable[[float, tuple[Heatmap, ...]], None]
-TellMaps = Callable[[float, torch.Tensor | None], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """What the first pass left for the methods: the model, its input [1 ...], targets, layers and their evidence."""
+class FirstPass:
+    """The first pass through a network, for the methods to work on.
+
+    `inputs` [1 Cin Hin Win], `outputs` [1 classes], `evidence` one per layer. `placement` and `origin` go
+    into every heatmap.
+    """
 
     model: LoadedModel
     inputs: torch.Tensor
+    outputs: torch.Tensor
     targets: tuple[Target, ...]
     layers: tuple[LayerInfo, ...]
     evidence: tuple[Evidence, ...]
     placement: Placement
+    origin: Origin | None
 
 
-def heatmaps_of(found: Found, entry: Member, options: Mapping[str, Any], tell: Tell) -> list[Heatmap]:
+def heatmaps_of(first: FirstPass, choice: Choice, progress: Progress) -> list[Heatmap]:
     """Run one method for every target at every layer; those that read no layer give one map of the input."""
-    layers = found.layers if reads_layer(entry) else found.layers[:1]
-    names = [layer.name if reads_layer(entry) else "" for layer in layers]
+    layers = first.layers if reads_layer(choice.member) else first.layers[:1]
+    names = [layer.name if reads_layer(choice.member) else "" for layer in layers]
     maps: list[np.ndarray] = []
     for place, layer in enumerate(layers):
-
-        def tell_maps(share: float, drafts: torch.Tensor | None, place: int = place) -> None:
-            made = (
-                [] if drafts is None else _heatmaps(found, entry, options, names[place : place + 1], [_array(drafts)])
-            )
-            tell((place + share) / len(layers), tuple(made))
-
-        maps.append(_array(_maps(found, entry, options, layer, tell_maps)))
-    if not all(np.isfinite(one).all() for one in maps):
-        raise MethodError(f"{entry.title} gave numbers that are not finite here.", "Choose another layer or method.")
-    tell(1.0, ())
-    return _heatmaps(found, entry, options, names, maps)
+        part = progress.part(place, len(layers), convert=partial(_drafts, first, choice, names[place]))
+        maps.append(_array(_maps(first, choice, layer, part)))
+    if not all(np.isfinite(values).all() for values in maps):
+        raise MethodError(
+            f"{choice.member.title} gave numbers that are not finite here.", "Choose another layer or method."
+        )
+    progress(1.0)
+    return _heatmaps(first, choice, names, maps)
 
 
 def heatmaps_of_inputs(
-    found: Found, inputs: torch.Tensor, targets: Sequence[Target], entry: Member, options: Mapping[str, Any], tell: Tell
+    first: FirstPass, inputs: torch.Tensor, targets: Sequence[Target], choice: Choice, progress: Progress = SILENT
 ) -> Iterator[list[Heatmap]]:
-    """The same method's heatmaps of other inputs [N Cin Hin Win], as lists of one per target and layer, input by input.
+    """The same method's heatmaps of other inputs [N Cin Hin Win]: a list per input, of one per target and layer.
 
-    Several inputs share a pass where the method takes no passes of its own. `tell` hears of each input from 0 to 1.
+    Several inputs share a pass where the method runs no passes of its own.
     """
-    smoothing = smoothing_of(entry, options)
-    needs = set[str]() if smoothing else set(entry.needs)
-    batch = 1 if smoothing or {"forward", "tail"} & needs else COPIES
-    for some in torch.split(inputs, batch):
-        evidence = capture(found.model, some, lambda outputs: targets, found.layers, needs=needs)[2]
-        for place in range(len(some)):
-            one = tuple(_of_input(part, place) for part in evidence)
-            this = dataclasses.replace(found, inputs=some[place : place + 1], targets=tuple(targets), evidence=one)
-            yield heatmaps_of(this, entry, options, tell)
+    needs = set[str]() if smoothing_of(choice) else set(choice.member.needs)
+    batch = 1 if smoothing_of(choice) or OWN_PASSES & needs else COPIES
+    done = 0
+    for part in torch.split(inputs, batch):
+        evidence = capture(first.model, part, lambda outputs: targets, first.layers, needs=needs)[2]
+        for place in range(len(part)):
+            single = tuple(_of_input(whole, place) for whole in evidence)
+            this = dataclasses.replace(first, inputs=part[place : place + 1], targets=tuple(targets), evidence=single)
+            yield heatmaps_of(this, choice, progress.part(done, len(inputs)).without_drafts())
+            done += 1
 
 
 def _of_input(evidence: Evidence, place: int) -> Evidence:
@@ -88,38 +91,32 @@ def _of_input(evidence: Evidence, place: int) -> Evidence:
     )
 
 
-def _maps(found: Found, entry: Member, options: Mapping[str, Any], layer: LayerInfo, tell: TellMaps) -> torch.Tensor:
+def _maps(first: FirstPass, choice: Choice, layer: LayerInfo, progress: Progress) -> torch.Tensor:
     """One method at one layer: signed maps [K 1 h w]."""
-    smoothing = smoothing_of(entry, options)
     try:
-        if not smoothing:
-            evidence = found.evidence[found.layers.index(layer)]
-            return make_maps(entry, evidence, options, tell)
-        return average(_of_copies(found, entry, options, layer, tell))
+        if not smoothing_of(choice):
+            return make_maps(choice, first.evidence[first.layers.index(layer)], progress)
+        return average(_of_copies(first, choice, layer, progress))
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         raise DeviceError(
-            f"The memory is too small for {entry.title} here.", "Use a smaller input, or the processor."
+            f"There is too little memory for {choice.member.title} here.", "Use a smaller input, or the processor."
         ) from error
 
 
 def _of_copies(
-    found: Found, entry: Member, options: Mapping[str, Any], layer: LayerInfo, tell: TellMaps
+    first: FirstPass, choice: Choice, layer: LayerInfo, progress: Progress
 ) -> Iterator[tuple[torch.Tensor, bool]]:
-    """Maps of noisy and mirrored copies of the input, for the same targets; each copy has a pass of its own."""
-    smoothing = smoothing_of(entry, options)
-    alone = {"forward", "tail"} & set(entry.needs)
+    """Maps of noisy and mirrored copies of the input, for the same targets."""
+    smoothing, needs = smoothing_of(choice), choice.member.needs
     done = 0
-    for copies, mirrored in smoothed(found.inputs, smoothing, 1 if alone else COPIES):
-
-        def tell_share(share: float, drafts: torch.Tensor | None, done: int = done) -> None:
-            tell((done + share) / smoothing.passes, None)
-
-        evidence = capture(found.model, copies, lambda outputs: found.targets, [layer], needs=entry.needs)[2][0]
-        yield make_maps(entry, evidence, options, tell_share), mirrored
+    for copies, mirrored in smoothed(first.inputs, smoothing, 1 if OWN_PASSES & set(needs) else COPIES):
+        evidence = capture(first.model, copies, lambda outputs: first.targets, [layer], needs=needs)[2][0]
+        # The drafts of one copy are not those of the average.
+        yield make_maps(choice, evidence, progress.part(done, smoothing.passes).without_drafts()), mirrored
         done += len(copies)
-        tell(done / smoothing.passes, None)
+        progress(done / smoothing.passes)
 
 
 def _array(maps: torch.Tensor) -> np.ndarray:
@@ -127,36 +124,37 @@ def _array(maps: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(maps[:, 0].float().cpu().numpy())
 
 
-def _heatmaps(
-    found: Found, entry: Member, options: Mapping[str, Any], names: Sequence[str], maps: Sequence[np.ndarray]
-) -> list[Heatmap]:
+def _drafts(first: FirstPass, choice: Choice, name: str, maps: torch.Tensor) -> tuple[Heatmap, ...]:
+    return tuple(_heatmaps(first, choice, [name], [_array(maps)]))
+
+
+def _heatmaps(first: FirstPass, choice: Choice, names: Sequence[str], maps: Sequence[np.ndarray]) -> list[Heatmap]:
     """Name the maps [K h w] of each layer; the fused one follows where there are several."""
-    smoothing = smoothing_of(entry, options)
-    used = {**own_options(entry, options), **(dataclasses.asdict(smoothing) if smoothing else {})}
+    member, smoothing = choice.member, smoothing_of(choice)
+    options: dict[str, Any] = {**choice.options, **(choice.shared if smoothing else {})}
     heatmaps = []
-    for index, target in enumerate(found.targets):
-        rows = [
-            Heatmap(entry.name, used, target, name, raw[index], found.placement, signed=entry.signed)
+    for index, target in enumerate(first.targets):
+        row = [
+            Heatmap(member.name, options, target, name, raw[index], first.placement, "", member.signed, first.origin)
             for name, raw in zip(names, maps, strict=True)
         ]
-        if len(rows) > 1:
-            fused = _fuse([row.raw for row in rows], entry.signed)
-            layer = " + ".join(names)
-            rows.append(Heatmap(entry.name, used, target, layer, fused, found.placement, FUSION, entry.signed))
-        heatmaps += rows
+        if len(row) > 1:
+            raw = _fuse([heatmap.raw for heatmap in row], member.signed)
+            row.append(dataclasses.replace(row[0], layer=" + ".join(names), raw=raw, fusion=FUSION))
+        heatmaps += row
     return heatmaps
 
 
 def _fuse(maps: Sequence[np.ndarray], signed: bool) -> np.ndarray:
     """Element-wise maximum on the finest grid, each map's positive part scaled to its own peak first.
 
-    After Jiang et al. 2021, who join LayerCAM's maps of several layers so. Of signed maps the largest
-    value of either sign is kept.
+    After Jiang et al. 2021, without the tanh(2 M / max M) that they apply to early stages: which layers
+    are early is known of their networks only. Of signed maps the largest value of either sign is kept.
     """
-    finest = max((one.shape for one in maps), key=lambda shape: shape[0] * shape[1])
-    parts = [one if signed else np.maximum(one, 0) for one in maps]
-    peaks = [float(np.abs(one).max()) for one in parts]
-    scaled = [resample(one / peak if peak > 0 else one, finest) for one, peak in zip(parts, peaks, strict=True)]
+    finest = max((grid.shape for grid in maps), key=lambda shape: shape[0] * shape[1])
+    parts = [grid if signed else np.maximum(grid, 0) for grid in maps]
+    peaks = [float(np.abs(grid).max()) for grid in parts]
+    scaled = [resample(grid / peak if peak > 0 else grid, finest) for grid, peak in zip(parts, peaks, strict=True)]
     stack = np.stack(scaled)
     strongest: np.ndarray = np.take_along_axis(stack, np.abs(stack).argmax(axis=0)[None], axis=0)[0]
     return strongest

@@ -36,6 +36,17 @@ class Placement:
         top, left, bottom, right = self.box
         return (bottom - top) / grid[0], (right - left) / grid[1]
 
+    @property
+    def padded(self) -> bool:
+        """Whether the model's input reaches beyond the picture."""
+        top, left, bottom, right = self.box
+        return top < 0 or left < 0 or bottom > self.image_size[0] or right > self.image_size[1]
+
+    def largest_on_picture(self, grid: Map) -> float:
+        """The largest value of a map [h w] on the input's pixels that show the picture."""
+        top, left, bottom, right = self.shown()
+        return float(resample(grid, self.input_size)[top:bottom, left:right].max(initial=0.0))
+
     def seen(self) -> tuple[int, int, int, int]:
         """Top, left, bottom, right of the whole pixels that the model saw; bottom and right excluded."""
         top, left, bottom, right = self.box

@@ -31,10 +31,17 @@ class Progress:
         self.callback(self.start + self.length * share, words or self.words, converted)
 
     def part(
-        self, place: int, of: int, words: str = "", convert: Callable[[Any], tuple[Any, ...]] | None = None
+        self, place: float, of: float, words: str = "", convert: Callable[[Any], tuple[Any, ...]] | None = None
     ) -> "Progress":
         """Return the progress of step `place` (from 0) out of `of` equal steps."""
         length = self.length / of
         return Progress(
             self.callback, words or self.words, self.start + place * length, length, convert or self.convert
         )
+
+    def without_drafts(self) -> "Progress":
+        """Return the same progress for work whose drafts are not those of the whole."""
+        return Progress(self.callback, self.words, self.start, self.length, lambda drafts: ())
+
+
+SILENT = Progress()

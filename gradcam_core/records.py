@@ -15,6 +15,9 @@ from torch import nn
 from gradcam_core.placement import Placement
 from gradcam_core.shapes import Head, Heat, InputArray, Map, Pixels
 
+# Evidence on the picture below this share of the map's peak would not change one of 255 steps of colour.
+VISIBLE = 0.5 / 255
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageRecord:
@@ -179,13 +182,13 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What one forward and one batched backward pass leave for the methods, at one layer.
+    """Activations and gradients of one forward and one batched backward pass, at one layer.
 
     `activations` [N C h w], `gradients` [K N C h w] of the K target scores, `scores` [K N].
     `head` [K C] holds the classifier's weights of the targets where it reads this layer directly.
-    What only some methods need is there where it was asked for: `guided` [K N Cin Hin Win], the
-    gradients by the input through guided ReLUs; `forward`, which scores [K B] any inputs
-    [B Cin Hin Win]; and `tail`, which scores [K B] any maps [B C h w] at the layer.
+    The rest is present only where a method needs it: `guided` [K N Cin Hin Win], the gradients by the
+    input through guided ReLUs; `forward`, which scores [K B] any inputs [B Cin Hin Win]; and `tail`,
+    which scores [K B] any maps [B C h w] at the layer.
     """
 
     layer: LayerInfo
@@ -199,14 +202,24 @@ class Evidence:
     tail: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a heatmap was computed from: picture, frame, window, model and preprocessing."""
+
+    sha256: str
+    frame: int
+    window: tuple[float, float] | None
+    fingerprint: str
+    preprocessing: Preprocessing
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Heatmap:
     """One map of one target, by one method, at one layer.
 
     `raw` is before the final ReLU and before any scaling. `layer` is "" where the map is one of the
-    model's input. `state` is "ok", or "no positive evidence" where nothing in the map speaks for the
-    target: `values` is 0 then and must be shown as words, never stretched. A `signed` method's map
-    speaks in both directions, and is shown so: it lacks evidence only where it is 0 everywhere.
+    model's input. A `signed` method's map has evidence for and against the target. `origin` tells
+    whether a heatmap belongs to an explanation. `state` is "ok" where there is something to show.
     """
 
     method: str
@@ -217,6 +230,7 @@ class Heatmap:
     placement: Placement
     fusion: str = ""
     signed: bool = False
+    origin: Origin | None = None
 
     @property
     def raw_peak(self) -> float:
@@ -230,39 +244,41 @@ class Heatmap:
 
     @property
     def state(self) -> str:
-        """Whether there is anything to show: "ok", "no positive evidence", or of a signed map "no evidence"."""
-        if self.signed:
-            return "ok" if self.raw_size > 0 else "no evidence"
-        return "ok" if self.raw_peak > 0 else "no positive evidence"
+        """Whether there is anything to show.
+
+        "ok"; "no positive evidence", or "no evidence" of a signed map, where `values` is 0 everywhere;
+        "evidence in the padding only" where nothing of it lies on the picture. All but "ok" must be shown
+        as words, never as stretched colours.
+        """
+        evidence = np.abs(self.raw) if self.signed else np.maximum(self.raw, 0)
+        largest = evidence.max()
+        if not largest > 0:
+            return "no evidence" if self.signed else "no positive evidence"
+        if self.placement.padded and self.placement.largest_on_picture(evidence) < VISIBLE * largest:
+            return "evidence in the padding only"
+        return "ok"
 
     @property
     def values(self) -> Heat:
         """The heatmap on the picture's own pixels, 0..1; NaN where the model did not look.
 
-        Made anew at each access, since fifteen of them on a large picture would fill the memory.
+        Computed at each access, since fifteen of them on a large picture would fill the memory.
         """
         positive = np.maximum(self.raw, 0)
         return self.placement.restore(positive / self.raw_peak if self.raw_peak > 0 else positive)
 
     @property
     def signed_values(self) -> Heat:
-        """The same with both signs, -1..1; made anew at each access."""
+        """The same with both signs, -1..1; computed at each access."""
         return self.placement.restore(self.raw / self.raw_size if self.raw_size > 0 else self.raw)
-
-
-class Progress(Protocol):
-    """Whoever wants to hear how far an analysis is. What it raises cancels the analysis."""
-
-    def __call__(self, share: float, words: str, drafts: tuple[Heatmap, ...]) -> None:
-        """Take the share 0..1 that is done, what is being done, and the heatmaps of it so far."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """Everything that one analysis found, with what is needed to do it again.
+    """The result of one analysis, with what is needed to repeat it.
 
-    `heatmaps` come with methods outermost, then targets, then layers (fused last). `seconds` tells
-    what each step took. `notes` are sentences its reader should know.
+    `heatmaps` are ordered by method, then target, then layer (fused last). `seconds` is the time that
+    each step took. `notes` are sentences that the reader should know.
     """
 
     image: ImageRecord
@@ -279,3 +295,9 @@ class Explanation:
     versions: Mapping[str, str]
     created: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> Origin:
+        """What its heatmaps were computed from."""
+        image = self.image
+        return Origin(image.sha256, image.frame, image.window, self.fingerprint, self.preprocessing)

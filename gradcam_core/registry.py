@@ -1,22 +1,25 @@
-"""A family of functions found by name; needs and options are read off the signature.
+"""Families of functions found by name: methods, measures and checks.
 
 A function asks for what it needs by naming a parameter; every parameter with a default is an option.
-So the page draws an option's widget, and the command line its flag, without further wiring.
+Widgets, flags and tables are read off the signature, so nothing else has to be edited for a new member.
 """
 
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from types import ModuleType
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
+
+from gradcam_core.errors import GradcamError
+from gradcam_core.progress import Progress
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What an option may be, and in a few words what it does: `Annotated[int, Range(1, 64, "...")]`."""
+    """The values that an option may have, and what it does: `Annotated[int, Range(1, 64, "...")]`."""
 
     least: float
     most: float
@@ -25,10 +28,11 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of a family: its name, words for people, and what it asks for.
+    """One member of a family: its name, words for people, what it needs and its options.
 
-    `ranges` bounds the options that are numbers. A `signed` member's result speaks in both
-    directions. One that `reports` takes long and tells how far it is.
+    `ranges` bounds the options that are numbers. `reports` is true for a member that takes long and
+    reports its progress. `signed` belongs to methods: the map has evidence of both signs. `better`
+    belongs to measures: "higher", "lower", or "" where neither is good.
     """
 
     name: str
@@ -40,43 +44,127 @@ class Member:
     needs: tuple[str, ...]
     options: Mapping[str, Any]
     ranges: Mapping[str, Range]
-    signed: bool
     reports: bool
+    signed: bool = False
+    better: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A member with a value for every option: those of its own function, and those that its family shares."""
+
+    member: Member
+    options: Mapping[str, Any]
+    shared: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Members by name, in the order in which they are written.
+
+    `noun` is what a member is called in errors, `error` the error for a wrong name or option.
+    `shared` are options that every member takes besides those of its own function.
+    """
+
+    noun: str
+    members: Mapping[str, Member]
+    error: type[GradcamError] = GradcamError
+    shared: Mapping[str, Any] = field(default_factory=dict)
+
+    def find(self, name: str, options: Mapping[str, Any] = MappingProxyType({})) -> Member:
+        """Look a member up. Raises `error` for an unknown name or option, or an impossible value."""
+        if name not in self.members:
+            raise self.error(f"There is no {self.noun} '{name}'.", nearest(str(name), self.members))
+        member = self.members[name]
+        unknown = sorted(set(options) - set(member.options))
+        if unknown:
+            known = f"It takes {', '.join(member.options) or 'none'}."
+            raise self.error(f"{member.title} has no option {', '.join(map(repr, unknown))}.", known)
+        for option, value in options.items():
+            remedy = wrong_value(member, option, value)
+            if remedy:
+                raise self.error(f"The option {option} of {member.title} cannot be {value!r}.", remedy)
+        return member
+
+    def choose(self, name: str, options: Mapping[str, Any] = MappingProxyType({})) -> Choice:
+        """Look a member up and complete its options with the defaults."""
+        member = self.find(name, options)
+        complete = {**member.options, **options}
+        own = {option: value for option, value in complete.items() if option not in self.shared}
+        return Choice(member, own, {option: complete[option] for option in self.shared})
+
+
+def run(choice: Choice, served: Mapping[str, Any], progress: Progress) -> Any:
+    """Call a member with what it needs out of `served`, with its own options, and with `progress` if it reports."""
+    member = choice.member
+    given = {need: served[need] for need in member.needs}
+    reporting = {"progress": progress} if member.reports else {}
+    return member.function(**given, **reporting, **choice.options)
 
 
 def member(
-    title: str, *, paper: str, url: str, signed: bool = False, allowed: tuple[str, ...]
+    title: str,
+    *,
+    allowed: Iterable[str],
+    paper: str = "",
+    url: str = "",
+    signed: bool = False,
+    better: str = "",
 ) -> Callable[[Function], Function]:
-    """Mark a function as a member of a family. A need that nobody serves fails at import, in words.
+    """Mark a function as a member of a family. A need that is not in `allowed` raises TypeError at import.
 
-    A parameter `report` is served to every member and counts as no need.
+    A parameter `progress` is given to every member that asks for it, and is not a need.
     """
 
     def mark(function: Function) -> Function:
-        parameters = inspect.signature(function).parameters.values()
-        required = [p.name for p in parameters if p.default is p.empty]
-        needs = tuple(name for name in required if name != "report")
+        parameters = inspect.signature(function).parameters
+        required = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
+        needs = tuple(name for name in required if name != "progress")
         unknown = sorted(set(needs) - set(allowed))
         if unknown:
             raise TypeError(f"{function.__name__} needs {unknown}; it may ask for {sorted(allowed)}")
-        options = {p.name: p.default for p in parameters if p.default is not p.empty}
-        ranges = {p.name: found for p in parameters for found in _ranges(p.annotation)}
+        options, ranges = options_of(function)
         summary = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
-        reports = "report" in required
-        entry = Member(function.__name__, title, summary, paper, url, function, needs, options, ranges, signed, reports)
-        function.entry = entry  # type: ignore[attr-defined]
+        name, reports = function.__name__, "progress" in required
+        function.member = Member(  # type: ignore[attr-defined]
+            name, title, summary, paper, url, function, needs, options, ranges, reports, signed, better
+        )
         return function
 
     return mark
+
+
+def family(
+    noun: str,
+    *modules: ModuleType,
+    error: type[GradcamError] = GradcamError,
+    shared: Callable[..., Any] | None = None,
+) -> Family:
+    """Collect the marked functions of these modules. The parameters of `shared` are options of every member."""
+    values = [value for module in modules for value in vars(module).values()]
+    marked = [one for one in (getattr(value, "member", None) for value in values) if isinstance(one, Member)]
+    options, ranges = options_of(shared) if shared else ({}, {})
+    members = {
+        one.name: replace(one, options={**one.options, **options}, ranges={**one.ranges, **ranges}) for one in marked
+    }
+    return Family(noun, MappingProxyType(members), error, options)
+
+
+def options_of(function: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, Range]]:
+    """The options of a function with their defaults, and the ranges of those that are numbers."""
+    parameters = inspect.signature(function).parameters
+    options = {name: value.default for name, value in parameters.items() if value.default is not value.empty}
+    ranges = {name: limits for name, value in parameters.items() for limits in _ranges(value.annotation)}
+    return options, ranges
 
 
 def _ranges(annotation: Any) -> list[Range]:
     return [extra for extra in getattr(annotation, "__metadata__", ()) if isinstance(extra, Range)]
 
 
-def wrong_value(entry: Member, option: str, value: Any) -> str:
-    """Say what an option must be where `value` does not fit its default's kind and its range; "" where it does."""
-    default, limits = entry.options[option], entry.ranges.get(option)
+def wrong_value(member: Member, option: str, value: Any) -> str:
+    """Say what an option must be where `value` does not fit the default's type and the range; "" where it does."""
+    default, limits = member.options[option], member.ranges.get(option)
     kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(type(default), "text")
     fits = isinstance(value, int | float if isinstance(default, float) else type(default))
     fits = fits and isinstance(value, bool) == isinstance(default, bool)
@@ -86,14 +174,8 @@ def wrong_value(entry: Member, option: str, value: Any) -> str:
     return f"Give {kind}{bounds}, such as {default}."
 
 
-def collect(*modules: ModuleType) -> Mapping[str, Member]:
-    """The marked functions of these modules, by name, in the order in which they are written."""
-    found = (value.entry for module in modules for value in vars(module).values() if hasattr(value, "entry"))
-    return {entry.name: entry for entry in found}
-
-
 def nearest(wanted: str, names: Iterable[str]) -> str:
-    """A hint for a name that is not there: the closest ones, or all."""
+    """A hint for an unknown name: the closest names, or all of them."""
     names = list(names)
     near = difflib.get_close_matches(wanted, names, n=3)
     return f"Did you mean {' or '.join(near)}?" if near else f"Choose one of {', '.join(names)}."

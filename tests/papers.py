@@ -152,11 +152,8 @@ def ablation_cam(A: Maps3, score: float, ablated: Callable[[int], float]) -> Map
     return _sum_of_maps(A, lambda k, i, j: w[k] * A[k][i][j])
 
 
-def occlusion(picture: np.ndarray, f: Score, patch: int, stride: int) -> Maps2:
-    """Zeiler & Fergus 2014, section 4.2: a square is covered, place by place, and the score is looked at.
-
-    A cell a stride wide shows the mean fall over the squares that cover its middle.
-    """
+def occlusion(picture: np.ndarray, f: Score, patch: int, stride: int) -> dict[tuple[int, int], float]:
+    """Zeiler & Fergus 2014, section 4.2: the fall of the score as a function of the square's place (top, left)."""
     height, width = picture.shape[1:]
     tops = sorted({*range(0, height - patch + 1, stride), height - patch})
     lefts = sorted({*range(0, width - patch + 1, stride), width - patch})
@@ -166,21 +163,14 @@ def occlusion(picture: np.ndarray, f: Score, patch: int, stride: int) -> Maps2:
             covered = picture.copy()
             covered[:, top : top + patch, left : left + patch] = 0
             falls[top, left] = f(picture) - f(covered)
-    rows, columns = -(-height // stride), -(-width // stride)
-    found = []
-    for i in range(rows):
-        y = (i + 0.5) * height / rows
-        row = []
-        for j in range(columns):
-            x = (j + 0.5) * width / columns
-            over = [v for (up, side), v in falls.items() if up <= y <= up + patch and side <= x <= side + patch]
-            row.append(_quotient(sum(over), len(over)))
-        found.append(row)
-    return found
+    return falls
 
 
 def rise(picture: np.ndarray, f: Score, masks: list[np.ndarray], keep: float) -> Maps2:
-    """Petsiuk et al. 2018, eq. 6: S = 1 / (E[M] N) sum_i f(I * M_i) M_i, here with the scores' mean taken off."""
+    """Petsiuk et al. 2018, eq. 6: S = 1 / (E[M] N) sum_i f(I * M_i) M_i, here with the scores' mean taken off.
+
+    The masks are those that the code drew, so this proves the sum and not the masks; these have a test of their own.
+    """
     scores = [f(picture * mask[None]) for mask in masks]
     mean = sum(scores) / len(scores)
     rows, columns = range(picture.shape[1]), range(picture.shape[2])

@@ -2,7 +2,10 @@
 
 import dataclasses
 import math
+import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +14,37 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from gradcam_core import explain, list_methods, trust
+from gradcam_core import explain, list_checks, list_methods, load_model, read_image, read_sample, trust
 from gradcam_core.capture import can_redraw_head, scorer, with_redrawn_head
-from gradcam_core.checks import reruns, sentences
+from gradcam_core.checks import calibration, edges, reruns
 from gradcam_core.checks.calibration import BOUNDS, derive_thresholds
-from gradcam_core.checks.edges import REGIONS, edge_regions
-from gradcam_core.checks.sentences import QUESTIONS
-from gradcam_core.checks.thresholds import NUMBERS, OWN, read_thresholds, write_thresholds
-from gradcam_core.errors import GradcamError, ModelError, TargetError
+from gradcam_core.checks.edges import REGIONS, costliest, edge_regions
+from gradcam_core.checks.matters import _judged
+from gradcam_core.checks.needs import NEEDS, check
+from gradcam_core.checks.panel import Check, Trust
+from gradcam_core.checks.thresholds import OWN, Thresholds, read_thresholds, write_thresholds
+from gradcam_core.errors import DeviceError, GradcamError, ModelError, TargetError
+from gradcam_core.measures import given
 from gradcam_core.measures.infill import fill_in
-from gradcam_core.measures.similar import similarity
+from gradcam_core.measures.similar import similarities, similarity
 from gradcam_core.placement import Placement
-from gradcam_core.records import Explanation, LoadedModel
+from gradcam_core.records import Explanation, ImageRecord, LoadedModel
 from gradcam_core.targets import contrast
 from tests import networks
 from tests.test_capture import state_of
 
 LIMITS = read_thresholds()
+NAMES = [one.name for one in list_checks()]
+QUESTIONS = {one.name: one.title for one in list_checks()}
 FORBIDDEN = ("reason", "explains why", "correct", "disease", "because")
+
+
+def with_numbers(**numbers: float) -> Thresholds:
+    return dataclasses.replace(LIMITS, numbers={**LIMITS.numbers, **numbers})
+
+
+def checks_of(found: Explanation, model: LoadedModel, place: int = 0, **options: object) -> dict[str, Check]:
+    return {one.name: one for one in trust(found, found.heatmaps[place], model, **options).checks}  # type: ignore[arg-type]
 
 
 def explained(model: LoadedModel, **options: object) -> Explanation:
@@ -140,7 +156,11 @@ def test_filling_in_equals_its_literal_twin(shape: tuple[int, int]) -> None:
     for _ in range(2):
         near = np.array([[blur_twin(truth, y, x, 7) for x in range(shape[1])] for y in range(shape[0])])
         truth = np.where(hidden, near, truth)
-    made = fill_in(torch.tensor(values, dtype=torch.float32)[None, None], torch.from_numpy(hidden)[None, None])
+    made = fill_in(
+        torch.tensor(values, dtype=torch.float32)[None, None],
+        torch.from_numpy(hidden)[None, None],
+        np.ones(shape, bool),
+    )
     np.testing.assert_allclose(made[0, 0].numpy(), truth, atol=2e-5)
 
 
@@ -149,15 +169,16 @@ def test_what_is_not_hidden_stays_as_it_is_and_nothing_of_the_hidden_part_is_lef
     hidden = torch.zeros(2, 1, 40, 30, dtype=torch.bool)
     hidden[0, 0, 5:20, 5:15] = hidden[1, 0, :, :10] = True
     other = torch.where(hidden, 100 * torch.randn(2, 3, 40, 30), inputs)
-    made = fill_in(inputs, hidden)
-    assert torch.equal(made, fill_in(other, hidden))
+    everywhere = np.ones((40, 30), bool)
+    made = fill_in(inputs, hidden, everywhere)
+    assert torch.equal(made, fill_in(other, hidden, everywhere))
     assert torch.equal(made[~hidden.expand(-1, 3, -1, -1)], inputs[~hidden.expand(-1, 3, -1, -1)])
     assert made.abs().max() <= inputs.abs().max()
 
 
 def test_a_picture_hidden_everywhere_becomes_the_mean_colour() -> None:
     everything = torch.ones(1, 1, 12, 12, dtype=torch.bool)
-    assert not fill_in(torch.randn(1, 3, 12, 12), everything).any()
+    assert not fill_in(torch.randn(1, 3, 12, 12), everything, np.ones((12, 12), bool)).any()
 
 
 @pytest.mark.parametrize("box", [(0, 0, 60, 80), (-10, 0, 70, 80), (0, -40, 60, 120), (10, 20, 50, 60)])
@@ -166,7 +187,8 @@ def test_the_edge_regions_frame_what_the_model_sees_of_the_picture(box: tuple[fl
     top, left, bottom, right = placement.shown()
     regions = edge_regions(placement)[:, 0]
     assert len(regions) == len(REGIONS)
-    assert regions.sum(0).max() == 1, "none overlaps another"
+    assert regions[:8].sum(0).max() == 1, "the first eight do not overlap"
+    assert torch.equal(regions.any(0), regions[:8].any(0)), "and the others lie on the same frame"
     covered = regions.any(0)
     assert not covered[:top].any()
     assert not covered[:, :left].any()
@@ -177,14 +199,39 @@ def test_the_edge_regions_frame_what_the_model_sees_of_the_picture(box: tuple[fl
     assert not covered[(top + bottom) // 2, (left + right) // 2]
 
 
-def test_the_hottest_part_is_a_tenth_of_the_picture_and_moves_without_changing(tiny: LoadedModel) -> None:
+def test_a_mark_that_lies_across_a_corner_and_a_border_is_hidden_whole() -> None:
+    placement = Placement((480, 640), (224, 224), (0.0, 0.0, 480.0, 640.0))
+    stamp = torch.zeros(224, 224, dtype=torch.bool)
+    stamp[205:220, 150:210] = True
+    hidden = [bool((region[0] | ~stamp).all()) for region in edge_regions(placement)]
+    assert [name for name, whole in zip(REGIONS, hidden, strict=True) if whole] == ["whole lower border"]
+    corners = edge_regions(placement)[REGIONS.index("four corners")]
+    assert torch.equal(corners, edge_regions(placement)[:4].any(0))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (5, 7), (33, 224), (100, 101)])
+def test_every_region_hides_something_on_the_smallest_picture(height: int, width: int) -> None:
+    regions = edge_regions(Placement((height, width), (height, width), (0.0, 0.0, float(height), float(width))))
+    assert regions.flatten(1).any(1).all()
+
+
+def test_of_regions_that_cost_nearly_the_same_the_smallest_is_named() -> None:
+    after = [0.9] * len(REGIONS)
+    after[REGIONS.index("whole upper border")], after[REGIONS.index("upper right corner")] = 0.10, 0.12
+    assert REGIONS[costliest(0.9, after)] == "upper right corner"
+    after[REGIONS.index("upper right corner")] = 0.5
+    assert REGIONS[costliest(0.9, after)] == "whole upper border"
+    assert costliest(0.5, [0.6, 0.55, *[0.7] * (len(REGIONS) - 2)]) == 1, "the least gain, where nothing costs"
+
+
+def test_the_hottest_part_has_the_wanted_share_and_moves_without_changing(tiny: LoadedModel) -> None:
     heatmap = explained(tiny).heatmaps[0]
     raw = np.random.default_rng(1).random((8, 8)).astype(np.float32)
     heatmap = dataclasses.replace(heatmap, raw=raw)
-    hot = reruns.hottest_part(heatmap, 0.1)
-    assert int(hot.sum()) == round(0.1 * 32 * 32)
-    elsewhere = reruns.moved_elsewhere(hot, heatmap.placement, 8)
-    assert elsewhere.sum((1, 2, 3)).tolist() == [int(hot.sum())] * 8
+    hot = reruns.hottest_part(heatmap, 0.3)
+    assert int(hot.sum()) == round(0.3 * 32 * 32)
+    elsewhere = reruns.moved_elsewhere(hot, heatmap.placement, 6)
+    assert elsewhere.sum((1, 2, 3)).tolist() == [int(hot.sum())] * 6
     assert all(int((one & hot[0]).sum()) < 0.5 * int(hot.sum()) for one in elsewhere)
 
 
@@ -195,10 +242,22 @@ def test_of_a_map_with_one_warm_cell_no_more_than_its_surroundings_are_hidden(ti
     assert 0 < int(hot.sum()) < 0.05 * 32 * 32
 
 
-# The classifier drawn anew
+def test_of_a_letterboxed_picture_nothing_is_hidden_and_nothing_is_filled_from_the_padding() -> None:
+    model = networks.loaded(networks.conv_net(), fit="letterbox")
+    white = dataclasses.replace(networks.picture(20, 60), pixels=np.ones((20, 60, 3), np.float32))
+    found = explain(white, model, top_k=1, methods="grad_cam")
+    raw = np.random.default_rng(1).random((8, 8)).astype(np.float32)
+    rerun = reruns.begin_rerun(found, dataclasses.replace(found.heatmaps[0], raw=raw), model)
+    hidden = torch.cat([edge_regions(found.placement), reruns.hottest_part(rerun.heatmap, 0.3)])
+    _, filled = reruns.without(rerun, hidden)
+    for picture in filled:
+        torch.testing.assert_close(picture, rerun.first.inputs[0], rtol=0, atol=1e-4)
 
 
-def test_a_redrawn_head_shares_everything_else_and_leaves_the_model_as_it_is(bundled: LoadedModel) -> None:
+# Randomised classifiers
+
+
+def test_a_randomised_head_shares_everything_else_and_leaves_the_model_as_it_is(bundled: LoadedModel) -> None:
     before = state_of(bundled.module)
     drawn = with_redrawn_head(bundled, 0)
     own, new = (dict(one.module.named_parameters()) for one in (bundled, drawn))
@@ -214,7 +273,7 @@ def test_a_redrawn_head_shares_everything_else_and_leaves_the_model_as_it_is(bun
     assert state_of(bundled.module) == before
 
 
-def test_the_folded_copy_of_a_redrawn_model_answers_as_its_own_network_does(bundled: LoadedModel) -> None:
+def test_the_folded_copy_of_a_randomised_model_answers_as_its_own_network_does(bundled: LoadedModel) -> None:
     drawn = with_redrawn_head(bundled, 3)
     inputs = torch.randn(2, 3, 224, 224)
     assert bundled.folded is not None
@@ -222,12 +281,62 @@ def test_the_folded_copy_of_a_redrawn_model_answers_as_its_own_network_does(bund
     torch.testing.assert_close(scorer(drawn)(inputs), scorer(plain)(inputs), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("method", ["cam", "grad_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "xgrad_cam"])
+@pytest.mark.parametrize("pooling", ["mean", "mean of relu"])
+def test_maps_of_random_classifiers_need_no_pass_where_the_head_reads_the_average(
+    tiny: LoadedModel, method: str, pooling: str
+) -> None:
+    info = next(layer for layer in tiny.layers if layer.pooling == pooling)
+    found = explained(tiny, top_k=1, methods=method, layers=info.name)
+    rerun = reruns.begin_rerun(found, found.heatmaps[0], tiny)
+    maps = reruns.randomised_maps(rerun)
+    assert len(maps) == reruns.RANDOM_HEADS
+    # The same random rows as the weights of a whole network, by ordinary gradients.
+    assert tiny.head is not None
+    generator = torch.Generator().manual_seed(reruns.SEED)
+    rows = float(tiny.head.std(correction=0)) * torch.randn(reruns.RANDOM_HEADS, 12, generator=generator)
+    network = networks.without_taps(tiny.module)
+    network[-1].weight.data = rows[:5].clone()
+    random = networks.loaded(network)
+    again = explain(networks.picture(), random, targets=[0, 1, 4], methods=method, layers=info.name)
+    for heatmap in again.heatmaps:
+        size = np.abs(heatmap.raw).max()
+        np.testing.assert_allclose(maps[heatmap.target.index], heatmap.raw, rtol=0, atol=2e-4 * size)
+
+
+def test_elsewhere_random_classifiers_share_few_passes(tiny: LoadedModel) -> None:
+    found = explained(tiny, top_k=1, layers="2")
+    rerun = reruns.begin_rerun(found, found.heatmaps[0], tiny)
+    maps = reruns.randomised_maps(rerun)
+    assert len(maps) == reruns.FEW_HEADS
+    again = explain(networks.picture(), with_redrawn_head(tiny, reruns.SEED), methods="grad_cam", layers="2", top_k=5)
+    for heatmap in again.heatmaps:
+        np.testing.assert_allclose(maps[heatmap.target.index], heatmap.raw, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["efficientnet", "radiograph"])
+def test_whether_a_map_follows_what_was_learned_does_not_depend_on_the_draw(
+    kind: str, bundled: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "radiograph":
+        bundled = load_model("bundled:radiograph_shortcut", device="cpu")
+    content = read_sample("cat" if kind == "efficientnet" else "radiograph_marked")
+    found = explain(read_image(content), bundled, top_k=1, methods="grad_cam")
+    means = []
+    for seed in range(0, 2000, 100):
+        monkeypatch.setattr(reruns, "SEED", seed)
+        rerun = reruns.begin_rerun(found, found.heatmaps[0], bundled)
+        means.append(float(similarities(rerun.heatmap.raw, reruns.randomised_maps(rerun)).mean()))
+    assert np.std(means) < 0.05
+
+
 # The panel
 
 
-def test_the_panel_takes_at_most_thirty_forward_and_ten_backward_passes(bundled: LoadedModel) -> None:
+@pytest.mark.parametrize("layer", ["bn2", "blocks.5"])
+def test_the_panel_takes_at_most_thirty_forward_and_ten_backward_passes(bundled: LoadedModel, layer: str) -> None:
     plain = dataclasses.replace(bundled, folded=None)
-    found = explained(plain, top_k=1)
+    found = explained(plain, top_k=1, layers=layer)
     forward, backward = [], []
     last = plain.module.get_submodule("conv_head")
     handles = [
@@ -250,20 +359,32 @@ def test_every_method_can_be_checked_and_each_check_is_a_sentence_with_its_numbe
         few = {"rise": {"masks": 50}}.get(entry.name, {})
         found = explained(tiny, top_k=1, methods=[(entry.name, few)])
         checked = trust(found, found.heatmaps[0], tiny)
-        assert [one.name for one in checked.checks] == list(QUESTIONS)
+        assert [one.name for one in checked.checks] == NAMES
         for one in checked.checks:
+            assert one.question == QUESTIONS[one.name]
             assert one.sentence.endswith((".", ".)"))
             assert one.outcome in ("passed", "attention", "not tested")
             assert not any(word in one.sentence.lower() for word in FORBIDDEN), one.sentence
             assert one.numbers or one.outcome == "not tested"
+            assert (one.shown is None) == (one.shown_words == "")
 
 
-def test_a_method_that_knows_no_class_fails_by_construction_and_is_told_so(bundled: LoadedModel, cat_and_cup) -> None:  # type: ignore[no-untyped-def]
-    found = explain(cat_and_cup, bundled, top_k=1, methods="eigen_cam")
-    by_name = {one.name: one for one in trust(found, found.heatmaps[0], bundled).checks}
-    assert by_name["learned"].outcome == by_name["class"].outcome == "attention"
+@pytest.mark.parametrize("method", ["eigen_cam", "random"])
+def test_a_method_that_ignores_the_class_fails_by_construction(
+    method: str, bundled: LoadedModel, cat_and_cup: ImageRecord
+) -> None:
+    by_name = checks_of(explain(cat_and_cup, bundled, top_k=1, methods=method), bundled)
+    assert by_name["learned"].outcome == by_name["class_specific"].outcome == "attention"
     assert by_name["learned"].numbers["similarity"] == pytest.approx(1)
-    assert "knows no class, by construction" in by_name["class"].sentence
+    assert "by construction" in by_name["class_specific"].sentence
+
+
+def test_a_sister_class_with_the_same_map_is_named_and_needs_no_attention(bundled: LoadedModel) -> None:
+    found = explain(read_image(read_sample("cat")), bundled, top_k=1, methods="grad_cam")
+    one = checks_of(found, bundled)["class_specific"]
+    assert one.outcome == "passed"
+    assert one.numbers["next_class"] > LIMITS.numbers["most_like_other_class"]
+    assert "as related classes often do" in one.sentence
 
 
 def test_an_empty_map_is_said_to_be_empty_and_not_tested(tiny: LoadedModel) -> None:
@@ -272,9 +393,22 @@ def test_an_empty_map_is_said_to_be_empty_and_not_tested(tiny: LoadedModel) -> N
     checked = trust(found, empty, tiny)
     outcomes = {one.name: one.outcome for one in checked.checks}
     assert outcomes["support"] == "attention"
-    assert {outcomes[name] for name in ("learned", "matters", "stable", "class")} == {"not tested"}
+    assert {outcomes[name] for name in ("learned", "matters", "stable", "class_specific")} == {"not tested"}
     assert outcomes["edges"] != "not tested", "whether a border is read does not depend on the map"
     assert "4 not tested" in checked.outcome
+
+
+def test_evidence_in_the_padding_only_is_said_and_never_hidden() -> None:
+    model = networks.loaded(networks.conv_net(), fit="letterbox")
+    found = explain(networks.picture(20, 60), model, top_k=1, methods="grad_cam")
+    raw = np.zeros((8, 8), np.float32)
+    raw[0, 3] = 1
+    checked = trust(found, dataclasses.replace(found.heatmaps[0], raw=raw), model)
+    by_name = {one.name: one for one in checked.checks}
+    assert "lies in the padding only" in by_name["support"].sentence
+    assert by_name["support"].outcome == "attention"
+    assert by_name["matters"].outcome == "not tested"
+    assert not any("0\u202f% of the picture" in one.sentence for one in checked.checks)
 
 
 def test_a_class_that_the_model_gives_nothing_has_nothing_to_lose(tiny: LoadedModel) -> None:
@@ -284,23 +418,29 @@ def test_a_class_that_the_model_gives_nothing_has_nothing_to_lose(tiny: LoadedMo
     model = networks.loaded(network)
     found = explained(model, targets=[2])
     assert found.heatmaps[0].target.probability == 0
-    outcomes = {one.name: one for one in trust(found, found.heatmaps[0], model).checks}
+    outcomes = checks_of(found, model)
     assert outcomes["matters"].outcome == outcomes["edges"].outcome == "not tested"
-    assert "next to nothing" in outcomes["edges"].sentence
+    assert "is almost 0" in outcomes["edges"].sentence
 
 
-def test_a_target_that_is_no_class_is_refused(tiny: LoadedModel) -> None:
+def test_a_target_that_is_not_a_class_is_refused(tiny: LoadedModel) -> None:
     found = explained(tiny)
     stray = dataclasses.replace(found.heatmaps[0].target, index=99)
-    with pytest.raises(TargetError, match="no class"):
+    with pytest.raises(TargetError, match="not a class"):
         trust(found, dataclasses.replace(found.heatmaps[0], target=stray), tiny)
 
 
-def test_a_model_with_one_class_has_no_other_map_to_compare(tmp_path: Path) -> None:
-    one = networks.loaded(networks.conv_net(classes=1))
-    found = explained(one, top_k=1)
-    by_name = {check.name: check for check in trust(found, found.heatmaps[0], one).checks}
-    assert by_name["class"].outcome == "not tested"
+def test_one_yes_or_no_score_is_answered_with_no_and_has_no_other_class() -> None:
+    network = networks.conv_net(classes=1)
+    with torch.no_grad():
+        network[-1].bias[0] = -3.0
+    one = networks.loaded(network)
+    found = explained(one, top_k=1, methods="layer_cam")
+    assert found.predictions[0].probability < 0.5
+    by_name = checks_of(found, one)
+    assert "The model’s answer is no." in by_name["support"].sentence
+    assert by_name["class_specific"].outcome == "not tested"
+    assert by_name["learned"].outcome != "not tested"
 
 
 def test_a_network_without_one_linear_classifier_says_what_cannot_be_tested() -> None:
@@ -317,45 +457,116 @@ def test_a_network_without_one_linear_classifier_says_what_cannot_be_tested() ->
 
     model = networks.loaded(TwoHeads())
     assert not can_redraw_head(model)
-    found = explained(model)
-    by_name = {check.name: check for check in trust(found, found.heatmaps[0], model).checks}
+    by_name = checks_of(explained(model), model)
     assert by_name["learned"].outcome == "not tested"
     assert "no single linear classifier" in by_name["learned"].sentence
 
 
-def test_fused_layers_contrasts_and_smoothed_maps_can_be_checked(tiny: LoadedModel) -> None:
+def test_fused_layers_and_smoothed_maps_are_checked_as_they_were_made(tiny: LoadedModel) -> None:
     names = [layer.name for layer in tiny.layers][-2:]
-    found = explained(tiny, targets=[contrast(0, 1, tiny.labels)], layers=names, methods=[("grad_cam", {"copies": 2})])
+    found = explained(tiny, top_k=1, layers=names, methods=[("grad_cam", {"copies": 2})])
     fused = found.heatmaps[-1]
     assert fused.fusion
-    assert len(trust(found, fused, tiny).checks) == len(QUESTIONS)
+    rerun = reruns.begin_rerun(found, fused, tiny)
+    targets, maps = reruns.other_class_maps(rerun)
+    again = explained(tiny, targets=[targets[0].index], layers=names, methods=[("grad_cam", {"copies": 2})])
+    np.testing.assert_allclose(maps[0], again.heatmaps[-1].raw, rtol=1e-3, atol=1e-5)
+    assert len(trust(found, fused, tiny).checks) == len(NAMES)
+
+
+def test_contrasts_are_worded_by_their_classes_and_compared_with_contrasts(tiny: LoadedModel) -> None:
+    top, second = (p.index for p in explained(tiny).predictions)
+    found = explained(tiny, targets=[contrast(top, second, tiny.labels)])
+    label = tiny.labels[top]
+    support = checks_of(found, tiny, thresholds=with_numbers(least_probability=1.0))["support"].sentence
+    assert support.startswith(f"The probability of {label} is only ")
+    assert "It is still the top answer." in support
+    assert (
+        f"This map compares {label} rather than {tiny.labels[second]}; the probability is that of {label}." in support
+    )
+    rerun = reruns.begin_rerun(found, found.heatmaps[0], tiny)
+    targets, maps = reruns.other_class_maps(rerun)
+    assert top not in {target.index for target in targets}
+    assert second not in {target.index for target in targets}
+    wanted = explained(tiny, targets=[contrast(target.index, second, tiny.labels) for target in targets])
+    for raw, heatmap in zip(maps, wanted.heatmaps, strict=True):
+        np.testing.assert_allclose(raw, heatmap.raw, rtol=1e-3, atol=1e-5)
+
+
+def test_a_contrast_without_a_third_class_is_not_compared() -> None:
+    two = networks.loaded(networks.conv_net(classes=2))
+    by_name = checks_of(explained(two, targets=[contrast(0, 1, two.labels)]), two)
+    assert by_name["class_specific"].outcome == "not tested"
+    assert "no third one" in by_name["class_specific"].sentence
 
 
 def test_the_same_maps_are_tested_that_explain_makes(tiny: LoadedModel) -> None:
     found = explained(tiny)
-    case = reruns.begin_trial(found, found.heatmaps[0], tiny)
-    made = reruns.next_class_map(case)
-    assert made is not None
-    target, raw = made
-    other = next(one for one in explained(tiny, targets=[target.index]).heatmaps)
-    np.testing.assert_allclose(raw, other.raw, rtol=1e-4, atol=1e-6)
-    drawn = with_redrawn_head(tiny, 1)
-    again = explain(networks.picture(), drawn, targets=[case.heatmap.target.index], methods="grad_cam").heatmaps[0]
-    maps = reruns.redrawn_maps(case)
-    assert maps is not None
-    np.testing.assert_allclose(maps[1], again.raw, rtol=1e-4, atol=1e-6)
+    targets, maps = reruns.other_class_maps(reruns.begin_rerun(found, found.heatmaps[0], tiny))
+    assert len(targets) == len(maps) == 4
+    assert targets[0].index == found.predictions[1].index
+    for target, raw in zip(targets, maps, strict=True):
+        other = explained(tiny, targets=[target.index]).heatmaps[0]
+        np.testing.assert_allclose(raw, other.raw, rtol=1e-4, atol=1e-6)
 
 
-def test_another_model_or_another_preprocessing_is_refused(tiny: LoadedModel) -> None:
+def test_what_does_not_belong_together_is_refused(tiny: LoadedModel) -> None:
     found = explained(tiny)
     with pytest.raises(ModelError, match="another model"):
         trust(found, found.heatmaps[0], networks.loaded(networks.conv_net(seed=5)))
     other = dataclasses.replace(tiny, preprocessing=networks.plain(48))
-    with pytest.raises(ModelError, match="prepared otherwise"):
+    with pytest.raises(ModelError, match="another preprocessing"):
         trust(found, found.heatmaps[0], other)
+    another = explain(dataclasses.replace(networks.picture(seed=3), sha256="1" * 64), tiny, methods="grad_cam")
+    with pytest.raises(GradcamError, match="does not belong to this explanation"):
+        trust(another, found.heatmaps[0], tiny)
 
 
-def test_whoever_listens_hears_every_question_and_may_cancel(tiny: LoadedModel) -> None:
+def test_a_network_that_accepts_one_picture_at_a_time_is_checked_with_the_same_result() -> None:
+    class OneByOne(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = networks.conv_net()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if len(x) > 1:
+                raise RuntimeError("shape '[1, 12]' is invalid for input of size 24")
+            return self.body(x)
+
+    single, plain = networks.loaded(OneByOne().eval()), networks.loaded(networks.conv_net())
+    one, other = (checks_of(explained(model, top_k=1), model) for model in (single, plain))
+    for name in NAMES:
+        assert one[name].outcome == other[name].outcome
+        assert one[name].numbers == pytest.approx(other[name].numbers, abs=0.02)
+
+
+def test_where_a_cards_memory_is_too_small_the_checks_run_on_the_processor_and_say_so(
+    tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for a graphics card: a device that fails for want of memory as soon as it computes."""
+    found = explained(tiny)
+    card = dataclasses.replace(tiny, device=torch.device("meta"))
+    real = given.scorer
+
+    def scorer_of(model: LoadedModel) -> object:
+        if model.device.type == "meta":
+            raise torch.OutOfMemoryError("full")
+        return real(model)
+
+    monkeypatch.setattr(given, "scorer", scorer_of)
+    checked = trust(found, found.heatmaps[0], card)
+    assert len(checked.checks) == len(NAMES)
+    assert any("memory of meta was too small" in words for words in checked.always)
+
+    def full(model: LoadedModel) -> object:
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(given, "scorer", full)
+    with pytest.raises(DeviceError, match="too little memory"):
+        trust(found, found.heatmaps[0], tiny)
+
+
+def test_progress_names_every_question_and_may_cancel(tiny: LoadedModel) -> None:
     found, heard = explained(tiny), []
     trust(found, found.heatmaps[0], tiny, on_progress=lambda share, words, drafts: heard.append((share, words)))
     assert [words for _, words in heard] == [*QUESTIONS.values(), "Done"]
@@ -395,30 +606,75 @@ def test_the_model_is_untouched_and_threads_find_what_one_alone_finds(tiny: Load
     assert state_of(tiny.module) == before
 
 
-def test_the_outcome_line_counts_and_gives_no_score() -> None:
-    rows = [sentences.Check("support", outcome, ".") for outcome in ("passed", "passed", "attention", "not tested")]  # type: ignore[arg-type]
-    from gradcam_core.checks.panel import Trust
+def test_the_outcome_line_counts_gives_no_score_and_is_no_clearance() -> None:
+    def line(*outcomes: str) -> str:
+        rows = tuple(Check("support", "?", outcome, ".") for outcome in outcomes)  # type: ignore[arg-type]
+        return Trust(None, rows, (3.0, 3.0), LIMITS).outcome  # type: ignore[arg-type]
 
-    line = Trust(None, tuple(rows), (3.0, 3.0), LIMITS).outcome  # type: ignore[arg-type]
-    assert line == "2 of 4 checks passed; 1 needs your attention; 1 not tested."
+    mixed = line("passed", "passed", "attention", "not tested")
+    assert mixed == "2 of 4 checks passed; 1 needs your attention; 1 not tested."
+    assert line("passed", "passed") == "2 of 2 checks passed. That is not a clearance."
 
 
 @pytest.mark.parametrize("lost", [0.24, 0.26])
-def test_a_check_turns_at_its_threshold(lost: float) -> None:
-    limits = dataclasses.replace(LIMITS, most_lost_at_edge=0.25, least_lost=0.25)
-    after = [0.8] * 7 + [0.8 * (1 - lost)]
-    assert sentences.edges(0.8, after, limits).outcome == ("passed" if lost < 0.25 else "attention")
-    assert REGIONS[7] in sentences.edges(0.8, after, limits).sentence
-    assert sentences.matters(0.1, 0.8, 0.8 * (1 - lost), [0.8], limits).outcome == (
-        "attention" if lost < 0.25 else "passed"
-    )
+def test_the_edges_turn_at_their_threshold(lost: float, tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = explained(tiny, top_k=1)
+    before = reruns.begin_rerun(found, found.heatmaps[0], tiny).probability
+    after = [before] * len(REGIONS)
+    after[7] = before * (1 - lost)
+    monkeypatch.setattr(edges, "without_edges", lambda rerun: (after, torch.zeros(len(REGIONS), 3, 4, 4)))
+    one = checks_of(found, tiny, thresholds=with_numbers(most_lost_at_edge=0.25))["edges"]
+    assert one.outcome == ("passed" if lost < 0.25 else "attention")
+    assert REGIONS[7] in one.sentence
+
+
+def test_edges_that_cost_nothing_are_said_to_cost_nothing(tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = explained(tiny, top_k=1)
+    before = reruns.begin_rerun(found, found.heatmaps[0], tiny).probability
+    after = [before + 0.01] * len(REGIONS)
+    monkeypatch.setattr(edges, "without_edges", lambda rerun: (after, torch.zeros(len(REGIONS), 3, 4, 4)))
+    sentence = checks_of(found, tiny)["edges"].sentence
+    assert "hardly lowers the probability" in sentence
+    assert "costs most" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("lost", "more", "outcome", "words"),
+    [
+        (0.19, 0.19, "attention", "No single area carries this answer: look for colour, texture or a frame."),
+        (-0.1, 0.0, "attention", "No single area carries this answer"),
+        (0.55, 0.01, "attention", "Other areas of that size cost about as much"),
+        (0.55, 0.50, "passed", ""),
+    ],
+)
+def test_what_a_fall_means_depends_on_its_size_and_on_other_areas(
+    lost: float, more: float, outcome: str, words: str
+) -> None:
+    found, sentence = _judged(lost, more, 0.2, 0.05)
+    assert found == outcome
+    assert words in sentence
+    assert "sure" not in sentence
+
+
+def test_a_check_asks_for_thresholds_by_name_and_for_nothing_unknown() -> None:
+    for one in list_checks():
+        assert set(one.needs) <= set(NEEDS)
+        assert one.title.endswith("?")
+        assert one.summary.endswith(".")
+    used = {need for one in list_checks() for need in one.needs}
+    assert set(LIMITS.numbers) <= used, "no threshold without a check"
+    with pytest.raises(TypeError, match="least_moon"):
+
+        @check("Is the moon out?")
+        def moon(least_moon: float) -> None:
+            """Look out of the window."""
 
 
 # Thresholds
 
 
 def test_thresholds_survive_being_written_and_read(tmp_path: Path) -> None:
-    changed = dataclasses.replace(LIMITS, version=7, set='mine "quoted" \\ and\nbroken', least_lost=0.1234)
+    changed = dataclasses.replace(with_numbers(least_lost=0.1234), version=7, set='mine "quoted" \\ and\nbroken')
     (tmp_path / "mine.toml").write_text(write_thresholds(changed), "utf-8")
     again = read_thresholds(tmp_path / "mine.toml")
     assert dataclasses.replace(again, set="") == dataclasses.replace(changed, set="")
@@ -458,8 +714,38 @@ def test_thresholds_can_be_derived_and_too_few_pictures_are_refused(tiny: Loaded
         pytest.fail(f"only {len(usable)} of the pictures suit this test")
     derived = derive_thresholds(usable, sure, name="mine", version=3)
     assert derived.set == "mine"
-    assert derived.least_probability == LIMITS.least_probability
-    for name in BOUNDS:
-        low, high = BOUNDS[name]
-        assert low <= getattr(derived, name) <= high
-    assert set(NUMBERS) - set(BOUNDS) == {"least_probability"}
+    for name, value in derived.numbers.items():
+        low, high = BOUNDS.get(name, (LIMITS.numbers[name],) * 2)
+        assert low <= value <= high
+    assert set(LIMITS.numbers) - set(BOUNDS) == {"least_probability", "least_lost"}
+
+
+def test_pictures_to_calibrate_on_are_read_one_at_a_time() -> None:
+    sure = networks.loaded(networks.conv_net(classes=1))
+    alive: list[weakref.ref[np.ndarray]] = []
+
+    def pictures() -> Iterator[ImageRecord]:
+        for seed in range(40):
+            assert sum(one() is not None for one in alive) <= 2, "earlier pictures are released"
+            image = dataclasses.replace(networks.picture(seed=seed), sha256=f"{seed:064}")
+            alive.append(weakref.ref(image.pixels))
+            yield image
+            del image
+
+    heard: list[float] = []
+    with suppress(GradcamError):
+        derive_thresholds(pictures(), sure, name="x", count=40, on_progress=lambda share, *_: heard.append(share))
+    assert heard == sorted(heard)
+    assert len(heard) == 40
+
+
+def test_an_area_is_not_compared_with_a_mean_that_contains_it(
+    tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = explained(tiny, top_k=1)
+    rerun = reruns.begin_rerun(found, found.heatmaps[0], tiny)
+    others = [0.1, 0.2, 0.3]
+    monkeypatch.setattr(calibration, "without_hot_area", lambda rerun: (0.3, [0.0, *others], None))
+    values = calibration._numbers(rerun)["least_lost_more"]
+    expected = [(0.25 - 0.1), (0.2 - 0.2), (0.15 - 0.3)]
+    assert values == pytest.approx([value / rerun.probability for value in expected])

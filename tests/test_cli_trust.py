@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from gradcam_core.checks.sentences import QUESTIONS
+
 from gradcam_core.checks.thresholds import read_thresholds, write_thresholds
 from tests.test_cli import draw, model, run
 

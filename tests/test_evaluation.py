@@ -29,10 +29,10 @@ from gradcam_core.evaluation.records import Share, TableRow
 from gradcam_core.evaluation.summary import calibration_error, reliability, summarise, worst_first
 from gradcam_core.evaluation.table import LARGEST_FILE, MOST_ROWS
 from gradcam_core.measures import measure
+from gradcam_core.readers.truth import read_truth
 from gradcam_core.records import LoadedModel
 from gradcam_core.samples import radiographs
 from gradcam_core.samples.drawn_folder import FIRST_SEED
-from gradcam_core.readers.truth import read_truth
 from gradcam_core.text import csv_cell
 from tests import networks
 

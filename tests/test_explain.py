@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from gradcam_core import explain, load_model
+from gradcam_core import explain, load_model, predict
 from gradcam_core.errors import GradcamError, MethodError, ModelError, TargetError
 from gradcam_core.explanation import DEFAULT_METHODS
 from gradcam_core.layers import resolve_layer
@@ -103,7 +103,10 @@ def test_targets_replace_the_top_classes_but_not_the_predictions(five: LoadedMod
         ({"top_k": 0}, TargetError),
         ({"targets": 0, "top_k": 0}, TargetError),
         ({"methods": []}, MethodError),
-        ({"methods": None}, MethodError),
+        ({"methods": 7}, MethodError),
+        ({"against": 5}, TargetError),
+        ({"against": "cow"}, TargetError),
+        ({"against": 1, "top_k": 0}, TargetError),
         ({"methods": "gradcam"}, MethodError),
         ({"methods": [("grad_cam", None)]}, MethodError),
         ({"methods": ("grad_cam", {"sigma": 1})}, MethodError),
@@ -396,5 +399,71 @@ def test_what_was_not_read_or_loaded_is_refused_in_words(tiny: LoadedModel) -> N
         explain(networks.picture(), "bundled:efficientnet_lite0")
     with pytest.raises(GradcamError, match="without index, label, probability"):
         explain(networks.picture(), tiny, targets=lambda outputs: outputs[:, 1])
-    with pytest.raises(GradcamError, match="3 is no layer"):
+    with pytest.raises(GradcamError, match="3 is not a layer"):
         explain(networks.picture(), tiny, layers=[3])
+
+
+def test_the_default_methods_named_are_asked_for_like_any_others() -> None:
+    model = networks.loaded(networks.Branches())
+    with pytest.raises(MethodError, match="CAM needs a classifier"):
+        explain(networks.picture(), model, methods=DEFAULT_METHODS)
+    assert explain(networks.picture(), model, methods=None, top_k=1).heatmaps
+
+
+def test_predictions_come_from_one_pass_without_any_heatmap(five: LoadedModel) -> None:
+    wanted = explain(networks.picture(), five, top_k=3).predictions
+    found = predict(networks.picture(), five, 3)
+    assert [(p.index, p.label) for p in found] == [(p.index, p.label) for p in wanted]
+    assert [p.probability for p in found] == pytest.approx([p.probability for p in wanted], abs=1e-5)
+    assert len(predict(networks.picture(), five, 50)) == 5
+    with pytest.raises(TargetError):
+        predict(networks.picture(), five, 0)
+    with pytest.raises(GradcamError, match="Expected a picture, got a str"):
+        predict("cat.png", five)  # type: ignore[arg-type]
+
+
+def test_against_a_class_every_target_becomes_a_contrast_in_one_pass(five: LoadedModel) -> None:
+    top = [p.index for p in predict(networks.picture(), five, 5)]
+    passes = []
+    handle = five.module[-1].register_forward_hook(lambda *_: passes.append(1))
+    plain = dataclasses.replace(five, folded=None)
+    try:
+        found = explain(networks.picture(), plain, top_k=2, against=top[1], methods="grad_cam")
+    finally:
+        handle.remove()
+    assert len(passes) == 1
+    assert [h.target.index for h in found.heatmaps] == [top[0], top[2]]
+    assert found.heatmaps[0].target.label == f"{LABELS[top[0]]} rather than {LABELS[top[1]]}"
+    assert found.heatmaps[0].target.probability == found.predictions[0].probability
+    one, other = explain(networks.picture(), plain, targets=top[:2], methods="grad_cam").heatmaps
+    np.testing.assert_allclose(found.heatmaps[0].raw, one.raw - other.raw, rtol=1e-3, atol=1e-6)
+    named = explain(networks.picture(), five, targets=["cat", "dog"], against="ant", methods="grad_cam")
+    assert [h.target.label for h in named.heatmaps] == ["cat rather than ant", "dog rather than ant"]
+    with pytest.raises(TargetError, match="cannot be compared with itself"):
+        explain(networks.picture(), five, targets="ant", against="ant")
+
+
+def test_evidence_in_the_padding_only_is_a_state_of_its_own() -> None:
+    letterboxed = Placement((20, 60), (32, 32), (-20.0, 0.0, 40.0, 60.0))
+    raw = np.zeros((8, 8))
+    raw[0, 3] = 1
+    assert heatmap(raw, letterboxed).state == "evidence in the padding only"
+    assert heatmap(-raw, letterboxed).state == "no positive evidence"
+    assert dataclasses.replace(heatmap(-raw, letterboxed), signed=True).state == "evidence in the padding only"
+    assert np.nanmax(heatmap(raw, letterboxed).values) < 0.5 / 255
+    raw[4, 3] = 0.01
+    assert heatmap(raw, letterboxed).state == "ok"
+    assert heatmap(np.eye(8), whole(20, 60)).state == "ok"
+
+
+def test_a_heatmap_knows_its_picture_its_model_and_its_preprocessing(five: LoadedModel) -> None:
+    first = explain(networks.picture(), five, top_k=1)
+    assert {h.origin for h in first.heatmaps} == {first.origin}
+    for other in (
+        explain(dataclasses.replace(networks.picture(), sha256="1" * 64), five, top_k=1),
+        explain(dataclasses.replace(networks.picture(), frame=1), five, top_k=1),
+        explain(dataclasses.replace(networks.picture(), window=(0.0, 1.0)), five, top_k=1),
+        explain(networks.picture(), networks.loaded(networks.conv_net(seed=5)), top_k=1),
+        explain(networks.picture(), dataclasses.replace(five, preprocessing=networks.plain(48)), top_k=1),
+    ):
+        assert other.origin != first.origin

@@ -13,13 +13,14 @@ from torch import nn
 from gradcam_core.capture import scorer
 from gradcam_core.errors import GradcamError
 from gradcam_core.explanation import explain
-from gradcam_core.measures import Measurement, NotMeasurable, list_measurements, measure
+from gradcam_core.measures import Measurement, NotMeasurable, list_measurements, measure, theme_of
 from gradcam_core.measures import faithfulness as faithful
 from gradcam_core.measures.given import heat_of, shown_in, visible_in
 from gradcam_core.measures.infill import fill_in
 from gradcam_core.measures.ranking import hottest_first, mask_of
 from gradcam_core.measures.road import SHARES, impute, road
 from gradcam_core.placement import Placement
+from gradcam_core.progress import SILENT
 from gradcam_core.records import Heatmap, LoadedModel
 from gradcam_core.targets import ClassTarget, contrast
 from tests import measured, networks
@@ -77,10 +78,6 @@ def follows(seed: int, shape: tuple[int, ...] = (2, 9, 10)) -> tuple[object, mea
     return lambda inputs: np.array([one(picture) for picture in inputs.double().tolist()]), one
 
 
-def silent(share: float) -> None:
-    """Report to nobody."""
-
-
 # --- equal to their twins --------------------------------------------------------------------------------------------
 
 
@@ -113,12 +110,12 @@ def test_deletion_and_insertion_equal_their_twins(seed: int) -> None:
 
     def fill(x: measured.Picture, hidden: set[measured.Place]) -> measured.Picture:
         mask = torch.tensor([[[(i, j) in hidden for j in range(10)] for i in range(9)]])[None]
-        return fill_in(torch.tensor(x)[None], mask)[0].double().tolist()
+        return fill_in(torch.tensor(x)[None], mask, visible)[0].double().tolist()
 
     plain = (inputs[0].tolist(), shown.tolist(), visible.tolist(), f)
     for found, (area, values) in (
-        (faithful.deletion(inputs, shown, visible, probability, silent, steps=7), measured.deletion(*plain, fill, 7)),
-        (faithful.insertion(inputs, shown, visible, probability, silent, steps=7), measured.insertion(*plain, 7)),
+        (faithful.deletion(inputs, shown, visible, probability, SILENT, steps=7), measured.deletion(*plain, fill, 7)),
+        (faithful.insertion(inputs, shown, visible, probability, SILENT, steps=7), measured.insertion(*plain, 7)),
     ):
         assert found.curve.values == pytest.approx(values, abs=1e-5)
         assert found.curve.shares == pytest.approx([step / 7 for step in range(8)])
@@ -147,7 +144,7 @@ def test_the_cases_hold_both_a_drop_and_an_increase() -> None:
 def test_road_equals_its_twin(seed: int) -> None:
     inputs, shown, visible = random_input(seed)
     probability, f = follows(seed)
-    found = road(inputs, shown, visible, probability, silent)
+    found = road(inputs, shown, visible, probability, SILENT)
     value, most = measured.road(inputs[0].tolist(), shown.tolist(), visible.tolist(), f)
     assert found.value == pytest.approx(value, abs=1e-5)
     assert found.curve.values == pytest.approx(most, abs=1e-5)
@@ -320,7 +317,7 @@ def test_exactly_the_wanted_number_of_pixels_is_chosen_on_a_map_that_is_nearly_a
 def test_deletion_hides_exactly_the_wanted_shares_of_a_map_that_is_nearly_all_zero() -> None:
     inputs = torch.randn(1, 3, 40, 50)
     spy = Spy(inputs)
-    faithful.deletion(inputs, nearly_empty(0.99), np.ones((40, 50), bool), spy, silent, steps=5)
+    faithful.deletion(inputs, nearly_empty(0.99), np.ones((40, 50), bool), spy, SILENT, steps=5)
     assert spy.changed == [0, 400, 800, 1200, 1600, 2000]
 
 
@@ -329,7 +326,7 @@ def test_road_removes_exactly_the_wanted_shares() -> None:
     visible = np.ones((40, 50), bool)
     visible[:, 45:] = False
     spy = Spy(inputs)
-    road(inputs, np.where(visible, nearly_empty(0.85), np.float32(0)), visible, spy, silent)
+    road(inputs, np.where(visible, nearly_empty(0.85), np.float32(0)), visible, spy, SILENT)
     counts = [round(share * 1800) for share in SHARES]
     assert spy.changed == [0] + [count for count in counts for _ in ("hottest", "coldest")]
 
@@ -338,7 +335,7 @@ def test_road_refuses_a_map_that_is_nearly_all_zero_instead_of_hiding_it_all() -
     inputs = torch.randn(1, 3, 40, 50)
     spy = Spy(inputs)
     with pytest.raises(NotMeasurable, match="Of the 20% hottest pixels 95% are only as hot as others"):
-        road(inputs, nearly_empty(0.99), np.ones((40, 50), bool), spy, silent)
+        road(inputs, nearly_empty(0.99), np.ones((40, 50), bool), spy, SILENT)
     assert spy.changed == []
 
 
@@ -347,7 +344,7 @@ def test_road_refuses_a_picture_of_which_too_little_was_seen() -> None:
     visible[0, :2] = True
     shown = np.where(visible, np.arange(16, dtype=np.float32).reshape(4, 4), np.float32(0))
     with pytest.raises(NotMeasurable, match="too few pixels"):
-        road(torch.randn(1, 3, 4, 4), shown, visible, Spy(torch.zeros(1, 3, 4, 4)), silent)
+        road(torch.randn(1, 3, 4, 4), shown, visible, Spy(torch.zeros(1, 3, 4, 4)), SILENT)
 
 
 @pytest.mark.parametrize("name", ["deletion", "insertion", "road"])
@@ -356,7 +353,7 @@ def test_maps_without_an_order_are_refused(name: str, level: float, words: str) 
     shown = np.full((9, 10), level, np.float32)
     inputs, _, visible = random_input(0)
     with pytest.raises(NotMeasurable, match=words):
-        FUNCTIONS[name](inputs, np.where(visible, shown, np.float32(0)), visible, follows(0)[0], silent)
+        FUNCTIONS[name](inputs, np.where(visible, shown, np.float32(0)), visible, follows(0)[0], SILENT)
 
 
 def patch_model() -> tuple[torch.Tensor, np.ndarray, object]:
@@ -371,8 +368,8 @@ def test_deletion_falls_exactly_when_the_patch_that_counts_is_hidden() -> None:
     inputs, patch, probability = patch_model()
     visible = np.ones((8, 8), bool)
     hot = patch.astype(np.float32)
-    good = faithful.deletion(inputs, hot, visible, probability, silent, steps=4)
-    bad = faithful.deletion(inputs, 1 - hot, visible, probability, silent, steps=4)
+    good = faithful.deletion(inputs, hot, visible, probability, SILENT, steps=4)
+    bad = faithful.deletion(inputs, 1 - hot, visible, probability, SILENT, steps=4)
     assert good.curve.values == pytest.approx([1, 0, 0, 0, 0], abs=1e-6)
     assert bad.curve.values == pytest.approx([1, 1, 1, 1, 0], abs=1e-6)
     assert (good.value, bad.value) == pytest.approx((0.125, 0.875))
@@ -382,8 +379,8 @@ def test_insertion_rises_exactly_when_the_patch_that_counts_is_shown() -> None:
     inputs, patch, probability = patch_model()
     visible = np.ones((8, 8), bool)
     hot = patch.astype(np.float32)
-    good = faithful.insertion(inputs, hot, visible, probability, silent, steps=4).curve.values
-    bad = faithful.insertion(inputs, 1 - hot, visible, probability, silent, steps=4).curve.values
+    good = faithful.insertion(inputs, hot, visible, probability, SILENT, steps=4).curve.values
+    bad = faithful.insertion(inputs, 1 - hot, visible, probability, SILENT, steps=4).curve.values
     assert good[0] < 0.9
     assert good[1:] == pytest.approx([1] * 4)
     assert bad[:4] == pytest.approx([good[0]] * 4)
@@ -437,7 +434,7 @@ def test_only_what_is_given_is_measured(tiny: LoadedModel) -> None:
     asked = measure(one, names=("road", "iou_otsu"))
     assert [(found.name, found.value) for found in asked] == [("road", None), ("iou_otsu", None)]
     assert asked[0].reason == "This needs the explanation and its model."
-    assert asked[1].reason == "This needs the region that the heatmap should show."
+    assert asked[1].reason == "This needs a reference region."
 
 
 def test_a_map_without_evidence_has_reasons_and_no_numbers(tiny: LoadedModel) -> None:
@@ -447,7 +444,7 @@ def test_a_map_without_evidence_has_reasons_and_no_numbers(tiny: LoadedModel) ->
         found = measure(empty, truth=np.ones((40, 56), bool), explanation=explanation, model=tiny)
         assert {one.value for one in found} == {None}
         assert {one.reason for one in found} == {
-            "Nothing in this heatmap speaks for the target, so there is nothing to measure."
+            "The heatmap has no positive evidence for the target, so there is nothing to measure."
         }
 
 
@@ -466,7 +463,9 @@ def test_a_map_whose_heat_lies_in_the_padding_is_refused() -> None:
     assert not shown_in(one, visible_in(placement)).any()
     found = measure(one, truth=np.ones((20, 10), bool))
     assert {measurement.value for measurement in found} == {None}
-    assert {measurement.reason for measurement in found} == {"The heatmap is 0 everywhere on the picture."}
+    assert {measurement.reason for measurement in found} == {
+        "This heatmap has evidence in the padding only, so there is nothing to measure."
+    }
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "crop", "squash"])
@@ -496,7 +495,7 @@ def test_equal_cells_stay_equal_between_them() -> None:
         ([[True]], "is list, not true or false."),
         (np.ones((20, 24), bool), "is 20 x 24, the picture is 24 x 20."),
         (np.ones((24, 20, 1), bool), "is 24 x 20 x 1, the picture is 24 x 20."),
-        (np.zeros((24, 20), bool), "The marked region is empty. Mark at least one pixel."),
+        (np.zeros((24, 20), bool), "The reference region is empty. Mark at least one pixel."),
     ],
 )
 def test_a_region_that_does_not_fit_is_refused(truth: object, words: str) -> None:
@@ -538,8 +537,12 @@ def test_another_models_or_another_pictures_explanation_is_refused(tiny: LoadedM
     other = networks.loaded(networks.conv_net(seed=5))
     with pytest.raises(GradcamError, match="made with another model"):
         measure(explanation.heatmaps[0], explanation=explanation, model=other)
-    with pytest.raises(GradcamError, match="not one of this explanation"):
+    with pytest.raises(GradcamError, match="does not belong to this explanation"):
         measure(heatmap(np.eye(8)), explanation=explanation, model=tiny)
+    another = explain(dataclasses.replace(networks.picture(seed=3), sha256="1" * 64), tiny, top_k=1)
+    assert another.placement == explanation.placement
+    with pytest.raises(GradcamError, match="does not belong to this explanation"):
+        measure(explanation.heatmaps[0], explanation=another, model=tiny)
 
 
 def test_a_contrast_is_followed_by_its_first_class_and_a_target_without_probability_not_at_all(
@@ -595,6 +598,58 @@ def test_every_member_tells_what_it_means_in_one_line_and_where_it_comes_from() 
         assert entry.summary.endswith(".")
         assert entry.url.startswith("https://")
         assert set(entry.ranges) == set(entry.options)
-    better = {entry.name: entry.function.better for entry in list_measurements()}  # type: ignore[attr-defined]
+    better = {entry.name: entry.better for entry in list_measurements()}
     assert {name for name, words in better.items() if words == "lower"} == {"deletion", "average_drop"}
     assert {name for name, words in better.items() if words == ""} == {"entropy", "gini"}
+
+
+def test_every_measure_has_a_theme_by_what_it_needs() -> None:
+    themes = {entry.name: theme_of(entry) for entry in list_measurements()}
+    assert {name for name, theme in themes.items() if theme == "place"} == set(LOCALISATION)
+    assert {name for name, theme in themes.items() if theme == "spread"} == {"entropy", "gini"}
+    assert {name for name, theme in themes.items() if theme == "change"} == set(FAITHFULNESS)
+
+
+def test_hidden_parts_are_never_filled_from_padding() -> None:
+    # A white picture, letterboxed: whatever is hidden in it is white again, beside the padding as well.
+    inputs = torch.zeros(1, 3, 32, 48)
+    visible = np.zeros((32, 48), bool)
+    visible[8:24] = True
+    inputs[..., 8:24, :] = 1
+    hidden = torch.zeros(1, 1, 32, 48, dtype=torch.bool)
+    hidden[..., 8:12, :] = True
+    filled = fill_in(inputs, hidden, visible)
+    torch.testing.assert_close(filled, inputs, rtol=0, atol=1e-5)
+
+
+def test_deletion_of_a_letterboxed_picture_shows_no_padding_inside_it() -> None:
+    inputs, visible = torch.zeros(1, 3, 32, 48), np.zeros((32, 48), bool)
+    visible[8:24] = True
+    inputs[..., 8:24, :] = 1
+    shown = np.where(visible, np.linspace(0.01, 1, 48, dtype=np.float32), np.float32(0))
+    seen = []
+
+    def probability(pictures: torch.Tensor) -> np.ndarray:
+        seen.extend(pictures[..., 8:24, :].flatten(1).amin(1).tolist())
+        return np.full(len(pictures), 0.5)
+
+    faithful.deletion(inputs, shown, visible, probability, SILENT, steps=5)
+    assert min(seen[:-1]) > 0.99
+    assert seen[-1] == 0, "hidden everywhere: the mean colour"
+
+
+def test_a_network_that_accepts_one_picture_at_a_time_is_measured() -> None:
+    class OneByOne(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = networks.conv_net()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if len(x) > 1:
+                raise RuntimeError("shape '[1, 12]' is invalid for input of size 24")
+            return self.body(x)
+
+    model = networks.loaded(OneByOne().eval())
+    explanation = explain(networks.picture(), model, top_k=1, methods="layer_cam")
+    values = [one.value for one in measure(explanation.heatmaps[0], explanation=explanation, model=model)]
+    assert None not in values

@@ -9,7 +9,15 @@ import torch
 from gradcam_core import list_methods
 from gradcam_core.errors import MethodError
 from gradcam_core.explanation import explain
-from gradcam_core.methods import caveat, equal_by_algebra, find_method, make_maps, why_not
+from gradcam_core.methods import (
+    caveat,
+    choose_method,
+    equal_by_algebra,
+    find_method,
+    instead_of,
+    make_maps,
+    why_not,
+)
 from gradcam_core.records import Evidence, LayerInfo
 from gradcam_core.registry import member, nearest
 from tests import networks, papers
@@ -52,7 +60,7 @@ def evidence(
 
 
 def maps(name: str, of: Evidence, **options: Any) -> torch.Tensor:
-    return make_maps(find_method(name, options), of, options)
+    return make_maps(choose_method(name, options), of)
 
 
 @pytest.mark.parametrize("name", PAPER_METHODS)
@@ -127,8 +135,7 @@ def test_maps_are_finite_and_of_the_grids_size(name: str, shape: tuple[int, int,
         assert not made.requires_grad
 
 
-# The control draws its noise in the order of the targets.
-@pytest.mark.parametrize("name", [name for name in ON_EVIDENCE if name != "random"])
+@pytest.mark.parametrize("name", ON_EVIDENCE)
 def test_maps_do_not_depend_on_the_other_pictures_and_targets(name: str) -> None:
     given = evidence((6, 4, 5), pictures=3, targets=4)
     made = maps(name, given)
@@ -215,7 +222,7 @@ def test_cam_is_refused_where_the_head_reads_more_than_an_average() -> None:
     assert not caveat(entry, layer, model)
     given = evidence((6, 4, 5))
     with pytest.raises(MethodError, match="CAM needs head"):
-        make_maps(entry, Evidence(layer, given.activations, given.gradients, given.scores, None), {})
+        make_maps(choose_method("cam", {}), Evidence(layer, given.activations, given.gradients, given.scores, None))
     assert "ReLU" in caveat(entry, LayerInfo("features", "Fire", 6, (4, 5), pooling="convolution, relu"), model)
 
 
@@ -240,6 +247,34 @@ def test_unknown_methods_and_options_are_named_with_what_is_near() -> None:
     with pytest.raises(MethodError, match=r"no option 'sigma'"):
         find_method("grad_cam", {"sigma": 1})
     assert "one, two" in nearest("xyz", ["one", "two"])
+
+
+@pytest.mark.parametrize("missing", ["head", "gradients", "guided"])
+def test_a_remedy_never_names_a_method_that_lacks_the_same(missing: str) -> None:
+    needs = {entry.title: entry.needs for entry in list_methods()}
+    for entry in list_methods():
+        if missing in entry.needs:
+            named = instead_of(entry, [missing]).removeprefix("Use ").removesuffix(" instead.").split(" or ")
+            assert len(named) == 2
+            assert all(missing not in needs[title] for title in named)
+
+
+def test_without_gradients_grad_cam_does_not_recommend_itself() -> None:
+    given = evidence((6, 4, 5))
+    lacking = Evidence(given.layer, given.activations, None, given.scores, given.head)
+    with pytest.raises(MethodError, match="Grad-CAM needs gradients") as caught:
+        make_maps(choose_method("grad_cam", {}), lacking)
+    assert "Grad-CAM" not in str(caught.value).split("lacks.")[1]
+    assert "HiResCAM" not in str(caught.value)
+
+
+def test_smoothing_options_belong_to_every_method_and_reach_none_of_their_functions() -> None:
+    for entry in list_methods():
+        choice = choose_method(entry.name, {"copies": 3, "flip": True})
+        assert choice.shared == {"copies": 3, "noise": 0.1, "flip": True}
+        assert not set(choice.options) & set(choice.shared)
+        assert set(entry.options) == set(choice.options) | set(choice.shared)
+        assert entry.ranges["copies"].most == 100
 
 
 def test_a_method_that_asks_for_what_nobody_has_fails_when_it_is_written() -> None:

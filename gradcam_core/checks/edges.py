@@ -1,46 +1,110 @@
-"""The eight parts of a picture's edge, and by how much a class's probability falls when one of them is hidden.
+"""Is the model reading a corner or border?
 
-Markers, labels, devices, watermarks and dates stand there. A model that reads one of those instead of the
-picture is caught by this, where looking at heatmaps does not catch it (Adebayo et al. 2022,
+Markers, labels, devices, watermarks and dates stand there. Hiding those places exposes a model that reads
+one of them, where looking at heatmaps does not (Adebayo et al. 2022,
 https://openreview.net/forum?id=xNOVfCCvDpM).
 """
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Bool
 
+from gradcam_core.checks.needs import Finding, check, check_probability, percent
+from gradcam_core.checks.reruns import Rerun, without
 from gradcam_core.placement import Placement
 
 # A corner's side and a border strip's depth, as shares of the picture.
 CORNER, STRIP = 0.22, 0.12
-REGIONS = (
-    "upper left corner",
-    "upper right corner",
-    "lower left corner",
-    "lower right corner",
-    "upper border",
-    "lower border",
-    "left border",
-    "right border",
+FAR_CORNER, FAR_STRIP = 1 - CORNER, 1 - STRIP
+Rectangle = tuple[float, float, float, float]
+_CORNERS: tuple[Rectangle, ...] = (
+    (0, 0, CORNER, CORNER),
+    (FAR_CORNER, 0, 1, CORNER),
+    (0, FAR_CORNER, CORNER, 1),
+    (FAR_CORNER, FAR_CORNER, 1, 1),
 )
+# Each region as rectangles (left, top, right, bottom) in shares of the picture. The first eight tile the
+# picture's edge; a mark that lies across two of them is hidden whole by one of the others.
+EDGE_REGIONS: Mapping[str, tuple[Rectangle, ...]] = MappingProxyType(
+    {
+        "upper left corner": _CORNERS[:1],
+        "upper right corner": _CORNERS[1:2],
+        "lower left corner": _CORNERS[2:3],
+        "lower right corner": _CORNERS[3:],
+        "upper border": ((CORNER, 0, FAR_CORNER, STRIP),),
+        "lower border": ((CORNER, FAR_STRIP, FAR_CORNER, 1),),
+        "left border": ((0, CORNER, STRIP, FAR_CORNER),),
+        "right border": ((FAR_STRIP, CORNER, 1, FAR_CORNER),),
+        "whole upper border": ((0, 0, 1, STRIP),),
+        "whole lower border": ((0, FAR_STRIP, 1, 1),),
+        "whole left border": ((0, 0, STRIP, 1),),
+        "whole right border": ((FAR_STRIP, 0, 1, 1),),
+        "four corners": _CORNERS,
+    }
+)
+REGIONS = tuple(EDGE_REGIONS)
+# A region that costs this share of what the costliest one costs is named, if it is smaller.
+NEARLY_AS_MUCH = 0.9
+# A fall below this share of the probability is not worth naming the region.
+LITTLE = 0.05
 
 
-def edge_regions(placement: Placement) -> Bool[torch.Tensor, "8 1 Hin Win"]:
-    """The four corners and the four strips between them, in the order of REGIONS, on the input's pixels."""
+@check(
+    "Is the model reading a corner or border?",
+    paper="Adebayo et al. 2022",
+    url="https://openreview.net/forum?id=xNOVfCCvDpM",
+)
+def edges(rerun: Rerun, probability: float, most_lost_at_edge: float) -> Finding:
+    """Hide each corner and border: none of them should take the answer away."""
+    check_probability(probability, rerun.label)
+    after, filled = without_edges(rerun)
+    place = costliest(probability, after)
+    lost, region = (probability - after[place]) / probability, REGIONS[place]
+    numbers = {"lost": lost, "before": probability, **dict(zip(REGIONS, after, strict=True))}
+    change = f"takes the probability from {percent(probability)} to {percent(after[place])}"
+    shown = filled[place].float().cpu().numpy()
+    if lost > most_lost_at_edge:
+        words = (
+            f"Hiding the {region} {change}. Check what is there: a marker, a label or a device may be read "
+            "instead of the rest of the picture. It can also be the object itself, where that lies at the edge."
+        )
+        return Finding("attention", words, numbers, shown, f"the {region} hidden")
+    if lost < LITTLE:
+        least = f"it stays at {percent(min(after))} or more, from {percent(probability)}"
+        return Finding("passed", f"Hiding any corner or border hardly lowers the probability: {least}.", numbers)
+    words = f"Of all corners and borders, hiding the {region} costs most: it {change}."
+    return Finding("passed", words, numbers, shown, f"the {region} hidden")
+
+
+def without_edges(rerun: Rerun) -> tuple[list[float], torch.Tensor]:
+    """Hide each of REGIONS: the class's probability without it, and the inputs with it hidden."""
+    return without(rerun, edge_regions(rerun.heatmap.placement))
+
+
+def costliest(before: float, after: Sequence[float]) -> int:
+    """Which of REGIONS costs most probability when hidden; a smaller one is preferred that costs nearly as much."""
+    lost = [before - value for value in after]
+    enough = NEARLY_AS_MUCH * max(lost) if max(lost) > 0 else max(lost)
+    return next(place for place, value in enumerate(lost) if value >= enough)
+
+
+def edge_regions(placement: Placement) -> Bool[torch.Tensor, "regions 1 Hin Win"]:
+    """Masks of REGIONS on the input's pixels."""
     top, left, bottom, right = placement.shown()
     height, width = bottom - top, right - left
-    tall, wide = max(1, round(CORNER * height)), max(1, round(CORNER * width))
-    deep, thick = max(1, round(STRIP * height)), max(1, round(STRIP * width))
-    parts = (
-        (top, left, top + tall, left + wide),
-        (top, right - wide, top + tall, right),
-        (bottom - tall, left, bottom, left + wide),
-        (bottom - tall, right - wide, bottom, right),
-        (top, left + wide, top + deep, right - wide),
-        (bottom - deep, left + wide, bottom, right - wide),
-        (top + tall, left, bottom - tall, left + thick),
-        (top + tall, right - thick, bottom - tall, right),
-    )
-    hidden = torch.zeros(len(parts), 1, *placement.input_size, dtype=torch.bool)
-    for mask, (first, begin, last, end) in zip(hidden, parts, strict=True):
-        mask[0, first:last, begin:end] = True
-    return hidden
+    masks = torch.zeros(len(REGIONS), 1, *placement.input_size, dtype=torch.bool)
+    for mask, rectangles in zip(masks, EDGE_REGIONS.values(), strict=True):
+        for x0, y0, x1, y1 in rectangles:
+            rows, columns = _pixels(y0, y1, height), _pixels(x0, x1, width)
+            mask[0, top : top + height][rows, left : left + width][:, columns] = True
+    return masks
+
+
+def _pixels(start: float, end: float, length: int) -> slice:
+    """The pixels between two shares of a length, at least one."""
+    first, last = round(start * length), round(end * length)
+    if first < last:
+        return slice(first, last)
+    return slice(last - 1, last) if end == 1 else slice(first, first + 1)

@@ -1,10 +1,10 @@
-"""One heatmap on trial: made again for other inputs, another class and a classifier that learned nothing.
+"""Recompute a heatmap for changed inputs, other classes, or randomised classifiers; and probabilities likewise.
 
-What a check or a calibration needs is computed here, without judging it. For a method that reads gradients all of
-it takes 25 forward and 8 backward passes.
+Nothing is judged here. For a method that reads gradients the six checks take 27 forward passes and 6 batched
+backward passes, the one that starts them included (29 and 8 where each random classifier needs its own).
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,132 +12,189 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from gradcam_core.capture import can_redraw_head, scorer, with_redrawn_head
-from gradcam_core.checks.edges import edge_regions
-from gradcam_core.errors import ModelError, TargetError
-from gradcam_core.heatmaps import Found, heatmaps_of_inputs
+from gradcam_core.capture import can_redraw_head, capture, with_redrawn_head
+from gradcam_core.errors import TargetError
+from gradcam_core.heatmaps import FirstPass, heatmaps_of_inputs
 from gradcam_core.layers import resolve_layer
-from gradcam_core.measures.given import visible_in
+from gradcam_core.measures.given import BATCH_REFUSALS, check_same, scores_of, visible_in
 from gradcam_core.measures.infill import fill_in
-from gradcam_core.methods import find_method
+from gradcam_core.methods import choose_method, make_maps, smoothing_of
 from gradcam_core.placement import Placement, resample
+from gradcam_core.progress import SILENT, Progress
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
+from gradcam_core.registry import Choice
 from gradcam_core.shapes import InputTensor, Map
-from gradcam_core.targets import ClassTarget, probabilities
+from gradcam_core.targets import ClassTarget, ContrastTarget, probabilities
 
-REDRAWS, COPIES, PATCHES = 3, 4, 8
-# The part of the picture that is hidden, and the noise as a share of the input's own deviation.
-HOTTEST, NOISE = 0.1, 0.05
+# Random classifiers whose maps need no further pass, and others: their number, and the models they may take.
+RANDOM_HEADS, FEW_HEADS, FEW_MODELS = 256, 8, 3
+HEADS_AT_ONCE = 32
+COPIES, PATCHES, OTHER_CLASSES = 4, 6, 5
+# The part of the picture that is hidden, and the noise as a share of the input's standard deviation.
+HOTTEST, NOISE = 0.3, 0.05
 CANDIDATES = 64
 SEED = 0
-
-
-def _silent() -> None:
-    """Tell nobody."""
+# Where the classifier reads only the layer's average, a random classifier's gradients follow from its weights.
+DIRECT = ("mean", "mean of relu", "convolution")
+OF_ONE_PASS = frozenset({"activations", "gradients", "head", "scores"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trial:
-    """A heatmap with what is needed to make it again. `chances` [classes] is what the model gives each class.
-
-    `alive` is called now and then while a method takes passes of its own; what it raises ends the work.
-    """
+class Rerun:
+    """A heatmap with what is needed to compute it again. `probabilities` [classes] are those of the whole picture."""
 
     heatmap: Heatmap
-    found: Found
-    chances: Tensor
-    alive: Callable[[], None] = _silent
+    first: FirstPass
+    choice: Choice
+    probabilities: Tensor
+    progress: Progress = SILENT
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The model's classes."""
+        return self.first.model.labels
+
+    @property
+    def index(self) -> int:
+        """The heatmap's class."""
+        return self.heatmap.target.index
+
+    @property
+    def label(self) -> str:
+        """The name of the heatmap's class; of a contrast, of its first class."""
+        return self.labels[self.index]
+
+    @property
+    def against(self) -> bool:
+        """Whether the heatmap compares two classes."""
+        return isinstance(self.heatmap.target, ContrastTarget)
 
     @property
     def probability(self) -> float:
-        """What the model gives the heatmap's class."""
-        return float(self.chances[self.heatmap.target.index])
+        """The probability of the heatmap's class."""
+        return float(self.probabilities[self.index])
 
 
-def begin_trial(explanation: Explanation, heatmap: Heatmap, model: LoadedModel) -> Trial:
-    """Take up one of an explanation's heatmaps with its model. Raises ModelError where the model is another."""
-    if model.fingerprint != explanation.fingerprint or model.preprocessing != explanation.preprocessing:
-        raise ModelError(
-            "This heatmap was made with another model, or prepared otherwise.", "Explain the picture anew."
-        )
+def begin_rerun(explanation: Explanation, heatmap: Heatmap, model: LoadedModel, progress: Progress = SILENT) -> Rerun:
+    """Prepare to compute a heatmap again. Raises a GradcamError where explanation or model is another."""
+    check_same(heatmap, explanation, model)
     if not 0 <= heatmap.target.index < len(model.labels):
-        raise TargetError("This target stands for no class of the model.", "Check a heatmap of one of its classes.")
+        raise TargetError("This target is not a class of the model.", "Check a heatmap of one of its classes.")
     names = heatmap.layer.split(" + ") if heatmap.fusion else [heatmap.layer or model.default_layer]
     layers = tuple(resolve_layer(model, name) for name in names)
     inputs = torch.tensor(explanation.model_input)[None].to(model.device)
-    found = Found(model, inputs, (heatmap.target,), layers, (), heatmap.placement)
-    return Trial(heatmap, found, probabilities(scorer(model)(inputs))[0])
+    outputs = scores_of(model)(inputs)
+    first = FirstPass(model, inputs, outputs, (heatmap.target,), layers, (), heatmap.placement, heatmap.origin)
+    choice = choose_method(heatmap.method, heatmap.options)
+    return Rerun(heatmap, first, choice, probabilities(outputs)[0], progress)
 
 
-def redrawn_maps(trial: Trial) -> list[Map] | None:
-    """The map after the classifier's weights were drawn anew, REDRAWS times; None where there is no such classifier."""
-    model = trial.found.model
-    if not can_redraw_head(model):
-        return None
-    drawn = [replace(trial.found, model=with_redrawn_head(model, seed)) for seed in range(REDRAWS)]
-    return [_maps(trial, one, one.inputs, trial.heatmap.target)[0] for one in drawn]
+def randomised_maps(rerun: Rerun) -> list[Map]:
+    """The map after the classifier's weights were randomised, many times; none where there is no such classifier."""
+    first = rerun.first
+    if not can_redraw_head(first.model):
+        return []
+    direct = len(first.layers) == 1 and first.layers[0].pooling in DIRECT
+    if direct and not smoothing_of(rerun.choice) and set(rerun.choice.member.needs) <= OF_ONE_PASS:
+        return _directly_randomised(rerun)
+    maps: list[Map] = []
+    for seed in range(SEED, SEED + FEW_MODELS):
+        count = min(len(rerun.labels), FEW_HEADS - len(maps))
+        rows = [ClassTarget(row, "", float("nan")) for row in range(count)]
+        model = with_redrawn_head(first.model, seed)
+        maps += _maps(rerun, replace(first, model=model), first.inputs, rows)[0] if rows else []
+    return maps
 
 
-def noisy_maps(trial: Trial) -> list[Map]:
+def _directly_randomised(rerun: Rerun) -> list[Map]:
+    """The same without a backward pass: each random row of weights is the gradient of its score by the average."""
+    layer = rerun.first.layers[0]
+    _, _, (evidence,) = capture(rerun.first.model, rerun.first.inputs, lambda _: rerun.first.targets, [layer], needs=())
+    head, grid = rerun.first.model.head, evidence.activations.shape[-2:]
+    if head is None:
+        return []
+    generator = torch.Generator().manual_seed(SEED)
+    spread = float(head.std(correction=0)) if head.numel() > 1 else float(head.abs())
+    rows = (spread * torch.randn(RANDOM_HEADS, head.shape[1], generator=generator)).to(evidence.activations)
+    open_cells = evidence.activations > 0 if layer.pooling == "mean of relu" else torch.ones_like(evidence.activations)
+    means = (evidence.activations * open_cells).mean(dim=(-2, -1))
+    maps: list[Map] = []
+    for part in torch.split(rows, HEADS_AT_ONCE):
+        gradients = (part / grid.numel())[:, None, :, None, None] * open_cells
+        given = replace(evidence, head=part, gradients=gradients, scores=part @ means.T)
+        maps += list(make_maps(rerun.choice, given)[:, 0].float().cpu().numpy())
+    return maps
+
+
+def noisy_maps(rerun: Rerun) -> list[Map]:
     """The maps of COPIES of the input with noise that is too faint to be seen."""
-    inputs = trial.found.inputs
+    inputs = rerun.first.inputs
     noise = torch.randn(COPIES, *inputs.shape[1:], generator=torch.Generator().manual_seed(SEED)).to(inputs.device)
-    return _maps(trial, trial.found, inputs + NOISE * float(inputs.std()) * noise, trial.heatmap.target)
+    copies = inputs + NOISE * float(inputs.std()) * noise
+    return [maps[0] for maps in _maps(rerun, rerun.first, copies, [rerun.heatmap.target])]
 
 
-def next_class_map(trial: Trial) -> tuple[Target, Map] | None:
-    """The most probable other class, and its map; None where there is no other class."""
-    own, labels = trial.heatmap.target.index, trial.found.model.labels
-    other = next((index for index in trial.chances.argsort(descending=True).tolist() if index != own), None)
-    if other is None:
-        return None
-    target = ClassTarget(other, labels[other], float(trial.chances[other]))
-    return target, _maps(trial, trial.found, trial.found.inputs, target)[0]
+def other_class_maps(rerun: Rerun) -> tuple[list[Target], list[Map]]:
+    """Other classes, from the most to the least probable one, and their maps; of a contrast, other contrasts.
+
+    At most OTHER_CLASSES, at equal steps of their rank: the first is the next most probable class.
+    """
+    target = rerun.heatmap.target
+    if not isinstance(target, ClassTarget | ContrastTarget):
+        return [], []
+    taken = {target.index, target.against} if isinstance(target, ContrastTarget) else {target.index}
+    others = [index for index in rerun.probabilities.argsort(descending=True).tolist() if index not in taken]
+    steps = np.linspace(0, len(others) - 1, min(len(others), OTHER_CLASSES)).round().astype(int)
+    targets: list[Target] = [
+        replace(target, index=others[step], label=rerun.labels[others[step]], probability=float(share))
+        for step in steps
+        for share in [rerun.probabilities[others[step]]]
+    ]
+    return targets, _maps(rerun, rerun.first, rerun.first.inputs, targets)[0] if targets else []
 
 
-def _maps(trial: Trial, found: Found, inputs: Tensor, target: Target) -> list[Map]:
-    """The same kind of map for each of some inputs [N ...]; the fused one, where there are several layers."""
-    entry = find_method(trial.heatmap.method, trial.heatmap.options)
+def _maps(rerun: Rerun, first: FirstPass, inputs: Tensor, targets: Sequence[Target]) -> list[list[Map]]:
+    """The same kind of map of each target for each of some inputs [N ...]; with several layers, the fused one."""
+    # Only methods with passes of their own take long enough for progress, or to be cancelled, within a check.
+    progress = rerun.progress if rerun.choice.member.reports else SILENT
+    try:
+        computed = list(heatmaps_of_inputs(first, inputs, targets, rerun.choice, progress))
+    except BATCH_REFUSALS:
+        if len(inputs) == 1:
+            raise
+        singles = torch.split(inputs, 1)
+        computed = [maps for one in singles for maps in heatmaps_of_inputs(first, one, targets, rerun.choice, progress)]
+    layers = len(computed[0]) // len(targets)
+    return [[heatmap.raw for heatmap in heatmaps[layers - 1 :: layers]] for heatmaps in computed]
 
-    def tell(share: float, drafts: tuple[Heatmap, ...]) -> None:
-        if entry.reports:  # the others are over before anybody could wish so
-            trial.alive()
 
-    made = heatmaps_of_inputs(found, inputs, (target,), entry, trial.heatmap.options, tell)
-    return [heatmaps[-1].raw for heatmaps in made]
-
-
-def without_hot_area(trial: Trial) -> tuple[float, list[float], InputTensor]:
+def without_hot_area(rerun: Rerun) -> tuple[float, list[float], InputTensor]:
     """Hide the hottest part, then PATCHES areas of its size and form elsewhere.
 
-    Gives the share of the picture that the hottest part is, the class's probability without each, the hottest part
-    first, and the inputs with the parts hidden.
+    Returns the share of the picture that the hottest part covers, the class's probability without each part, the
+    hottest part first, and the inputs with the parts hidden.
     """
-    placement = trial.heatmap.placement
-    hot = hottest_part(trial.heatmap, HOTTEST)
-    chances, filled = _without(trial, torch.cat([hot, moved_elsewhere(hot, placement, PATCHES)]))
-    top, left, bottom, right = placement.shown()
-    return float(hot.sum()) / ((bottom - top) * (right - left)), chances, filled
+    placement = rerun.heatmap.placement
+    hot = hottest_part(rerun.heatmap, HOTTEST)
+    chances, filled = without(rerun, torch.cat([hot, moved_elsewhere(hot, placement, PATCHES)]))
+    return float(hot.sum()) / int(visible_in(placement).sum()), chances, filled
 
 
-def without_edges(trial: Trial) -> tuple[list[float], InputTensor]:
-    """Hide each of edges.REGIONS: the class's probability without it, and the inputs with it hidden."""
-    return _without(trial, edge_regions(trial.heatmap.placement))
-
-
-def _without(trial: Trial, hidden: Bool[Tensor, "N 1 Hin Win"]) -> tuple[list[float], InputTensor]:
-    inputs = trial.found.inputs
-    filled = fill_in(inputs.expand(len(hidden), -1, -1, -1), hidden.to(inputs.device))
-    chances: list[float] = probabilities(scorer(trial.found.model)(filled))[:, trial.heatmap.target.index].tolist()
+def without(rerun: Rerun, hidden: Bool[Tensor, "N 1 Hin Win"]) -> tuple[list[float], InputTensor]:
+    """Hide each of some parts: the class's probability without it, and the inputs with it hidden."""
+    inputs = rerun.first.inputs
+    visible = visible_in(rerun.heatmap.placement)
+    filled = fill_in(inputs.expand(len(hidden), -1, -1, -1), hidden.to(inputs.device), visible)
+    chances: list[float] = probabilities(scores_of(rerun.first.model)(filled))[:, rerun.index].tolist()
     return chances, filled
 
 
 def hottest_part(heatmap: Heatmap, share: float) -> Bool[Tensor, "1 1 Hin Win"]:
-    """The hottest `share` of the picture on the input's pixels; less where less is warm at all."""
+    """The hottest `share` of the picture on the input's pixels; less where less has any evidence."""
     placement = heatmap.placement
-    seen = visible_in(placement)
-    warm = np.where(seen, np.maximum(resample(heatmap.raw, placement.input_size), 0), 0)
-    order = np.argsort(-warm, axis=None, kind="stable")[: max(1, round(share * int(seen.sum())))]
+    visible = visible_in(placement)
+    warm = np.where(visible, np.maximum(resample(heatmap.raw, placement.input_size), 0), 0)
+    order = np.argsort(-warm, axis=None, kind="stable")[: max(1, round(share * int(visible.sum())))]
     hot = np.zeros(warm.size, bool)
     hot[order] = warm.ravel()[order] > 0
     return torch.from_numpy(hot.reshape(1, 1, *warm.shape))
@@ -151,7 +208,7 @@ def moved_elsewhere(
     window = hot[0, 0, top:bottom, left:right]
     random = np.random.default_rng(SEED)
     shifts = [tuple(int(random.integers(0, side)) for side in window.shape) for _ in range(CANDIDATES)]
-    moved = sorted((window.roll(shift, (0, 1)) for shift in shifts), key=lambda one: int((one & window).sum()))
+    moved = sorted((window.roll(shift, (0, 1)) for shift in shifts), key=lambda area: int((area & window).sum()))
     placed = torch.zeros(count, 1, *hot.shape[2:], dtype=torch.bool)
     placed[:, 0, top:bottom, left:right] = torch.stack(moved[:count])
     return placed

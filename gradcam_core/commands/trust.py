@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import overload
 
 import gradcam_core as core
 from gradcam_core.commands.family import Flags, Given, command
@@ -85,49 +85,35 @@ def _report(image: core.ImageRecord, name: str, model: core.LoadedModel, checked
         say(f"  {one_line(words, 1000)}")
 
 
-class _Pictures(Sequence["core.ImageRecord"]):
-    """Pictures that are read when they are needed, so that one at a time is in memory."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    @overload
-    def __getitem__(self, place: int) -> core.ImageRecord: ...
-    @overload
-    def __getitem__(self, place: slice) -> _Pictures: ...
-    def __getitem__(self, place: int | slice) -> core.ImageRecord | _Pictures:
-        if isinstance(place, slice):
-            return _Pictures(self._paths[place])
-        return core.read_image(self._paths[place])
-
-
 def _calibrate(given: Given, model: core.LoadedModel) -> int:
-    files = files_in(given.calibrate)
-    readable = [path for place, path in enumerate(files, 1) if _can_be_read(path, place, given.names)]
+    paths = list(files_in(given.calibrate))
+    failed: list[Path] = []
     derived = core.derive_thresholds(
-        _Pictures(readable),
+        _read_each(paths, given, failed),
         model,
-        name=f"{counted(len(readable), 'picture')}, model {model.fingerprint[:8]}",
+        name="",
         method=to_method(given.method),
         layers=given.layer,
+        count=len(paths),
         on_progress=None if given.quiet else show_progress,
     )
+    derived = replace(derived, set=f"{counted(len(paths) - len(failed), 'picture')}, model {model.fingerprint[:8]}")
     content = core.write_thresholds(derived)
     try:
         write_whole(given.out, content.encode())
     except OSError as error:
         raise GradcamError("The thresholds cannot be written.", "Choose another place for --out.") from error
     say(content.rstrip())
-    return SOME_FAILED if len(readable) < len(files) else WORKED
+    return SOME_FAILED if failed else WORKED
 
 
-def _can_be_read(path: Path, place: int, names: str | None) -> bool:
-    try:
-        core.read_image(path)
-    except (GradcamError, OSError, MemoryError) as error:
-        warn_failed(path, place, names, error)
-        return False
-    return True
+def _read_each(paths: Sequence[Path], given: Given, failed: list[Path]) -> Iterator[core.ImageRecord]:
+    """Read one picture at a time; those that cannot be read are named and added to `failed`."""
+    for place, path in enumerate(paths, 1):
+        try:
+            image = core.read_image(path)
+        except (GradcamError, OSError, MemoryError) as error:
+            failed.append(path)
+            warn_failed(path, place, given.names, error)
+            continue
+        yield image

@@ -5,10 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from gradcam_core.checks import reruns
-from gradcam_core.checks.edges import REGIONS
+from gradcam_core.checks.edges import REGIONS, costliest, without_edges
+from gradcam_core.checks.reruns import begin_rerun
 from gradcam_core.checks.thresholds import Thresholds, read_thresholds
 from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import GradcamError, LayerError, MethodError, PictureError, TargetError
@@ -20,9 +18,9 @@ from gradcam_core.files import FileTooLargeError
 from gradcam_core.measures import measure
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.readers import read_image
+from gradcam_core.readers.truth import read_truth
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel, Prediction
 from gradcam_core.targets import ClassTarget, find_class
-from gradcam_core.readers.truth import read_truth
 
 SHOWN_LABELS = 3
 
@@ -154,7 +152,7 @@ def _evaluated(row: Row, content: bytes, file: PictureFile, request: _Request, p
         probability=top.probability,
         region=region,
         lost=lost,
-        edge_decides=lost > request.limits.most_lost_at_edge,
+        edge_decides=lost > request.limits.numbers["most_lost_at_edge"],
         note=note,
         **measured,
     )
@@ -165,10 +163,10 @@ def _strongest_edge(
 ) -> tuple[str, float]:
     """Find the part of the edge whose hiding lowers the top prediction most, and the share of probability lost."""
     target = ClassTarget(top.index, top.label, top.probability)
-    trial = reruns.begin_trial(explanation, replace(heatmap, target=target), model)
-    after, _ = reruns.without_edges(trial)
-    place = int(np.argmin(after))
-    return REGIONS[place], (trial.probability - after[place]) / trial.probability
+    rerun = begin_rerun(explanation, replace(heatmap, target=target), model)
+    after, _ = without_edges(rerun)
+    place = costliest(rerun.probability, after)
+    return REGIONS[place], (rerun.probability - after[place]) / rerun.probability
 
 
 def _localised(heatmap: Heatmap, file: PictureFile, image: ImageRecord) -> tuple[dict[str, Any], str]:

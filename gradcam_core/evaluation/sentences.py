@@ -49,7 +49,7 @@ def evaluation_sentences(evaluation: Evaluation) -> tuple[str, ...]:
         *_calibration(evaluation),
         *_weakest(evaluation),
         *_failures(evaluation),
-        DECIDES.format(threshold=percent(evaluation.thresholds.most_lost_at_edge, 0)),
+        DECIDES.format(threshold=percent(evaluation.thresholds.numbers["most_lost_at_edge"], 0)),
     )
 
 

@@ -1,6 +1,5 @@
 """The checks of a heatmap -> plain values for JSON."""
 
-import dataclasses
 from typing import Any
 
 from gradcam_core.checks.panel import Trust
@@ -20,5 +19,5 @@ def trust_to_dict(trust: Trust) -> dict[str, Any]:
             for check in trust.checks
         ],
         "always": list(trust.always),
-        "thresholds": dataclasses.asdict(trust.thresholds),
+        "thresholds": trust.thresholds.to_dict(),
     }

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from gradcam_core.devices import pictures_at_once
 from gradcam_core.measures.infill import fill_in
-from gradcam_core.measures.needs import Probability, Report, Shown, Visible, measurement
+from gradcam_core.measures.needs import Probability, Shown, Visible, measurement
 from gradcam_core.measures.ranking import Order, hottest_first, mask_of
 from gradcam_core.measures.readings import Curve, NotMeasurable, Reading
+from gradcam_core.progress import Progress
 from gradcam_core.registry import Range
 from gradcam_core.shapes import InputTensor
 
@@ -28,22 +29,22 @@ def deletion(
     shown: Shown,
     visible: Visible,
     probability: Probability,
-    report: Report,
+    progress: Progress,
     *,
     steps: Steps = 20,
     seed: Seed = 0,
 ) -> Reading:
-    """Hide the hottest places first: the sooner the model loses its finding, the lower this number.
+    """Hide the hottest places first: the sooner the probability drops, the lower this number.
 
     The area under the curve of the probability over the share of hidden pixels. What is hidden is
-    filled in from its surroundings; the paper's grey would be a picture that no model was trained on.
+    filled in from its surroundings: the paper's grey is a picture that no model was trained on.
     """
 
     def hide(hottest: Tensor) -> Tensor:
-        return fill_in(inputs.expand(len(hottest), -1, -1, -1).contiguous(), hottest)
+        return fill_in(inputs.expand(len(hottest), -1, -1, -1).contiguous(), hottest, visible)
 
     order = hottest_first(shown, visible, seed)
-    return _area(_curve(order, inputs, hide, probability, report, steps))
+    return _area(_curve(order, inputs, hide, probability, progress, steps))
 
 
 @measurement("Insertion", paper="Petsiuk et al. 2018", url="https://arxiv.org/abs/1806.07421")
@@ -52,12 +53,12 @@ def insertion(
     shown: Shown,
     visible: Visible,
     probability: Probability,
-    report: Report,
+    progress: Progress,
     *,
     steps: Steps = 20,
     seed: Seed = 0,
 ) -> Reading:
-    """Uncover the hottest places of a blurred picture first: the sooner the model is sure, the higher this number.
+    """Uncover the hottest places of a blurred picture first: the sooner the probability rises, the higher this number.
 
     The area under the curve of the probability over the share of uncovered pixels.
     """
@@ -67,16 +68,16 @@ def insertion(
         return torch.where(hottest, inputs, blurred)
 
     order = hottest_first(shown, visible, seed)
-    return _area(_curve(order, inputs, uncover, probability, report, steps))
+    return _area(_curve(order, inputs, uncover, probability, progress, steps))
 
 
 @measurement("Average drop", paper="Chattopadhyay et al. 2018", url="https://arxiv.org/abs/1710.11063", better="lower")
 def average_drop(inputs: InputTensor, shown: Shown, probability: Probability) -> Reading:
-    """How much of its confidence the model loses when it sees the picture through the heatmap only; 0 is nothing.
+    """How much of the probability is lost when the model sees the picture through the heatmap only; 0 is nothing.
 
-    max(0, p - o) / p for this one picture, with o the probability of picture times heatmap. Read it
-    with care: where the heatmap is cold the model sees the mean colour (0 after normalisation), which
-    it never saw in training, and a heatmap that is 1 everywhere would win.
+    max(0, p - o) / p for this one picture, with o the probability of picture times heatmap. Where the
+    heatmap is cold the model sees the mean colour (0 after normalisation), which it never saw in
+    training; and a heatmap that is 1 everywhere gets the best value.
     """
     whole, through = _through(inputs, shown, probability)
     if whole == 0:
@@ -86,9 +87,9 @@ def average_drop(inputs: InputTensor, shown: Shown, probability: Probability) ->
 
 @measurement("Increase in confidence", paper="Chattopadhyay et al. 2018", url="https://arxiv.org/abs/1710.11063")
 def average_increase(inputs: InputTensor, shown: Shown, probability: Probability) -> Reading:
-    """Whether the model grows surer when it sees the picture through the heatmap only: 1 is yes, 0 is no.
+    """Whether the probability rises when the model sees the picture through the heatmap only: 1 is yes, 0 is no.
 
-    Whether o > p for this one picture; what is said of the average drop holds here too.
+    Whether o > p for this one picture. It has the same limits as the average drop.
     """
     whole, through = _through(inputs, shown, probability)
     return Reading(float(through > whole))
@@ -108,7 +109,7 @@ def _curve(
     inputs: InputTensor,
     change: Callable[[Tensor], Tensor],
     probability: Probability,
-    report: Report,
+    progress: Progress,
     steps: int,
 ) -> Curve:
     """Change more and more of the pixels, in this order; `change` takes masks [B 1 Hin Win] of those so far."""
@@ -119,7 +120,7 @@ def _curve(
         some = shares[len(values) : len(values) + pictures_at_once(inputs.device)]
         masks = np.stack([mask_of(order[: round(share * len(order))], size) for share in some])
         values += probability(change(torch.from_numpy(masks)[:, None].to(inputs.device))).tolist()
-        report(len(values) / len(shares))
+        progress(len(values) / len(shares))
     return Curve(tuple(shares), tuple(values))
 
 
@@ -129,11 +130,11 @@ def _area(curve: Curve) -> Reading:
 
 
 def _blurred(inputs: InputTensor, visible: Visible) -> InputTensor:
-    """Blur the picture with a wide bell, so that colours stay and things vanish; padding neither gives nor takes."""
+    """Blur the picture with a wide Gaussian, so that colours stay and objects vanish; padding is left out."""
     known = torch.from_numpy(visible).to(inputs)
     deviation = BLUR * max(inputs.shape[2:])
     rows, columns = (_bell(length, deviation).to(inputs) for length in inputs.shape[2:])
-    # At a visible pixel the weights hold at least its own, 1.
+    # At a visible pixel the weights include its own, 1.
     weights = (rows @ known @ columns).clamp(min=1)
     return torch.where(known > 0, rows @ (inputs * known) @ columns / weights, inputs)
 

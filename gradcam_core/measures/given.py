@@ -1,7 +1,7 @@
-"""Heatmap, marked region and model -> what measurements ask for."""
+"""Heatmap, reference region and model -> what measures ask for."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,24 +16,25 @@ from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.shapes import Heat
 from gradcam_core.targets import probabilities
 
-# Interpolation leaves equal cells unequal in the seventh decimal; rounded, they are ties again: 0 and the
-# peak always, other values but for the few that stand just between two roundings.
+# Interpolation makes equal cells differ in the seventh decimal; rounding makes them ties again.
 DECIMALS = 5
+# What networks raise for more than one input at a time.
+BATCH_REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ModelError)
 
 
 def serve(
     heatmap: Heatmap, truth: Any, explanation: Explanation | None, model: LoadedModel | None
 ) -> Mapping[str, Any]:
-    """Make what can be made of what was given, by the names of needs.py.
+    """Compute what measures may ask for, by the names in needs.py.
 
-    Raises a GradcamError for a marked region that does not fit the picture, and for an explanation
-    that this heatmap or this model does not belong to.
+    Raises a GradcamError for a reference region that does not fit the picture, and for an explanation
+    that does not belong to this heatmap or this model.
     """
     served: dict[str, Any] = {"heat": heat_of(heatmap)}
     if truth is not None:
         served["truth"] = check_truth(truth, heatmap.placement)
     if explanation is not None and model is not None:
-        _check_same(heatmap, explanation, model)
+        check_same(heatmap, explanation, model)
         visible = visible_in(heatmap.placement)
         served["visible"], served["shown"] = visible, shown_in(heatmap, visible)
         # A copy, since tensors share their memory with the arrays they come from.
@@ -65,42 +66,70 @@ def shown_in(heatmap: Heatmap, visible: Visible) -> Shown:
 
 
 def check_truth(truth: Any, placement: Placement) -> Truth:
-    """A marked region as booleans on the picture's own pixels. Raises GradcamError for anything else."""
+    """A reference region as booleans on the picture's own pixels. Raises GradcamError for anything else."""
     height, width = placement.image_size
     if not isinstance(truth, np.ndarray) or truth.dtype != bool:
         kind = str(truth.dtype) if isinstance(truth, np.ndarray) else type(truth).__name__
-        raise GradcamError(f"The marked region is {kind}, not true or false.", "Give an array of booleans: mask > 0.")
+        raise GradcamError(
+            f"The reference region is {kind}, not true or false.", "Give an array of booleans: mask > 0."
+        )
     if truth.shape != (height, width):
         size = " x ".join(map(str, truth.shape))
         raise GradcamError(
-            f"The marked region is {size}, the picture is {height} x {width}.",
+            f"The reference region is {size}, the picture is {height} x {width}.",
             "Give one that is as high and as wide as the picture.",
         )
     if not truth.any():
-        raise GradcamError("The marked region is empty.", "Mark at least one pixel.")
+        raise GradcamError("The reference region is empty.", "Mark at least one pixel.")
     return truth
 
 
-def _check_same(heatmap: Heatmap, explanation: Explanation, model: LoadedModel) -> None:
-    if explanation.fingerprint != model.fingerprint:
-        raise ModelError("This explanation was made with another model.", "Give the model that made it.")
-    if explanation.placement != heatmap.placement:
-        raise GradcamError("This heatmap is not one of this explanation.", "Give the explanation that it came from.")
+def check_same(heatmap: Heatmap, explanation: Explanation, model: LoadedModel) -> None:
+    """Raise a GradcamError where heatmap, explanation and model do not belong together."""
+    if explanation.fingerprint != model.fingerprint or explanation.preprocessing != model.preprocessing:
+        raise ModelError(
+            "This heatmap was made with another model or another preprocessing.", "Give the model that made it."
+        )
+    if heatmap.origin != explanation.origin:
+        raise GradcamError(
+            "This heatmap does not belong to this explanation: its picture, model or preprocessing is another.",
+            "Give the explanation that it came from.",
+        )
+
+
+def scores_of(model: LoadedModel) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A model as a function: inputs [B Cin Hin Win] -> class scores [B classes].
+
+    Where the network accepts no batches, or memory is short, the inputs go one by one.
+    """
+    scores = scorer(model)
+
+    def scored(inputs: torch.Tensor) -> torch.Tensor:
+        try:
+            outputs = scores(inputs)
+            if len(outputs) == len(inputs):
+                return outputs
+        except BATCH_REFUSALS:
+            if len(inputs) == 1:
+                raise
+        return torch.cat([scores(single) for single in torch.split(inputs, 1)])
+
+    return scored
 
 
 def probability_of(target: Target, model: LoadedModel) -> Probability:
-    """What the model gives a target's class, as a function of inputs [B Cin Hin Win].
+    """The probability of a target's class, as a function of inputs [B Cin Hin Win].
 
-    It raises NotMeasurable where the target stands for no single class of the model.
+    It raises NotMeasurable where the target is not one class of the model.
     """
-    scores = scorer(model)
+    scores = scores_of(model)
 
     def probability(inputs: torch.Tensor) -> np.ndarray:
         if not 0 <= target.index < len(model.labels) or math.isnan(target.probability):
             raise NotMeasurable("This target has no probability that could be followed.")
-        found: np.ndarray = probabilities(scores(inputs))[:, target.index].cpu().numpy()
-        if not np.isfinite(found).all():
+        values: np.ndarray = probabilities(scores(inputs))[:, target.index].cpu().numpy()
+        if not np.isfinite(values).all():
             raise NotMeasurable("The model's scores are not finite numbers for the changed picture.")
-        return found
+        return values
 
     return probability

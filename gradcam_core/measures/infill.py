@@ -1,4 +1,4 @@
-"""Hiding parts of a model's input so that they look like what is around them.
+"""Hide parts of a model's input so that they look like their surroundings.
 
 Grey or black squares are pictures that no model was trained on, and their edges are evidence of their own.
 So a hidden part is filled in from its surroundings, coarse to fine.
@@ -13,25 +13,36 @@ from torch.nn import functional
 
 from gradcam_core.shapes import InputTensor
 
-# Smoothing after the coarse-to-fine filling, so that no step between its squares is left: how often, how far.
+# Smoothing after the coarse-to-fine filling removes the steps between its squares: how often, how far.
 SMOOTHINGS, REACH = 2, 7
 
+Visible = Bool[np.ndarray, "Hin Win"]
 
-def fill_in(inputs: InputTensor, hidden: Bool[Tensor, "N 1 Hin Win"]) -> InputTensor:
+
+def fill_in(inputs: InputTensor, hidden: Bool[Tensor, "N 1 Hin Win"], visible: Visible) -> InputTensor:
     """Replace the hidden pixels of each input by what surrounds them.
 
     Each pixel takes the average of the nearest known ones, found on coarser and coarser grids (pull-push
     interpolation, after Gortler et al. 1996, https://doi.org/10.1145/237170.237200, section 3.4), then is
-    smoothed within the hidden part. An input that is hidden everywhere becomes 0, the mean colour.
+    smoothed within the hidden part. Known is what is `visible` and not hidden: padding gives nothing. An
+    input that is hidden everywhere becomes 0, the mean colour.
     """
-    known = (~hidden).to(inputs.dtype)
+    seen = torch.from_numpy(visible).to(inputs.device)
+    known = (seen & ~hidden).to(inputs.dtype)
     filled = torch.where(hidden, _pulled(inputs * known, known), inputs)
     smooth = filled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    weights = _blurred(visible.astype(np.float32))
     for picture, mask in zip(smooth, hidden[:, 0].cpu().numpy(), strict=True):
         for _ in range(SMOOTHINGS):
-            near = np.atleast_3d(cv2.blur(picture, (REACH, REACH), borderType=cv2.BORDER_REFLECT))
-            picture[mask] = near[mask]
+            near = _blurred(picture * visible[..., None])[mask] / np.maximum(weights[mask], 1 / REACH**2)
+            picture[mask] = near
     return torch.from_numpy(smooth).permute(0, 3, 1, 2).contiguous().to(inputs.device)
+
+
+def _blurred(values: Float32[np.ndarray, "h w *C"]) -> Float32[np.ndarray, "h w C"]:
+    """The mean over a square around each pixel, mirrored at the border."""
+    blurred: np.ndarray = np.atleast_3d(cv2.blur(values, (REACH, REACH), borderType=cv2.BORDER_REFLECT))
+    return blurred
 
 
 def _pulled(sums: Float32[Tensor, "N C h w"], known: Float32[Tensor, "N 1 h w"]) -> Float32[Tensor, "N C h w"]:

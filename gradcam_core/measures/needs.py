@@ -1,24 +1,24 @@
-"""What a measurement may ask for, and the mark that makes a function a measurement.
+"""What a measure may ask for, and the mark that makes a function a measure.
 
 heat        [H W]            the heatmap on the picture's pixels, 0..1; NaN where the model did not look
-truth       [H W]            what somebody marked on the picture's pixels
+truth       [H W]            the reference region on the picture's pixels
 shown       [Hin Win]        the map's positive part on the model input's pixels, its peak 1; 0 in padding
 visible     [Hin Win]        which of them show the picture, and not padding
 inputs      [1 Cin Hin Win]  the very tensor that the network saw
-probability                  inputs [B Cin Hin Win] -> what the model gives the target [B], 0..1
+probability                  inputs [B Cin Hin Win] -> the target's probability [B], 0..1
 
-One that takes long also asks for `report`, and calls it with the share that is done; it may raise,
-which is how a measuring is cancelled. A measurement returns a Reading, or raises NotMeasurable.
+One that takes long also asks for `progress`, and calls it with the share that is done. A measure returns a
+Reading, or raises NotMeasurable.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from gradcam_core.registry import Function, member
+from gradcam_core.registry import Function, Member, member
 
 NEEDS = ("heat", "truth", "shown", "visible", "inputs", "probability")
 
@@ -26,16 +26,10 @@ Truth = Bool[np.ndarray, "H W"]
 Shown = Float32[np.ndarray, "Hin Win"]
 Visible = Bool[np.ndarray, "Hin Win"]
 Probability = Callable[[Tensor], np.ndarray]
-Report = Callable[[float], None]
+
+measurement: Callable[..., Callable[[Function], Function]] = partial(member, allowed=NEEDS, better="higher")
 
 
-def measurement(
-    title: str, *, paper: str, url: str, better: Literal["higher", "lower", ""] = "higher"
-) -> Callable[[Function], Function]:
-    """Mark a function as a measurement. `better` says which values speak for the heatmap; "" where none do."""
-
-    def mark(function: Function) -> Function:
-        function.better = better  # type: ignore[attr-defined]
-        return member(title, paper=paper, url=url, allowed=NEEDS)(function)
-
-    return mark
+def theme_of(member: Member) -> str:
+    """What a measure is about: "place" (a reference region), "change" (the picture is changed), or "spread"."""
+    return "place" if "truth" in member.needs else "change" if "inputs" in member.needs else "spread"

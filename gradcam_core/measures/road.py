@@ -1,4 +1,4 @@
-"""ROAD: remove the hottest and the coldest parts and debias, so that the shape of the hole tells the model nothing."""
+"""ROAD: remove the hottest and the coldest parts, and fill them so that the shape of the hole gives nothing away."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -9,16 +9,17 @@ from jaxtyping import Bool, Float64
 from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import splu
 
-from gradcam_core.measures.needs import Probability, Report, Shown, Visible, measurement
+from gradcam_core.measures.needs import Probability, Shown, Visible, measurement
 from gradcam_core.measures.ranking import Order, hottest_first, mask_of
 from gradcam_core.measures.readings import Curve, NotMeasurable, Reading
+from gradcam_core.progress import Progress
 from gradcam_core.registry import Range
 from gradcam_core.shapes import InputTensor
 
 SHARES = (0.2, 0.4, 0.6, 0.8)
 # Weights of a pixel's neighbours, by the steps down and to the right that lead there.
 WEIGHTS = {(y, x): 1 / 6 if 0 in (y, x) else 1 / 12 for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)}
-# Deviation of the noise on imputed pixels: without it, their smoothness would tell where the hole was.
+# Deviation of the noise on imputed pixels: without it, their smoothness would give the hole away.
 NOISE = 0.01
 
 Plane = Bool[np.ndarray, "h w"]
@@ -30,17 +31,17 @@ def road(
     shown: Shown,
     visible: Visible,
     probability: Probability,
-    report: Report,
+    progress: Progress,
     *,
     seed: Annotated[int, Range(0, 2**31 - 1, "Another seed, another noise and order among equal pixels")] = 0,
 ) -> Reading:
-    """How much more of its finding the model loses when hot places vanish than when cold ones do; 1 is most, 0 none.
+    """How much more probability is lost when hot places are removed than when cold ones are; 1 is most, 0 none.
 
     20, 40, 60 and 80 % of the pixels are removed, hottest first (MoRF) and coldest first (LeRF), and
     imputed by the paper's noisy linear interpolation. The value is the mean over these shares of
-    p(LeRF) - p(MoRF), -1..1; the curve is MoRF's. Equally hot pixels go in random order. A heatmap is
-    refused where that chance would pick most of the first 20 %. Among the coldest pixels chance may pick
-    freely: a heatmap that is 0 on half of the picture says that there any pixel is as good as another.
+    p(LeRF) - p(MoRF), -1..1; the curve is MoRF's. Equally hot pixels are removed in random order. A heatmap
+    is refused where chance would pick most of the first 20 %. Among the coldest pixels chance may pick
+    freely, since a heatmap that is 0 on half of the picture gives no order there.
     """
     order = hottest_first(shown, visible, seed)
     counts = [round(share * len(order)) for share in SHARES]
@@ -53,9 +54,9 @@ def road(
     coldest: list[float] = []
     for done, count in enumerate(counts, 1):
         pictures = [impute(inputs, part, visible, noise) for part in _removed(order, count, visible)]
-        for found, value in zip((hottest, coldest), probability(torch.cat(pictures)).tolist(), strict=True):
-            found.append(value)
-        report(done / len(counts))
+        for values, value in zip((hottest, coldest), probability(torch.cat(pictures)).tolist(), strict=True):
+            values.append(value)
+        progress(done / len(counts))
     return Reading(float(np.mean(coldest) - np.mean(hottest)), Curve((0.0, *SHARES), (whole, *hottest)))
 
 
@@ -82,8 +83,8 @@ def impute(inputs: InputTensor, hidden: Visible, visible: Visible, noise: np.ran
     """Replace hidden pixels of one input by the weighted mean of their neighbours, all at once, and a little noise.
 
     A direct neighbour weighs 1/6, a diagonal one 1/12; at the border, and beside padding, there are fewer
-    and their weights are scaled up to sum to 1. Neighbours may be hidden themselves: that makes one
-    linear equation a hidden pixel, which are solved together. At least one visible pixel must stay.
+    and their weights are scaled up to sum to 1. Neighbours may be hidden themselves, which gives one
+    linear equation per hidden pixel; they are solved together. At least one visible pixel must stay.
     """
     known = visible & ~hidden
     picture = inputs[0].cpu().numpy().astype(np.float64)

@@ -1,31 +1,42 @@
-"""How alike two maps of one picture are, by the order of their cells."""
+"""How similar two maps of one picture are, by the order of their cells."""
+
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float
+from scipy.stats import rankdata
 
 from gradcam_core.placement import resample
 from gradcam_core.shapes import Map
 
 
-def similarity(one: Map, other: Float32[np.ndarray, "other_h other_w"]) -> float:
+def similarity(first: Map, second: np.ndarray) -> float:
     """Rank correlation (Spearman) of the positive parts, which are what is shown: 1 the same order, 0 no relation.
 
-    Taken on the finer of the two grids, cells of equal value sharing their rank. Where one of the maps
-    shows the same everywhere there is no order to compare: 0, and 1 where both do.
+    Taken on the finer of the two grids; equal cells share their rank. Where one of the maps is the same
+    everywhere there is no order to compare: 0, and 1 where both are.
     """
-    finest = max(one.shape, other.shape, key=lambda shape: shape[0] * shape[1])
-    shown = [
-        np.maximum(part, 0) if part.shape == finest else resample(np.maximum(part, 0), finest) for part in (one, other)
-    ]
-    flat = [bool(part.min() == part.max()) for part in shown]
-    if any(flat):
-        return float(all(flat))
-    first, second = (_ranks(part.ravel()) for part in shown)
-    return float(np.corrcoef(first, second)[0, 1])
+    return float(similarities(first, [second])[0])
 
 
-def _ranks(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Ranks from 1, equal values sharing the average of theirs."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count).astype(np.float64)
-    return (last - (count - 1) / 2)[place]
+def similarities(first: Map, others: Sequence[np.ndarray]) -> Float[np.ndarray, " n"]:
+    """The similarity of one map [h w] with each of several, which share a grid."""
+    finest = max(first.shape, *(other.shape for other in others), key=lambda shape: shape[0] * shape[1])
+    own = _ranks(_positive(first, finest)[None])
+    ranks = _ranks(np.stack([_positive(other, finest) for other in others]))
+    sizes = np.sqrt((own**2).sum() * (ranks**2).sum(axis=1))
+    flat = ~ranks.any(axis=1)
+    alike = (ranks @ own[0]) / np.where(sizes > 0, sizes, 1)
+    return np.asarray(alike if own.any() else flat, np.float64)
+
+
+def _positive(raw: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    positive = np.maximum(raw, 0)
+    return positive if positive.shape == size else resample(positive, (size[0], size[1]))
+
+
+def _ranks(maps: np.ndarray) -> np.ndarray:
+    """Ranks [n cells] of maps [n h w], less their mean; 0 for a map that is the same everywhere."""
+    ranks: np.ndarray = rankdata(maps.reshape(len(maps), -1), axis=1)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    return ranks

@@ -1,4 +1,4 @@
-"""Methods that go back to the input's own pixels. They return signed maps [K N Hin Win], seen with both signs."""
+"""Methods that go back to the input's own pixels. They return signed maps [K N Hin Win]."""
 
 import torch
 from torch.nn import functional
@@ -10,7 +10,7 @@ from gradcam_core.shapes import Activations, Gradients, InputGradients, InputMap
 
 @method("Guided backpropagation", paper="Springenberg et al. 2014", url="https://arxiv.org/abs/1412.6806", signed=True)
 def guided_backprop(guided: InputGradients) -> InputMaps:
-    """Follow the score back to the pixels through ReLUs that let only positive gradients pass: fine lines, any class.
+    """Follow the score back to the pixels through ReLUs that let only positive gradients pass: fine lines.
 
     Summed over the colour channels. It resembles an edge detector, and changes little with the class.
     """
@@ -19,9 +19,9 @@ def guided_backprop(guided: InputGradients) -> InputMaps:
 
 @method("Guided Grad-CAM", paper="Selvaraju et al. 2017", url="https://arxiv.org/abs/1610.02391", signed=True)
 def guided_grad_cam(activations: Activations, gradients: Gradients, guided: InputGradients) -> InputMaps:
-    """Multiply guided backpropagation with Grad-CAM's heatmap: the fine lines, where the class is.
+    """Multiply guided backpropagation with Grad-CAM's heatmap: fine lines where the class is.
 
-    The heatmap is taken as it is shown: positive, scaled to its own peak, brought to the input's size.
+    The positive part of Grad-CAM's map is scaled to its own peak and enlarged to the input's size.
     """
     coarse = grad_cam(activations, gradients).relu()
     peak = coarse.amax(dim=(-2, -1), keepdim=True)

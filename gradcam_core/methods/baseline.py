@@ -1,4 +1,4 @@
-"""Maps that know nothing, to hold the others against."""
+"""Random maps, as a baseline for the other methods."""
 
 from typing import Annotated
 
@@ -9,14 +9,14 @@ from gradcam_core.registry import Range
 from gradcam_core.shapes import Activations, Maps, Scores
 
 
-@method("Random map", paper="control", url="https://arxiv.org/abs/1810.03292")
+@method("Random map", paper="baseline", url="https://arxiv.org/abs/1810.03292")
 def random(
     activations: Activations,
     scores: Scores,
     *,
     seed: Annotated[int, Range(0, 2**31 - 1, "Another seed, another map")] = 0,
 ) -> Maps:
-    """Give noise on the layer's grid: a control that no method may resemble, as in sanity checks of heatmaps."""
+    """Give noise on the layer's grid, the same for every class: a baseline that no other method should resemble."""
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.rand(scores.shape[0], 1, *activations.shape[2:], generator=generator, dtype=activations.dtype)
-    return noise.to(activations.device).expand(-1, activations.shape[0], -1, -1)
+    noise = torch.rand(1, 1, *activations.shape[2:], generator=generator, dtype=activations.dtype)
+    return noise.to(activations.device).expand(scores.shape[0], activations.shape[0], -1, -1)

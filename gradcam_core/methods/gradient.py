@@ -8,9 +8,9 @@ import torch
 from gradcam_core.methods.needs import method
 from gradcam_core.shapes import Activations, Gradients, Maps
 
-# Below this share of its two parts, a denominator is rounding noise and not a number.
+# Relative tolerance: a denominator whose two parts cancel to less than this share counts as 0.
 CANCELLED = 1e-6
-# Below this share of the sizes that went into it, a single-precision sum over channels is rounding noise.
+# Relative tolerance: a single-precision sum over channels below this share of its terms is rounding noise.
 NOISE = 3e-5
 
 
@@ -26,13 +26,13 @@ def grad_cam_plus_plus(activations: Activations, gradients: Gradients) -> Maps:
 
     The paper's alpha = g^2 / (2 g^2 + sum(A) g^3) is 1 / (2 + sum(A) g) where g is not 0, which needs
     no epsilon against small gradients. Where the two parts cancel, alpha is undefined and counts as
-    0; where g is not above 0 it does not matter, since the ReLU of g is the factor beside it.
+    0. Where g is not positive alpha does not matter, since relu(g) is 0.
     """
     total, rising = activations.sum(dim=(-2, -1), keepdim=True), gradients.relu()
     if not bool((activations < 0).any()):
         weights = rising.div(total.mul(rising).add_(2)).sum(dim=(-2, -1))
         return _weighted(weights, activations)
-    # Here the two parts can cancel, where single precision is a few digits off. Apple's devices have no other.
+    # The two parts can cancel here, so double precision is needed. Apple's devices have none.
     if activations.device.type != "mps":
         total, rising = activations.sum(dim=(-2, -1), keepdim=True, dtype=torch.float64), rising.double()
     drive = total * rising
@@ -52,10 +52,10 @@ def xgrad_cam(activations: Activations, gradients: Gradients) -> Maps:
 
 @method("HiResCAM", paper="Draelos & Carin 2020", url="https://arxiv.org/abs/2011.08891")
 def hires_cam(activations: Activations, gradients: Gradients) -> Maps:
-    """Multiply gradient and activation at every position: shows just what the last linear step used.
+    """Multiply gradient and activation at every position: shows exactly what the last linear step used.
 
-    In front of a step that does not care about scale, such as a LayerNorm, the products cancel at
-    every position; what rounding leaves of them is set to 0, or it would be drawn as a heatmap.
+    Before a step that ignores scale, such as a LayerNorm, the products cancel at every position; the
+    rounding noise that is left is set to 0, or it would be drawn as a heatmap.
     """
     products = gradients * activations
     sums, sizes = products.sum(dim=-3), products.abs_().sum(dim=-3)
@@ -64,7 +64,10 @@ def hires_cam(activations: Activations, gradients: Gradients) -> Maps:
 
 @method("LayerCAM", paper="Jiang et al. 2021", url="https://doi.org/10.1109/TIP.2021.3089943")
 def layer_cam(activations: Activations, gradients: Gradients) -> Maps:
-    """Multiply positive gradient and activation at every position: made for earlier, finer layers."""
+    """Multiply positive gradient and activation at every position: made for earlier, finer layers.
+
+    Several layers are fused without the tanh scaling that the paper applies to its early layers.
+    """
     return torch.einsum("knchw,nchw->knhw", gradients.relu(), activations)
 
 

@@ -9,9 +9,8 @@ guided      [K N Cin Hin Win] gradients by the input, through guided ReLUs
 forward     inputs [B Cin Hin Win] -> scores [K B]: the whole network
 tail        activations [B C h w] -> scores [K B]: what follows the layer
 
-A method with `forward` or `tail` gets one picture at a time (N = 1). One that takes long also asks
-for `report`, and calls it with the share that is done and the maps so far, or None; it may raise,
-which is how an analysis is cancelled.
+A method with `forward` or `tail` gets one picture at a time (N = 1). One that takes long also asks for
+`progress`, and calls it after each batch with the share done and the maps so far, if there are any.
 """
 
 from collections.abc import Callable
@@ -22,10 +21,11 @@ from torch import Tensor
 from gradcam_core.registry import Function, member
 
 NEEDS = ("activations", "gradients", "head", "scores", "inputs", "guided", "forward", "tail")
-# Methods without any of these do not care for the layer: their map lies on the model's input.
+# Methods that need none of these ignore the layer: their map lies on the model's input.
 OF_A_LAYER = frozenset({"activations", "gradients", "head", "tail"})
+# Methods that need one of these run the network themselves, one picture at a time.
+OWN_PASSES = frozenset({"forward", "tail"})
 
 Rescore = Callable[[Tensor], Tensor]
-Report = Callable[[float, Tensor | None], None]
 
 method: Callable[..., Callable[[Function], Function]] = partial(member, allowed=NEEDS)

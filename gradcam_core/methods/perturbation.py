@@ -1,6 +1,6 @@
-"""Methods that change the input or the layer and look at the scores. They return signed maps [K 1 h w].
+"""Methods that change the input or the layer and compare the scores. They return signed maps [K 1 h w].
 
-One picture at a time (N = 1), every class from the same passes.
+One picture at a time (N = 1); all classes share the same passes.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,9 @@ import torch
 from torch.nn import functional
 
 from gradcam_core.devices import pictures_at_once
-from gradcam_core.methods.needs import Report, Rescore, method
+from gradcam_core.errors import MethodError
+from gradcam_core.methods.needs import Rescore, method
+from gradcam_core.progress import Progress
 from gradcam_core.registry import Range
 from gradcam_core.shapes import Activations, InputTensor, Maps, Scores
 
@@ -23,7 +25,7 @@ def score_cam(
     activations: Activations,
     inputs: InputTensor,
     forward: Rescore,
-    report: Report,
+    progress: Progress,
     *,
     share: Annotated[
         float, Range(0.01, 1, "Below 1 a draft: only so many of the channels, the most varied first")
@@ -33,15 +35,15 @@ def score_cam(
 
     alpha = softmax over the channels of f(X * H_k), H_k the channel brought to the input's size and to
     0..1 (their Algorithm 1; its baseline f(X_b) is the same for all channels and cancels). Channels
-    that are 0 everywhere show the network nothing and add nothing to the map: they are counted in
-    the softmax and not run. The others come by falling deviation, so that drafts settle early.
+    that are 0 everywhere add nothing to the map: they count in the softmax and are not run. The
+    others come in order of falling deviation, so that drafts settle early.
     """
     layer = activations[0]
     spread = layer.flatten(1).std(dim=1, correction=0)
     alive = torch.argsort(spread, descending=True, stable=True)
     alive = alive[(layer.flatten(1) != 0).any(dim=1)[alive]]
     chosen = alive[: max(1, round(share * len(alive)))]
-    # What a channel without contrast shows: nothing of the picture. One pass stands for all of them.
+    # A channel without contrast hides the whole picture. One pass covers all such channels.
     dark = forward(torch.zeros_like(inputs))
     exponents = dark.expand(-1, len(layer)).clone()
     kept = torch.zeros(len(layer), dtype=torch.bool, device=layer.device)
@@ -49,7 +51,7 @@ def score_cam(
     for done, some in _chunks(chosen, pictures_at_once(inputs.device)):
         exponents[:, some] = forward(inputs * _masks(layer[some], inputs.shape[-2:]))
         kept[some] = True
-        report(done, _softmax_map(exponents, kept, layer) if done < 1 else None)
+        progress(done, _softmax_map(exponents, kept, layer) if done < 1 else None)
     return _softmax_map(exponents, kept, layer)
 
 
@@ -67,11 +69,11 @@ def _softmax_map(exponents: torch.Tensor, kept: torch.Tensor, layer: torch.Tenso
 
 
 @method("Ablation-CAM", paper="Desai & Ramaswamy 2020", url="https://doi.org/10.1109/WACV45572.2020.9093360")
-def ablation_cam(activations: Activations, scores: Scores, tail: Rescore, report: Report) -> Maps:
+def ablation_cam(activations: Activations, scores: Scores, tail: Rescore, progress: Progress) -> Maps:
     """Weight each channel by how much of the class's score is lost when the channel is set to 0.
 
-    w_k = (y - y_k) / |y|. The paper divides by y itself, which turns evidence round where y is negative.
-    Channels that are 0 already lose nothing and are not run.
+    w_k = (y - y_k) / |y|. The paper divides by y itself, which inverts the evidence where y is negative.
+    Channels that are 0 lose nothing and are not run.
     """
     layer = activations[0]
     alive = torch.nonzero((layer.flatten(1) != 0).any(dim=1)).flatten()
@@ -80,7 +82,7 @@ def ablation_cam(activations: Activations, scores: Scores, tail: Rescore, report
         ablated = layer.expand(len(some), *layer.shape).clone()
         ablated[torch.arange(len(some)), some] = 0
         without[:, some] = tail(ablated)
-        report(done, None)
+        progress(done)
     size = scores.abs()
     weights = torch.where(size > 0, (scores - without) / torch.where(size > 0, size, 1), 0)
     return torch.einsum("kc,chw->khw", weights, layer)[:, None]
@@ -91,17 +93,22 @@ def occlusion(
     inputs: InputTensor,
     scores: Scores,
     forward: Rescore,
-    report: Report,
+    progress: Progress,
     *,
     patch: Annotated[int, Range(2, 1024, "Side of the grey square, in pixels of the model's input")] = 32,
     stride: Annotated[int, Range(1, 1024, "Step between two places of the square, in the same pixels")] = 16,
 ) -> Maps:
     """Cover a square with the mean colour, place by place: by how much does the score fall?
 
-    The map has a cell for each stride; a cell's value is the mean fall over the squares that cover its middle.
+    The map has a cell for each stride; a cell's value is the mean fall over the squares that cover its
+    middle. With a stride equal to the patch that is the paper's map, one square per cell. Raises
+    MethodError for a stride larger than the patch, which would leave parts that are never covered.
     """
     height, width = inputs.shape[-2:]
     patch, stride = min(patch, height, width), min(stride, height, width)
+    if stride > patch:
+        gaps = f"With squares of {patch} pixels every {stride} pixels, parts of the picture would never be covered."
+        raise MethodError(gaps, f"Choose a stride of at most {patch}.")
     places = [(top, left) for top in _places(height, patch, stride) for left in _places(width, patch, stride)]
     falls = []
     for done, some in _chunks(torch.arange(len(places)), pictures_at_once(inputs.device)):
@@ -110,12 +117,12 @@ def occlusion(
             top, left = places[place]
             one[:, top : top + patch, left : left + patch] = 0  # 0 is the mean once the input is normalised
         falls.append(scores - forward(covered))
-        report(done, None)
+        progress(done)
     return _mean_over_squares(torch.cat(falls, dim=1), places, patch, stride, (height, width))[:, None]
 
 
 def _places(length: int, patch: int, stride: int) -> list[int]:
-    """Where squares begin: every stride, and one more flush with the far edge, so that all is covered."""
+    """Where squares begin: every stride, and one more flush with the far edge."""
     return sorted({*range(0, length - patch + 1, stride), length - patch})
 
 
@@ -138,7 +145,7 @@ def _mean_over_squares(
 def rise(
     inputs: InputTensor,
     forward: Rescore,
-    report: Report,
+    progress: Progress,
     *,
     masks: Annotated[int, Range(50, 20000, "Random masks; more give a calmer map")] = 1000,
     cells: Annotated[int, Range(2, 32, "Cells along each side of a mask")] = 7,
@@ -148,7 +155,7 @@ def rise(
     """Show the network many randomly masked pictures: which parts are visible when the score is high?
 
     S = 1 / (E[M] N) * sum of f(I * M_i) M_i (their eq. 6), less the mean score, which in the paper's sum
-    would lift every position alike. Masks are made on a coarse grid, enlarged and shifted at random.
+    raises every position equally. Masks are made on a coarse grid, enlarged and shifted at random.
     """
     size = inputs.shape[-2:]
     generator = torch.Generator().manual_seed(seed)
@@ -161,7 +168,7 @@ def rise(
         shown, scored = shown + mask.sum(0), scored + scores.sum(1)
         so_far = max(1, round(done * masks))
         maps = (weighted - (scored / so_far)[:, None, None] * shown) / (keep * so_far)
-        report(done, maps[:, None])
+        progress(done, maps[:, None])
     return maps[:, None]
 
 

@@ -1,42 +1,34 @@
 """Options of every method: the average map over noisy and mirrored copies of the input.
 
 After Smilkov et al. 2017 (SmoothGrad, https://arxiv.org/abs/1706.03825): a map that changes with
-noise which nobody sees says little. What is averaged are the signed maps.
+invisible noise says little. The signed maps are averaged.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from typing import Annotated
 
 import torch
 
 from gradcam_core.registry import Range
 
-OPTIONS: Mapping[str, Any] = MappingProxyType({"copies": 0, "noise": 0.1, "flip": False})
-RANGES: Mapping[str, Range] = MappingProxyType(
-    {
-        "copies": Range(0, 100, "Average over so many noisy copies of the input; 0: the input itself"),
-        "noise": Range(0.001, 1.0, "Standard deviation of the noise, as a share of the input's range"),
-    }
-)
 SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Smoothing:
-    """How many noisy copies, how noisy, and whether each is also shown mirrored."""
+    """How many noisy copies, how strong the noise, and whether each copy is also mirrored."""
 
-    copies: int
-    noise: float
-    flip: bool
+    copies: Annotated[int, Range(0, 100, "Average over so many noisy copies of the input; 0: the input itself")] = 0
+    noise: Annotated[float, Range(0.001, 1.0, "Standard deviation of the noise, as a share of the input's range")] = 0.1
+    flip: bool = False
 
     def __bool__(self) -> bool:
         return self.copies > 0 or self.flip
 
     @property
     def passes(self) -> int:
-        """How many inputs a method sees."""
+        """How many inputs the method is run on."""
         return max(self.copies, 1) * (2 if self.flip else 1)
 
 

@@ -1,0 +1,61 @@
+"""What a check may ask for, what it returns, and the mark that makes a function a check.
+
+heatmap      the heatmap under test
+rerun        what is needed to compute it again, for reruns.py; rerun.labels are the model's classes
+probability  the probability of the heatmap's class
+
+and every threshold, by its name in thresholds.toml. A check returns a Finding, or raises NotTestable.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from gradcam_core.checks.thresholds import read_thresholds
+from gradcam_core.records import Heatmap
+from gradcam_core.registry import Function, member
+from gradcam_core.shapes import InputArray
+
+NEEDS = ("heatmap", "rerun", "probability", *read_thresholds().numbers)
+# Below this probability, hiding a part has nothing to take away.
+NOTHING_TO_LOSE = 0.001
+
+Outcome = Literal["passed", "attention", "not tested"]
+
+check: Callable[..., Callable[[Function], Function]] = partial(member, allowed=NEEDS)
+
+
+class NotTestable(Exception):
+    """Say in a sentence why a check cannot be made; raised by checks, shown as their sentence."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finding:
+    """What a check found: whether it needs attention, a sentence with its numbers, and the numbers.
+
+    `shown` is the model's input with a part hidden, where that was tried; `shown_words` says which part.
+    """
+
+    outcome: Outcome
+    sentence: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    shown: InputArray | None = None
+    shown_words: str = ""
+
+
+def check_evidence(heatmap: Heatmap) -> None:
+    """Raise NotTestable for a heatmap without evidence on the picture."""
+    if heatmap.state != "ok":
+        raise NotTestable(f"The map has {heatmap.state}: there is nothing to test.")
+
+
+def check_probability(probability: float, label: str) -> None:
+    """Raise NotTestable for a class whose probability is too small to fall."""
+    if probability < NOTHING_TO_LOSE:
+        raise NotTestable(f"The probability of {label} is almost 0, so hiding a part cannot lower it.")
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share as text, such as "12.3 %"."""
+    return f"{100 * share:.{digits}f}\u202f%"
