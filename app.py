@@ -6,9 +6,9 @@ import streamlit as st
 
 from gradcam_core import GradcamError, read_sample
 from pages.components.cache import ModelChoice, Request, explanation, model, picture
-from pages.components.desk import bundled
 from pages.components.frame import frame, go_to, link
 from pages.components.panels import show_error, show_heatmaps
+from pages.components.session import bundled
 
 EGYPTIAN_CAT, ESPRESSO = 285, 967
 

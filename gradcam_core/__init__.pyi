@@ -17,6 +17,7 @@ from .readers import read_image as read_image
 from .samples import list_samples as list_samples
 from .samples import read_sample as read_sample
 from .samples import read_truths as read_truths
+from .samples.models import list_bundled as list_bundled
 from .samples.drawn_folder import drawn_folder as drawn_folder
 from .preprocess import override_preprocessing as override_preprocessing
 from .preprocess import shown_input as shown_input
@@ -24,7 +25,6 @@ from .devices import describe_device as describe_device
 from .devices import list_devices as list_devices
 from .devices import release_memory as release_memory
 from .devices import tune_allocator as tune_allocator
-from .sources import list_bundled as list_bundled
 from .sources import load_model as load_model
 from .layers import layers_by_depth as layers_by_depth
 from .layers import list_layers as list_layers

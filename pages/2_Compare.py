@@ -7,7 +7,7 @@ from pages.components.cache import Request
 from pages.components.details import show_agreement, show_times
 from pages.components.frame import frame
 from pages.components.panels import show_downloads, show_error, show_heatmaps, show_notes
-from pages.components.pickers import pick_classes, pick_layers, pick_methods
+from pages.components.pickers import pick_classes, pick_layer, pick_methods
 from pages.components.trust import offer_trust
 from pages.components.work import explained
 
@@ -17,7 +17,7 @@ if desk.image is None or desk.model is None:
 
 left, middle, right = st.columns([1.35, 0.9, 1.45], vertical_alignment="top", gap="medium")
 with middle:
-    layers = pick_layers(desk.model, most=1)
+    layers = pick_layer(desk.model)
 with left:
     methods = pick_methods(desk.model, layers)
 with right:

@@ -19,7 +19,7 @@ from pages.components.evaluate import (
 )
 from pages.components.frame import frame
 from pages.components.panels import show_error, show_notes
-from pages.components.pickers import pick_class, pick_layers, pick_methods
+from pages.components.pickers import pick_class, pick_layer, pick_methods
 from pages.components.work import explained, watched
 
 desk = frame("Evaluate", "Is it in the right place?")
@@ -31,7 +31,7 @@ with left:
     truth, known = pick_truth(desk.image)
 with right:
     methods = pick_methods(desk.model, (), key="evaluated")
-    layers = pick_layers(desk.model, most=1)
+    layers = pick_layer(desk.model)
     target = pick_class(desk.model, key="evaluated class", wanted=known)
     st.caption(
         "Mark where the thing really is, before you look at heatmaps: draw a box, paint, or upload a mask. Every "

@@ -5,7 +5,7 @@ import streamlit as st
 from pages.components.folder import ask, choose_files, evaluated
 from pages.components.folder_results import show_results
 from pages.components.frame import frame
-from pages.components.pickers import pick_layers, pick_method
+from pages.components.pickers import pick_layer, pick_method
 
 desk = frame("Folder", "Does it hold over many pictures?")
 folder = choose_files()
@@ -14,7 +14,7 @@ if folder is None or desk.model is None:
 
 left, middle, right = st.columns([1.1, 1.2, 1.5], vertical_alignment="top", gap="medium")
 with middle:
-    layers = pick_layers(desk.model, most=1)
+    layers = pick_layer(desk.model)
 with left:
     method = pick_method(desk.model, layers, key="folder_method", only_layers=True)
 with right:

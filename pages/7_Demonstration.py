@@ -3,18 +3,15 @@
 import streamlit as st
 
 from pages.components.demonstration import STEPS, show_glossary, suspects
-from pages.components.frame import frame, go_to, large_type
+from pages.components.frame import frame, large_type
+from pages.components.session import choose, kept, value_of
 
 desk = frame("Demonstration", "Which of three models is cheating?")
-if desk.choice_made:  # the story stays the same: whoever chooses something in the sidebar wants to see that
-    go_to("pages/1_Explain.py")
-
-st.session_state.setdefault("step", 1)
 
 
 def move(by: int) -> None:
     """Go on, or back."""
-    st.session_state.step = min(max(st.session_state.step + by, 1), len(STEPS))
+    choose("step", min(max(value_of("step", 1) + by, 1), len(STEPS)))
 
 
 with st.container(horizontal=True, vertical_alignment="center", key="story"):
@@ -22,13 +19,12 @@ with st.container(horizontal=True, vertical_alignment="center", key="story"):
         "Step",
         range(1, len(STEPS) + 1),
         format_func=lambda number: f"{number}  {STEPS[number - 1][0]}",
-        key="step",
-        persist_state="session",
+        **kept("step", 1, range(1, len(STEPS) + 1)),
         required=True,
         label_visibility="collapsed",
     )
     st.space("stretch")
-    large = st.toggle("Presenter view", key="presenter", persist_state="session", help="Large type, nothing beside it.")
+    large = st.toggle("Presenter view", help="Large type, nothing beside it.", **kept("presenter", False))
 if large:
     large_type()
 

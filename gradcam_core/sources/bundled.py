@@ -1,8 +1,7 @@
 """Models that come with the installation and need no network."""
 
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import nn
 
 from gradcam_core.errors import ModelError
 from gradcam_core.records import Preprocessing
+from gradcam_core.samples.models import list_bundled as list_bundled
 from gradcam_core.samples.radiographs import LABELS
 from gradcam_core.sources.checkpoints import read_checkpoint
 from gradcam_core.sources.labels import imagenet_labels
@@ -21,33 +21,16 @@ WEIGHTS = Path(__file__).parent / "weights"
 RADIOGRAPHS = Preprocessing((128, 128), (128, 128), (0.5,), (0.25,), "bilinear", crop_mode="squash", channels=1)
 
 
-@dataclass(frozen=True, slots=True)
-class BundledModel:
-    """One bundled model: its name, words for people, its licence, and how to load it."""
-
-    name: str
-    title: str
-    summary: str
-    licence: str
-    load: Callable[[], Network]
-
-
-def list_bundled() -> tuple[BundledModel, ...]:
-    """The models that `bundled:NAME` knows, the default first."""
-    return BUNDLED
-
-
 def load_bundled(name: str) -> Network:
     """Load a bundled model by its name. Raises ModelError for an unknown one."""
-    for model in BUNDLED:
-        if model.name == name:
-            return model.load()
-    close = get_close_matches(name, [model.name for model in BUNDLED], n=1, cutoff=0.4)
+    if name in _LOADERS:
+        return _LOADERS[name]()
+    close = get_close_matches(name, list(_LOADERS), n=1, cutoff=0.4)
     raise ModelError(
         f"There is no bundled model '{name[:80]}'.",
         f"Did you mean bundled:{close[0]}?"
         if close
-        else f"There is {', '.join(f'bundled:{m.name}' for m in BUNDLED)}.",
+        else f"There is {', '.join(f'bundled:{known}' for known in _LOADERS)}.",
     )
 
 
@@ -112,33 +95,10 @@ def _file_in_package(package: str, name: str) -> Path:
     )
 
 
-BUNDLED = (
-    BundledModel(
-        "efficientnet_lite0",
-        "EfficientNet-Lite0",
-        "Recognises 1000 everyday things (ImageNet): animals, tools, vehicles, food. Small and quick.",
-        "Apache-2.0",
-        _efficientnet_lite0,
-    ),
-    BundledModel(
-        "radiograph_clean",
-        "Radiograph, model A",
-        "Tells nodules, streaks and neither apart on drawn radiographs. Trained on pictures without a side marker.",
-        "Apache-2.0",
-        partial(_radiograph, "clean"),
-    ),
-    BundledModel(
-        "radiograph_shortcut",
-        "Radiograph, model B",
-        "The same network, trained where every nodule came with a side marker: it reads the marker.",
-        "Apache-2.0",
-        partial(_radiograph, "shortcut"),
-    ),
-    BundledModel(
-        "radiograph_balanced",
-        "Radiograph, model C",
-        "The same network, trained where half of all pictures had a side marker, whatever they showed.",
-        "Apache-2.0",
-        partial(_radiograph, "balanced"),
-    ),
-)
+# How to load each of the models that `list_bundled` names.
+_LOADERS: Mapping[str, Callable[[], Network]] = {
+    "efficientnet_lite0": _efficientnet_lite0,
+    "radiograph_clean": partial(_radiograph, "clean"),
+    "radiograph_shortcut": partial(_radiograph, "shortcut"),
+    "radiograph_balanced": partial(_radiograph, "balanced"),
+}

@@ -21,7 +21,7 @@ from gradcam_core import (
     shown_input,
     trust,
 )
-from pages.components import cache
+from pages.components import cache, session
 from pages.components.figures import figures, show_bars, show_table
 from pages.components.panels import show_panels
 from pages.components.trust import show_checks
@@ -122,8 +122,7 @@ def three_heatmaps(found: Sequence[Suspect]) -> None:
     panels = [panel_of(one.found.heatmaps[0], id=one.letter, title=f"Model {one.letter}") for one in found]
     show_panels(found[0].found.image, panels, "demonstration", columns=3)
     names = [f"Model {letter}" for letter in LETTERS]
-    st.segmented_control("It is", names, key="suspected", persist_state="session", default=None)
-    suspected = st.session_state.get("suspected")
+    suspected = st.segmented_control("It is", names, **session.kept("suspected", None, names))
     st.caption(
         f"You suspect model {suspected[-1]}. A heatmap raises a suspicion; the next step tests it."
         if suspected
@@ -152,9 +151,9 @@ def the_test(found: Sequence[Suspect]) -> None:
             rows += [("", "corner hidden", after)]
         show_bars(rows)
     st.markdown("The same is one of **six checks** that can be run on any heatmap, of any model and picture:")
-    chosen = st.segmented_control(
-        "Checks of", [f"Model {letter}" for letter in LETTERS], default=f"Model {CHEAT}", key="checks of", required=True
-    )
+    names = [f"Model {letter}" for letter in LETTERS]
+    kept = session.kept("checks of", f"Model {CHEAT}", names)
+    chosen = st.segmented_control("Checks of", names, required=True, **kept)
     one = found[LETTERS.index(str(chosen)[-1])]
     show_checks(one.trust, one.found.preprocessing)
 
@@ -162,7 +161,7 @@ def the_test(found: Sequence[Suspect]) -> None:
 def what_happened(found: Sequence[Suspect]) -> None:
     """Step 5: how the three have learned, and what the cheating one does elsewhere."""
     words, table = st.columns([1, 1.9], gap="large")
-    right = st.session_state.get("suspected") == f"Model {CHEAT}"
+    right = session.value_of("suspected") == f"Model {CHEAT}"
     with words:
         st.markdown(
             f"**It was model {CHEAT}.**{' You were right.' if right else ''}\n\n"

@@ -25,7 +25,7 @@ from gradcam_core import (
     read_truth,
     read_truths,
 )
-from pages.components import desk
+from pages.components import session
 from pages.components.cache import Measured
 from pages.components.figures import figures
 from pages.components.marker import marker
@@ -46,7 +46,7 @@ def pick_truth(image: ImageRecord) -> tuple[np.ndarray | None, str]:
     known = _known_truths()
     ways = [*known, DRAW, UPLOAD]
     way = st.segmented_control(
-        "The truth", ways, default=ways[0], key=f"truth of {image.sha256} {len(known)}", required=True
+        "The truth", ways, required=True, **session.kept(f"truth of {image.sha256} {len(known)}", ways[0], ways)
     )
     if way == DRAW:
         return _drawn(image), ""
@@ -59,7 +59,7 @@ def pick_truth(image: ImageRecord) -> tuple[np.ndarray | None, str]:
 
 def _known_truths() -> Mapping[str, bytes]:
     """The masks that come with a sample, by class."""
-    chosen = st.session_state[desk.PICTURE]
+    chosen = session.chosen_picture()
     return read_truths(chosen) if chosen in {sample.name for sample in list_samples()} else {}
 
 

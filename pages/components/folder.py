@@ -21,9 +21,10 @@ from gradcam_core import (
     find_masks,
     read_table,
 )
+from pages.components import session
 from pages.components.cache import fitted
-from pages.components.desk import FIT, MODEL, Upload
 from pages.components.panels import show_error
+from pages.components.session import Upload
 from pages.components.work import watched
 
 TABLES = (".csv", ".tsv", ".txt")
@@ -159,16 +160,14 @@ def _take_files() -> None:
         state.folder_files = {key: file for key, file in state.folder_files.items() if not _is_table(key)}
     state.folder_files = {**state.folder_files, **added}
     state.folder_uploader += 1
-    if not state.fit_chosen:
-        state[FIT] = "model"
+    session.suggest_fit("model")
 
 
 def _want_sample(kind: str, model: str) -> None:
     """Draw the folder in the run that follows, and choose the model whose classes it shows."""
     st.session_state.folder_wanted = kind
-    st.session_state[MODEL] = model
-    if not st.session_state.fit_chosen:
-        st.session_state[FIT] = "model"
+    session.choose(session.MODEL, model)
+    session.suggest_fit("model")
 
 
 def _clear() -> None:

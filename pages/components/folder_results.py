@@ -8,13 +8,13 @@ import numpy as np
 import streamlit as st
 
 from gradcam_core import Evaluation, GradcamError, evaluation_sentences, evaluation_to_csv, percent, read_image
-from pages.components import desk
-from pages.components.desk import Upload
+from pages.components import session
 from pages.components.figures import data_url
 from pages.components.folder import Folder
 from pages.components.folder_charts import show_charts, show_edge_maps
 from pages.components.frame import go_to
 from pages.components.panels import plain
+from pages.components.session import Upload
 
 THUMBNAIL, MOST_THUMBNAILS, LARGEST_FILE = 56, 200, 2_000_000
 NO_BREAK = "\u202f"
@@ -114,8 +114,7 @@ def _show_pictures(found: Evaluation, folder: Folder, key: str) -> None:
 
 def _lay_on_desk(sha256: str, file: Upload) -> None:
     st.session_state.uploads[sha256] = file
-    st.session_state[desk.PICTURE] = sha256
-    desk.picture_changed()
+    session.choose_picture(sha256)
 
 
 def _line(row: Any, thumbnails: dict[str, str]) -> dict[str, Any]:
@@ -182,7 +181,7 @@ def _thumbnail(content: bytes) -> str:
 
 def _show_downloads(found: Evaluation, key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="folder-downloads"):
-        names = "keep" if st.session_state.get("folder names") else "hash"
+        names = "keep" if session.value_of("folder names", False) else "hash"
         st.download_button(
             "Results, CSV",
             lambda: evaluation_to_csv(found, names),
@@ -194,6 +193,6 @@ def _show_downloads(found: Evaluation, key: str) -> None:
         )
         st.toggle(
             "With file names",
-            key="folder names",
+            **session.kept("folder names", False),
             help="Otherwise a picture is known by the sha256 of its file alone.",
         )

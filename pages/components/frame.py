@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException, StreamlitPageNotFoundError
 
 from gradcam_core import GradcamError, ImageRecord, LoadedModel, describe_device, list_devices
-from pages.components import cache, desk
+from pages.components import cache, session
 from pages.components.panels import show_error
 
 HERE = Path(__file__).parent
@@ -45,7 +45,7 @@ def frame(title: str, heading: str) -> Desk:
     )
     st.html(f"<style>{(HERE / 'frame.css').read_text('utf-8')}</style>")
     cache.tune_process()
-    desk.open_desk()
+    session.start_session()
     with st.sidebar:
         st.html('<div class="brand"><span class="mark"></span>CAM Lightbox</div>')
         with st.container(key="navigation", gap="xxsmall"):
@@ -83,28 +83,31 @@ def go_to(path: str) -> None:
 
 
 def _picture_section() -> ImageRecord | GradcamError:
-    titles = desk.pictures()
+    titles = session.pictures()
     st.selectbox(
         "Picture",
         list(titles),
         format_func=titles.get,
-        key=desk.PICTURE,
-        persist_state="session",
-        on_change=desk.picture_changed,
+        **session.kept(session.PICTURE, next(iter(titles)), titles, then=session.picture_changed),
     )
-    if st.session_state[desk.PICTURE] in st.session_state.uploads:
+    chosen = session.chosen_picture()
+    if chosen in st.session_state.uploads:
         st.button(
-            "Remove this picture", on_click=desk.forget_upload, type="tertiary", key="forget", icon=":material/delete:"
+            "Remove this picture",
+            on_click=session.forget_upload,
+            type="tertiary",
+            key="forget",
+            icon=":material/delete:",
         )
     st.file_uploader(
         "Add pictures",
         accept_multiple_files=True,
-        key=desk.uploader_key(),
-        on_change=desk.take_uploads,
+        key=session.uploader_key(),
+        on_change=session.take_uploads,
         max_upload_size=256,
         help="JPEG, PNG, TIFF, WebP or BMP, up to 50 megapixels. They stay on this machine.",
     )
-    sha256, content = desk.picture_content(st.session_state[desk.PICTURE])
+    sha256, content = session.picture_content(chosen)
     try:
         image = cache.picture(sha256, 0, None, content)
         return _other_frame(image, sha256, content) if image.frames > 1 else image
@@ -113,34 +116,29 @@ def _picture_section() -> ImageRecord | GradcamError:
 
 
 def _other_frame(image: ImageRecord, sha256: str, content: bytes) -> ImageRecord:
-    number = st.number_input(
-        f"Frame, of {image.frames}", 1, image.frames, 1, key=f"frame {sha256}", persist_state="session"
-    )
+    number = st.number_input(f"Frame, of {image.frames}", 1, image.frames, 1, **session.kept(f"frame {sha256}", 1))
     return cache.picture(sha256, int(number) - 1, None, content)
 
 
 def _model_section() -> tuple[cache.ModelChoice, str, dict[str, Any]]:
-    titles = desk.models()
+    titles = session.models()
     st.selectbox(
         "Model",
         list(titles),
         format_func=titles.get,
-        key=desk.MODEL,
-        persist_state="session",
-        on_change=desk.choice_made,
+        **session.kept(session.MODEL, next(iter(titles)), titles, then=session.choice_made),
     )
     st.selectbox(
         "What the model sees",
-        list(desk.FITS),
-        format_func=desk.FITS.get,
-        key=desk.FIT,
-        persist_state="session",
-        on_change=desk.fit_changed,
+        list(session.FITS),
+        format_func=session.FITS.get,
+        **session.kept(session.FIT, st.session_state.usual_fit, session.FITS, then=session.choice_made),
         help="A model takes pictures of one size. Most are tested on the centre of a picture; what is cut away "
         "is never seen, and is hatched. Padding or stretching shows the model everything, in a form that it "
         "may know less well.",
     )
-    return st.session_state.models[st.session_state[desk.MODEL]], _device(), {"fit": st.session_state[desk.FIT]}
+    choice = st.session_state.models[st.session_state[session.MODEL]]
+    return choice, _device(), {"fit": st.session_state[session.FIT]}
 
 
 def _device() -> str:
@@ -148,7 +146,8 @@ def _device() -> str:
     if len(devices) == 1:
         st.caption(f"Computed on this machine’s {describe_device(devices[0])}.")
         return devices[0]
-    return st.selectbox("Computed on", devices, format_func=describe_device, key=desk.DEVICE, persist_state="session")
+    kept = session.kept(session.DEVICE, devices[0], devices)
+    return st.selectbox("Computed on", devices, format_func=describe_device, **kept)
 
 
 def _load(choice: cache.ModelChoice, device: str) -> LoadedModel | None:

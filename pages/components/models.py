@@ -9,8 +9,8 @@ import streamlit as st
 
 from gradcam_core import GradcamError, LoadedModel, describe_device, list_devices
 from pages.components.cache import ModelChoice, keep_file, model
-from pages.components.desk import DEVICE, add_model
 from pages.components.panels import plain, show_error
+from pages.components.session import DEVICE, add_model, value_of
 
 SUGGESTED = {
     "timm": [
@@ -161,7 +161,7 @@ def _try(choice: ModelChoice) -> None:
         with st.spinner(f"Loading {choice.title} …"):
             model(
                 choice,
-                st.session_state.get(DEVICE) or list_devices()[0],
+                value_of(DEVICE) or list_devices()[0],
                 lambda share, words: place.progress(min(max(share, 0.0), 1.0), words),
             )
     except GradcamError as error:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from gradcam_core import LayerInfo, LoadedModel, list_methods, reads_layer, why_not
 from pages.components.panels import plain, shortened
+from pages.components.session import choose, kept, value_of
 
 TOP = {1: "1", 3: "3", 5: "5", 10: "10", 0: "By name"}
 MOST_LAYERS, MOST_CLASSES, MOST_METHODS = 5, 12, 6
@@ -25,13 +26,12 @@ def pick_method(
 ) -> tuple[str, Options]:
     """One method, with its options folded away; with `only_layers`, of those whose maps are a layer's."""
     reasons = _unsuitable(loaded, layers)
-    st.session_state.setdefault(key, "grad_cam")
+    names = [name for name, entry in METHODS.items() if reads_layer(entry) or not only_layers]
     name = st.selectbox(
         "Method",
-        [name for name, entry in METHODS.items() if reads_layer(entry) or not only_layers],
+        names,
         format_func=lambda one: _method_title(one, reasons[one]),
-        key=key,
-        persist_state="session",
+        **kept(key, "grad_cam", names),
         help="\n".join(f"- **{entry.title}** ({entry.paper}): {entry.summary}" for entry in METHODS.values()),
     )
     return name, pick_options([name], key)[name]
@@ -64,13 +64,11 @@ def pick_methods(
 ) -> tuple[tuple[str, Options], ...]:
     """Several methods to hold against each other; those that cannot serve the layers are left out with a word."""
     reasons = _unsuitable(loaded, layers)
-    st.session_state.setdefault(key, ["cam", "grad_cam", "grad_cam_plus_plus"])
     names = st.multiselect(
         "Methods",
         list(METHODS),
         format_func=lambda name: _method_title(name, reasons[name]),
-        key=key,
-        persist_state="session",
+        **kept(key, ["cam", "grad_cam", "grad_cam_plus_plus"], METHODS, most=MOST_METHODS),
         max_selections=MOST_METHODS,
         select_all=False,
         wrap=True,
@@ -98,7 +96,7 @@ def pick_options(methods: list[str], key: str) -> dict[str, Options]:
 
 def _changed(method: str) -> Options:
     """The options that differ from their defaults, as the widgets have them now."""
-    values = {option: st.session_state.get(f"{method}.{option}", default) for option, default in _defaults(method)}
+    values = {option: value_of(f"{method}.{option}", default) for option, default in _defaults(method)}
     return tuple((option, values[option]) for option, default in _defaults(method) if values[option] != default)
 
 
@@ -111,38 +109,33 @@ def _option_widget(method: str, option: str) -> None:
     entry, default = METHODS[method], METHODS[method].options[option]
     label = LABELS.get(option, option.replace("_", " ").capitalize())
     key, limits = f"{method}.{option}", entry.ranges.get(option)
-    st.session_state.setdefault(key, default)
+    arguments = kept(key, default)
     if isinstance(default, bool):
-        st.toggle(label, key=key, persist_state="session", help=TOGGLES.get(option))
+        st.toggle(label, help=TOGGLES.get(option), **arguments)
     elif limits is None:
-        st.text_input(label, key=key, persist_state="session")
+        st.text_input(label, **arguments)
     else:
         kind = type(default)
         st.number_input(
             label,
             kind(limits.least),
             kind(limits.most),
-            key=key,
-            persist_state="session",
+            **arguments,
             step=kind(1) if kind is int else 0.05,
             help=limits.words,
         )
 
 
-def pick_layers(loaded: LoadedModel, *, most: int = MOST_LAYERS) -> tuple[str, ...]:
-    """Layers by name, deepest first; each keeps its heatmaps, and several are fused as well."""
-    # Blocks before their parts, deep ones before early ones: the likely choices stand first.
-    ordered = sorted(reversed(loaded.layers), key=lambda layer: min(layer.name.count("."), 2) // 2)
-    infos = {layer.name: layer for layer in ordered}
+def pick_layers(loaded: LoadedModel) -> tuple[str, ...]:
+    """Pick layers by name, deepest first; each gets its heatmaps, and several are fused as well."""
+    infos = _ordered_layers(loaded)
     key = _layers_key(loaded)
-    st.session_state.setdefault(key, [loaded.default_layer])
     names = st.multiselect(
-        "Layer",
+        "Layers",
         list(infos),
         format_func=lambda name: _layer_title(infos[name], loaded.default_layer),
-        key=key,
-        persist_state="session",
-        max_selections=most,
+        **kept(key, [loaded.default_layer], infos, most=MOST_LAYERS),
+        max_selections=MOST_LAYERS,
         select_all=False,
         filter_mode="contains",
         wrap=True,
@@ -153,13 +146,37 @@ def pick_layers(loaded: LoadedModel, *, most: int = MOST_LAYERS) -> tuple[str, .
     return tuple(names)
 
 
+def pick_layer(loaded: LoadedModel) -> tuple[str, ...]:
+    """Pick one layer; where several were chosen on Explain, the first one is taken, and the page says so."""
+    infos, key = _ordered_layers(loaded), _layers_key(loaded)
+    layers = [name for name in value_of(key, []) if name in infos] or [loaded.default_layer]
+    one = f"one of {key}"
+    choose(one, layers[0])
+    name = st.selectbox(
+        "Layer",
+        list(infos),
+        format_func=lambda name: _layer_title(infos[name], loaded.default_layer),
+        **kept(one, layers[0], infos, then=lambda: choose(key, [value_of(one)])),
+        filter_mode="contains",
+    )
+    if len(layers) > 1 and name == layers[0]:
+        st.caption(f"{len(layers)} layers are chosen on Explain. This page uses the first, {plain(name)}.")
+    return (name,)
+
+
+def _ordered_layers(loaded: LoadedModel) -> dict[str, LayerInfo]:
+    """Layers by name, blocks before their parts and deep ones before early ones: likely choices come first."""
+    ordered = sorted(reversed(loaded.layers), key=lambda layer: min(layer.name.count("."), 2) // 2)
+    return {layer.name: layer for layer in ordered}
+
+
 def _layers_key(loaded: LoadedModel) -> str:
     return f"layers {loaded.reference} {loaded.architecture} {loaded.fingerprint[:8]}"
 
 
 def choose_layer(loaded: LoadedModel, name: str) -> None:
     """Let the other pages explain at this layer."""
-    st.session_state[_layers_key(loaded)] = [name]
+    choose(_layers_key(loaded), [name])
     st.session_state.layer_chosen = name
 
 
@@ -169,10 +186,9 @@ def pick_class(loaded: LoadedModel, *, key: str = "layers class", wanted: str = 
     chosen: int | None = st.selectbox(
         "Class",
         range(len(loaded.labels)),
-        index=start,
+        index=None,
         format_func=lambda index: _class_title(loaded, index),
-        key=f"{key} {loaded.fingerprint[:8]} {wanted}".rstrip(),
-        persist_state="session",
+        **kept(f"{key} {loaded.fingerprint[:8]} {wanted}".rstrip(), start, range(len(loaded.labels))),
         filter_mode="contains",
         placeholder="The most probable one",
     )
@@ -188,18 +204,14 @@ def pick_classes(
     loaded: LoadedModel, *, key: str = "top", most: int = MOST_CLASSES, start: int = 3
 ) -> tuple[int, tuple[int, ...], int | None]:
     """How many of the most probable classes, or which by name, and the class they are held against, if any."""
-    st.session_state.setdefault(key, start)
-    top = st.segmented_control(
-        "Most probable classes", list(TOP), format_func=TOP.get, key=key, persist_state="session", required=True
-    )
+    top = st.segmented_control("Classes", list(TOP), format_func=TOP.get, required=True, **kept(key, start, TOP))
     named: list[int] = []
     if top == 0:
         named = st.multiselect(
             "Class names",
             range(len(loaded.labels)),
             format_func=lambda index: _class_title(loaded, index),
-            key=f"{key} named {loaded.fingerprint[:8]}",
-            persist_state="session",
+            **kept(f"{key} named {loaded.fingerprint[:8]}", [], range(len(loaded.labels)), most=most),
             max_selections=most,
             select_all=False,
             filter_mode="contains",
@@ -215,7 +227,7 @@ def _pick_against(loaded: LoadedModel, key: str) -> int | None:
     if len(loaded.labels) < 2:
         return None
     name = f"{key} against {loaded.fingerprint[:8]}"
-    against = st.session_state.get(name)
+    against = value_of(name)
     label = "Rather than …" if against is None else f"Rather than {plain(shortened(loaded.labels[against]))}"
     with st.popover(label, type="tertiary", icon=":material/compare_arrows:", key=f"popover {key}"):
         chosen: int | None = st.selectbox(
@@ -223,8 +235,7 @@ def _pick_against(loaded: LoadedModel, key: str) -> int | None:
             range(len(loaded.labels)),
             index=None,
             format_func=lambda index: _class_title(loaded, index),
-            key=name,
-            persist_state="session",
+            **kept(name, None, range(len(loaded.labels))),
             filter_mode="contains",
             placeholder="No other class",
             help="Shows what speaks for each class rather than for this one: the difference of their scores.",

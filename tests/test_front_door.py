@@ -1,0 +1,113 @@
+"""The app as a visitor walks it: from Start to every page by its links, with everything changed on the way."""
+
+from typing import Any
+
+import pytest
+
+from tests.test_app import address, page, settled
+
+__all__ = ["address", "page"]
+pytestmark = pytest.mark.xdist_group("browser")
+PAGES = {
+    "Explain": ".viewer .panel canvas",
+    "Compare": ".viewer .panel canvas",
+    "Layers": ".viewer.strip .panel canvas",
+    "Evaluate": ".marker canvas, .figures img",
+    "Folder": "text=Every nodule",
+    "Models": "text=Add a model",
+    "Demonstration": ".figures img",
+}
+
+
+def start(page: Any, address: str) -> None:
+    page.goto(address)
+    page.locator(".viewer .panel canvas").nth(2).wait_for(timeout=90_000)
+    settled(page)
+
+
+def follow(page: Any, name: str) -> None:
+    """Follow a link of the sidebar and wait until its page stands."""
+    page.locator(".st-key-navigation").get_by_role("link", name=name, exact=True).click()
+    page.wait_for_url(f"**/{name}", timeout=30_000)
+    page.locator(PAGES[name]).first.wait_for(timeout=60_000)
+    settled(page)
+    assert page.get_by_test_id("stException").count() == 0, name
+
+
+def chosen(page: Any, label: str) -> str:
+    """What a list in the sidebar shows."""
+    box = page.locator('section[data-testid="stSidebar"] [data-testid="stSelectbox"]', has_text=label)
+    return str(box.locator("input").first.input_value() or box.inner_text())
+
+
+def pick(page: Any, label: str, text: str) -> None:
+    box = page.get_by_role("combobox", name=label).first
+    box.click()
+    box.fill(text)
+    page.keyboard.press("Enter")
+    settled(page)
+
+
+def test_nothing_changes_that_the_visitor_did_not_change(page: Any, address: str) -> None:
+    start(page, address)
+    fit = chosen(page, "What the model sees")
+    assert "stretched" in fit
+    for name in PAGES:
+        follow(page, name)
+        if name != "Demonstration":
+            assert chosen(page, "What the model sees") == fit, name
+    follow(page, "Explain")
+    page.locator(".st-key-top button").first.click()
+    settled(page)
+    assert chosen(page, "What the model sees") == fit
+
+
+def test_the_story_stays_when_it_is_entered_from_start(page: Any, address: str) -> None:
+    start(page, address)
+    page.get_by_role("link", name="Catch a model that cheats").click()
+    page.locator(PAGES["Demonstration"]).first.wait_for(timeout=90_000)
+    settled(page)
+    for words in ("Model C", "Which model is cheating?", "six checks", "It was model B"):
+        page.get_by_role("button", name="Next").click()
+        page.get_by_text(words).first.wait_for(timeout=30_000)
+        settled(page)
+        assert page.url.endswith("/Demonstration")
+    page.locator(".st-key-presenter label").first.click()
+    settled(page)
+    assert page.url.endswith("/Demonstration")
+
+
+def test_every_page_stands_with_everything_changed(page: Any, address: str) -> None:
+    start(page, address)
+    pick(page, "Picture", "Drawn radiograph: nodule, streak")
+    page.wait_for_url("**/Explain", timeout=30_000)
+    page.locator(PAGES["Explain"]).first.wait_for(timeout=60_000)
+    settled(page)
+    pick(page, "Model", "demonstration) C")
+    pick(page, "What the model sees", "padded")
+    page.get_by_role("combobox", name="Layers").first.click()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    settled(page)
+    page.locator(".st-key-top button", has_text="10").click()
+    settled(page)
+    layers = page.locator(".stMultiSelect", has_text="Layers").locator("[data-tag]").all_inner_texts()
+    assert len(layers) == 2
+    for name in PAGES:
+        follow(page, name)
+        if name == "Compare":
+            assert page.get_by_text("2 layers are chosen on Explain").is_visible()
+    follow(page, "Explain")
+    assert page.locator(".stMultiSelect", has_text="Layers").locator("[data-tag]").all_inner_texts() == layers
+    assert "padded" in chosen(page, "What the model sees")
+    assert "streak" in chosen(page, "Picture")
+    pick(page, "Model", "EfficientNet")
+    for name in PAGES:
+        follow(page, name)
+    page.reload()
+    page.locator(PAGES["Demonstration"]).first.wait_for(timeout=60_000)
+    settled(page)
+    for name in PAGES:
+        follow(page, name)
