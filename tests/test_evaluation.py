@@ -20,10 +20,10 @@ from gradcam_core.evaluation.reading import LARGEST_FILE, MOST_ROWS
 from gradcam_core.evaluation.records import Entry, Share
 from gradcam_core.evaluation.summary import calibration_error, reliability, summarise, worst_first
 from gradcam_core.metrics import measure, read_thresholds, trust
+from gradcam_core.readers.truth import read_truth
 from gradcam_core.records import LoadedModel
 from gradcam_core.samples import radiographs
 from gradcam_core.samples.drawn_folder import FIRST_SEED
-from gradcam_core.readers.truth import read_truth
 from tests import networks
 
 LIMITS = read_thresholds()

@@ -12,8 +12,8 @@ import tifffile
 from PIL import Image
 
 from gradcam_core.errors import GradcamError
-from gradcam_core.records import ImageRecord
 from gradcam_core.readers.truth import draw_truth, read_truth
+from gradcam_core.records import ImageRecord
 
 SIZE = (30, 40)
 PICTURE = ImageRecord(np.zeros((*SIZE, 3), np.float32), sha256="", name="", format="PNG")

@@ -66,7 +66,7 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
         if alpha is not None:
             shown = shown * alpha[rows, :, None] + (1 - alpha[rows, :, None])
         pixels[rows] = np.rint(shown * 255) / np.float32(255) if exact else shown
-    bits = 8 if eight else 16 if samples.dtype.itemsize <= 2 else 32
+    bits = 8 if eight else 16 if samples.dtype.itemsize <= 2 and samples.dtype != np.uint8 else 32
     ends = (high, low) if picture.inverted else (low, high)
     return Shown(pixels, bits, ends, alpha is not None, notes + (WHITE_NOTE,) * (alpha is not None))
 
@@ -75,7 +75,7 @@ def _bands(samples: Samples) -> Iterator[slice]:
     return (slice(top, top + _BAND) for top in range(0, len(samples), _BAND))
 
 
-def _as_grey(samples: Samples, windowed: bool) -> Samples:
+def _as_grey(samples: Samples, windowed: bool) -> Shaped[np.ndarray, "H W D"]:
     """Three equal channels are grey: viewers often export grey as RGB. 8-bit colour is alike either way."""
     if samples.shape[2] == 1 or (samples.dtype == np.uint8 and not windowed):
         return samples
@@ -190,9 +190,10 @@ def _without_outliers(samples: Samples, seen: Mask | None, low: float, high: flo
     first, last = (float(value) for value in np.percentile(chosen, [1, 99], method="nearest"))
     span = last - first
     few = span < _FEW_LEVELS if samples.dtype.kind in "iu" else span == 0
-    if few or (low >= first - span and high <= last + span):
-        return low, high
-    return _extremes(samples, seen, first - span, last + span)
+    # At the end that has outliers, half that distance is kept: letters fade in through all greys.
+    floor = first - span / 2 if low < first - span else -math.inf
+    ceiling = last + span / 2 if high > last + span else math.inf
+    return (low, high) if few else _extremes(samples, seen, floor, ceiling)
 
 
 def _stretch(band: Samples, low: float, high: float) -> Float32[np.ndarray, "rows W C"]:

@@ -58,7 +58,7 @@ _JFIF = b"\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"
 
 _MPO_NOTE = "The file holds further pictures (MPO); the main one is read."
 _END_NOTE = "The JPEG's end mark is missing; all of its pixels are there."
-_SURPLUS_NOTE = "The JPEG contains surplus bytes behind its pixels, which are skipped."
+_SURPLUS_NOTE = "The JPEG contains surplus bytes, which are skipped."
 _ADOBE_NOTE = "The JPEG states a kind of colours that does not exist; the usual kind was assumed."
 
 # A marker, its body, and the coded data behind it.
@@ -217,24 +217,33 @@ def decode(parts: Jpeg, kind: str) -> tuple[Pixels8, tuple[str, ...]]:
         return both[..., :2], notes
     colours = {1: "GRAY", 3: "RGB", 4: "CMYK"}[parts.components]
     plain = _write(parts, lambda coded: coded)
+    surplus = 0
     try:
-        return simplejpeg.decode_jpeg(plain, colours, strict=True), ()
+        samples = simplejpeg.decode_jpeg(plain, colours, strict=True)
     except ValueError as error:
-        words = str(error)
-        if "subsampling" in words:
+        if "subsampling" in str(error):
             return _decode_rare_sampling(parts, plain), ()
-        surplus = re.search(r"(\d+) extraneous bytes before marker 0xd9", words)
-        if "premature end" in words:
-            raise cut_short(kind) from error
-        if not surplus:
-            lost = "marker" in words
-            raise damaged(
-                kind, "a part in its middle is missing" if lost else "its coded pixels contain errors"
-            ) from error
-    # libjpeg's first complaint, so all pixels came before. But a cut file filled up with zeros decodes to its end, too.
-    if _END_NOTE in parts.notes and not plain[: -2 - int(surplus[1])][-4:].strip(b"\0"):
+        surplus = _surplus(str(error), kind)
+        samples = simplejpeg.decode_jpeg(plain, colours, strict=False)
+    # Zeros decode as pixels: a cut file that was filled up with them would seem complete.
+    if _END_NOTE in parts.notes and not plain[: -2 - surplus][-4:].strip(b"\0"):
         raise cut_short(kind)
-    return simplejpeg.decode_jpeg(plain, colours, strict=False), (_SURPLUS_NOTE,)
+    return samples, (_SURPLUS_NOTE,) * (surplus > 0 and _SURPLUS_NOTE not in parts.notes)
+
+
+def _surplus(complaint: str, kind: str) -> int:
+    """How many bytes libjpeg found behind the last pixel. Any other complaint raises PictureError.
+
+    libjpeg stops at its first complaint, so all pixels came before this one.
+    """
+    surplus = re.search(r"(\d+) extraneous bytes before marker 0xd9", complaint)
+    if surplus:
+        return int(surplus[1])
+    if "premature end" in complaint:
+        raise cut_short(kind)
+    raise damaged(
+        kind, "a part in its middle is missing" if "marker" in complaint else "its coded pixels contain errors"
+    )
 
 
 def _with_third(parts: Jpeg) -> Jpeg:
