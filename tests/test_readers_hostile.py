@@ -1,8 +1,12 @@
 """Cut, damaged and hostile files: the whole picture or a PictureError, within bounded time and memory."""
 
 import concurrent.futures
+import json
 import random
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +15,10 @@ from skimage import data
 
 from gradcam_core.errors import PictureError
 from gradcam_core.readers import read_image
+from tests.hostile_pictures import FILES
 from tests.pictures import CAT, RAMP, chunk, cv_encode, encode, outcome, tiff
 
+ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.filterwarnings("error")
 
 SMALL = np.ascontiguousarray(CAT[::2, ::2])
@@ -125,3 +131,23 @@ def test_threads_read_as_one_does_and_pillow_keeps_its_settings() -> None:
         together = list(pool.map(seen, files * 12))
     assert together == alone * 12
     assert settings == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read as Linux counts it")
+def test_time_and_memory_grow_no_faster_than_the_file() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.hostile_pictures"], capture_output=True, cwd=ROOT, timeout=300, check=True
+    )
+    measured = json.loads(ran.stdout)
+    assert [name for name, *_ in measured] == list(FILES)
+    for name, seconds, megabytes, result in measured:
+        assert seconds < FILES[name][2], (name, seconds, result)
+        assert megabytes < FILES[name][3], (name, megabytes, result)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+@pytest.mark.parametrize("megabytes", [100, 400])
+def test_too_little_memory_is_said(megabytes: int) -> None:
+    command = [sys.executable, "-m", "tests.hostile_pictures", str(megabytes)]
+    ran = subprocess.run(command, capture_output=True, cwd=ROOT, timeout=120, check=True)
+    assert "not enough memory" in json.loads(ran.stdout)

@@ -48,8 +48,13 @@ def read_image(
     else:
         _check_content(bytes(source[:HEAD_BYTES]), memoryview(source).nbytes, max_bytes)
         data = bytes(source)
-    picture = _decode(data, frame, max_pixels)
-    shown = show(picture, window)
+    try:
+        picture = _decode(data, frame, max_pixels)
+        shown = show(picture, window)
+    except MemoryError as error:
+        raise PictureError(
+            "There is not enough memory to decode this picture.", "Make the picture smaller, or close other programs."
+        ) from error
     pixels, notes = shown.pixels, picture.notes + profile_note(picture.profile) + shown.notes
     if picture.orientation > 1:
         pixels = np.ascontiguousarray(_TURNS[picture.orientation](pixels))
@@ -129,11 +134,7 @@ def _decode(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     kind = recognise(data).name
     try:
         return READERS[kind](data, frame, max_pixels)
-    except PictureError:
+    except (PictureError, MemoryError):
         raise
-    except MemoryError as error:
-        raise PictureError(
-            "There is not enough memory to decode this picture.", "Make the picture smaller, or close other programs."
-        ) from error
     except Exception as error:  # decoders raise dozens of kinds of exceptions over damaged files, and document none
         raise damaged(kind, "it cannot be decoded") from error

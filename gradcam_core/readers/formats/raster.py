@@ -76,7 +76,8 @@ def read_webp(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     if int.from_bytes(data[4:8], "little") + 8 > len(data):
         raise cut_short("WebP")
     if data[12:16] == b"VP8X":
-        check_size("WebP", *(1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27)), max_pixels, 8)
+        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        check_size("WebP", width, height, max_pixels, 8)
     return _read(WebPImagePlugin.WebPImageFile, "WebP", data, frame, max_pixels)
 
 
