@@ -64,6 +64,7 @@ def test_tiffs_that_store_white_as_zero_come_out_the_right_way_round() -> None:
     record = read_image(tiff(RAMP, photometric="miniswhite"))
     assert np.allclose(record.pixels[..., 0], 1 - RAMP / 4095, atol=1e-6)
     assert record.stored_range == (4095, 0)
+    assert record.notes == ("The stored values 0 to 4,095 are stretched over the whole scale from white to black.",)
     windowed = read_image(tiff(RAMP, photometric="miniswhite"), window=(1000, 500))
     assert np.allclose(windowed.pixels[..., 0], 1 - np.clip((RAMP - 1000.0) / 500 + 0.5, 0, 1), atol=1e-6)
 

@@ -99,7 +99,7 @@ def _check_request(frame: object, window: object) -> tuple[float, float] | None:
     if window is None:
         return None
     try:
-        centre, width = (float(one) for one in window)  # type: ignore[attr-defined]
+        centre, width = (float(number) for number in window)  # type: ignore[attr-defined]
     except (TypeError, ValueError, OverflowError):
         raise PictureError(f"{window!r} is not a window.", "Give its centre and its width in stored values.") from None
     return centre, width

@@ -51,7 +51,7 @@ _MOST_SCANS, _MOST_SEGMENTS = 100, 10_000
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
 _SCAN_END = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
-# Varied, and begun with a one, since a decoder without data goes on with zeros.
+# Varied, and starting with a 1 bit: a decoder that lacks data goes on with zeros.
 _FILLER = bytes((181 + 73 * step) % 255 for step in range(64))
 
 _JFIF = b"\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"
@@ -139,12 +139,12 @@ def _segments(data: bytes) -> Iterator[Segment]:
     """Give the segments up to the end mark, and _SURPLUS for bytes between them that belong to none."""
     position = 2
     for _ in range(_MOST_SEGMENTS):
-        found = _MARKER.search(data, position)
-        if not found:
+        match = _MARKER.search(data, position)
+        if not match:
             return
-        if data[position : found.start()].strip(b"\xff"):
+        if data[position : match.start()].strip(b"\xff"):
             yield _SURPLUS, b"", b""
-        marker, position = found[0][1], found.end()
+        marker, position = match[0][1], match.end()
         if marker == _END:
             yield _END, b"", b""
             return
@@ -156,8 +156,8 @@ def _segments(data: bytes) -> Iterator[Segment]:
             return
         coded = b""
         if marker == _SCAN:
-            found = _SCAN_END.search(data, position)
-            end = found.start() if found else len(data)
+            match = _SCAN_END.search(data, position)
+            end = match.start() if match else len(data)
             coded, position = data[position:end].rstrip(b"\xff"), end
         yield marker, body, coded
     raise damaged("JPEG", f"it has more than {_MOST_SEGMENTS:,} segments")
@@ -280,9 +280,9 @@ def _write(parts: Jpeg, change: Callable[[bytes], bytes]) -> bytes:
 
 
 def _stuff(coded: bytes) -> bytes:
-    """Put filler behind each run of coded data, and one run more behind the last."""
-    restarts = [found[0][1] - 0xD0 for found in _RESTART.finditer(coded)]
+    """Put filler behind each run of coded data, and one more run behind the last."""
+    restarts = [restart[0][1] - 0xD0 for restart in _RESTART.finditer(coded)]
     if restarts != [count % 8 for count in range(len(restarts))]:
         raise damaged("JPEG", "a part in its middle is missing")
     following = bytes([0xFF, 0xD0 + len(restarts) % 8])
-    return _RESTART.sub(lambda found: _FILLER + found[0], coded) + _FILLER + following + _FILLER
+    return _RESTART.sub(lambda restart: _FILLER + restart[0], coded) + _FILLER + following + _FILLER

@@ -96,7 +96,7 @@ def _chunks(data: bytes) -> Iterator[Chunk]:
 
 
 def _join(chunks: Sequence[Chunk], name: bytes) -> bytes:
-    return b"".join(body for found, body in chunks if found == name)
+    return b"".join(body for kind, body in chunks if kind == name)
 
 
 def _write(chunks: Sequence[Chunk]) -> bytes:
