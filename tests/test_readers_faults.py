@@ -92,10 +92,13 @@ def test_a_progressive_jpeg_cut_between_scans_and_closed_again_is_refused() -> N
 
 @pytest.mark.parametrize("filling", [bytes(5000), b"\xff" * 5000, bytes(50)])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-@pytest.mark.parametrize("progressive", [False, True])
-def test_a_cut_jpeg_that_was_filled_up_is_refused(filling: bytes, share: float, progressive: bool) -> None:
-    file = encode(CAT, "JPEG", progressive=progressive)
-    assert isinstance(outcome(file[: int(len(file) * share)] + filling), PictureError)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}], ids=str)
+@pytest.mark.parametrize("closed", [b"", b"\xff\xd9"])
+def test_a_cut_jpeg_that_was_filled_up_is_refused(
+    filling: bytes, share: float, options: dict[str, object], closed: bytes
+) -> None:
+    file = encode(CAT, "JPEG", **options)
+    assert isinstance(outcome(file[: int(len(file) * share)] + filling + closed), PictureError)
 
 
 def test_a_rare_sampling_of_colour_is_read_whole_or_not_at_all() -> None:

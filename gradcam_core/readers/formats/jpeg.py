@@ -43,7 +43,8 @@ _RARE = {
 _PROGRESSIVE, _SCAN, _END, _SURPLUS = 0xC2, 0xDA, 0xD9, 0x00
 _FRAMES = {0xC0, 0xC1, _PROGRESSIVE, *_RARE}
 # Huffman and quantisation tables, and restarts.
-_TABLES = {0xC4, 0xDB, 0xDD}
+_RESTARTS = 0xDD
+_TABLES = {0xC4, 0xDB, _RESTARTS}
 _WITHOUT_BODY = {0x01, *range(0xD0, 0xD9)}
 # Each scan costs a pass over all pixels and takes a few bytes to ask for; real pictures have some ten.
 _MOST_SCANS, _MOST_SEGMENTS = 100, 10_000
@@ -222,11 +223,14 @@ def decode(parts: Jpeg, kind: str) -> tuple[Pixels8, tuple[str, ...]]:
         samples = simplejpeg.decode_jpeg(plain, colours, strict=True)
     except ValueError as error:
         if "subsampling" in str(error):
-            return _decode_rare_sampling(parts, plain), ()
+            return _decode_twice(parts, plain), ()
         surplus = _surplus(str(error), kind)
-        samples = simplejpeg.decode_jpeg(plain, colours, strict=False)
+        # Before a restart libjpeg skips to the next marker, so pixels may be missing behind the complaint.
+        restarts = any(marker == _RESTARTS and body.strip(b"\0") for marker, body, _ in parts.segments)
+        samples = _decode_twice(parts, plain) if restarts else simplejpeg.decode_jpeg(plain, colours, strict=False)
     # Zeros decode as pixels: a cut file that was filled up with them would seem complete.
-    if _END_NOTE in parts.notes and not plain[: -2 - surplus][-4:].strip(b"\0"):
+    zeros = len(plain) - 2 - len(plain[:-2].rstrip(b"\0"))
+    if (surplus or _END_NOTE in parts.notes) and zeros > surplus + 1:
         raise cut_short(kind)
     return samples, (_SURPLUS_NOTE,) * (surplus > 0 and _SURPLUS_NOTE not in parts.notes)
 
@@ -234,7 +238,7 @@ def decode(parts: Jpeg, kind: str) -> tuple[Pixels8, tuple[str, ...]]:
 def _surplus(complaint: str, kind: str) -> int:
     """How many bytes libjpeg found behind the last pixel. Any other complaint raises PictureError.
 
-    libjpeg stops at its first complaint, so all pixels came before this one.
+    libjpeg stops at its first complaint: without restarts, all pixels came before this one.
     """
     surplus = re.search(r"(\d+) extraneous bytes before marker 0xd9", complaint)
     if surplus:
@@ -255,10 +259,10 @@ def _with_third(parts: Jpeg) -> Jpeg:
     return dataclasses.replace(parts, header=header, segments=segments, colours=in_adobe(0))
 
 
-def _decode_rare_sampling(parts: Jpeg, plain: bytes) -> Pixels8:
-    """Decode what simplejpeg does not take, and prove that no data were missing.
+def _decode_twice(parts: Jpeg, plain: bytes) -> Pixels8:
+    """Decode with Pillow, and prove that no data were missing.
 
-    Pillow shows nothing of libjpeg's warnings. But a decoder that has read a run of coded data to the end
+    Pillow does not report libjpeg's warnings. But a decoder that has read a run of coded data to the end
     of its pixels skips what follows, and one that lacks data takes filler for pixels: so both pictures
     are equal only if the file is complete.
     """
