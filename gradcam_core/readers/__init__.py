@@ -3,22 +3,25 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Shaped
 
 from gradcam_core.errors import PictureError
 from gradcam_core.kinds import HEAD_BYTES, not_a_picture, recognise
 from gradcam_core.readers.colour import profile_note
-from gradcam_core.readers.depth import show
+from gradcam_core.readers.depth import Shown, show
 from gradcam_core.readers.formats import READERS
 from gradcam_core.readers.stored import StoredPicture, damaged
 from gradcam_core.records import ImageRecord
-from gradcam_core.shapes import Pixels
 
 __all__ = ["read_image"]
 
 _MIB = 1 << 20
+
+Stored = Shaped[np.ndarray, "..."]
 
 
 def read_image(
@@ -36,29 +39,15 @@ def read_image(
     (centre, width) in stored values, as in radiology, for grey pictures. Kind, bytes and pixels are
     checked before decoding. A picture that cannot be read raises PictureError; its text never contains the name.
     """
-    if not isinstance(source, str | Path | bytes | bytearray | memoryview):
-        raise PictureError(f"A {type(source).__name__} cannot be read.", "Give a path, or a picture file's bytes.")
-    if isinstance(frame, bool) or not isinstance(frame, int):
-        raise PictureError(f"Frame {frame!r} was asked for.", "Give a whole number, counted from 0.")
-    window = _check_window(window)
+    window = _check_request(frame, window)
     start = time.perf_counter()
-    if isinstance(source, str | Path):
-        name = name or Path(source).name
-        data = _read_file(Path(source), max_bytes)
-    else:
-        _check_content(bytes(source[:HEAD_BYTES]), memoryview(source).nbytes, max_bytes)
-        data = bytes(source)
-    picture = _decode(data, frame, max_pixels)
-    shown = show(picture, window)
-    pixels, notes = shown.pixels, picture.notes + profile_note(picture.profile) + shown.notes
-    if picture.orientation > 1:
-        pixels = np.ascontiguousarray(_TURNS[picture.orientation](pixels))
-        notes += (f"Turned upright as the file says (EXIF orientation {picture.orientation}).",)
-    pixels.setflags(write=False)
+    data = _read_source(source, max_bytes)
+    picture, shown = _decode_and_show(data, frame, max_pixels, window)
+    shown.pixels.setflags(write=False)
     return ImageRecord(
-        pixels=pixels,
+        pixels=shown.pixels,
         sha256=hashlib.sha256(data).hexdigest(),
-        name=name,
+        name=name or (Path(source).name if isinstance(source, str | Path) else ""),
         format=picture.format,
         bits=shown.bits,
         stored_range=shown.stored_range,
@@ -66,29 +55,51 @@ def read_image(
         frames=picture.frames,
         window=window,
         laid_on_white=shown.laid_on_white,
-        notes=notes,
+        notes=picture.notes + profile_note(picture.profile) + shown.notes,
         seconds=time.perf_counter() - start,
     )
 
 
+def _read_source(source: object, max_bytes: int) -> bytes:
+    """The bytes of a path or of what holds bytes, after a look at the first ones and at their number."""
+    if isinstance(source, str | Path):
+        return _read_file(Path(source), max_bytes)
+    if not isinstance(source, bytes | bytearray | memoryview):
+        raise PictureError(f"A {type(source).__name__} cannot be read.", "Give a path, or a picture file's bytes.")
+    _check_content(bytes(source[:HEAD_BYTES]), memoryview(source).nbytes, max_bytes)
+    return bytes(source)
+
+
 # By EXIF orientation: how the stored rows are turned upright.
-_TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.swapaxes(0, 1),
-    6: lambda pixels: pixels[::-1].swapaxes(0, 1),
-    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
-    8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
+_TURNS: Mapping[int, Callable[[Stored], Stored]] = {
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: stored[::-1].swapaxes(0, 1),
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
+    8: lambda stored: stored[:, ::-1].swapaxes(0, 1),
 }
 
 
-def _check_window(window: object) -> tuple[float, float] | None:
-    """Read a window as two floats. Raises PictureError for anything else."""
+def _upright(picture: StoredPicture) -> StoredPicture:
+    """Turn the stored rows upright, without copying them."""
+    turn = _TURNS.get(picture.orientation)
+    if turn is None:
+        return picture
+    note = f"Turned upright as the file says (EXIF orientation {picture.orientation})."
+    alpha = None if picture.alpha is None else turn(picture.alpha)
+    return replace(picture, samples=turn(picture.samples), alpha=alpha, notes=(*picture.notes, note))
+
+
+def _check_request(frame: object, window: object) -> tuple[float, float] | None:
+    """Check the frame's number, and read a window as two floats. Raises PictureError for anything else."""
+    if isinstance(frame, bool) or not isinstance(frame, int):
+        raise PictureError(f"Frame {frame!r} was asked for.", "Give a whole number, counted from 0.")
     if window is None:
         return None
     try:
-        centre, width = (float(one) for one in window)  # type: ignore[attr-defined]
+        centre, width = (float(number) for number in window)  # type: ignore[attr-defined]
     except (TypeError, ValueError, OverflowError):
         raise PictureError(f"{window!r} is not a window.", "Give its centre and its width in stored values.") from None
     return centre, width
@@ -124,16 +135,20 @@ def _check_content(head: bytes, size: int, max_bytes: int) -> None:
         )
 
 
-def _decode(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
+def _decode_and_show(
+    data: bytes, frame: int, max_pixels: int, window: tuple[float, float] | None
+) -> tuple[StoredPicture, Shown]:
     """Decode by the reader of the file's kind; whatever a decoder raises becomes a PictureError."""
     kind = recognise(data).name
     try:
-        return READERS[kind](data, frame, max_pixels)
-    except PictureError:
-        raise
+        try:
+            picture = _upright(READERS[kind](data, frame, max_pixels))
+        except (PictureError, MemoryError):
+            raise
+        except Exception as error:  # decoders raise dozens of kinds of exceptions over damaged files, and document none
+            raise damaged(kind, "it cannot be decoded") from error
+        return picture, show(picture, window)
     except MemoryError as error:
         raise PictureError(
             "There is not enough memory to decode this picture.", "Make the picture smaller, or close other programs."
         ) from error
-    except Exception as error:  # decoders raise dozens of kinds of exceptions over damaged files, and document none
-        raise damaged(kind, "it cannot be decoded") from error

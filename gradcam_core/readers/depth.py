@@ -50,7 +50,7 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
     elif alpha is not None and alpha.min() == 1:
         alpha = None
     if window is None:
-        low, high, words = _range(samples, _both(valid, alpha), grey)
+        low, high, words = _range(samples, _both(valid, alpha), grey, picture.inverted)
         notes += words
     else:
         low, high = _window_range(window, grey)
@@ -66,7 +66,7 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
         if alpha is not None:
             shown = shown * alpha[rows, :, None] + (1 - alpha[rows, :, None])
         pixels[rows] = np.rint(shown * 255) / np.float32(255) if exact else shown
-    bits = 8 if eight else 16 if samples.dtype.itemsize <= 2 else 32
+    bits = 8 if eight else 16 if samples.dtype.itemsize <= 2 and samples.dtype != np.uint8 else 32
     ends = (high, low) if picture.inverted else (low, high)
     return Shown(pixels, bits, ends, alpha is not None, notes + (WHITE_NOTE,) * (alpha is not None))
 
@@ -75,7 +75,7 @@ def _bands(samples: Samples) -> Iterator[slice]:
     return (slice(top, top + _BAND) for top in range(0, len(samples), _BAND))
 
 
-def _as_grey(samples: Samples, windowed: bool) -> Samples:
+def _as_grey(samples: Samples, windowed: bool) -> Shaped[np.ndarray, "H W D"]:
     """Three equal channels are grey: viewers often export grey as RGB. 8-bit colour is alike either way."""
     if samples.shape[2] == 1 or (samples.dtype == np.uint8 and not windowed):
         return samples
@@ -118,13 +118,14 @@ def _both(valid: Mask | None, alpha: Float32[np.ndarray, "H W"] | None) -> Mask 
     return seen if seen.any() else valid
 
 
-def _range(samples: Samples, seen: Mask | None, grey: bool) -> tuple[float, float, tuple[str, ...]]:
+def _range(samples: Samples, seen: Mask | None, grey: bool, inverted: bool) -> tuple[float, float, tuple[str, ...]]:
     """The stored values that become 0 and 1, and words where they are the picture's own."""
     kind = samples.dtype
     whole = kind.kind in "iu"
     least, most = (float(np.iinfo(kind).min), float(np.iinfo(kind).max)) if whole else (0.0, 1.0)
     if kind == np.uint8:
         return least, most, ()
+    scale = "stretched over the whole scale from " + ("white to black." if inverted else "black to white.")
     extremes = _extremes(samples, seen, -math.inf, math.inf)
     low, high = _without_outliers(samples, seen, *extremes)
     if not grey and whole:
@@ -133,13 +134,14 @@ def _range(samples: Samples, seen: Mask | None, grey: bool) -> tuple[float, floa
             return least, most, ()
         if low >= 0:
             full = float(2**bits - 1)
-            note = f"Of its {kind.itemsize * 8} bits the picture uses {bits}: the stored values 0 to {full:,.0f} "
-            return 0.0, full, (note + "are stretched over the whole scale from black to white.",)
+            note = f"Of its {kind.itemsize * 8} bits the picture uses {bits}: the stored values 0 to {full:,.0f} are "
+            return 0.0, full, (note + scale,)
     if not high / 2 - low / 2 > 0:
         return least, most, (f"All pixels have the value {low:,g}, so there is no range to stretch.",)
+    if (low, high) == (least, most):
+        return low, high, ()
     if (low, high) == extremes:
-        words = f"The stored values {_number(low, whole)} to {_number(high, whole)} are stretched over the whole scale"
-        return low, high, (f"{words} from black to white.",)
+        return low, high, (f"The stored values {_number(low, whole)} to {_number(high, whole)} are {scale}",)
     inside = sum(int(((part >= low) & (part <= high)).sum()) for part in _values(samples, seen))
     outside = 1 - inside / sum(part.size for part in _values(samples, seen))
     return low, high, (_outlier_note((low, high), extremes, outside, whole),)
@@ -190,9 +192,10 @@ def _without_outliers(samples: Samples, seen: Mask | None, low: float, high: flo
     first, last = (float(value) for value in np.percentile(chosen, [1, 99], method="nearest"))
     span = last - first
     few = span < _FEW_LEVELS if samples.dtype.kind in "iu" else span == 0
-    if few or (low >= first - span and high <= last + span):
-        return low, high
-    return _extremes(samples, seen, first - span, last + span)
+    # At the end that has outliers, half that distance is kept: letters fade in through all greys.
+    floor = first - span / 2 if low < first - span else -math.inf
+    ceiling = last + span / 2 if high > last + span else math.inf
+    return (low, high) if few else _extremes(samples, seen, floor, ceiling)
 
 
 def _stretch(band: Samples, low: float, high: float) -> Float32[np.ndarray, "rows W C"]:

@@ -67,7 +67,7 @@ def not_read(kind: str, what: str) -> PictureError:
 def check_size(kind: str, width: int, height: int, max_pixels: int, bytes_per_pixel: int = 3) -> None:
     """Refuse a picture by its header: no pixels, more than `max_pixels`, or too much memory once decoded.
 
-    `bytes_per_pixel` counts the stored samples; the decoded copy has 12 more (three float32).
+    `bytes_per_pixel` counts the stored samples and 4 for opacity; the copy that is shown takes 12 more (three float32).
     """
     if width < 1 or height < 1:
         raise damaged(kind, f"its header gives a size of {width} x {height} pixels")

@@ -1,4 +1,4 @@
-"""Where on a picture the finding truly is, as a person marked it: an uploaded mask, or drawn shapes -> a mask.
+"""The reference region that a person marked on a picture: an uploaded mask, or drawn shapes -> a mask.
 
 Coordinates are pixels of the picture as it is shown, from its upper left corner: the first pixel's centre
 is at (0.5, 0.5). A pixel is inside a shape when its centre is, edges included.
@@ -19,7 +19,7 @@ __all__ = ["draw_truth", "read_truth"]
 
 MOST_SHAPES = 500
 MOST_POINTS = 5000
-# Far more than any picture has pixels a side, and little enough for exact squares.
+# Far more pixels than any picture has on a side, and few enough for exact squares.
 FARTHEST = 1_000_000
 
 Truth = Bool[np.ndarray, "H W"]
@@ -27,12 +27,11 @@ Points = Float64[np.ndarray, "points 2"]
 
 
 def read_truth(content: bytes, image: ImageRecord) -> Truth:
-    """Read a mask picture of the same size as `image`: True where the finding is.
+    """Read a mask picture of the same size as `image`: True inside the reference region.
 
-    A pixel is inside where it is brighter than half, by the mean of its channels. In a mask of just two
-    brightnesses the higher one is inside, however dark: many tools write 0 and 1, or a dark red on black.
-    A mask that cannot be read, is of another size, has see-through parts, or marks nothing or everything
-    raises a GradcamError.
+    A pixel is inside where the mean of its channels is above half. In a mask of only two brightnesses the
+    higher one is inside, however dark: many tools write 0 and 1, or a dark red on black. Raises GradcamError
+    for a mask that cannot be read, has another size or see-through parts, or marks nothing or everything.
     """
     mask = read_image(content)
     if (mask.height, mask.width) != (image.height, image.width):
@@ -41,9 +40,9 @@ def read_truth(content: bytes, image: ImageRecord) -> Truth:
             "Give a mask of the picture's own size, pixel for pixel.",
         )
     if mask.laid_on_white:
-        # On white, a coloured mark would be the darker part: the truth would be turned inside out.
+        # On white, a coloured mark would be the darker part, and inside and outside would be exchanged.
         raise GradcamError(
-            "The mask has see-through parts, so what is marked and what is not cannot be told apart.",
+            "The mask has see-through parts, so marked and unmarked parts cannot be told apart.",
             "Save it without transparency: white where the finding is, black elsewhere.",
         )
     brightness = mask.pixels.mean(axis=2)
@@ -59,17 +58,17 @@ def read_truth(content: bytes, image: ImageRecord) -> Truth:
 
 
 def draw_truth(shapes: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> Truth:
-    """Lay shapes over each other, in order, on a picture of `size` (height, width); no shape marks nothing.
+    """Draw shapes, in order, on a picture of `size` (height, width); no shapes give an empty region.
 
-    {"kind": "box", "left", "top", "right", "bottom"} marks a rectangle; {"kind": "brush", "points", "radius"}
-    all that is within the radius of the line through the points [[x, y], ...]; "erase" takes the same away.
-    A shape of any other form, more than 500 shapes, or more than 5,000 points in one raise a GradcamError.
+    {"kind": "box", "left", "top", "right", "bottom"} adds a rectangle. {"kind": "brush", "points", "radius"}
+    adds everything within the radius of the line through the points [[x, y], ...]; "erase" removes it.
+    Raises GradcamError for any other shape, more than 500 shapes, or more than 5,000 points in one.
     """
     if not isinstance(shapes, Sequence) or isinstance(shapes, str | bytes):
         raise _malformed("The marks are not a list of shapes")
     if len(shapes) > MOST_SHAPES:
         raise GradcamError(
-            f"There are {len(shapes)} marks, and at most {MOST_SHAPES} are taken.", "Clear them, and draw fewer."
+            f"There are {len(shapes)} marks, and at most {MOST_SHAPES} are allowed.", "Clear them, and draw fewer."
         )
     inside = np.zeros(size, bool)
     for shape in shapes:
@@ -97,16 +96,16 @@ def _between(start: float, stop: float, length: int) -> slice:
 
 
 def _stroke(inside: Truth, points: Points, radius: float, value: bool) -> None:
-    """Set what is within the radius of the line through the points, row by row."""
+    """Set the pixels within the radius of the line through the points, row by row."""
     height, width = inside.shape
     starts, stops = (points[:-1], points[1:]) if len(points) > 1 else (points, points)
-    touched = _between(points[:, 1].min() - radius, points[:, 1].max() + radius, height)
-    for row in range(touched.start, touched.stop):
+    rows = _between(points[:, 1].min() - radius, points[:, 1].max() + radius, height)
+    for row in range(rows.start, rows.stop):
         left, right = _reach(row + 0.5, starts, stops, radius)
-        met = ~np.isnan(left)
-        first = np.clip(np.ceil(left[met] - 0.5), 0, width).astype(int)
-        end = np.clip(np.floor(right[met] - 0.5) + 1, 0, width).astype(int)
-        # Each piece begins and ends somewhere in the row; where more have begun than ended, one covers the pixel.
+        covered = ~np.isnan(left)
+        first = np.clip(np.ceil(left[covered] - 0.5), 0, width).astype(int)
+        end = np.clip(np.floor(right[covered] - 0.5) + 1, 0, width).astype(int)
+        # A pixel is covered where more pieces have begun than ended, counted from the left.
         begun = np.bincount(first, minlength=width + 1) - np.bincount(end, minlength=width + 1)
         inside[row, np.cumsum(begun[:width]) > 0] = value
 
@@ -114,7 +113,7 @@ def _stroke(inside: Truth, points: Points, radius: float, value: bool) -> None:
 def _reach(
     y: float, starts: Points, stops: Points, radius: float
 ) -> tuple[Float[np.ndarray, " pieces"], Float[np.ndarray, " pieces"]]:
-    """How far left and right each straight piece of a stroke reaches at the height y; NaN where it doesn't.
+    """How far left and right each straight piece of a stroke reaches at the height y; NaN where it does not.
 
     A piece is convex, so its ends in a row are those of the two discs or of the two sides along it.
     """
@@ -136,7 +135,7 @@ def _points(points: object) -> Points:
         raise _malformed("A stroke has no points")
     if len(points) > MOST_POINTS:
         raise GradcamError(
-            f"A stroke has {len(points)} points, and at most {MOST_POINTS} are taken.", "Draw it in several strokes."
+            f"A stroke has {len(points)} points, and at most {MOST_POINTS} are allowed.", "Draw it in several strokes."
         )
     for point in points:
         if not isinstance(point, list | tuple) or len(point) != 2:
@@ -151,7 +150,7 @@ def _radius(radius: object) -> float:
 
 
 def _number(value: object) -> float:
-    # What is true or false counts as a number in Python, and does not here. NaN is within no limits.
+    # True and False count as numbers in Python, but not here. NaN is within no limits.
     if isinstance(value, bool) or not isinstance(value, int | float) or not -FARTHEST <= value <= FARTHEST:
         raise _malformed("A mark's coordinates are not all numbers near the picture")
     return float(value)

@@ -43,7 +43,8 @@ _RARE = {
 _PROGRESSIVE, _SCAN, _END, _SURPLUS = 0xC2, 0xDA, 0xD9, 0x00
 _FRAMES = {0xC0, 0xC1, _PROGRESSIVE, *_RARE}
 # Huffman and quantisation tables, and restarts.
-_TABLES = {0xC4, 0xDB, 0xDD}
+_RESTARTS = 0xDD
+_TABLES = {0xC4, 0xDB, _RESTARTS}
 _WITHOUT_BODY = {0x01, *range(0xD0, 0xD9)}
 # Each scan costs a pass over all pixels and takes a few bytes to ask for; real pictures have some ten.
 _MOST_SCANS, _MOST_SEGMENTS = 100, 10_000
@@ -51,14 +52,14 @@ _MOST_SCANS, _MOST_SEGMENTS = 100, 10_000
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
 _SCAN_END = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
-# Varied, and begun with a one, since a decoder without data goes on with zeros.
+# Varied, and starting with a 1 bit: a decoder that lacks data goes on with zeros.
 _FILLER = bytes((181 + 73 * step) % 255 for step in range(64))
 
 _JFIF = b"\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"
 
 _MPO_NOTE = "The file holds further pictures (MPO); the main one is read."
 _END_NOTE = "The JPEG's end mark is missing; all of its pixels are there."
-_SURPLUS_NOTE = "The JPEG contains surplus bytes behind its pixels, which are skipped."
+_SURPLUS_NOTE = "The JPEG contains surplus bytes, which are skipped."
 _ADOBE_NOTE = "The JPEG states a kind of colours that does not exist; the usual kind was assumed."
 
 # A marker, its body, and the coded data behind it.
@@ -139,12 +140,12 @@ def _segments(data: bytes) -> Iterator[Segment]:
     """Give the segments up to the end mark, and _SURPLUS for bytes between them that belong to none."""
     position = 2
     for _ in range(_MOST_SEGMENTS):
-        found = _MARKER.search(data, position)
-        if not found:
+        match = _MARKER.search(data, position)
+        if not match:
             return
-        if data[position : found.start()].strip(b"\xff"):
+        if data[position : match.start()].strip(b"\xff"):
             yield _SURPLUS, b"", b""
-        marker, position = found[0][1], found.end()
+        marker, position = match[0][1], match.end()
         if marker == _END:
             yield _END, b"", b""
             return
@@ -156,8 +157,8 @@ def _segments(data: bytes) -> Iterator[Segment]:
             return
         coded = b""
         if marker == _SCAN:
-            found = _SCAN_END.search(data, position)
-            end = found.start() if found else len(data)
+            match = _SCAN_END.search(data, position)
+            end = match.start() if match else len(data)
             coded, position = data[position:end].rstrip(b"\xff"), end
         yield marker, body, coded
     raise damaged("JPEG", f"it has more than {_MOST_SEGMENTS:,} segments")
@@ -217,24 +218,36 @@ def decode(parts: Jpeg, kind: str) -> tuple[Pixels8, tuple[str, ...]]:
         return both[..., :2], notes
     colours = {1: "GRAY", 3: "RGB", 4: "CMYK"}[parts.components]
     plain = _write(parts, lambda coded: coded)
+    surplus = 0
     try:
-        return simplejpeg.decode_jpeg(plain, colours, strict=True), ()
+        samples = simplejpeg.decode_jpeg(plain, colours, strict=True)
     except ValueError as error:
-        words = str(error)
-        if "subsampling" in words:
-            return _decode_rare_sampling(parts, plain), ()
-        surplus = re.search(r"(\d+) extraneous bytes before marker 0xd9", words)
-        if "premature end" in words:
-            raise cut_short(kind) from error
-        if not surplus:
-            lost = "marker" in words
-            raise damaged(
-                kind, "a part in its middle is missing" if lost else "its coded pixels contain errors"
-            ) from error
-    # libjpeg's first complaint, so all pixels came before. But a cut file filled up with zeros decodes to its end, too.
-    if _END_NOTE in parts.notes and not plain[: -2 - int(surplus[1])][-4:].strip(b"\0"):
+        if "subsampling" in str(error):
+            return _decode_twice(parts, plain), ()
+        surplus = _surplus(str(error), kind)
+        # Before a restart libjpeg skips to the next marker, so pixels may be missing behind the complaint.
+        restarts = any(marker == _RESTARTS and body.strip(b"\0") for marker, body, _ in parts.segments)
+        samples = _decode_twice(parts, plain) if restarts else simplejpeg.decode_jpeg(plain, colours, strict=False)
+    # Zeros decode as pixels: a cut file that was filled up with them would seem complete.
+    zeros = len(plain) - 2 - len(plain[:-2].rstrip(b"\0"))
+    if (surplus or _END_NOTE in parts.notes) and zeros > surplus + 1:
         raise cut_short(kind)
-    return simplejpeg.decode_jpeg(plain, colours, strict=False), (_SURPLUS_NOTE,)
+    return samples, (_SURPLUS_NOTE,) * (surplus > 0 and _SURPLUS_NOTE not in parts.notes)
+
+
+def _surplus(complaint: str, kind: str) -> int:
+    """How many bytes libjpeg found behind the last pixel. Any other complaint raises PictureError.
+
+    libjpeg stops at its first complaint: without restarts, all pixels came before this one.
+    """
+    surplus = re.search(r"(\d+) extraneous bytes before marker 0xd9", complaint)
+    if surplus:
+        return int(surplus[1])
+    if "premature end" in complaint:
+        raise cut_short(kind)
+    raise damaged(
+        kind, "a part in its middle is missing" if "marker" in complaint else "its coded pixels contain errors"
+    )
 
 
 def _with_third(parts: Jpeg) -> Jpeg:
@@ -246,10 +259,10 @@ def _with_third(parts: Jpeg) -> Jpeg:
     return dataclasses.replace(parts, header=header, segments=segments, colours=in_adobe(0))
 
 
-def _decode_rare_sampling(parts: Jpeg, plain: bytes) -> Pixels8:
-    """Decode what simplejpeg does not take, and prove that no data were missing.
+def _decode_twice(parts: Jpeg, plain: bytes) -> Pixels8:
+    """Decode with Pillow, and prove that no data were missing.
 
-    Pillow shows nothing of libjpeg's warnings. But a decoder that has read a run of coded data to the end
+    Pillow does not report libjpeg's warnings. But a decoder that has read a run of coded data to the end
     of its pixels skips what follows, and one that lacks data takes filler for pixels: so both pictures
     are equal only if the file is complete.
     """
@@ -271,9 +284,9 @@ def _write(parts: Jpeg, change: Callable[[bytes], bytes]) -> bytes:
 
 
 def _stuff(coded: bytes) -> bytes:
-    """Put filler behind each run of coded data, and one run more behind the last."""
-    restarts = [found[0][1] - 0xD0 for found in _RESTART.finditer(coded)]
+    """Put filler behind each run of coded data, and one more run behind the last."""
+    restarts = [restart[0][1] - 0xD0 for restart in _RESTART.finditer(coded)]
     if restarts != [count % 8 for count in range(len(restarts))]:
         raise damaged("JPEG", "a part in its middle is missing")
     following = bytes([0xFF, 0xD0 + len(restarts) % 8])
-    return _RESTART.sub(lambda found: _FILLER + found[0], coded) + _FILLER + following + _FILLER
+    return _RESTART.sub(lambda restart: _FILLER + restart[0], coded) + _FILLER + following + _FILLER

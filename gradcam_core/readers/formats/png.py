@@ -50,7 +50,8 @@ def read_png(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     chunks = list(_chunks(data))
     names = [name for name, _ in chunks]
     width, height, depth, colour = _read_header(chunks)
-    check_size("PNG", width, height, max_pixels, (_CHANNELS[colour] + (b"tRNS" in names)) * (depth // 16 + 1))
+    channels = _CHANNELS[colour] + (b"tRNS" in names and colour != 3)
+    check_size("PNG", width, height, max_pixels, channels * (depth // 16 + 1) + 4 * (channels in (2, 4)))
     lengths = {0: (2,), 2: (6,), 3: range(257)}.get(colour, ())
     needed = [chunk for chunk in chunks if chunk[0] != b"tRNS" or len(chunk[1]) in lengths]
     frames = _count_frames(chunks)
@@ -95,7 +96,7 @@ def _chunks(data: bytes) -> Iterator[Chunk]:
 
 
 def _join(chunks: Sequence[Chunk], name: bytes) -> bytes:
-    return b"".join(body for found, body in chunks if found == name)
+    return b"".join(body for kind, body in chunks if kind == name)
 
 
 def _write(chunks: Sequence[Chunk]) -> bytes:

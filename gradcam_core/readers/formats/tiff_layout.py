@@ -77,7 +77,7 @@ def read_layout(page: Directory, max_pixels: int) -> Layout:
     if not 1 <= channels <= _MOST_CHANNELS:
         raise damaged("TIFF", f"it has {channels} channels, which do not fit its colours")
     bits, dtype = _number_form(page)
-    check_size("TIFF", width, height, max_pixels, max(channels, 3) * dtype.itemsize)
+    check_size("TIFF", width, height, max_pixels, channels * dtype.itemsize + 4 * (channels in (2, 4, 5)))
     tiled = 322 in page.entries
     rows = page.number(278, height)
     layout = Layout(
