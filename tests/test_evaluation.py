@@ -292,6 +292,29 @@ def test_the_numbers_of_a_row_are_those_of_the_single_picture(corner: LoadedMode
     assert row.edge_decides == (checked.outcome == "attention")
 
 
+def test_a_picture_that_takes_too_much_memory_is_a_row_as_well(corner: LoadedModel) -> None:
+    def huge() -> bytes:
+        raise MemoryError
+
+    evaluation = evaluate([("a.png", huge), ("b.png", giving(png(True)))], (), {}, corner)
+    assert ["memory" in row.problem for row in evaluation.rows] == [False, True]
+
+
+def test_a_probability_of_exactly_nothing_has_nothing_to_lose() -> None:
+    class Never(nn.Module):
+        """Says no, as surely as a number can."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.mix(x).mean((1, 2, 3))[:, None] - 500
+
+    (only,) = evaluate(files(a=png(True)), (), {}, networks.loaded(Never().eval(), 32, ["yes"])).rows
+    assert (only.problem, only.probability, only.lost) == ("", 0.0, 0.0)
+
+
 def test_a_question_that_suits_no_picture_is_refused_as_a_whole(corner: LoadedModel) -> None:
     pictures = files(a=png(True))
     with pytest.raises(TargetError, match="none of the table"):

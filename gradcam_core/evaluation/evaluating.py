@@ -104,8 +104,8 @@ def _row(file: PictureFile, request: _Request, progress: Progress) -> Row:
         raise
     except GradcamError as error:
         return replace(row, problem=str(error))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
         return replace(row, problem="The memory is too small for this picture and model. Use a smaller input.")
 
@@ -168,7 +168,9 @@ def _strongest_edge(
     trial = reruns.begin_trial(explanation, replace(heatmap, target=target), model)
     after, _ = reruns.without_edges(trial)
     place = int(np.argmin(after))
-    return REGIONS[place], (trial.probability - after[place]) / trial.probability
+    # A single output's probability can be exactly 0: then nothing can be lost.
+    lost = (trial.probability - after[place]) / trial.probability if trial.probability else 0.0
+    return REGIONS[place], lost
 
 
 def _localised(heatmap: Heatmap, file: PictureFile, image: ImageRecord) -> tuple[dict[str, Any], str]:
