@@ -28,11 +28,11 @@ def test_json_holds_the_numbers_and_a_hashed_picture_is_not_named(
     picture = draw(tmp_path / "anna-smith.png")
     assert run("trust", picture, *model, "--json", "--names", "hash", "--target", "dog", "--method", "hires_cam") == 0
     printed = capsys.readouterr()
-    printed_json = json.loads(printed.out)
-    assert printed_json["target"]["label"] == "dog"
-    assert printed_json["method"] == "hires_cam"
-    assert [one["name"] for one in printed_json["checks"]] == list(QUESTIONS)
-    assert printed_json["thresholds"]["version"] == read_thresholds().version
+    found = json.loads(printed.out)
+    assert found["target"]["label"] == "dog"
+    assert found["method"] == "hires_cam"
+    assert [one["name"] for one in found["checks"]] == list(QUESTIONS)
+    assert found["thresholds"]["version"] == read_thresholds().version
     assert "anna" not in printed.out + printed.err
 
 
@@ -67,15 +67,17 @@ def test_wrong_usage_ends_with_two_and_a_remedy(
     assert "error: " in capsys.readouterr().err
 
 
-def test_thresholds_of_ones_own_are_used(tmp_path: Path, model: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_thresholds_of_ones_own_are_held_against(
+    tmp_path: Path, model: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     picture, mine = draw(tmp_path / "scan.png"), tmp_path / "mine.toml"
     text = write_thresholds(read_thresholds()).replace("least_probability = 0.5000", "least_probability = 0.0100")
     mine.write_text(text.replace("version = 1", "version = 9"), "utf-8")
     outcomes = []
     for flags in ([], ["--thresholds", mine]):
         assert run("trust", picture, *model, "--json", "--target", "cat", *flags) == 0
-        printed_json = json.loads(capsys.readouterr().out)
-        outcomes.append((printed_json["checks"][0]["outcome"], printed_json["thresholds"]["version"]))
+        found = json.loads(capsys.readouterr().out)
+        outcomes.append((found["checks"][0]["outcome"], found["thresholds"]["version"]))
     assert outcomes[0][1] == 1
     assert outcomes[1] == ("passed", 9)
 
