@@ -139,7 +139,7 @@ def _evaluated(row: Row, content: bytes, file: PictureFile, request: _Request, p
         targets=index,
         methods=[request.method],
         layers=request.layers,
-        on_progress=lambda share, words, drafts=(): progress(share),
+        on_progress=lambda share, words, drafts: progress(share),
     )
     heatmap, top = explanation.heatmaps[-1], explanation.predictions[0]
     region, lost = _strongest_edge(explanation, heatmap, top, model)
