@@ -35,14 +35,14 @@ test: $(VENV)/test.done ## Set up and run lint, types and tests
 test-slow: $(VENV)/test.done ## Retrain the demonstration models, and ask for the full figures (about half an hour)
 	$(BIN)/python -m pytest -m slow
 
-demonstration: $(VENV)/test.done ## Draw the sample radiographs and train the demonstration models again
+demonstration: $(VENV)/test.done ## Draw the sample radiographs and train the demonstration models anew
 	$(BIN)/python -m demonstration
 
 $(VENV)/bench.done: $(VENV)/test.done benchmarks/requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt
 	@touch $@
 
-bench: $(VENV)/bench.done ## Time everything beside other packages (CASES= names the ones to repeat) and write docs/benchmarks.md
+bench: $(VENV)/bench.done ## Time everything beside other packages (CASES= names some anew) and write docs/benchmarks.md
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks $(CASES)
 
 lint: $(VENV)/test.done ## Check style and types only
