@@ -70,8 +70,12 @@ def opened(path, **state):
     return run
 
 def seen(run):
-    options = {box.key or box.label: list(box.options) for box in [*run.selectbox, *run.multiselect]}
-    return {"errors": [str(e.value) for e in [*run.exception, *run.error]], "text": text_of(run), "options": options}
+    return {
+        "errors": [str(error.value) for error in [*run.exception, *run.error]],
+        "text": text_of(run),
+        "options": {box.key or box.label: list(box.options) for box in [*run.selectbox, *run.multiselect]},
+        "links": [link.proto.label for link in run.get("page_link")],
+    }
 
 shown = {"where": gradcam_core.__file__}
 explain = opened("pages/1_Explain.py")
@@ -80,6 +84,7 @@ explain.selectbox(key="method").select("mean_activation").run()
 shown["explained"] = seen(explain)
 shown["evaluate"] = seen(opened("pages/4_Evaluate.py"))
 shown["new page"] = seen(opened("pages/8_Histogram.py"))
+shown["start"] = seen(opened("app.py"))
 print(json.dumps(shown))
 """
 
@@ -184,3 +189,8 @@ def test_a_page_opens_by_itself(answers: Mapping[str, Any]) -> None:
     page = answers["pages"]["new page"]
     assert not page["errors"]
     assert "Mean brightness" in page["text"]
+
+
+@pytest.mark.xfail(strict=True, reason="the links to the pages are still listed by hand")
+def test_a_page_is_linked_from_the_others(answers: Mapping[str, Any]) -> None:
+    assert "Histogram" in answers["pages"]["start"]["links"]
