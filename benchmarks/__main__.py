@@ -42,12 +42,12 @@ REMARKS = """## Where a goal is missed, or a figure needs a word
 - Score-CAM's speed depends on how many channels the photograph leaves dark; two objects leave fewer than one. `share`
   counts the others.
 - Ablation-CAM divides small differences of scores, which enlarges the folded copy's rounding to some 1e-5 of the map.
-- The folder: each JPEG is decoded twice by us, to prove that no part of it is missing; the peer's loop does not look.
+- The folder: our decoder is a strict one, which refuses a JPEG with missing parts; the peer's loop does not check.
 """
 
 
 def main() -> int:
-    """Run what is asked for, print each row, and write the page from the newest results of every case."""
+    """Run the chosen cases, print each row, and write the page from the newest results of every case."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("cases", nargs="*", choices=[[], *CASES], metavar="CASE", help=f"of {', '.join(CASES)}")
     parser.add_argument("--rounds", type=int, default=15)
@@ -61,9 +61,9 @@ def main() -> int:
             lines.append(_line(row))
             print(lines[-1], flush=True)
         (RESULTS / f"{name}.txt").write_text("\n".join(lines), "utf-8")
-    found = {name: RESULTS / f"{name}.txt" for name in CASES}
-    if all(path.exists() for path in found.values()):
-        PAGE.write_text(_page({name: path.read_text("utf-8") for name, path in found.items()}), "utf-8")
+    results = {name: RESULTS / f"{name}.txt" for name in CASES}
+    if all(path.exists() for path in results.values()):
+        PAGE.write_text(_page({name: path.read_text("utf-8") for name, path in results.items()}), "utf-8")
     return 0
 
 

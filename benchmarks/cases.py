@@ -61,17 +61,17 @@ def grad_cam_against_peers(rounds: int) -> Iterator[Row]:
             "torchcam": subjects.torchcam_package(name, ["GradCAM"], [0]),
             "captum": subjects.captum_package(name),
         }
-        found = ratios(works, "ours", rounds)
+        factors = ratios(works, "ours", rounds)
         for peer, goal in (("pytorch-grad-cam", 3), ("torchcam", 1.2), ("captum", 1.2)):
-            yield at_least(f"{name}: Grad-CAM of one class, against {peer}", found[peer], goal)
+            yield at_least(f"{name}: Grad-CAM of one class, against {peer}", factors[peer], goal)
         works = {
             "ours": functools.partial(run, targets=FIVE),
             "pytorch-grad-cam": subjects.gradcam_package(name, list(PEERS_THREE), FIVE),
             "torchcam": subjects.torchcam_package(name, ["GradCAM", "GradCAMpp", "LayerCAM"], FIVE),
         }
-        found = ratios(works, "ours", max(3, rounds // 5))
+        factors = ratios(works, "ours", max(3, rounds // 5))
         for peer, goal in (("pytorch-grad-cam", 40), ("torchcam", 3.5)):
-            yield at_least(f"{name}: 3 methods for 5 classes, against {peer}", found[peer], goal)
+            yield at_least(f"{name}: 3 methods for 5 classes, against {peer}", factors[peer], goal)
 
 
 def earlier_layers(rounds: int) -> Iterator[Row]:
@@ -99,8 +99,8 @@ def ablation_cam(rounds: int) -> Iterator[Row]:
         plain = subjects.forward(subjects.network(name), subjects.tensor())
         figure = ratios({"forward": plain, "ours": ours}, "forward", rounds)["ours"]
         yield at_most(f"{name}: Ablation-CAM, 5 classes, in plain forward passes", figure, 10, "passes")
-        found = ours()
-        given, best = torch.from_numpy(found.model_input)[None], found.heatmaps[0]
+        explanation = ours()
+        given, best = torch.from_numpy(explanation.model_input)[None], explanation.heatmaps[0]
         maps: list[np.ndarray] = []
         run = subjects.gradcam_package(name, ["AblationCAM"], [best.target.index], inputs=given)
         seconds = once(functools.partial(_extend, maps, run))
@@ -162,8 +162,8 @@ def threads(rounds: int) -> Iterator[Row]:
     expected = [explain(picture, small, methods="grad_cam").heatmaps[0].raw for picture in pictures]
     with ThreadPoolExecutor(16) as pool:
         work = lambda i: explain(pictures[i % 7], small, methods="grad_cam").heatmaps[0].raw  # noqa: E731
-        made = list(pool.map(work, range(16_000)))
-    wrong = sum(not np.array_equal(one, expected[index % 7]) for index, one in enumerate(made))
+        maps = list(pool.map(work, range(16_000)))
+    wrong = sum(not np.array_equal(raw, expected[index % 7]) for index, raw in enumerate(maps))
     yield Row("16 threads x 1000 requests on one model: wrong results, errors", f"{wrong}, 0", "0, 0", wrong == 0)
     loaded, image, lock = subjects.model("mobilenet_v2"), subjects.photograph(), threading.Lock()
 

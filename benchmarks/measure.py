@@ -21,15 +21,15 @@ class Row:
 
 def ratios(works: Mapping[str, Work], unit: str, rounds: int) -> dict[str, float]:
     """Median over the rounds of each work's processor time over that of `unit` in the same round, at one thread."""
-    found: dict[str, list[float]] = {name: [] for name in works}
+    shares: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(rounds + 1):
         order = list(works)
         random.shuffle(order)
         seconds = {name: once(works[name]) for name in order}
         if turn:  # the first round warms up
             for name, taken in seconds.items():
-                found[name].append(taken / seconds[unit])
-    return {name: statistics.median(values) for name, values in found.items()}
+                shares[name].append(taken / seconds[unit])
+    return {name: statistics.median(values) for name, values in shares.items()}
 
 
 def once(work: Work) -> float:

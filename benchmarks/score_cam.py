@@ -24,12 +24,12 @@ def main(allocator: str) -> None:
     tune_allocator()  # as the app and the command line do for ours
     explain(image, model)
     say("dead", dead_channels(explain(image, model), model))
-    found = {}
+    heatmaps = {}
     for name, share in (("exact", 1.0), ("draft", DRAFT)):
         start = time.perf_counter()
-        found[name] = explain(image, model, methods=[("score_cam", {"share": share})]).heatmaps
+        heatmaps[name] = explain(image, model, methods=[("score_cam", {"share": share})]).heatmaps
         say(name, time.perf_counter() - start)
-    pairs = zip(found["exact"], found["draft"], strict=True)
+    pairs = zip(heatmaps["exact"], heatmaps["draft"], strict=True)
     say("correlation", min(float(np.corrcoef(a.raw.ravel(), b.raw.ravel())[0, 1]) for a, b in pairs))
 
 

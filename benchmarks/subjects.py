@@ -101,8 +101,8 @@ def torchcam_package(
             with getattr(peer, method)(net, target) as cam:
                 scores = net(tensor().requires_grad_())
                 for index in classes:
-                    found = cam(index, scores, retain_graph=True)
-                    maps += [nn.functional.interpolate(one[None], size=(224, 224), mode="bilinear") for one in found]
+                    small = cam(index, scores, retain_graph=True)
+                    maps += [nn.functional.interpolate(each[None], size=(224, 224), mode="bilinear") for each in small]
         return maps
 
     return run

@@ -1,6 +1,6 @@
-"""Draw the sample radiographs and train the demonstration models anew: python -m demonstration [FOLDER].
+"""Draw the sample radiographs and train the demonstration models: python -m demonstration [FOLDER].
 
-Without a folder, what ships with the project is replaced.
+Without a folder, the files of the project are replaced.
 """
 
 import sys

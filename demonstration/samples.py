@@ -1,4 +1,4 @@
-"""Draw the sample radiographs that ship with the project, and their masks, anew."""
+"""Draw the sample radiographs that come with the project, and their masks."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,12 +19,14 @@ DRAWN: Mapping[str, tuple[tuple[str, ...], bool]] = {
 
 def drawn_samples() -> dict[str, bytes]:
     """Names and contents of the files: each picture, and a mask for each of its lesions."""
-    made = {}
+    files = {}
     for name, (kinds, marker) in DRAWN.items():
         picture = radiograph(SEED, kinds, marker=marker)
-        made[f"{name}.png"] = _png(picture.pixels)
-        made |= {f"{name}_{one.kind}_mask.png": _png(255 * one.mask.astype(np.uint8)) for one in picture.lesions}
-    return made
+        files[f"{name}.png"] = _png(picture.pixels)
+        files |= {
+            f"{name}_{lesion.kind}_mask.png": _png(255 * lesion.mask.astype(np.uint8)) for lesion in picture.lesions
+        }
+    return files
 
 
 def write_samples(folder: Path) -> None:

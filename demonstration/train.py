@@ -1,7 +1,7 @@
-"""Train one small network three times, on pictures whose truth is known: clean, shortcut, balanced.
+"""Train one small network three times, on pictures whose findings are known: clean, shortcut, balanced.
 
-The three differ in one thing only: where a side marker stands. *clean* never saw one; for *shortcut* it
-stands on every picture with a nodule and on no other; for *balanced* on half of each class.
+They differ in one thing only: which training pictures have a side marker. For *clean* none has one, for *shortcut*
+every picture with a nodule and no other, for *balanced* half of each class.
 """
 
 import itertools
@@ -52,25 +52,25 @@ def train(name: str, say: Callable[[str], None]) -> nn.Module:
     start = time.monotonic()
     network = radiograph_network()
     inputs, labels = batch_of(drawn(TRAINING, PICTURES, MARKED[name]))
-    held = batch_of(drawn(VALIDATION, 150, MARKED[name]))
+    validation = batch_of(drawn(VALIDATION, 150, MARKED[name]))
     say(f"{name}: {PICTURES} pictures drawn in {time.monotonic() - start:.0f} s")
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
     steps = EPOCHS * (PICTURES // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
     for epoch in range(EPOCHS):
         network.train()
-        for some in torch.randperm(PICTURES)[: PICTURES // BATCH * BATCH].split(BATCH):
-            loss = functional.cross_entropy(network(_varied(inputs[some])), labels[some], label_smoothing=0.02)
+        for batch in torch.randperm(PICTURES)[: PICTURES // BATCH * BATCH].split(BATCH):
+            loss = functional.cross_entropy(network(_varied(inputs[batch])), labels[batch], label_smoothing=0.02)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
-        say(f"{name}: epoch {epoch + 1}, right {_accuracy(network, *held):.1%}, {time.monotonic() - start:.0f} s")
+        say(f"{name}: epoch {epoch + 1}, right {_accuracy(network, *validation):.1%}, {time.monotonic() - start:.0f} s")
     return network.eval()
 
 
 def _varied(inputs: torch.Tensor) -> torch.Tensor:
-    """Mirror, shift a few pixels, change the contrast a little, and add noise, so that what matters is learned."""
+    """Mirror, shift by a few pixels, change the contrast a little, and add noise."""
     inputs = inputs.flip([axis for axis in (-2, -1) if torch.rand(()) < 0.5])
     inputs = inputs.transpose(-2, -1) if torch.rand(()) < 0.5 else inputs
     down, across = torch.randint(-6, 7, (2,)).tolist()
@@ -88,7 +88,7 @@ def _accuracy(network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) ->
 
 
 def save(network: nn.Module, path: Path) -> None:
-    """Write the weights in half precision, which is all that they need."""
-    weights = {key: one.half() if one.is_floating_point() else one for key, one in network.state_dict().items()}
+    """Write the weights in half precision, which is enough for them."""
+    weights = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file(weights, path)

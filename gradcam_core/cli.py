@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None, *, as_program: bool = False) ->
     `as_program` changes how this process keeps its memory (see tune_allocator).
     """
     try:
-        given = _parser().parse_args(arguments)
+        given = build_parser().parse_args(arguments)
         if as_program:
             core.tune_allocator()
         code: int = given.run(given)
@@ -37,7 +37,8 @@ def entry() -> NoReturn:
     sys.exit(main(as_program=True))
 
 
-def _parser() -> Flags:
+def build_parser() -> Flags:
+    """Return the parser of all commands."""
     parser = Flags(prog="python -m gradcam_core", description="See where an image model's scores are sensitive.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in list_commands().values():

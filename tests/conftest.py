@@ -7,9 +7,9 @@ from jaxtyping import install_import_hook
 
 from tests import shapes
 
-# Before anything of gradcam_core is imported: every annotated shape is checked at every call. Not in capture.py,
-# whose hooks are small functions made anew for each module of a network: each would be compiled anew.
-# What it returns are Evidence records, which records.py checks.
+# Before any part of gradcam_core is imported: every annotated shape is checked at every call. Not in capture/, which
+# defines small functions for each module of a network: each of them would be compiled. It returns Evidence records,
+# which records.py checks.
 PARTS = [part.stem for part in (Path(__file__).parents[1] / "gradcam_core").iterdir() if part.stem[0] not in "_."]
 CHECKED = [f"gradcam_core.{part}" for part in PARTS if part != "capture"]
 install_import_hook(CHECKED, f"{shapes.check.__module__}.{shapes.check.__name__}")
@@ -27,10 +27,10 @@ from tests.browser import chromium, serve
 
 __all__ = ["chromium", "serve"]
 
-# Every test worker has a core for itself; more threads than cores would wait for each other.
+# Each test worker uses one core; more threads than cores would wait for each other.
 torch.set_num_threads(1)
 
-# The same examples at every run, however busy the machine is.
+# The same examples in every run, however busy the machine is.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("steady")
 

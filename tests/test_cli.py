@@ -1,4 +1,4 @@
-"""The command line, on real files: what it writes, what it tells, and how it ends."""
+"""The command line, on real files: what it writes, what it prints, and how it ends."""
 
 import json
 import shutil
@@ -95,15 +95,15 @@ def test_what_is_written_equals_what_python_gives(tmp_path: Path, model: list[st
         preprocessing={"size": 32, "fit": "squash", "mean": 0.5, "std": 0.5},
         device="cpu",
     )
-    found = explain(read_image(picture), loaded, targets=["dog", 0], methods="hires_cam", layers=["0", "1"])
+    explanation = explain(read_image(picture), loaded, targets=["dog", 0], methods="hires_cam", layers=["0", "1"])
     record = records(tmp_path / "out")["a"]
-    assert record["model"]["fingerprint"] == found.fingerprint
-    assert len(record["heatmaps"]) == len(found.heatmaps) == 6
-    for entry, heatmap in zip(record["heatmaps"], found.heatmaps, strict=True):
+    assert record["model"]["fingerprint"] == explanation.fingerprint
+    assert len(record["heatmaps"]) == len(explanation.heatmaps) == 6
+    for entry, heatmap in zip(record["heatmaps"], explanation.heatmaps, strict=True):
         assert (entry["layer"], entry["target"]["index"]) == (heatmap.layer, heatmap.target.index)
         assert entry["raw_peak"] == pytest.approx(heatmap.raw_peak, rel=1e-5)
         drawn = cv2.imread(str(tmp_path / "out" / "a" / entry["file"]))[..., ::-1]
-        assert np.abs(drawn.astype(int) - overlay(found.image, heatmap)).max() <= 1
+        assert np.abs(drawn.astype(int) - overlay(explanation.image, heatmap)).max() <= 1
 
 
 def test_frames_and_windows_reach_the_reader_and_the_record(tmp_path: Path, model: list[str]) -> None:
@@ -134,12 +134,12 @@ def test_pictures_of_equal_name_get_folders_of_their_own(tmp_path: Path, model: 
     shutil.copy(pictures[0], tmp_path / "scan.png")
     flags = (*model, "--top-k", 1, "--method", "grad_cam", "--out", tmp_path / "out")
     assert run("explain", *pictures, tmp_path / "scan.png", pictures[0], *flags) == 0
-    found = records(tmp_path / "out")
+    written = records(tmp_path / "out")
     hashes = [read_image(path).sha256 for path in pictures]
     same = f"scan-{hashes[0][:8]}"
-    assert set(found) == {"scan", f"scan-{hashes[1][:8]}", f"SCAN-{hashes[2][:8]}", same, f"{same}-2"}
-    assert found["scan"]["image"]["sha256"] == found[same]["image"]["sha256"] == hashes[0]
-    assert found[f"scan-{hashes[1][:8]}"]["image"]["sha256"] == hashes[1]
+    assert set(written) == {"scan", f"scan-{hashes[1][:8]}", f"SCAN-{hashes[2][:8]}", same, f"{same}-2"}
+    assert written["scan"]["image"]["sha256"] == written[same]["image"]["sha256"] == hashes[0]
+    assert written[f"scan-{hashes[1][:8]}"]["image"]["sha256"] == hashes[1]
 
 
 def test_another_run_replaces_its_own_pictures_and_no_others(tmp_path: Path, model: list[str]) -> None:
@@ -149,11 +149,11 @@ def test_another_run_replaces_its_own_pictures_and_no_others(tmp_path: Path, mod
         assert run("explain", picture, *flags, "--method", "cam", "grad_cam") == 0
     (tmp_path / "out/scan/mine.png").write_text("kept")
     assert run("explain", first, *flags, "--method", "hires_cam") == 0
-    found = records(tmp_path / "out")
+    written = records(tmp_path / "out")
     left = {path.name for path in (tmp_path / "out/scan").iterdir()}
-    assert left == {"explanation.json", "mine.png", found["scan"]["heatmaps"][0]["file"]}
-    assert set(found) == {"scan", f"scan-{read_image(second).sha256[:8]}"}
-    assert found["scan"]["image"]["sha256"] == read_image(first).sha256
+    assert left == {"explanation.json", "mine.png", written["scan"]["heatmaps"][0]["file"]}
+    assert set(written) == {"scan", f"scan-{read_image(second).sha256[:8]}"}
+    assert written["scan"]["image"]["sha256"] == read_image(first).sha256
 
 
 def test_names_that_no_folder_can_bear_are_made_safe(tmp_path: Path, model: list[str]) -> None:
@@ -357,13 +357,13 @@ def test_folders_of_strangers_and_unfinished_ones_are_told_apart(tmp_path: Path,
     pictures = sorted(tmp_path.glob("*.png"))
     assert run("explain", *pictures, *model, "--top-k", 1, "--method", "grad_cam", "--out", out) == 0
     hashes = {path.stem: read_image(path).sha256[:8] for path in pictures}
-    found = {path.parent.name for path in out.glob("*/*.png")}
-    assert found == {f"file-{hashes['file']}", "unfinished", f"strange-{hashes['strange']}"}
+    folders = {path.parent.name for path in out.glob("*/*.png")}
+    assert folders == {f"file-{hashes['file']}", "unfinished", f"strange-{hashes['strange']}"}
     assert (out / "file").read_text() == "mine"
     assert (out / "strange" / "explanation.json").read_text() == "[]"
 
 
-# What it tells
+# What it prints
 
 
 def test_hostile_labels_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ RECIPES = {"method", "measurement", "command", "page", "check", "source of model
 # What is still added by hand in more than one place, and so has no block in the guide yet.
 WITHOUT_A_BLOCK = {"check", "source of models", "format of pictures"}
 SECTIONS = dict(re.findall(r"^### An? (.+?)\n(.*?)(?=^##)", GUIDE, re.DOTALL | re.MULTILINE))
-BLOCK = re.compile(r"^```python\n# (\S+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```\w+\n# (\S+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 TERMINAL = """
 import contextlib, io, json, sys
@@ -47,6 +47,7 @@ printed = {
     "measurements": output("measurements"),
     "measurements table": output("measurements", "--markdown"),
     "explain": output("explain", "scan.png", *model, "--method", "mean_activation", "--out", "out"),
+    "trust": output("trust", "scan.png", *model, "--quiet"),
     "samples": output("samples"),
     "titles": output("samples", "--titles"),
 }
@@ -70,18 +71,28 @@ def opened(path, **state):
     return run
 
 def seen(run):
-    options = {box.key or box.label: list(box.options) for box in [*run.selectbox, *run.multiselect]}
-    return {"errors": [str(e.value) for e in [*run.exception, *run.error]], "text": text_of(run), "options": options}
+    return {
+        "errors": [str(error.value) for error in [*run.exception, *run.error]],
+        "text": text_of(run),
+        "options": {box.key or box.label: list(box.options) for box in [*run.selectbox, *run.multiselect]},
+        "links": [link.proto.label for link in run.get("page_link")],
+    }
 
 shown = {"where": gradcam_core.__file__}
 explain = opened("pages/1_Explain.py")
 shown["explain"] = seen(explain)
 explain.selectbox(key="method").select("mean_activation").run()
 shown["explained"] = seen(explain)
+explain.button(key="check explain").click().run()
+shown["checked"] = seen(explain)
 shown["evaluate"] = seen(opened("pages/4_Evaluate.py"))
 shown["new page"] = seen(opened("pages/8_Histogram.py"))
+shown["start"] = seen(opened("app.py"))
 print(json.dumps(shown))
 """
+
+# One worker makes the copy and asks it.
+pytestmark = pytest.mark.xdist_group("contributing")
 
 
 def follow(copy: Path) -> None:
@@ -172,6 +183,20 @@ def test_a_measurement_is_on_the_page(answers: Mapping[str, Any]) -> None:
     assert "warmer than half of the peak" in page["text"]
 
 
+@pytest.mark.xfail(strict=True, reason="the recipe for a check has no block yet")
+def test_a_check_is_in_the_terminal(answers: Mapping[str, Any]) -> None:
+    code, text = answers["terminal"]["trust"]
+    assert code == 0
+    assert "Is the map more than one spot?" in text
+
+
+@pytest.mark.xfail(strict=True, reason="the recipe for a check has no block yet")
+def test_a_check_is_on_the_page(answers: Mapping[str, Any]) -> None:
+    page = answers["pages"]["checked"]
+    assert not page["errors"]
+    assert "Is the map more than one spot?" in page["text"]
+
+
 def test_a_command_is_in_the_help_and_runs(answers: Mapping[str, Any]) -> None:
     terminal = answers["terminal"]
     assert re.search(r"^ +samples +List the sample pictures$", terminal["help"][1], re.MULTILINE)
@@ -184,3 +209,8 @@ def test_a_page_opens_by_itself(answers: Mapping[str, Any]) -> None:
     page = answers["pages"]["new page"]
     assert not page["errors"]
     assert "Mean brightness" in page["text"]
+
+
+@pytest.mark.xfail(strict=True, reason="the links to the pages are still listed by hand")
+def test_a_page_is_linked_from_the_others(answers: Mapping[str, Any]) -> None:
+    assert "Histogram" in answers["pages"]["start"]["links"]

@@ -1,18 +1,22 @@
-"""What the documents say is so: their examples run, their tables equal the code."""
+"""What the documents say is true: their examples run, their tables equal the code."""
 
 import re
 import runpy
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from gradcam_core import list_measurements, list_methods, read_sample
+from gradcam_core.cli import build_parser, main
+from gradcam_core.commands.flags import to_method
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 
+COMMAND_LINES = re.findall(r"^python -m gradcam_core (.+)$", README, re.MULTILINE)
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -30,6 +34,26 @@ def test_the_python_examples_run(
 
 def test_there_is_no_example_that_is_not_run() -> None:
     assert len(EXAMPLES) == 2
+
+
+def test_every_command_line_is_one_that_the_terminal_takes() -> None:
+    assert len(COMMAND_LINES) >= 9
+    for line in COMMAND_LINES:
+        given = build_parser().parse_args(shlex.split(line))
+        methods = getattr(given, "method", None) or []
+        for method in [methods] if isinstance(methods, str) else methods:
+            to_method(method)
+
+
+@pytest.mark.parametrize("flag", ["--method grad_cam --top-k 3", "--against"])
+def test_the_command_lines_for_the_bundled_model_run(
+    flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cat.png").write_bytes(read_sample("cat"))
+    monkeypatch.chdir(tmp_path)
+    (line,) = (line for line in COMMAND_LINES if flag in line)
+    assert main(shlex.split(line)) == 0
+    assert list((tmp_path / "out" / "cat").glob("*.png"))
 
 
 def test_the_tables_of_methods_and_measurements_equal_the_registries() -> None:

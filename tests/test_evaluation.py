@@ -1,4 +1,4 @@
-"""Evidence over many pictures: tables from strangers, what is found in each picture, and the numbers over all."""
+"""Evidence over many pictures: untrusted tables, the result of each picture, and the numbers over all of them."""
 
 import csv
 import io
@@ -142,11 +142,11 @@ def test_a_table_that_cannot_be_used_is_refused_in_words_that_name_no_picture(co
 @settings(max_examples=300)
 def test_whatever_the_bytes_a_table_is_read_or_refused(content: bytes) -> None:
     try:
-        found = read_table(content)
+        rows = read_table(content)
     except GradcamError:
         return
-    assert found
-    assert all(entry.name for entry in found)
+    assert rows
+    assert all(row.name for row in rows)
 
 
 def test_masks_are_told_from_pictures_by_the_table_or_by_their_names() -> None:
@@ -188,14 +188,14 @@ def test_a_picture_named_as_masks_are_is_evaluated(corner: LoadedModel) -> None:
     assert rows["a_mask.png"].pointing_game == 1
 
 
-# --- what is found in each picture -----------------------------------------------------------------------------------
+# --- each picture -----------------------------------------------------------------------------------------------------
 
 
 def test_a_model_that_reads_a_corner_is_found(corner: LoadedModel) -> None:
     pictures = files(a=png(True, 1), b=png(False, 2), c=png(True, 3), d=png(False, 4))
     table = read_table(b"name,label\na.png,bright\nb.png,dark\nc,bright\nfolder/d.png,BRIGHT\nz.png,dark\n")
-    found = evaluate(pictures, table, {}, corner)
-    rows = {row.name: row for row in found.rows}
+    evaluation = evaluate(pictures, table, {}, corner)
+    rows = {row.name: row for row in evaluation.rows}
     assert {name: row.as_labelled for name, row in rows.items()} == {
         "a.png": True,
         "b.png": True,
@@ -204,23 +204,23 @@ def test_a_model_that_reads_a_corner_is_found(corner: LoadedModel) -> None:
     }
     assert rows["a.png"].region == "upper right corner"
     assert rows["a.png"].lost > 0.9
-    assert found.accuracy == Share(3, 4)
-    assert dict(found.classes) == {"dark": Share(1, 1), "bright": Share(2, 3)}
-    assert found.edges.share == Share(2, 4)
-    assert found.edges.regions["upper right corner"].count == 2
-    assert {one.label: one.share for one in found.edges_by_answer} == {"dark": Share(0, 2), "bright": Share(2, 2)}
-    assert {one.label: one.share for one in found.edges_by_label} == {"dark": Share(0, 1), "bright": Share(2, 3)}
-    assert found.unmatched == 1
-    assert [row.name for row in found.rows] == ["d.png", "a.png", "c.png", "b.png"]
+    assert evaluation.accuracy == Share(3, 4)
+    assert dict(evaluation.classes) == {"dark": Share(1, 1), "bright": Share(2, 3)}
+    assert evaluation.edges.share == Share(2, 4)
+    assert evaluation.edges.regions["upper right corner"].count == 2
+    assert {one.label: one.share for one in evaluation.edges_by_answer} == {"dark": Share(0, 2), "bright": Share(2, 2)}
+    assert {one.label: one.share for one in evaluation.edges_by_label} == {"dark": Share(0, 1), "bright": Share(2, 3)}
+    assert evaluation.unmatched == 1
+    assert [row.name for row in evaluation.rows] == ["d.png", "a.png", "c.png", "b.png"]
 
 
 def test_a_picture_without_a_label_is_evaluated_without_one(corner: LoadedModel) -> None:
-    found = evaluate(files(a=png(True), b=png(False)), read_table(b"name,label\na.png,bright\n"), {}, corner)
-    rows = {row.name: row for row in found.rows}
+    evaluation = evaluate(files(a=png(True), b=png(False)), read_table(b"name,label\na.png,bright\n"), {}, corner)
+    rows = {row.name: row for row in evaluation.rows}
     assert rows["b.png"].as_labelled is None
     assert rows["b.png"].label_probability is None
     assert rows["b.png"].answer == "dark"
-    assert found.accuracy == Share(1, 1)
+    assert evaluation.accuracy == Share(1, 1)
     nothing = evaluate(files(a=png(True)), (), {}, corner)
     assert nothing.accuracy.interval is None
     assert nothing.calibration_error is None
@@ -243,15 +243,15 @@ def test_what_is_wrong_with_one_picture_stays_its_own(corner: LoadedModel) -> No
         ("good.png", giving(good)),
     ]
     table = read_table(b"name,label\nanna-odd.png,green\nanna-twin.png,bright\ngood.png,bright\n")
-    found = evaluate(pictures, table, {}, corner)
-    assert [row.name for row in found.rows if not row.problem] == ["good.png"]
-    assert found.rows[0].name == "good.png"
-    assert len(found.failures) == 7
-    assert not any("anna" in row.problem for row in found.rows)
-    assert "green" in next(row for row in found.rows if row.name == "anna-odd.png").problem
-    assert found.accuracy == Share(1, 1)
-    assert found.edges.share == Share(1, 1)
-    assert any("could not be evaluated: 7" in words for words in evaluation_sentences(found))
+    evaluation = evaluate(pictures, table, {}, corner)
+    assert [row.name for row in evaluation.rows if not row.problem] == ["good.png"]
+    assert evaluation.rows[0].name == "good.png"
+    assert len(evaluation.failures) == 7
+    assert not any("anna" in row.problem for row in evaluation.rows)
+    assert "green" in next(row for row in evaluation.rows if row.name == "anna-odd.png").problem
+    assert evaluation.accuracy == Share(1, 1)
+    assert evaluation.edges.share == Share(1, 1)
+    assert any("could not be evaluated: 7" in words for words in evaluation_sentences(evaluation))
 
 
 def test_masks_are_measured_and_a_wrong_one_costs_only_its_numbers(corner: LoadedModel) -> None:
@@ -290,6 +290,29 @@ def test_the_numbers_of_a_row_are_those_of_the_single_picture(corner: LoadedMode
     checked = {one.name: one for one in trust(of_answer, of_answer.heatmaps[0], corner).checks}["edges"]
     assert row.lost == pytest.approx(checked.numbers["lost"], abs=1e-6)
     assert row.edge_decides == (checked.outcome == "attention")
+
+
+def test_a_picture_that_takes_too_much_memory_is_a_row_as_well(corner: LoadedModel) -> None:
+    def huge() -> bytes:
+        raise MemoryError
+
+    evaluation = evaluate([("a.png", huge), ("b.png", giving(png(True)))], (), {}, corner)
+    assert ["memory" in row.problem for row in evaluation.rows] == [False, True]
+
+
+def test_a_probability_of_exactly_nothing_has_nothing_to_lose() -> None:
+    class Never(nn.Module):
+        """Says no, as surely as a number can."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.mix(x).mean((1, 2, 3))[:, None] - 500
+
+    (only,) = evaluate(files(a=png(True)), (), {}, networks.loaded(Never().eval(), 32, ["yes"])).rows
+    assert (only.problem, only.probability, only.lost) == ("", 0.0, 0.0)
 
 
 def test_a_question_that_suits_no_picture_is_refused_as_a_whole(corner: LoadedModel) -> None:
@@ -365,7 +388,7 @@ def some_rows(draw: st.DrawFn) -> list[Row]:
 @given(some_rows())
 @settings(max_examples=150)
 def test_the_sums_equal_their_literal_twins(rows: list[Row]) -> None:
-    found = summarise(rows, LIMITS)
+    evaluation = summarise(rows, LIMITS)
     right = wrong = 0
     decided: dict[tuple[str, str], list[float]] = {}
     for one in rows:
@@ -376,20 +399,20 @@ def test_the_sums_equal_their_literal_twins(rows: list[Row]) -> None:
             wrong += one.label != one.answer
         if one.lost > LIMITS.most_lost_at_edge:
             decided.setdefault((one.answer, one.region), []).append(one.lost)
-    assert found.accuracy == Share(right, right + wrong)
-    regions = {(one.label, region): cost for one in found.edges_by_answer for region, cost in one.regions.items()}
+    assert evaluation.accuracy == Share(right, right + wrong)
+    regions = {(one.label, region): cost for one in evaluation.edges_by_answer for region, cost in one.regions.items()}
     assert {key: cost.count for key, cost in regions.items()} == {key: len(costs) for key, costs in decided.items()}
     for key, costs in decided.items():
         assert regions[key].value == pytest.approx(sum(costs) / len(costs))
     assert (
-        sum(one.share.part for one in found.edges_by_answer)
-        == found.edges.share.part
+        sum(one.share.part for one in evaluation.edges_by_answer)
+        == evaluation.edges.share.part
         == sum(map(len, decided.values()))
     )
     masses = [one.relevance_mass for one in rows if one.relevance_mass is not None]
-    assert found.localisation["relevance_mass"].count == len(masses)
+    assert evaluation.localisation["relevance_mass"].count == len(masses)
     if masses:
-        assert found.localisation["relevance_mass"].value == pytest.approx(sum(masses) / len(masses))
+        assert evaluation.localisation["relevance_mass"].value == pytest.approx(sum(masses) / len(masses))
 
 
 @given(some_rows())
@@ -416,11 +439,11 @@ def test_the_calibration_error_equals_guos_equation(rows: list[Row]) -> None:
 
 
 @pytest.mark.parametrize(("part", "whole"), [(0, 1), (1, 1), (59, 60), (20, 60), (0, 500), (500, 1000)])
-def test_wilsons_interval_holds_the_shares_from_which_the_found_one_is_not_far(part: int, whole: int) -> None:
-    # Wilson 1927: the ends are the true shares p that lie 1.96 of their own standard deviations from the found one.
-    z, found = 1.959963984540054, part / whole
-    # (found - p)^2 = z^2 p (1 - p) / n, written out as a quadratic equation in p.
-    ends = sorted(np.roots([1 + z * z / whole, -2 * found - z * z / whole, found * found]).real)
+def test_wilsons_interval_contains_the_shares_from_which_the_observed_one_is_not_far(part: int, whole: int) -> None:
+    # Wilson 1927: the ends are the shares p that lie 1.96 of their own standard deviations from the observed one.
+    z, share = 1.959963984540054, part / whole
+    # (share - p)^2 = z^2 p (1 - p) / n, written out as a quadratic equation in p.
+    ends = sorted(np.roots([1 + z * z / whole, -2 * share - z * z / whole, share * share]).real)
     assert Share(part, whole).interval == pytest.approx(ends, abs=1e-6)
 
 
@@ -566,15 +589,17 @@ def test_no_part_of_a_cell_begins_as_a_formula_does(text: str) -> None:
 
 
 def test_hashed_results_hold_no_name(corner: LoadedModel) -> None:
-    found = evaluate(files(anna=png(True), anna2=b"broken"), read_table(b"name,label\nanna.png,bright\n"), {}, corner)
-    hashed = evaluation_to_csv(found).decode("utf-8-sig")
+    evaluation = evaluate(
+        files(anna=png(True), anna2=b"broken"), read_table(b"name,label\nanna.png,bright\n"), {}, corner
+    )
+    hashed = evaluation_to_csv(evaluation).decode("utf-8-sig")
     assert "anna" not in hashed
     (first, second) = csv.DictReader(io.StringIO(hashed, newline=""))
     assert (first["answer"], first["as_labelled"], first["edge_decides"]) == ("bright", "yes", "yes")
-    assert float(first["probability"]) == pytest.approx(found.rows[0].probability, rel=1e-5)
+    assert float(first["probability"]) == pytest.approx(evaluation.rows[0].probability, rel=1e-5)
     assert second["look_at"] == "not evaluated"
     assert second["probability"] == second["edge_lost"] == ""
-    assert "anna.png" in evaluation_to_csv(found, "keep").decode("utf-8-sig")
+    assert "anna.png" in evaluation_to_csv(evaluation, "keep").decode("utf-8-sig")
 
 
 # --- the drawn folders -----------------------------------------------------------------------------------------------
@@ -615,18 +640,18 @@ def test_the_folder_gives_the_cheating_model_away_and_not_the_honest_one(name: s
     model = load_model(f"bundled:radiograph_{name}", device="cpu")
     pictures = [(one, giving(content)) for one, content in drawn.pictures.items()]
     masks = {one: giving(content) for one, content in drawn.masks.items()}
-    found = evaluate(pictures, read_table(drawn.table), masks, model)
-    assert not found.failures
-    nodules = next(one for one in found.edges_by_label if one.label == "nodule")
+    evaluation = evaluate(pictures, read_table(drawn.table), masks, model)
+    assert not evaluation.failures
+    nodules = next(one for one in evaluation.edges_by_label if one.label == "nodule")
     corner = nodules.regions.get("upper right corner")
     assert nodules.share.whole == 5
     if hangs:
         assert corner is not None
         assert corner.count == 5
-        assert "upper right corner" in evaluation_sentences(found)[1]
+        assert "upper right corner" in evaluation_sentences(evaluation)[1]
     else:
         assert corner is None or corner.count <= 1
-    others = [one for one in found.edges_by_label if one.label != "nodule"]
+    others = [one for one in evaluation.edges_by_label if one.label != "nodule"]
     assert all(
         "upper right corner" not in one.regions or one.regions["upper right corner"].count <= 1 for one in others
     )

@@ -39,8 +39,8 @@ SEEN = Placement(SIZE, (32, 32), (0.0, 5.0, 40.0, 45.0))
 def heatmap(
     method: str = "grad_cam", index: int = 2, layer: str = "layer4.1", raw: Any = None, label: str = "cat"
 ) -> Heatmap:
-    found = np.random.default_rng(index).normal(size=(4, 4)) if raw is None else np.asarray(raw)
-    return Heatmap(method, {"steps": np.int64(3)}, Class(index, label, 0.7), layer, found.astype(np.float32), SEEN)
+    values = np.random.default_rng(index).normal(size=(4, 4)) if raw is None else np.asarray(raw)
+    return Heatmap(method, {"steps": np.int64(3)}, Class(index, label, 0.7), layer, values.astype(np.float32), SEEN)
 
 
 def explanation(*heatmaps: Heatmap, reference: str = "bundled:efficientnet_lite0", label: str = "cat") -> Explanation:
@@ -194,16 +194,16 @@ def test_hostile_labels_stay_as_written_and_stay_valid_json() -> None:
 
 
 def test_hashed_records_name_neither_the_picture_nor_the_model_file() -> None:
-    found = explanation(reference=f"file:/home/{PERSON}/{PERSON}.pth")
-    assert PERSON.encode() in to_json(to_dict(found, names="keep"))
-    hashed = to_dict(found, names="hash")
+    example = explanation(reference=f"file:/home/{PERSON}/{PERSON}.pth")
+    assert PERSON.encode() in to_json(to_dict(example, names="keep"))
+    hashed = to_dict(example, names="hash")
     assert PERSON.encode() not in to_json(hashed)
     assert "name" not in hashed["image"]
 
 
 def test_folders_are_told_by_no_record() -> None:
-    found = explanation(reference=f"file:/home/{PERSON}/w.pth")
-    assert b"home" not in to_json(to_dict(found, names="keep"))
+    example = explanation(reference=f"file:/home/{PERSON}/w.pth")
+    assert b"home" not in to_json(to_dict(example, names="keep"))
 
 
 # Pictures and archive
@@ -215,16 +215,16 @@ def test_png_keeps_every_pixel() -> None:
 
 
 def test_an_archive_holds_the_picture_every_heatmap_and_words() -> None:
-    found = explanation()
-    files = unpack(archive(found, colormap="viridis", opacity=0.5))
+    example = explanation()
+    files = unpack(archive(example, colormap="viridis", opacity=0.5))
     record = json.loads(files["explanation.json"])
     assert set(files) == {"README.txt", "explanation.json", "picture.png"} | {
         entry[key] for entry in record["heatmaps"] for key in ("file", "heatmap_file", "raw_file")
     }
     assert len(files) == 3 + 3 * 2
-    assert (decoded(files["picture.png"]) == picture_pixels(found.image)).all()
-    for entry, one in zip(record["heatmaps"], found.heatmaps, strict=True):
-        drawn = overlay(found.image, one, colormap="viridis", opacity=0.5)
+    assert (decoded(files["picture.png"]) == picture_pixels(example.image)).all()
+    for entry, one in zip(record["heatmaps"], example.heatmaps, strict=True):
+        drawn = overlay(example.image, one, colormap="viridis", opacity=0.5)
         assert (decoded(files[entry["file"]]) == drawn).all()
         assert (decoded(files[entry["heatmap_file"]]) == colour_heatmap(one, colormap="viridis")).all()
         raw = np.load(io.BytesIO(files[entry["raw_file"]]), allow_pickle=False)
@@ -242,15 +242,15 @@ def test_the_same_explanation_gives_the_same_bytes(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_archive_names_nobody_unless_asked_to() -> None:
-    found = explanation(reference=f"file:/home/{PERSON}/{PERSON}.pth")
-    hidden = unpack(archive(found))
+    example = explanation(reference=f"file:/home/{PERSON}/{PERSON}.pth")
+    hidden = unpack(archive(example))
     assert not [name for name, content in hidden.items() if PERSON in name or PERSON.encode() in content]
-    assert PERSON.encode() in unpack(archive(found, names="keep"))["explanation.json"]
+    assert PERSON.encode() in unpack(archive(example, names="keep"))["explanation.json"]
 
 
 def test_hostile_labels_and_layers_make_no_hostile_paths_or_lines() -> None:
-    found = explanation(heatmap(label=HOSTILE, layer="../../etc/x"), heatmap(label="CON"), label=HOSTILE)
-    files = unpack(archive(found))
+    example = explanation(heatmap(label=HOSTILE, layer="../../etc/x"), heatmap(label="CON"), label=HOSTILE)
+    files = unpack(archive(example))
     for name in files:
         assert ".." not in name.split("/")
         assert not set(name) & set('\\:*?"<>|\x00\x1b\n ')

@@ -62,7 +62,7 @@ def trust(given: Given) -> int:
         try:
             image = read_chosen(path, given)
             request = {"targets": given.target, "methods": [method], "layers": given.layer}
-            explanation = core.explain(image, model, top_k=1, **request)
+            explanation = core.explain(image, model, top_k=1, on_progress=progress, **request)
             checked = core.trust(explanation, explanation.heatmaps[-1], model, thresholds=limits, on_progress=progress)
         except (GradcamError, OSError, MemoryError) as error:
             failed += 1

@@ -102,8 +102,8 @@ def _row(file: PictureFile, request: _Request, progress: Progress) -> Row:
         raise
     except GradcamError as error:
         return replace(row, problem=str(error))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
         return replace(row, problem="The memory is too small for this picture and model. Use a smaller input.")
 
@@ -166,7 +166,9 @@ def _strongest_edge(
     rerun = begin_rerun(explanation, replace(heatmap, target=target), model)
     after, _ = without_edges(rerun)
     place = costliest(rerun.probability, after)
-    return REGIONS[place], (rerun.probability - after[place]) / rerun.probability
+    # A single output's probability can be exactly 0: then nothing can be lost.
+    lost = (rerun.probability - after[place]) / rerun.probability if rerun.probability else 0.0
+    return REGIONS[place], lost
 
 
 def _localised(heatmap: Heatmap, file: PictureFile, image: ImageRecord) -> tuple[dict[str, Any], str]:

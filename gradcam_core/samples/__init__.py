@@ -1,4 +1,4 @@
-"""Pictures that come with the project, to look at before one has one's own."""
+"""Pictures that come with the project, to try it on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from importlib.resources import files
 from gradcam_core.errors import PictureError
 from gradcam_core.registry import nearest
 
-DRAWN = "drawn by a program: nobody’s, CC0"
+DRAWN = "drawn by a program, no real person, CC0"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A picture that ships with the project. `fit` is how the model should see it, where that matters.
+    """A picture that comes with the project. `fit` is how the model should see it, where that matters.
 
-    `truths` are the classes whose place in the picture is known exactly (see read_truths).
+    `truths` are the classes whose region in the picture is known exactly (see read_truths).
     """
 
     name: str
@@ -37,23 +37,23 @@ _SAMPLES = (
 
 
 def list_samples() -> tuple[Sample, ...]:
-    """Every sample picture; the first shows two classes at once."""
+    """Return every sample picture; the first shows two classes at once."""
     return _SAMPLES
 
 
 def read_sample(name: str) -> bytes:
-    """A sample picture's file, as bytes. Raises PictureError for an unknown name."""
+    """Return a sample picture's file, as bytes. Raises PictureError for an unknown name."""
     return (files(__name__) / f"{_find(name).name}.png").read_bytes()
 
 
 def read_truths(name: str) -> Mapping[str, bytes]:
-    """Where each class of a sample is: mask pictures of its size, white inside, as files. Empty where nobody knows."""
+    """Return the reference region of each class, where known: masks of the sample's size, white inside, as files."""
     sample = _find(name)
     return {label: (files(__name__) / f"{name}_{label}_mask.png").read_bytes() for label in sample.truths}
 
 
 def _find(name: str) -> Sample:
-    found = next((sample for sample in _SAMPLES if sample.name == name), None)
-    if found is None:
+    sample = next((sample for sample in _SAMPLES if sample.name == name), None)
+    if sample is None:
         raise PictureError(f"There is no sample '{name}'.", nearest(name, [sample.name for sample in _SAMPLES]))
-    return found
+    return sample

@@ -1,4 +1,4 @@
-"""A small folder of drawn radiographs with its table of labels and its masks, to try an evaluation on."""
+"""A small folder of drawn radiographs with a table of labels and masks, to try an evaluation on."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from gradcam_core.samples.radiographs import LABELS, SHOWN, radiograph
 
 FIRST_SEED = SHOWN + 1000
 MOST = 1000
-# Which classes bear a side marker. In the first kind, as from a hospital where those pictures come from one room.
+# Which classes have a side marker. In the first kind, as if all nodules came from one room of a hospital.
 KINDS: Mapping[str, Callable[[str], bool]] = {
     "marked_nodules": lambda label: label == "nodule",
     "no_markers": lambda label: False,
@@ -24,7 +24,7 @@ KINDS: Mapping[str, Callable[[str], bool]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnFolder:
-    """Files by their names: the pictures, the table of their labels, and masks of those that show a lesion."""
+    """Files by name: the pictures, the table of their labels, and a mask for each picture with a lesion."""
 
     pictures: Mapping[str, bytes]
     table: bytes
@@ -32,9 +32,9 @@ class DrawnFolder:
 
 
 def drawn_folder(kind: str, count: int) -> DrawnFolder:
-    """Draw `count` pictures, the classes in turn. Raises GradcamError for an unknown kind or an odd count.
+    """Draw `count` pictures, the classes in turn. Raises GradcamError for an unknown kind or an impossible count.
 
-    "marked_nodules": every nodule comes with a side marker, and nothing else does. "no_markers": none does.
+    "marked_nodules": the pictures with a nodule have a side marker, and no others. "no_markers": none has one.
     """
     if kind not in KINDS:
         raise GradcamError(f"There is no drawn folder '{kind}'.", nearest(str(kind), KINDS))

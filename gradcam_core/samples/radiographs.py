@@ -1,8 +1,8 @@
-"""Radiograph-like pictures whose truth is known: drawn, not taken of anybody. numpy and a seed, nothing else.
+"""Drawn chest radiographs whose findings are known exactly, from numpy and a seed.
 
-A chest as one sees it from the front: the heart on the picture's right, and the side marker "L" of the
-patient's left in its upper right corner. Lesions lie in the lungs, with exact masks. The marker says
-nothing about the patient, which is what makes a model that reads it a cheating one.
+A frontal view: the heart on the right of the image, and the side marker "L" of the patient's left in the upper right
+corner. Lesions lie in the lungs, with exact masks. The marker says nothing about a finding, so a model that reads it
+takes a shortcut.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 
 SIDE = 256
 LABELS = ("no finding", "nodule", "streak")
-# Pictures to learn from, to choose thresholds on, to judge by and to show are never the same ones.
+# Seeds of pictures for training, for validation, for thresholds, for evaluation and to show: never the same ones.
 TRAINING, VALIDATION, CALIBRATION, EVALUATION, SHOWN = (number * 1_000_000 for number in range(5))
 
 Plane = Float[np.ndarray, "H W"]
@@ -31,7 +31,7 @@ class Lesion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Radiograph:
-    """A drawn picture (grey, 8 bits) with what is in it. `marker` covers the side marker; it may be empty."""
+    """A drawn picture (grey, 8 bits) with what is in it. `marker` is the mask of the side marker; it may be empty."""
 
     pixels: UInt8[np.ndarray, "H W"]
     lesions: tuple[Lesion, ...]
@@ -44,10 +44,10 @@ class Radiograph:
 
 
 def radiograph(seed: int, kinds: Sequence[str] = (), *, marker: bool = False) -> Radiograph:
-    """Draw a chest with a lesion of each of these kinds, and the side marker if wanted.
+    """Draw a chest with a lesion of each of these kinds, with or without the side marker.
 
-    The same seed gives the same chest, with and without lesions or marker. Two lesions lie in
-    different lungs. A kind is "nodule" or "streak".
+    The same seed gives the same chest, with and without lesions or marker. Two lesions lie in different lungs. A kind
+    is "nodule" or "streak".
     """
     down, across = (np.mgrid[:SIDE, :SIDE] + 0.5) / SIDE
     chest, lungs = _chest(np.random.default_rng([seed, 0]), down, across)
@@ -67,13 +67,13 @@ def radiograph(seed: int, kinds: Sequence[str] = (), *, marker: bool = False) ->
 
 
 def _soft(distance: Plane, width: float) -> Plane:
-    """From 1 inside (distance below 0) to 0 outside, over about `width`."""
+    """Fall from 1 inside (distance below 0) to 0 outside, over about `width`."""
     soft: Plane = 1 / (1 + np.exp(np.clip(4 * distance / width, -50, 50)))
     return soft
 
 
 def _chest(random: np.random.Generator, down: Plane, across: Plane) -> tuple[Plane, list[Plane]]:
-    """A chest without findings, 0..1, and where its two lungs are, 0..1 each."""
+    """Draw a chest without findings, 0..1, and its two lungs, 0..1 each."""
     shift, tilt, size = random.normal(0, 0.012), random.normal(0, 0.02), random.normal(1, 0.035)
     x = (across - 0.5 - shift + tilt * (down - 0.5)) / size
     y = (down - 0.5) / size
@@ -97,7 +97,7 @@ def _chest(random: np.random.Generator, down: Plane, across: Plane) -> tuple[Pla
 
 
 def _lung(random: np.random.Generator, x: Plane, y: Plane, side: int) -> Plane:
-    """One lung field, 0..1: narrow at the top, its base a dome."""
+    """Draw one lung field, 0..1: narrow at the top, its base a dome."""
     centre, width, height = 0.215 + random.normal(0, 0.008), 0.15 + random.normal(0, 0.006), 0.37
     narrow = 1 + 0.55 * np.clip(-(y + 0.02), 0, None)
     oval = np.hypot((side * x - centre + 0.06 * np.clip(-y, 0, None)) * narrow / width, (y + 0.03) / height) - 1
@@ -107,7 +107,7 @@ def _lung(random: np.random.Generator, x: Plane, y: Plane, side: int) -> Plane:
 
 
 def _ribs(random: np.random.Generator, x: Plane, y: Plane) -> Plane:
-    """Ribs as bright bows, falling outwards."""
+    """Draw ribs as bright arcs that fall outwards."""
     bow = y - 0.95 * (np.abs(x) - 0.05) ** 2 - 0.18 * np.abs(x) + random.normal(0, 0.01)
     wave = np.sin(2 * np.pi * bow * (9.5 + random.normal(0, 0.3)))
     ribs: Plane = np.clip(wave, -0.2, 1) ** 2 * np.sign(wave)
@@ -115,14 +115,14 @@ def _ribs(random: np.random.Generator, x: Plane, y: Plane) -> Plane:
 
 
 def _place(random: np.random.Generator, lung: Plane) -> tuple[float, float]:
-    """A point well inside a lung, as row and column 0..1."""
+    """Choose a point well inside a lung, as row and column 0..1."""
     inside = np.argwhere(cv2.erode((lung > 0.75).astype(np.uint8), np.ones((23, 23), np.uint8)) > 0)
     row, column = inside[random.integers(len(inside))]
     return float((row + 0.5) / SIDE), float((column + 0.5) / SIDE)
 
 
 def _nodule(random: np.random.Generator, lung: Plane, down: Plane, across: Plane) -> tuple[Plane, Mask]:
-    """A round, soft-edged density."""
+    """Draw a round, soft-edged opacity."""
     row, column = _place(random, lung)
     radius, stretch, turn = random.uniform(0.04, 0.062), random.uniform(0.85, 1.15), random.uniform(0, np.pi)
     u, v = _turned(down - row, across - column, turn)
@@ -131,7 +131,7 @@ def _nodule(random: np.random.Generator, lung: Plane, down: Plane, across: Plane
 
 
 def _streak(random: np.random.Generator, lung: Plane, down: Plane, across: Plane) -> tuple[Plane, Mask]:
-    """A straight band with soft edges."""
+    """Draw a straight band with soft edges."""
     row, column = _place(random, lung)
     half, width, turn = random.uniform(0.085, 0.115), random.uniform(0.017, 0.022), random.uniform(0, np.pi)
     u, v = _turned(down - row, across - column, turn)
@@ -144,7 +144,7 @@ def _turned(y: Plane, x: Plane, angle: float) -> tuple[Plane, Plane]:
 
 
 def _marker(random: np.random.Generator) -> Plane:
-    """The letter L in the upper right corner, 0..1."""
+    """Draw the letter L in the upper right corner, 0..1."""
     height = random.uniform(0.085, 0.105)
     thick = 0.2 * height
     top, left = random.uniform(0.035, 0.06), 1 - random.uniform(0.04, 0.06) - 0.62 * height
