@@ -61,7 +61,7 @@ def _show_numbers(found: Evaluation) -> None:
             "A corner or border decides",
             _percent(edges.value),
             f"{edges.part} of {edges.whole} pictures",
-            f"Hiding it takes more than {100 * found.thresholds.most_lost_at_edge:.0f}{NO_BREAK}% of the first "
+            f"Hiding it takes more than {100 * found.thresholds.numbers['most_lost_at_edge']:.0f}{NO_BREAK}% of the first "
             "answer’s probability away.",
         ),
         (
