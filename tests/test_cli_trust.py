@@ -72,13 +72,13 @@ def test_thresholds_of_ones_own_are_held_against(
 ) -> None:
     picture, mine = draw(tmp_path / "scan.png"), tmp_path / "mine.toml"
     text = write_thresholds(read_thresholds()).replace("least_probability = 0.5000", "least_probability = 0.0100")
-    mine.write_text(text.replace("version = 1", "version = 9"), "utf-8")
+    mine.write_text(text.replace("version = 2", "version = 9"), "utf-8")
     outcomes = []
     for flags in ([], ["--thresholds", mine]):
         assert run("trust", picture, *model, "--json", "--target", "cat", *flags) == 0
         found = json.loads(capsys.readouterr().out)
         outcomes.append((found["checks"][0]["outcome"], found["thresholds"]["version"]))
-    assert outcomes[0][1] == 1
+    assert outcomes[0][1] == 2
     assert outcomes[1] == ("passed", 9)
 
 

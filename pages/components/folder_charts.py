@@ -40,9 +40,10 @@ def _edge_map(edges: Any) -> str:
 
 def _region(name: str, share: float) -> str:
     fill = f'<i style="opacity: {0.2 + 0.8 * share:.2f}"></i>' if share else ""
+    hundredths = [[100 * share for share in rectangle] for rectangle in EDGE_REGIONS[name]]
     boxes = [
-        f"left: {100 * left:g}%; top: {100 * top:g}%; width: {100 * (right - left):g}%; height: {100 * (bottom - top):g}%"
-        for left, top, right, bottom in EDGE_REGIONS[name]
+        f"left: {left:g}%; top: {top:g}%; width: {right - left:g}%; height: {bottom - top:g}%"
+        for left, top, right, bottom in hundredths
     ]
     return "".join(f'<span style="{box}">{fill}</span>' for box in boxes)
 
