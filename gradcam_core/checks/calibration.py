@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradcam_core.checks.edges import costliest, edge_regions, without_edges
-from gradcam_core.checks.reruns import Rerun, begin_rerun, noisy_maps, randomised_maps, without_hot_area
+from gradcam_core.checks.reruns import Rerun, begin_rerun, noisy_maps, randomised_maps, without_hot_areas
 from gradcam_core.checks.thresholds import Thresholds, read_thresholds
 from gradcam_core.devices import with_enough_memory
 from gradcam_core.errors import GradcamError
@@ -85,13 +85,13 @@ def _numbers(rerun: Rerun) -> dict[str, list[float]]:
     - most_like_other_class: two classes have the same map if it is as similar as those of noisy copies.
     """
     before = rerun.probability
-    others = without_hot_area(rerun)[1][1:]
     noisy = float(similarities(rerun.heatmap.raw, noisy_maps(rerun)).mean())
     return {
         "most_like_randomised": _among_each_other(randomised_maps(rerun)[:PAIRED]),
         "least_lost_more": [
-            (float(np.mean(others[:place] + others[place + 1 :])) - other) / before
-            for place, other in enumerate(others)
+            (float(np.mean(area.elsewhere[:place] + area.elsewhere[place + 1 :])) - after) / before
+            for area in without_hot_areas(rerun)
+            for place, after in enumerate(area.elsewhere)
         ],
         "least_stability": [noisy],
         "most_lost_at_edge": [_lost_elsewhere_at_the_edge(rerun)],
