@@ -75,7 +75,7 @@ def edges(rerun: Rerun, probability: float, most_lost_at_edge: float) -> Finding
     if lost < LITTLE:
         least = f"it stays at {percent(min(after))} or more, from {percent(probability)}"
         return Finding("passed", f"Hiding any corner or border hardly lowers the probability: {least}.", numbers)
-    words = f"Of all corners and borders, hiding the {region} costs most: it {change}."
+    words = f"Of all the corners and borders, hiding the {region} costs most: it {change}."
     return Finding("passed", words, numbers, shown, f"the {region} hidden")
 
 

@@ -47,11 +47,10 @@ def evaluate(
 ) -> Evaluation:
     """Hold a model against many pictures, each a name and a function that gives its bytes.
 
-    The explained class is the table's label, without one the first answer; what is hidden at the edge is held against
-    the first answer. `masks`, by their names, mark where the finding is. One picture at a time is in memory; each takes
-    one pass, its backward pass and nine more. What is wrong with one picture is kept in its row, and the others go on.
-    Raises a GradcamError for what can suit no picture: the method, the layers, labels of another model. What
-    `on_progress` raises cancels it.
+    The explained class is the table's label, without one the top answer; what is hidden at the edge is compared with
+    the top answer. `masks`, by their names, mark the reference regions. One picture at a time is in memory; each takes
+    one pass, its backward pass and fifteen more. A picture that fails is kept as a row with the reason. Raises a
+    GradcamError for what suits no picture: the method, the layers, labels of another model.
     """
     asked = _Asked(model, method, layers, thresholds or read_thresholds())
     cases = match(pictures, table, masks)
