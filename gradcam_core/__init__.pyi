@@ -27,9 +27,11 @@ from .sources import load_model as load_model
 from .layers import layers_by_depth as layers_by_depth
 from .layers import list_layers as list_layers
 from .methods import equal_by_algebra as equal_by_algebra
+from .methods import find_method as find_method
 from .methods import list_methods as list_methods
 from .methods import reads_layer as reads_layer
 from .methods import why_not as why_not
+from .explanation import check_request as check_request
 from .explanation import explain as explain
 from .explanation import predict as predict
 from .checks import EDGE_REGIONS as EDGE_REGIONS
@@ -47,6 +49,7 @@ from .checks import derive_thresholds as derive_thresholds
 from .checks import read_thresholds as read_thresholds
 from .checks import list_checks as list_checks
 from .checks import trust as trust
+from .checks.thresholds import write_thresholds as write_thresholds
 from .render import COLOUR_MAPS as COLOUR_MAPS
 from .render import colour_heatmap as colour_heatmap
 from .render import colour_table as colour_table

@@ -237,3 +237,17 @@ def versions() -> Mapping[str, str]:
         except PackageNotFoundError:
             continue
     return MappingProxyType(installed)
+
+
+def check_request(
+    model: LoadedModel,
+    *,
+    targets: Wanted | Sequence[Wanted] | None = None,
+    methods: Method | Sequence[Method] | None = None,
+    layers: str | Sequence[str] | None = None,
+) -> None:
+    """Raise the error that `explain` would raise for these arguments whatever the picture; compute nothing."""
+    wanted = [resolve_layer(model, name) for name in _layer_names(model, layers)]
+    _choose_methods(methods, wanted, model)
+    if targets is not None:
+        choose_targets(targets, model.labels, 1)

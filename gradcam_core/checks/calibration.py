@@ -11,6 +11,7 @@ beyond, depending on the check (version 0.3).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from gradcam_core.errors import GradcamError
 from gradcam_core.explanation import Method, explain
 from gradcam_core.measures.similar import similarities
 from gradcam_core.progress import OnProgress, Progress
-from gradcam_core.records import ImageRecord, LoadedModel
+from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
 
 FEWEST = 20
 # Percentile from the rare end of the cases in which nothing is to be found.
@@ -63,8 +64,7 @@ def derive_thresholds(
         explanation = explain(image, model, top_k=1, methods=[method], layers=layers)
         heatmap = explanation.heatmaps[-1]
         if heatmap.state == "ok" and heatmap.target.probability >= own.numbers["least_probability"]:
-            rerun = lambda usable: _numbers(begin_rerun(explanation, heatmap, usable))  # noqa: E731, B023
-            rows.append(with_enough_memory(model, rerun)[0])
+            rows.append(with_enough_memory(model, partial(_numbers_of, explanation, heatmap))[0])
     if len(rows) < FEWEST:
         raise GradcamError(
             f"Only {len(rows)} of {seen} pictures can be used: the others have no clear top answer.",
@@ -72,6 +72,10 @@ def derive_thresholds(
         )
     derived = {name: _threshold(name, [row[name] for row in rows]) for name in BOUNDS}
     return replace(own, version=version, set=name, numbers={**own.numbers, **derived})
+
+
+def _numbers_of(explanation: Explanation, heatmap: Heatmap, model: LoadedModel) -> dict[str, list[float]]:
+    return _numbers(begin_rerun(explanation, heatmap, model))
 
 
 def _numbers(rerun: Rerun) -> dict[str, list[float]]:
