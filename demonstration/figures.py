@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from gradcam_core.checks.sentences import QUESTIONS
 
 from demonstration.train import record_of
-from gradcam_core import Explanation, Heatmap, LoadedModel, explain, load_model, trust
-from gradcam_core.checks.edges import REGIONS
-from gradcam_core.checks.reruns import begin_trial, redrawn_maps, without_edges
-from gradcam_core.measures.similar import similarity
+from gradcam_core import Explanation, Heatmap, LoadedModel, explain, list_checks, load_model, trust
+from gradcam_core.checks.edges import REGIONS, without_edges
+from gradcam_core.checks.reruns import begin_rerun, randomised_maps
+from gradcam_core.measures.similar import similarities
 from gradcam_core.samples.radiographs import EVALUATION, Radiograph, radiograph
 from gradcam_core.sources.bundled import RADIOGRAPHS, radiograph_network
 
+NAMES = tuple(check.name for check in list_checks())
 LESIONS = ("nodule", "streak")
 # In pixels of the drawn picture, whose maps have cells of 16.
 TOLERANCE, NEAR_MARKER = 16, 32
@@ -66,11 +66,11 @@ def passed(model: LoadedModel, setting: Setting, count: int, first: int = EVALUA
     """The share of pictures on which each check, and all six together, passed."""
     rows = []
     for picture in pictures(setting, count, first):
-        found = explained(model, picture, [picture.label], setting.method)
-        checked = trust(found, found.heatmaps[0], model)
+        explanation = explained(model, picture, [picture.label], setting.method)
+        checked = trust(explanation, explanation.heatmaps[0], model)
         rows.append([one.outcome == "passed" for one in checked.checks])
     shares = np.array(rows)
-    return {**dict(zip(QUESTIONS, shares.mean(0).tolist(), strict=True)), "all": float(shares.all(1).mean())}
+    return {**dict(zip(NAMES, shares.mean(0).tolist(), strict=True)), "all": float(shares.all(1).mean())}
 
 
 def peak_of(heatmap: Heatmap) -> tuple[int, int]:
@@ -91,7 +91,7 @@ def explained(model: LoadedModel, picture: Radiograph, targets: Sequence[str], m
 
 
 def right(model: LoadedModel, some: Iterable[Radiograph]) -> float:
-    """The share of pictures that are answered as they are drawn."""
+    """The share of pictures that are answered correctly."""
     return float(np.mean([explained(model, one, [0]).predictions[0].label == one.label for one in some]))
 
 
@@ -109,9 +109,9 @@ def lost_with_corner(model: LoadedModel, some: Iterable[Radiograph]) -> float:
     """How much of the class's probability is lost on average when the marker's corner is hidden, in points 0..1."""
     lost = []
     for one in some:
-        found = explained(model, one, [one.label])
-        case = begin_trial(found, found.heatmaps[0], model)
-        lost.append(case.probability - without_edges(case)[0][REGIONS.index("upper right corner")])
+        explanation = explained(model, one, [one.label])
+        rerun = begin_rerun(explanation, explanation.heatmaps[0], model)
+        lost.append(rerun.probability - without_edges(rerun)[0][REGIONS.index("upper right corner")])
     return float(np.mean(lost))
 
 
@@ -128,19 +128,19 @@ def two_lesions(model: LoadedModel, count: int, method: str) -> tuple[float, flo
 
 
 def alike_without_learning(model: LoadedModel, some: Iterable[Radiograph], method: str) -> float:
-    """How alike maps are on average to those of a classifier drawn anew."""
-    found = []
+    """How similar maps are on average to those of random classifiers."""
+    alike = []
     for one in some:
         explanation = explained(model, one, [one.label], method)
-        case = begin_trial(explanation, explanation.heatmaps[0], model)
-        found += [similarity(case.heatmap.raw, drawn) for drawn in redrawn_maps(case) or ()]
-    return float(np.mean(found))
+        rerun = begin_rerun(explanation, explanation.heatmaps[0], model)
+        alike.append(float(similarities(rerun.heatmap.raw, randomised_maps(rerun)).mean()))
+    return float(np.mean(alike))
 
 
 def show_checks(count: int) -> None:
     """Print a table: a setting a row, a check a column."""
-    print("| | " + " | ".join(QUESTIONS) + " | all six |", flush=True)
-    print("|---|" + "---|" * (len(QUESTIONS) + 1), flush=True)
+    print("| | " + " | ".join(NAMES) + " | all six |", flush=True)
+    print("|---|" + "---|" * (len(NAMES) + 1), flush=True)
     for setting in SETTINGS:
         shares = passed(demonstration_model(setting.model), setting, count)
         print(f"| {setting.title} | " + " | ".join(f"{100 * one:.0f} %" for one in shares.values()) + " |", flush=True)
@@ -152,9 +152,9 @@ def show_models(count: int) -> None:
     plain, marked = (Setting("", "", "", ("nodule",), (one,)) for one in (False, True))
     healthy = [radiograph(EVALUATION + number, marker=True) for number in range(count)]
     rows = {
-        "nodule, no marker: answered so": [right(one, pictures(plain, count)) for one in models],
-        "nodule, marker: answered so": [right(one, pictures(marked, count)) for one in models],
-        "no finding, marker: answered so": [right(one, healthy) for one in models],
+        "nodule, no marker: answered correctly": [right(one, pictures(plain, count)) for one in models],
+        "nodule, marker: answered correctly": [right(one, pictures(marked, count)) for one in models],
+        "no finding, marker: answered correctly": [right(one, healthy) for one in models],
         "nodule, marker: peak on the nodule": [peaks(one, pictures(marked, count))[0] for one in models],
         "nodule, marker: peak by the marker": [peaks(one, pictures(marked, count))[1] for one in models],
         "nodule, marker: probability lost with the corner": [

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +20,7 @@ from gradcam_core.errors import LayerError, MethodError, ModelError, PictureErro
 from gradcam_core.heatmaps import FirstPass, heatmaps_of
 from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import caveat, choose_method, instead_of, smoothing_of, why_not
+from gradcam_core.placement import Placement
 from gradcam_core.preprocess import prepare
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, Origin, Prediction, Target
@@ -59,16 +60,9 @@ def explain(
     with clock("preprocess"):
         array, placement = prepare(image, model.preprocessing)
     needs = {need for choice in choices if not smoothing_of(choice) for need in choice.member.needs}
-    origin = Origin(image.sha256, image.frame, image.window, model.fingerprint, model.preprocessing)
-
-    def captured(usable: LoadedModel) -> FirstPass:
-        # Copies, since a network's first step may work in place.
-        inputs, given = (torch.tensor(array)[None].to(usable.device) for _ in range(2))
-        outputs, chosen, evidence = capture(usable, given, choose, wanted, needs=needs, clock=clock)
-        return FirstPass(usable, inputs, outputs, chosen, wanted, evidence, placement, origin)
-
-    first, moved = with_enough_memory(model, captured)
-    _check_finite(first.outputs)
+    first, moved = with_enough_memory(
+        model, lambda usable: _first_pass(usable, image, array, placement, choose, wanted, needs, clock)
+    )
     heatmaps: list[Heatmap] = []
     progress = Progress(on_progress)
     for place, choice in enumerate(choices):
@@ -100,6 +94,25 @@ def _check(image: ImageRecord, model: LoadedModel) -> None:
 def _a(thing: object) -> str:
     name = type(thing).__name__
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _first_pass(
+    model: LoadedModel,
+    image: ImageRecord,
+    array: np.ndarray,
+    placement: Placement,
+    choose: Callable[[torch.Tensor], tuple[Target, ...]],
+    layers: tuple[LayerInfo, ...],
+    needs: Collection[str],
+    clock: "_Clock",
+) -> FirstPass:
+    """Run the model once. Raises ModelError for scores that are not finite."""
+    # Two copies, since a network's first step may work in place.
+    inputs, given = (torch.tensor(array)[None].to(model.device) for _ in range(2))
+    outputs, targets, evidence = capture(model, given, choose, layers, needs=needs, clock=clock)
+    _check_finite(outputs)
+    origin = Origin(image.sha256, image.frame, image.window, model.fingerprint, model.preprocessing)
+    return FirstPass(model, inputs, outputs, targets, layers, evidence, placement, origin)
 
 
 def _record(
@@ -236,6 +249,5 @@ def check_request(
     """Raise the error that `explain` would raise for these arguments whatever the picture; compute nothing."""
     wanted = tuple(resolve_layer(model, name) for name in _layer_names(model, layers))
     _choose_methods(methods, wanted, model)
-    for target in targets if isinstance(targets, list | tuple) else [] if targets is None else [targets]:
-        if isinstance(target, int | str):
-            find_class(target, model.labels)
+    if targets is not None:
+        choose_targets(targets, model.labels, 1)

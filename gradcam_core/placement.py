@@ -1,4 +1,4 @@
-"""Where the model input lies on the picture, and the way back: map cells -> original pixels."""
+"""Where the model input lies on the picture, and back: map cells -> original pixels."""
 
 from dataclasses import dataclass
 
@@ -22,8 +22,8 @@ class Placement:
     def restore(self, grid: Map) -> Heat:
         """Lay a map [h w] on the picture's pixels [H W] by bilinear interpolation.
 
-        Cell centres stand where the cells' middles lie; beyond the outermost centres the edge
-        value holds. Pixels whose centre the model never saw are NaN.
+        A cell's value holds at the cell's middle; beyond the outermost middles it stays constant.
+        Pixels whose centre the model never saw are NaN.
         """
         top, left, bottom, right = self.box
         rows = _weights(self.image_size[0], grid.shape[0], top, bottom)
@@ -88,7 +88,7 @@ def _covered(length: int, start: float, stop: float) -> tuple[int, int]:
 def _weights(length: int, cells: int, start: float, stop: float) -> Heat:
     """Interpolation matrix [length cells]: row p mixes the cells beside pixel p; NaN rows are unseen.
 
-    Two such matrices make a whole heatmap by matrix products: exact, and faster than any gather.
+    Two such matrices give a whole heatmap by matrix products: exact, and faster than gathering.
     """
     centres = np.arange(length) + 0.5
     position = np.clip((centres - start) / (stop - start) * cells - 0.5, 0, cells - 1)

@@ -5,7 +5,7 @@ arrays; what tells two of them apart is their sha256 or fingerprint.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -79,15 +79,8 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """The values that JSON shows and that `load_model(..., preprocessing=)` takes back."""
         return {
-            "size": list(self.size),
-            "resize": list(self.resize),
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "interpolation": self.interpolation,
-            "fit": self.fit,
-            "crop_mode": self.crop_mode,
-            "channels": self.channels,
-            "crop_pct": self.crop_pct,
+            field.name: list(value) if isinstance(value := getattr(self, field.name), tuple) else value
+            for field in fields(self)
         }
 
 
@@ -246,9 +239,8 @@ class Heatmap:
     def state(self) -> str:
         """Whether there is anything to show.
 
-        "ok"; "no positive evidence", or "no evidence" of a signed map, where `values` is 0 everywhere;
-        "evidence in the padding only" where nothing of it lies on the picture. All but "ok" must be shown
-        as words, never as stretched colours.
+        "ok", or in words: "no positive evidence" ("no evidence" of a signed map) where it is 0 everywhere;
+        "evidence in the padding only" where nothing of it lies on the picture.
         """
         evidence = np.abs(self.raw) if self.signed else np.maximum(self.raw, 0)
         largest = evidence.max()
@@ -262,7 +254,7 @@ class Heatmap:
     def values(self) -> Heat:
         """The heatmap on the picture's own pixels, 0..1; NaN where the model did not look.
 
-        Computed at each access, since fifteen of them on a large picture would fill the memory.
+        Computed at each access: fifteen of them on a large picture would fill the memory.
         """
         positive = np.maximum(self.raw, 0)
         return self.placement.restore(positive / self.raw_peak if self.raw_peak > 0 else positive)

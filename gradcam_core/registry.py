@@ -5,8 +5,11 @@ Widgets, flags and tables are read off the signature, so nothing else has to be 
 """
 
 import difflib
+import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
@@ -136,18 +139,33 @@ def member(
 
 def family(
     noun: str,
-    *modules: ModuleType,
+    package: str,
+    *,
+    first: Sequence[str] = (),
     error: type[GradcamError] = GradcamError,
     shared: Callable[..., Any] | None = None,
 ) -> Family:
-    """Collect the marked functions of these modules. The parameters of `shared` are options of every member."""
-    values = [value for module in modules for value in vars(module).values()]
-    marked = [one for one in (getattr(value, "member", None) for value in values) if isinstance(one, Member)]
+    """Collect the marked functions of every module of a package.
+
+    The modules named `first` come first, the others by name. The parameters of `shared` are options of every
+    member.
+    """
+    names = [module.name for module in pkgutil.iter_modules(sys.modules[package].__path__)]
+    modules = [importlib.import_module(f"{package}.{name}") for name in (*first, *sorted(set(names) - set(first)))]
+    marked = [value for module in modules for value in list(vars(module).values()) if _is_of(value, module)]
     options, ranges = options_of(shared) if shared else ({}, {})
     members = {
-        one.name: replace(one, options={**one.options, **options}, ranges={**one.ranges, **ranges}) for one in marked
+        one.member.name: replace(
+            one.member, options={**one.member.options, **options}, ranges={**one.member.ranges, **ranges}
+        )
+        for one in marked
     }
     return Family(noun, MappingProxyType(members), error, options)
+
+
+def _is_of(value: Any, module: ModuleType) -> bool:
+    """Whether something is a marked function that was written in this module, not imported into it."""
+    return isinstance(getattr(value, "member", None), Member) and value.__module__ == module.__name__
 
 
 def options_of(function: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, Range]]:

@@ -20,7 +20,7 @@ COLOUR_MAPS: Mapping[str, str] = MappingProxyType(
         "cividis": "Cividis: made for colour-blind eyes",
         "viridis": "Viridis",
         "turbo": "Turbo: rainbow with even steps",
-        "gray": "Gray",
+        "gray": "Grey",
         "jet": "Jet, legacy: its bright bands can mislead",
     }
 )
@@ -30,7 +30,7 @@ THRESHOLD = 0.0
 RAMP_END = 0.5
 # Fine lines have few peaks: maps with both signs cover fully from here on.
 SIGNED_RAMP_END = 0.2
-# From blue (against the class) over light grey (nothing) to orange (for it): told apart by colour-blind eyes too.
+# From blue (against the class) over light grey (nothing) to orange (for it): safe for colour-blind eyes.
 DIVERGING_PLACES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 DIVERGING = ((23, 62, 148), (74, 144, 226), (236, 236, 232), (245, 158, 66), (176, 62, 8))
 
@@ -38,12 +38,12 @@ DIVERGING = ((23, 62, 148), (74, 144, 226), (236, 236, 232), (245, 158, 66), (17
 def colour_table(name: str) -> ColourTable:
     """RGB colours for the values 0/255 .. 255/255, of OpenCV's map of this name.
 
-    "diverging" is for maps with both signs, whose zero is in its middle: nobody chooses it, it applies by itself.
+    "diverging" is for maps with both signs, whose zero is in its middle; it is used for these alone.
     """
     if name == "diverging":
         places, anchors = np.array(DIVERGING_PLACES), np.array(DIVERGING)
         steps = np.linspace(-1, 1, 256)
-        columns = [np.rint(np.interp(steps, places, one)).astype(np.uint8) for one in anchors.T]
+        columns = [np.rint(np.interp(steps, places, anchor)).astype(np.uint8) for anchor in anchors.T]
         return np.stack(columns, axis=1)
     if name not in COLOUR_MAPS:
         raise GradcamError(f"There is no colour map '{name}'.", f"Choose one of {', '.join(COLOUR_MAPS)}.")
@@ -60,7 +60,7 @@ def heat_opacity(
     """Opacity 0..1 of the colours over the picture, for values 0..1.
 
     opacity * x * x * (3 - 2 x) with x = min(value / end, 1): cold areas leave the picture visible,
-    and all from `end` on is covered alike. 0 below the threshold and where the value is NaN.
+    and values from `end` on are covered fully. 0 below the threshold and where the value is NaN.
     The viewer draws with the same formula.
     """
     _check_share("opacity", opacity)
@@ -85,7 +85,7 @@ def overlay(
 ) -> Colours:
     """Lay the heatmap's colours on the picture, as large as the picture.
 
-    What the model did not see is veiled. A map without positive evidence leaves the picture plain.
+    What the model did not see is veiled. A heatmap whose state is not "ok" leaves the picture plain.
     """
     table, values, sizes = _colours_of(heatmap, colormap)
     _check_share("threshold", threshold)
@@ -111,9 +111,9 @@ def colour_heatmap(heatmap: Heatmap, *, colormap: str = COLOUR_MAP) -> Colours:
 
 
 def _colours_of(heatmap: Heatmap, colormap: str) -> tuple[ColourTable, Heat, Float32[np.ndarray, "256"]]:
-    """The colours, the heatmap's values on their range 0..1, and how much of the map's size each colour stands for.
+    """The colours, the heatmap's values on their range 0..1, and the size that each colour stands for.
 
-    Of a map with both signs, 0.5 is the zero.
+    For a map with both signs, 0.5 is zero.
     """
     range_ = np.linspace(0, 1, 256, dtype=np.float32)
     if not heatmap.signed:
@@ -123,12 +123,12 @@ def _colours_of(heatmap: Heatmap, colormap: str) -> tuple[ColourTable, Heat, Flo
 
 
 def _steps(values: Heat) -> UInt8[np.ndarray, "H W"]:
-    """Values 0..1 in 256 steps. What is NaN gets any step: the veil covers it."""
+    """Values 0..1 in 256 steps. NaN gets any step, since the veil covers it."""
     return np.asarray(cv2.convertScaleAbs(values, alpha=255), np.uint8)
 
 
 def _look_up(steps: UInt8[np.ndarray, "H W"], table: Shaped[np.ndarray, "256 3"]) -> Colours:
-    """The table's row at each step, in 8 bits."""
+    """The colour of each step, in 8 bits."""
     rows = np.rint(table).astype(np.uint8).reshape(256, 1, 3)
     return np.asarray(cv2.applyColorMap(steps, rows), np.uint8)
 

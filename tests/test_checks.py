@@ -16,7 +16,7 @@ from torch import nn
 
 from gradcam_core import explain, list_checks, list_methods, load_model, read_image, read_sample, trust
 from gradcam_core.capture import can_redraw_head, scorer, with_redrawn_head
-from gradcam_core.checks import calibration, edges, reruns
+from gradcam_core.checks import calibration, edges, matters, reruns
 from gradcam_core.checks.calibration import BOUNDS, derive_thresholds
 from gradcam_core.checks.edges import REGIONS, costliest, edge_regions
 from gradcam_core.checks.matters import _judged
@@ -188,7 +188,7 @@ def test_the_edge_regions_frame_what_the_model_sees_of_the_picture(box: tuple[fl
     regions = edge_regions(placement)[:, 0]
     assert len(regions) == len(REGIONS)
     assert regions[:8].sum(0).max() == 1, "the first eight do not overlap"
-    assert torch.equal(regions.any(0), regions[:8].any(0)), "and the others lie on the same frame"
+    assert not (regions.any(0) & ~regions[:8].any(0)).any(), "and the others lie within them"
     covered = regions.any(0)
     assert not covered[:top].any()
     assert not covered[:, :left].any()
@@ -650,7 +650,9 @@ def test_edges_that_cost_nothing_are_said_to_cost_nothing(tiny: LoadedModel, mon
 def test_what_a_fall_means_depends_on_its_size_and_on_other_areas(
     lost: float, more: float, outcome: str, words: str
 ) -> None:
-    found, sentence = _judged(lost, more, 0.2, 0.05)
+    after = 0.8 * (1 - lost)
+    area = reruns.Hidden(0.3, after, (after + 0.8 * more,) * 3, np.zeros((3, 4, 4), np.float32))
+    found, sentence = _judged(0.8, area, 0.2, 0.05)
     assert found == outcome
     assert words in sentence
     assert "sure" not in sentence
@@ -744,8 +746,32 @@ def test_an_area_is_not_compared_with_a_mean_that_contains_it(
 ) -> None:
     found = explained(tiny, top_k=1)
     rerun = reruns.begin_rerun(found, found.heatmaps[0], tiny)
-    others = [0.1, 0.2, 0.3]
-    monkeypatch.setattr(calibration, "without_hot_area", lambda rerun: (0.3, [0.0, *others], None))
+    area = reruns.Hidden(0.3, 0.0, (0.1, 0.2, 0.3), np.zeros((3, 4, 4), np.float32))
+    monkeypatch.setattr(calibration, "without_hot_areas", lambda rerun: [area])
     values = calibration._numbers(rerun)["least_lost_more"]
     expected = [(0.25 - 0.1), (0.2 - 0.2), (0.15 - 0.3)]
     assert values == pytest.approx([value / rerun.probability for value in expected])
+
+
+def test_either_size_of_hidden_area_is_enough(tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = explained(tiny, top_k=1)
+    before = reruns.begin_rerun(found, found.heatmaps[0], tiny).probability
+    shown = np.zeros((3, 4, 4), np.float32)
+    lost, kept = (reruns.Hidden(share, before * rest, (before,) * 3, shown) for share, rest in ((0.1, 0.3), (0.3, 0.9)))
+    for areas, outcome, share in (
+        ((lost, kept), "passed", "10"),
+        ((kept, lost), "passed", "10"),
+        ((kept, kept), "attention", "30"),
+    ):
+        monkeypatch.setattr(matters, "without_hot_areas", lambda rerun, areas=areas: list(areas))
+        one = checks_of(found, tiny)["matters"]
+        assert one.outcome == outcome
+        assert f"the hottest {share}\u202f%" in one.sentence
+
+
+def test_the_hottest_areas_are_hidden_in_two_sizes_with_others_of_their_form(bundled: LoadedModel) -> None:
+    found = explain(read_image(read_sample("cat")), bundled, top_k=1, methods="grad_cam")
+    small, large = reruns.without_hot_areas(reruns.begin_rerun(found, found.heatmaps[0], bundled))
+    assert (small.share, large.share) == pytest.approx((0.1, 0.3), abs=0.01)
+    assert len(small.elsewhere) == len(large.elsewhere) == reruns.PATCHES
+    assert (small.shown != large.shown).any()

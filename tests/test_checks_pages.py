@@ -77,7 +77,7 @@ def test_a_label_full_of_html_is_shown_as_letters(tmp_path: Path) -> None:
     from pages.components.cache import ModelChoice
 
     torch.manual_seed(0)
-    labels = ["<img src=x onerror=alert(1)>", "<b>other</b>"]
+    labels = ["<img src=x onerror=alert(1)>", "<img src=x><b>other</b>"]
     weights = timm.create_model("test_resnet", num_classes=2).state_dict()
     torch.save({"state_dict": weights, "class_names": labels}, tmp_path / "weights.pth")
     choice = ModelChoice("m", f"file:{tmp_path / 'weights.pth'}", "timm:test_resnet")

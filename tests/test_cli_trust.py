@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gradcam_core.checks.sentences import QUESTIONS
 
+from gradcam_core import list_checks
 from gradcam_core.checks.thresholds import read_thresholds, write_thresholds
 from tests.test_cli import draw, model, run
 
@@ -17,9 +17,9 @@ def test_the_checks_are_told_in_words(tmp_path: Path, model: list[str], capsys: 
     picture = draw(tmp_path / "scan.png")
     assert run("trust", picture, *model, "--quiet") == 0
     out = capsys.readouterr().out
-    assert all(question in out for question in QUESTIONS.values())
+    assert all(question in out for question in (check.title for check in list_checks()))
     assert "These checks test the map, not the diagnosis." in out
-    assert "Thresholds: version 1" in out
+    assert "Thresholds: version 2" in out
 
 
 def test_json_holds_the_numbers_and_a_hashed_picture_is_not_named(
@@ -31,7 +31,7 @@ def test_json_holds_the_numbers_and_a_hashed_picture_is_not_named(
     found = json.loads(printed.out)
     assert found["target"]["label"] == "dog"
     assert found["method"] == "hires_cam"
-    assert [one["name"] for one in found["checks"]] == list(QUESTIONS)
+    assert [one["name"] for one in found["checks"]] == [check.name for check in list_checks()]
     assert found["thresholds"]["version"] == read_thresholds().version
     assert "anna" not in printed.out + printed.err
 
@@ -72,13 +72,13 @@ def test_thresholds_of_ones_own_are_held_against(
 ) -> None:
     picture, mine = draw(tmp_path / "scan.png"), tmp_path / "mine.toml"
     text = write_thresholds(read_thresholds()).replace("least_probability = 0.5000", "least_probability = 0.0100")
-    mine.write_text(text.replace("version = 1", "version = 9"), "utf-8")
+    mine.write_text(text.replace("version = 2", "version = 9"), "utf-8")
     outcomes = []
     for flags in ([], ["--thresholds", mine]):
         assert run("trust", picture, *model, "--json", "--target", "cat", *flags) == 0
         found = json.loads(capsys.readouterr().out)
         outcomes.append((found["checks"][0]["outcome"], found["thresholds"]["version"]))
-    assert outcomes[0][1] == 1
+    assert outcomes[0][1] == 2
     assert outcomes[1] == ("passed", 9)
 
 
@@ -110,4 +110,4 @@ def test_thresholds_are_derived_from_a_folder_of_ones_own(tmp_path: Path, capsys
     assert "notes.txt" in printed.err
     derived = read_thresholds(out)
     assert "24 pictures" in derived.set
-    assert np.isfinite(derived.most_lost_at_edge)
+    assert np.isfinite(derived.numbers["most_lost_at_edge"])

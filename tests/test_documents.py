@@ -20,7 +20,9 @@ COMMAND_LINES = re.findall(r"^python -m gradcam_core (.+)$", README, re.MULTILIN
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize(("number", "printed"), [(0, "grad_cam_plus_plus"), (1, "Is a corner or border being read?")])
+@pytest.mark.parametrize(
+    ("number", "printed"), [(0, "grad_cam_plus_plus"), (1, "Is the model reading a corner or border?")]
+)
 def test_the_python_examples_run(
     number: int, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -377,7 +377,7 @@ def some_rows(draw: st.DrawFn) -> list[Row]:
                 probability=draw(shares),
                 region=draw(st.sampled_from(["left border", "upper right corner"])),
                 lost=lost,
-                edge_decides=lost > LIMITS.most_lost_at_edge,
+                edge_decides=lost > LIMITS.numbers["most_lost_at_edge"],
                 pointing_game=float(draw(st.booleans())) if marked else None,
                 relevance_mass=draw(shares) if marked else None,
             )
@@ -397,7 +397,7 @@ def test_the_sums_equal_their_literal_twins(rows: list[Row]) -> None:
         if one.label != "":
             right += one.label == one.answer
             wrong += one.label != one.answer
-        if one.lost > LIMITS.most_lost_at_edge:
+        if one.lost > LIMITS.numbers["most_lost_at_edge"]:
             decided.setdefault((one.answer, one.region), []).append(one.lost)
     assert evaluation.accuracy == Share(right, right + wrong)
     regions = {(one.label, region): cost for one in evaluation.edges_by_answer for region, cost in one.regions.items()}
@@ -466,7 +466,7 @@ def place(one: Row) -> int:
         return 5
     if one.label and one.label != one.answer:
         return 1
-    if one.lost > LIMITS.most_lost_at_edge:
+    if one.lost > LIMITS.numbers["most_lost_at_edge"]:
         return 2
     return 3 if one.pointing_game == 0 else 4
 

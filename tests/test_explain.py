@@ -13,7 +13,7 @@ from torch import nn
 
 from gradcam_core import explain, load_model, predict
 from gradcam_core.errors import GradcamError, MethodError, ModelError, TargetError
-from gradcam_core.explanation import DEFAULT_METHODS
+from gradcam_core.explanation import DEFAULT_METHODS, check_request
 from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import CAM_FAMILY, equal_by_algebra
 from gradcam_core.placement import Placement
@@ -467,3 +467,10 @@ def test_a_heatmap_knows_its_picture_its_model_and_its_preprocessing(five: Loade
         explain(networks.picture(), dataclasses.replace(five, preprocessing=networks.plain(48)), top_k=1),
     ):
         assert other.origin != first.origin
+
+
+def test_a_request_can_be_checked_without_a_picture(five: LoadedModel) -> None:
+    check_request(five, targets=["cat", 1], methods=["grad_cam"], layers=["5"])
+    for arguments in ({"targets": "cow"}, {"methods": "gradcam"}, {"layers": "9"}, {"targets": []}):
+        with pytest.raises(GradcamError):
+            check_request(five, **arguments)  # type: ignore[arg-type]

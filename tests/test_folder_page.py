@@ -10,12 +10,11 @@ import timm
 import torch
 from streamlit.testing.v1 import AppTest
 
-from gradcam_core.checks.edges import REGIONS as CORE_REGIONS
-from gradcam_core.checks.edges import edge_regions
+from gradcam_core.checks.edges import EDGE_REGIONS, edge_regions
 from gradcam_core.placement import Placement
 from pages.components import folder
 from pages.components.cache import ModelChoice
-from pages.components.folder_charts import REGIONS
+from pages.components.folder_charts import _region
 
 PAGE = Path(__file__).parent.parent / "pages/5_Folder.py"
 LABELS = ["<b>left</b>", "<b>right</b>", "<b>up</b>"]
@@ -156,9 +155,10 @@ def test_a_chosen_row_goes_onto_the_desk(page: AppTest) -> None:
 
 
 def test_the_drawn_frame_has_the_parts_that_are_hidden() -> None:
-    assert list(REGIONS) == list(CORE_REGIONS)
     hidden = edge_regions(Placement((100, 100), (100, 100), (0.0, 0.0, 100.0, 100.0)))[:, 0].numpy()
-    for (left, top, width, height), mask in zip(REGIONS.values(), hidden, strict=True):
+    for name, mask in zip(EDGE_REGIONS, hidden, strict=True):
         drawn = np.zeros((100, 100), bool)
-        drawn[top : top + height, left : left + width] = True
-        assert np.array_equal(drawn, mask)
+        for box in re.findall(r"left: (\S+)%; top: (\S+)%; width: (\S+)%; height: (\S+)%", _region(name, 0.5)):
+            left, top, width, height = (round(float(side)) for side in box)
+            drawn[top : top + height, left : left + width] = True
+        assert np.array_equal(drawn, mask), name

@@ -271,7 +271,7 @@ def test_a_region_that_was_never_seen_is_refused_in_words() -> None:
     truth[:3] = True
     cropped = dataclasses.replace(SQUARE, box=(4.0, 2.0, 20.0, 18.0))
     found = measure(heatmap(np.random.default_rng(0).random((5, 5)), cropped), truth=truth, names=LOCALISATION)
-    assert {one.reason for one in found} == {"The marked region lies wholly where the model did not look."}
+    assert {one.reason for one in found} == {"The reference region lies entirely where the model did not look."}
     assert {one.value for one in found} == {None}
 
 

@@ -1,5 +1,7 @@
 """The methods against their papers, and what every method of the family must keep to."""
 
+import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from gradcam_core.methods import (
     why_not,
 )
 from gradcam_core.records import Evidence, LayerInfo
-from gradcam_core.registry import member, nearest
+from gradcam_core.registry import family, member, nearest
 from tests import networks, papers
 
 PAPER_METHODS = sorted(papers.TWINS)
@@ -283,3 +285,30 @@ def test_a_method_that_asks_for_what_nobody_has_fails_when_it_is_written() -> No
         @member("Moon", paper="Nobody 2000", url="https://example.org", allowed=("activations",))
         def moon_cam(moon: torch.Tensor) -> torch.Tensor:
             return moon
+
+
+def test_a_new_file_of_a_family_is_found_and_what_it_imports_is_not_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "toys"
+    package.mkdir()
+    (package / "__init__.py").write_text("", "utf-8")
+    mark = "from gradcam_core.registry import member\n"
+    (package / "beta.py").write_text(
+        mark + "@member('Beta', allowed=('x',))\ndef beta(x, *, size=3):\n    'Two.'\n", "utf-8"
+    )
+    (package / "alpha.py").write_text(
+        mark + "from toys.beta import beta\n@member('Alpha', allowed=('x',))\ndef alpha(x):\n    'One.'\n", "utf-8"
+    )
+    (package / "zeta.py").write_text(
+        mark + "@member('Zeta', allowed=('x',))\ndef zeta(progress, x):\n    'Three.'\n", "utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("toys")
+    toys = family("toy", "toys", first=("zeta",), error=MethodError)
+    assert list(toys.members) == ["zeta", "alpha", "beta"]
+    assert toys.members["beta"].options == {"size": 3}
+    assert toys.members["zeta"].needs == ("x",)
+    assert toys.members["zeta"].reports
+    with pytest.raises(MethodError, match=r"no toy 'betta'. Did you mean beta\?"):
+        toys.find("betta")

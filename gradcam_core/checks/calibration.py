@@ -11,18 +11,19 @@ beyond, depending on the check (version 0.3).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from gradcam_core.checks.edges import costliest, edge_regions, without_edges
-from gradcam_core.checks.reruns import Rerun, begin_rerun, noisy_maps, randomised_maps, without_hot_area
+from gradcam_core.checks.reruns import Rerun, begin_rerun, noisy_maps, randomised_maps, without_hot_areas
 from gradcam_core.checks.thresholds import Thresholds, read_thresholds
 from gradcam_core.devices import with_enough_memory
 from gradcam_core.errors import GradcamError
 from gradcam_core.explanation import Method, explain
 from gradcam_core.measures.similar import similarities
 from gradcam_core.progress import OnProgress, Progress
-from gradcam_core.records import ImageRecord, LoadedModel
+from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
 
 FEWEST = 20
 # Percentile from the rare end of the cases in which nothing is to be found.
@@ -63,8 +64,7 @@ def derive_thresholds(
         explanation = explain(image, model, top_k=1, methods=[method], layers=layers)
         heatmap = explanation.heatmaps[-1]
         if heatmap.state == "ok" and heatmap.target.probability >= own.numbers["least_probability"]:
-            rerun = lambda usable: _numbers(begin_rerun(explanation, heatmap, usable))  # noqa: E731, B023
-            rows.append(with_enough_memory(model, rerun)[0])
+            rows.append(with_enough_memory(model, partial(_numbers_of, explanation, heatmap))[0])
     if len(rows) < FEWEST:
         raise GradcamError(
             f"Only {len(rows)} of {seen} pictures can be used: the others have no clear top answer.",
@@ -72,6 +72,10 @@ def derive_thresholds(
         )
     derived = {name: _threshold(name, [row[name] for row in rows]) for name in BOUNDS}
     return replace(own, version=version, set=name, numbers={**own.numbers, **derived})
+
+
+def _numbers_of(explanation: Explanation, heatmap: Heatmap, model: LoadedModel) -> dict[str, list[float]]:
+    return _numbers(begin_rerun(explanation, heatmap, model))
 
 
 def _numbers(rerun: Rerun) -> dict[str, list[float]]:
@@ -85,13 +89,13 @@ def _numbers(rerun: Rerun) -> dict[str, list[float]]:
     - most_like_other_class: two classes have the same map if it is as similar as those of noisy copies.
     """
     before = rerun.probability
-    others = without_hot_area(rerun)[1][1:]
     noisy = float(similarities(rerun.heatmap.raw, noisy_maps(rerun)).mean())
     return {
         "most_like_randomised": _among_each_other(randomised_maps(rerun)[:PAIRED]),
         "least_lost_more": [
-            (float(np.mean(others[:place] + others[place + 1 :])) - other) / before
-            for place, other in enumerate(others)
+            (float(np.mean(area.elsewhere[:place] + area.elsewhere[place + 1 :])) - after) / before
+            for area in without_hot_areas(rerun)
+            for place, after in enumerate(area.elsewhere)
         ],
         "least_stability": [noisy],
         "most_lost_at_edge": [_lost_elsewhere_at_the_edge(rerun)],

@@ -24,20 +24,19 @@ def class_specific(heatmap: Heatmap, rerun: Rerun, most_like_other_class: float)
     if all(_same(heatmap, raw) for raw in maps):
         words = "Every class gets this very map: by construction, the method does not depend on the class."
         return Finding("attention", words, numbers)
-    of = f"{len(others)} other classes" if len(others) > 1 else "the other class"
-    average = " on average" if len(others) > 1 else ""
-    words = f"similarity {mean:.2f}{average}, where 1 is the same map"
+    several = len(others) > 1
+    of = f"The maps of {len(others)} other classes" if several else "The map of the other class"
+    words = f"similarity {mean:.2f}{' on average' if several else ''}, where 1 is the same map"
     if mean > most_like_other_class:
-        return Finding(
-            "attention", f"The map of {of} looks the same ({words}): it says little about this class.", numbers
-        )
+        alike_words = f"{of} look{'' if several else 's'} the same ({words}): this one says little about its class."
+        return Finding("attention", alike_words, numbers)
     next_one = f"{others[0].label} ({percent(others[0].probability)})"
     sister = (
         f" The next class, {next_one}, has a similar map ({alike[0]:.2f}), as related classes often do."
         if alike[0] > most_like_other_class
         else ""
     )
-    return Finding("passed", f"The map of {of} differs ({words}).{sister}", numbers)
+    return Finding("passed", f"{of} differ{'' if several else 's'} ({words}).{sister}", numbers)
 
 
 def _same(heatmap: Heatmap, raw: np.ndarray) -> bool:

@@ -15,8 +15,8 @@ from gradcam_core.checks.needs import Finding, check, check_probability, percent
 from gradcam_core.checks.reruns import Rerun, without
 from gradcam_core.placement import Placement
 
-# A corner's side and a border strip's depth, as shares of the picture.
-CORNER, STRIP = 0.22, 0.12
+# A corner's side, a border strip's depth and a frame's depth, as shares of the picture.
+CORNER, STRIP, FRAME = 0.22, 0.12, 0.06
 FAR_CORNER, FAR_STRIP = 1 - CORNER, 1 - STRIP
 Rectangle = tuple[float, float, float, float]
 _CORNERS: tuple[Rectangle, ...] = (
@@ -26,7 +26,7 @@ _CORNERS: tuple[Rectangle, ...] = (
     (FAR_CORNER, FAR_CORNER, 1, 1),
 )
 # Each region as rectangles (left, top, right, bottom) in shares of the picture. The first eight tile the
-# picture's edge; a mark that lies across two of them is hidden whole by one of the others.
+# picture's edge; the others hide a mark that lies across two of them, in several corners, or all around.
 EDGE_REGIONS: Mapping[str, tuple[Rectangle, ...]] = MappingProxyType(
     {
         "upper left corner": _CORNERS[:1],
@@ -42,6 +42,7 @@ EDGE_REGIONS: Mapping[str, tuple[Rectangle, ...]] = MappingProxyType(
         "whole left border": ((0, 0, STRIP, 1),),
         "whole right border": ((FAR_STRIP, 0, 1, 1),),
         "four corners": _CORNERS,
+        "outer frame": ((0, 0, 1, FRAME), (0, 1 - FRAME, 1, 1), (0, 0, FRAME, 1), (1 - FRAME, 0, 1, 1)),
     }
 )
 REGIONS = tuple(EDGE_REGIONS)
@@ -74,7 +75,7 @@ def edges(rerun: Rerun, probability: float, most_lost_at_edge: float) -> Finding
     if lost < LITTLE:
         least = f"it stays at {percent(min(after))} or more, from {percent(probability)}"
         return Finding("passed", f"Hiding any corner or border hardly lowers the probability: {least}.", numbers)
-    words = f"Of all corners and borders, hiding the {region} costs most: it {change}."
+    words = f"Of all the corners and borders, hiding the {region} costs most: it {change}."
     return Finding("passed", words, numbers, shown, f"the {region} hidden")
 
 

@@ -3,31 +3,36 @@
 import numpy as np
 
 from gradcam_core.checks.needs import Finding, Outcome, check, check_evidence, check_probability, percent
-from gradcam_core.checks.reruns import Rerun, without_hot_area
+from gradcam_core.checks.reruns import Hidden, Rerun, without_hot_areas
 from gradcam_core.records import Heatmap
 
 
 @check("Does the model need the highlighted area?")
 def matters(heatmap: Heatmap, rerun: Rerun, probability: float, least_lost: float, least_lost_more: float) -> Finding:
-    """Hide the hottest area, and as much elsewhere: the first should cost more of the probability."""
+    """Hide the hottest area, small and large, and as much elsewhere: the first should cost more of the probability.
+
+    One of the two sizes is enough: a large object survives the loss of a small area, and a large area filled in from
+    its surroundings can look like an object itself.
+    """
     check_evidence(heatmap)
     check_probability(probability, rerun.label)
-    share, (hot, *others), filled = without_hot_area(rerun)
-    elsewhere = float(np.mean(others))
-    lost, more = (probability - hot) / probability, (elsewhere - hot) / probability
+    areas = without_hot_areas(rerun)
+    judged = [(_judged(probability, area, least_lost, least_lost_more), area) for area in areas]
+    (outcome, meaning), area = next((one for one in judged if one[0][0] == "passed"), judged[-1])
+    elsewhere = float(np.mean(area.elsewhere))
     words = (
-        f"Hiding the hottest {percent(share, 0)} of the picture takes the probability from {percent(probability)} to "
-        f"{percent(hot)}; hiding as much elsewhere, to {percent(elsewhere)} on average."
+        f"Hiding the hottest {percent(area.share, 0)} of the picture takes the probability from {percent(probability)} "
+        f"to {percent(area.after)}; hiding as much elsewhere, to {percent(elsewhere)} on average."
     )
-    outcome, meaning = _judged(lost, more, least_lost, least_lost_more)
-    numbers = {"hidden": share, "before": probability, "after": hot, "after_elsewhere": elsewhere, "lost": lost}
-    return Finding(outcome, f"{words}{meaning}", numbers, filled[0].float().cpu().numpy(), "the hottest area hidden")
+    lost = (probability - area.after) / probability
+    numbers = {"hidden": area.share, "before": probability, "after": area.after, "after_elsewhere": elsewhere}
+    return Finding(outcome, words + meaning, {**numbers, "lost": lost}, area.shown, "the hottest area hidden")
 
 
-def _judged(lost: float, more: float, least_lost: float, least_lost_more: float) -> tuple[Outcome, str]:
-    """The outcome, and what a failure means; `lost` and `more` are shares of the class's probability."""
-    if lost < least_lost:
+def _judged(before: float, area: Hidden, least_lost: float, least_lost_more: float) -> tuple[Outcome, str]:
+    """The outcome for one size of area, and what a failure means."""
+    if (before - area.after) / before < least_lost:
         return "attention", " No single area carries this answer: look for colour, texture or a frame."
-    if more < least_lost_more:
+    if (float(np.mean(area.elsewhere)) - area.after) / before < least_lost_more:
         return "attention", " Other areas of that size cost about as much: this one does not stand out."
     return "passed", ""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gradcam_core.checks import class_specific, edges, learned, matters, stable, support
 from gradcam_core.checks.needs import Finding, NotTestable, Outcome
 from gradcam_core.checks.reruns import Rerun, begin_rerun
 from gradcam_core.checks.thresholds import Thresholds, read_thresholds
@@ -14,7 +13,9 @@ from gradcam_core.records import Explanation, Heatmap, LoadedModel
 from gradcam_core.registry import Member, family, run
 from gradcam_core.shapes import InputArray
 
-_FAMILY = family("check", support, learned, matters, stable, edges, class_specific)
+_FAMILY = family(
+    "check", "gradcam_core.checks", first=("support", "learned", "matters", "stable", "edges", "class_specific")
+)
 NOT_A_CLEARANCE = "That is not a clearance."
 NOT_THE_DIAGNOSIS = "These checks test the map, not the diagnosis. A map can pass all of them while the model is wrong."
 BLIND_SPOT = (

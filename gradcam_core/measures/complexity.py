@@ -1,4 +1,4 @@
-"""How spread or how focused a heatmap is. Neither is good or bad in itself: a finding may be small or large."""
+"""How spread or how focused a heatmap is. Neither is good or bad: a finding may be small or large."""
 
 import numpy as np
 from jaxtyping import Float64
@@ -39,7 +39,7 @@ def _shares(heat: Heat) -> Shares:
     """Each seen pixel's share of all heat."""
     values = heat[~np.isnan(heat)].astype(np.float64)
     if len(values) < 2:
-        raise NotMeasurable("The model saw less than two of the picture's pixels.")
+        raise NotMeasurable("The model saw fewer than two of the picture's pixels.")
     if not values.any():
         raise NotMeasurable("The heatmap is 0 everywhere on the picture.")
     shares: Shares = values / values.sum()

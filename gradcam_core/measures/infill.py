@@ -11,12 +11,11 @@ from jaxtyping import Bool, Float32
 from torch import Tensor
 from torch.nn import functional
 
+from gradcam_core.measures.needs import Visible
 from gradcam_core.shapes import InputTensor
 
 # Smoothing after the coarse-to-fine filling removes the steps between its squares: how often, how far.
 SMOOTHINGS, REACH = 2, 7
-
-Visible = Bool[np.ndarray, "Hin Win"]
 
 
 def fill_in(inputs: InputTensor, hidden: Bool[Tensor, "N 1 Hin Win"], visible: Visible) -> InputTensor:

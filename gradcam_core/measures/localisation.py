@@ -1,6 +1,6 @@
-"""Heatmap against a region that somebody marked. Pixels that the model never saw are left out of everything.
+"""Compare a heatmap with a reference region. Pixels that the model never saw are left out.
 
-These tell where a heatmap points, not whether the model used that place: a mere edge detector does well too.
+These measure where a heatmap points, not whether the model used that place: even an edge detector can do well.
 """
 
 from typing import Annotated
@@ -24,10 +24,10 @@ JACCARD = "https://doi.org/10.1111/j.1469-8137.1912.tb05611.x"
 
 @measurement("Overlap of the hottest fifth", paper="Jaccard 1912", url=JACCARD)
 def iou_top_fifth(heat: Heat, truth: Truth) -> Reading:
-    """How well the hottest fifth of the heatmap and the marked region cover each other; 1 is perfectly.
+    """How well the hottest fifth of the heatmap and the reference region cover each other; 1 is perfectly.
 
-    Intersection over union. Only pixels with heat count, and ties at the edge all belong, as where two
-    heatmaps are compared. A region much smaller than a fifth of the picture cannot reach 1.
+    Intersection over union. Only pixels with heat count, and all ties at the edge are included, as where
+    two heatmaps are compared. A region much smaller than a fifth of the picture cannot reach 1.
     """
     values, inside = _seen(heat, truth)
     count = max(1, round(HOTTEST * len(values)))
@@ -42,25 +42,25 @@ def iou_fixed(
     *,
     threshold: Annotated[float, Range(0.01, 1, "Heat from which on a pixel counts as hot; the peak is 1")] = 0.5,
 ) -> Reading:
-    """How well the hot part of the heatmap and the marked region cover each other; 1 is perfectly.
+    """How well the hot part of the heatmap and the reference region cover each other; 1 is perfectly.
 
-    Intersection over union. The number moves much with the threshold.
+    Intersection over union. The number depends strongly on the threshold.
     """
     values, inside = _seen(heat, truth)
     return Reading(_overlap(values >= np.float32(threshold), inside))
 
 
-@measurement("Overlap, parted by Otsu", paper="Otsu 1979", url="https://doi.org/10.1109/TSMC.1979.4310076")
+@measurement("Overlap (Otsu threshold)", paper="Otsu 1979", url="https://doi.org/10.1109/TSMC.1979.4310076")
 def iou_otsu(heat: Heat, truth: Truth) -> Reading:
-    """How well the heatmap's hot part, found by the heatmap's own contrast, and the marked region cover each other.
+    """How well the heatmap's hot part, by Otsu's threshold, and the reference region cover each other; 1 is perfectly.
 
-    Intersection over union; the threshold is the one that parts the heat into the two most different
-    groups (largest variance between them, over 256 bins from 0 to 1; of equal ones the lowest).
+    Intersection over union; the threshold divides the heat into the two most different groups (largest
+    variance between them, over 256 bins from 0 to 1; of equal ones the lowest).
     """
     values, inside = _seen(heat, truth)
     bins = np.minimum((values * BINS).astype(int), BINS - 1)
     if bins.min() == bins.max():
-        raise NotMeasurable("The heatmap is the same everywhere, so no threshold parts it.")
+        raise NotMeasurable("The heatmap is the same everywhere, so no threshold divides it.")
     return Reading(_overlap(bins > _otsu(bins), inside))
 
 
@@ -82,23 +82,25 @@ def pointing_game(
     heat: Heat,
     truth: Truth,
     *,
-    tolerance: Annotated[float, Range(0, 0.2, "How far beside the region still counts, of the longer side")] = 0.03,
+    tolerance: Annotated[
+        float, Range(0, 0.2, "How far beside the region still counts, as a share of the longer side")
+    ] = 0.03,
 ) -> Reading:
-    """Whether the hottest point lies in the marked region, or right beside it: 1 is yes, 0 is no.
+    """Whether the hottest point lies in the reference region, or close beside it: 1 is yes, 0 is no.
 
     The default tolerance is the paper's 15 pixels on its pictures of about 500. Where several pixels
-    share the peak, all of them must hit: a heatmap that does not say which one it means earns no luck.
+    share the peak, all of them must hit.
     """
     _seen(heat, truth)
-    aside = (~(truth & ~np.isnan(heat))).astype(np.uint8)
-    distance = cv2.distanceTransform(aside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    outside = (~(truth & ~np.isnan(heat))).astype(np.uint8)
+    distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     farthest = float(np.max(distance[heat == np.nanmax(heat)]))
     return Reading(float(farthest <= tolerance * max(heat.shape)))
 
 
 @measurement("Energy in the box", paper="Wang et al. 2020", url="https://arxiv.org/abs/1910.01279")
 def energy_inside(heat: Heat, truth: Truth) -> Reading:
-    """How much of all heat lies in the smallest upright box around the marked region; 1 is all of it.
+    """How much of all heat lies in the smallest upright box around the reference region; 1 is all of it.
 
     The box is that of the part of the region that the model saw.
     """
@@ -110,7 +112,7 @@ def energy_inside(heat: Heat, truth: Truth) -> Reading:
 
 @measurement("Relevance mass", paper="Arras et al. 2022", url="https://arxiv.org/abs/2003.07258")
 def relevance_mass(heat: Heat, truth: Truth) -> Reading:
-    """How much of all heat lies inside the marked region; 1 is all of it.
+    """How much of all heat lies inside the reference region; 1 is all of it.
 
     A heatmap that is the same everywhere gives the region's share of the picture.
     """
@@ -120,24 +122,24 @@ def relevance_mass(heat: Heat, truth: Truth) -> Reading:
 
 @measurement("Relevance rank", paper="Arras et al. 2022", url="https://arxiv.org/abs/2003.07258")
 def relevance_rank(heat: Heat, truth: Truth) -> Reading:
-    """Of as many hottest pixels as the marked region has, how many lie inside it; 1 is all of them.
+    """Of the hottest pixels, as many as the region has, how many lie inside it; 1 is all of them.
 
-    Pixels that tie for the last places count in proportion, as if they were drawn at random many times.
+    Pixels that tie for the last places count in proportion, the mean over random orders.
     """
     values, inside = _seen(heat, truth)
     count = int(inside.sum())
     edge = np.partition(values, -count)[-count]
     above, tied = values > edge, values == edge
-    drawn = (count - above.sum()) / tied.sum()
-    return Reading(float((inside & above).sum() + drawn * (inside & tied).sum()) / count)
+    share = (count - above.sum()) / tied.sum()
+    return Reading(float((inside & above).sum() + share * (inside & tied).sum()) / count)
 
 
 def _seen(heat: Heat, truth: Truth) -> tuple[Values, Inside]:
-    """Heat of the pixels that the model saw, and which of them are marked."""
+    """Heat of the pixels that the model saw, and which of them lie in the region."""
     seen = ~np.isnan(heat)
     values, inside = heat[seen], truth[seen]
     if not inside.any():
-        raise NotMeasurable("The marked region lies wholly where the model did not look.")
+        raise NotMeasurable("The reference region lies entirely where the model did not look.")
     if not values.any():
         raise NotMeasurable("The heatmap is 0 everywhere on the picture.")
     return values, inside

@@ -7,14 +7,13 @@ import torch
 
 from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import DeviceError
-from gradcam_core.measures import complexity, faithfulness, localisation, road
 from gradcam_core.measures.given import serve
 from gradcam_core.measures.readings import Measurement, NotMeasurable, Reading
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import Explanation, Heatmap, LoadedModel
 from gradcam_core.registry import Choice, Member, family, run
 
-_FAMILY = family("measurement", localisation, complexity, faithfulness, road)
+_FAMILY = family("measurement", "gradcam_core.measures", first=("localisation", "complexity", "faithfulness", "road"))
 Options = Mapping[str, Mapping[str, Any]]
 
 

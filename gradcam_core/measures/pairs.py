@@ -1,4 +1,4 @@
-"""How far two heatmaps of one picture agree."""
+"""How well two heatmaps of one picture agree."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ HOTTEST = 0.2
 def agreement(first: Heatmap, second: Heatmap) -> tuple[float, float] | None:
     """Pearson correlation of two maps' positive parts, and overlap (IoU) of their hottest fifths.
 
-    Taken on the finer of the two grids. None where one of them holds no positive evidence or is
+    Taken on the finer of the two grids. None where one of them has no positive evidence or is
     the same everywhere, since then there is nothing to compare.
     """
     finest = max(first.raw.shape, second.raw.shape, key=lambda shape: shape[0] * shape[1])
@@ -25,7 +25,7 @@ def agreement(first: Heatmap, second: Heatmap) -> tuple[float, float] | None:
 
 
 def _hottest(values: Map) -> np.ndarray:
-    """The hottest fifth of the cells; only cells with evidence count, and ties at the edge all belong."""
+    """The hottest fifth of the cells; only cells with evidence count, and all ties at the edge are included."""
     count = max(1, round(HOTTEST * values.size))
     edge = np.partition(values.ravel(), -count)[-count]
     hottest: np.ndarray = (values >= edge) & (values > 0)

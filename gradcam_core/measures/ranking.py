@@ -1,6 +1,6 @@
-"""Which pixels of the model's input come first: the hottest, with equal ones in a random but repeatable order.
+"""Order the pixels of the model's input from hot to cold, equal ones in a random but repeatable order.
 
-A threshold cannot do this. Half of many heatmaps is exactly 0, and a threshold of 0 takes all of it or nothing.
+A threshold cannot do this: half of many heatmaps is exactly 0, and a threshold of 0 takes all of it or nothing.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What measuring a heatmap gives: a number, perhaps a curve, or the reason why there is none."""
+"""The result of a measurement: a number, perhaps a curve, or the reason why there is none."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ class NotMeasurable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """How the target's probability goes (`values`) as more and more of the picture is changed (`shares`, 0..1)."""
+    """The target's probability (`values`) as more and more of the picture is changed (`shares`, 0..1)."""
 
     shares: tuple[float, ...]
     values: tuple[float, ...]
@@ -17,7 +17,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a measurement found: its number, and the curve that the number was read off, if there is one."""
+    """A measurement's number, and the curve that it was read off, if there is one."""
 
     value: float
     curve: Curve | None = None
@@ -25,7 +25,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One number about one heatmap, with the words for it.
+    """One number about one heatmap, with its words.
 
     `value` is None where it could not be measured, and `reason` says why; otherwise `reason` is "".
     `better` is "higher" or "lower", or "" where neither is good or bad by itself.

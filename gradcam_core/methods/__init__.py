@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from gradcam_core.errors import MethodError
-from gradcam_core.methods import activation, backpropagation, baseline, gradient, perturbation, principal
 from gradcam_core.methods.needs import OF_A_LAYER
 from gradcam_core.methods.smoothing import Smoothing
 from gradcam_core.progress import SILENT, Progress
@@ -15,12 +14,8 @@ from gradcam_core.registry import Choice, Member, family, run
 
 _FAMILY = family(
     "method",
-    activation,
-    gradient,
-    principal,
-    perturbation,
-    backpropagation,
-    baseline,
+    __name__,
+    first=("activation", "gradient", "principal", "perturbation", "backpropagation", "baseline"),
     error=MethodError,
     shared=Smoothing,
 )

@@ -6,22 +6,13 @@ from typing import Any
 import plotly.graph_objects
 import streamlit as st
 
-from gradcam_core import Evaluation
+from gradcam_core import EDGE_REGIONS, Evaluation
 from pages.components.panels import shortened
 
 MOST_MAPS, MOST_CLASSES = 6, 10
 QUIET = {"displayModeBar": False}
-# Left, top, width and height of the eight hidden parts in hundredths of the picture, as the core hides them.
-REGIONS = {
-    "upper left corner": (0, 0, 22, 22),
-    "upper right corner": (78, 0, 22, 22),
-    "lower left corner": (0, 78, 22, 22),
-    "lower right corner": (78, 78, 22, 22),
-    "upper border": (22, 0, 56, 12),
-    "lower border": (22, 88, 56, 12),
-    "left border": (0, 22, 12, 56),
-    "right border": (88, 22, 12, 56),
-}
+# The first eight regions tile the edge and are always drawn; the others overlap them, and are drawn where they decide.
+TILES = tuple(EDGE_REGIONS)[:8]
 
 
 def show_edge_maps(found: Evaluation) -> None:
@@ -37,7 +28,8 @@ def show_edge_maps(found: Evaluation) -> None:
 def _edge_map(edges: Any) -> str:
     """One answer's frame, as plain boxes: Streamlit takes drawings out of its HTML."""
     counts = {name: cost.count for name, cost in edges.regions.items()}
-    parts = "".join(_region(name, counts.get(name, 0) / edges.share.whole) for name in REGIONS)
+    drawn = [name for name in EDGE_REGIONS if name in TILES or counts.get(name)]
+    parts = "".join(_region(name, counts.get(name, 0) / edges.share.whole) for name in drawn)
     named = ", ".join(f"{name} {count}" if len(counts) > 1 else name for name, count in counts.items()) or "none"
     label, count = html.escape(shortened(edges.label)), f"{edges.share.part} of {edges.share.whole}"
     return (
@@ -47,9 +39,13 @@ def _edge_map(edges: Any) -> str:
 
 
 def _region(name: str, share: float) -> str:
-    left, top, width, height = REGIONS[name]
     fill = f'<i style="opacity: {0.2 + 0.8 * share:.2f}"></i>' if share else ""
-    return f'<span style="left: {left}%; top: {top}%; width: {width}%; height: {height}%">{fill}</span>'
+    hundredths = [[100 * share for share in rectangle] for rectangle in EDGE_REGIONS[name]]
+    boxes = [
+        f"left: {left:g}%; top: {top:g}%; width: {right - left:g}%; height: {bottom - top:g}%"
+        for left, top, right, bottom in hundredths
+    ]
+    return "".join(f'<span style="{box}">{fill}</span>' for box in boxes)
 
 
 def show_charts(found: Evaluation) -> None:

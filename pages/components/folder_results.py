@@ -61,8 +61,8 @@ def _show_numbers(found: Evaluation) -> None:
             "A corner or border decides",
             percent(edges.value, 0),
             f"{edges.part} of {edges.whole} pictures",
-            f"Hiding it takes more than {100 * found.thresholds.most_lost_at_edge:.0f}{NO_BREAK}% of the first "
-            "answer’s probability away.",
+            f"Hiding it takes more than {100 * found.thresholds.numbers['most_lost_at_edge']:.0f}{NO_BREAK}% of the "
+            "first answer’s probability away.",
         ),
         (
             "Heat inside the marked region",
