@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.components.cache import ModelChoice, keep_file
+from pages.components.analysis.files import keep_file
+from pages.components.analysis.requests import ModelChoice
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["app.py", *sorted(f"pages/{path.name}" for path in (ROOT / "pages").glob("*.py"))]
