@@ -126,6 +126,10 @@ def _warm_up() -> None:
     from pages.components.analysis import cache
 
     cache.model(session.bundled()[0], list_devices()[0])
+    from pages.components import checks
+    from pages.components.panels import details
+
+    assert checks, details  # imported for the pages: Explain needs them next
 
 
 async def _sweep_for_ever() -> None:
