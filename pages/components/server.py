@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -110,7 +112,8 @@ def _uploaded(session_id: str) -> int:
 
 @asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[None]:
-    """While the server runs: load the libraries and the first model, and remove what closed tabs leave behind."""
+    """While the server runs: load the libraries and the first model, and remove what closed tabs leave."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when a hub's library is imported
     files.remove_leftovers()
     threading.Thread(target=_warm_up, daemon=True).start()
     sweeping = asyncio.create_task(_sweep_for_ever())
@@ -144,8 +147,6 @@ def _sweep() -> None:
     Streamlit ends a closed tab's session after `server.disconnectedSessionTTL` only when another one happens to
     end, and keeps its files until then.
     """
-    import sys
-
     instance = runtime.get_instance()
     instance._session_mgr._session_storage._cache.expire()
     gc.collect()  # sessions refer to themselves; their files go with them

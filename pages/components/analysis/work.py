@@ -18,7 +18,7 @@ from gradcam_core import Explanation, Heatmap, ImageRecord, overlay
 from pages.components.analysis import cache
 from pages.components.analysis.requests import Analysis
 from pages.components.panels.figures import figures
-from pages.components.words import NO_BREAK, percent
+from pages.components.words import NO_BREAK, percent, plain
 
 Result = TypeVar("Result")
 QUICK, POLL, DRAFT_EVERY = 0.4, 0.25, 1.0
@@ -112,7 +112,7 @@ def _watch(
 def _words(work: Work, elapsed: float) -> str:
     left = elapsed * (1 - work.share) / work.share if work.share > 0.02 else None
     rest = "" if left is None else f", about {max(1, round(left))}{NO_BREAK}s left"
-    return f"{work.words or 'Computing'}: {percent(work.share, 0)}{rest}"
+    return f"{plain(work.words or 'Computing')}: {percent(work.share, 0)}{rest}"
 
 
 def _show_drafts(place: Any, image: ImageRecord, drafts: tuple[Heatmap, ...]) -> None:

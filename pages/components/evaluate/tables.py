@@ -10,6 +10,7 @@ import streamlit as st
 from gradcam_core import Explanation, LoadedModel, Measurement, OnProgress, Progress, list_measurements, measure
 from pages.components.analysis.cache import Measured
 from pages.components.panels.heatmaps import METHODS
+from pages.components.words import plain
 
 MEASUREMENTS = {measurement.name: measurement for measurement in list_measurements()}
 GOOD = {"higher": "higher is better", "lower": "lower is better", "": "neither good nor bad"}
@@ -59,7 +60,7 @@ def show_measurements(title: str, results: Measured, names: Sequence[str]) -> No
     )
     reasons = {result.reason for several in results.values() for result in several.values() if result.reason}
     for reason in sorted(reasons):
-        st.caption(f"– not measured: {reason}")
+        st.caption(f"– not measured: {plain(reason)}")
 
 
 def _row(name: str, results: Sequence[Measurement]) -> str:

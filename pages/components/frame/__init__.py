@@ -136,7 +136,7 @@ def load(choice: Any, device: str, place: Any) -> LoadedModel:
 
         def on_progress(share: float, words: str, drafts: Any = ()) -> None:
             if "ownload" in words:  # other steps are over before one could read them
-                more.progress(min(max(share, 0.0), 1.0), words)
+                more.progress(min(max(share, 0.0), 1.0), plain(words))
 
         return cache.model(choice, device, on_progress)
 

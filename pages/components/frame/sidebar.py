@@ -11,6 +11,7 @@ from PIL import Image
 
 from pages.components import session
 from pages.components.analysis.requests import ModelChoice
+from pages.components.words import plain
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -102,7 +103,7 @@ def pick_device(picked: Picked) -> str:
 
     devices = list_devices()
     if len(devices) == 1:
-        picked.below_model.caption(f"Computed on this machine’s {describe_device(devices[0])}.")
+        picked.below_model.caption(f"Computed on this machine’s {plain(describe_device(devices[0]))}.")
         return devices[0]
     kept = session.kept(session.DEVICE, devices[0], devices)
     return str(picked.below_model.selectbox("Computed on", devices, format_func=describe_device, **kept))
