@@ -167,7 +167,7 @@ def _check_name(name: str | None) -> bool:
 def _try(choice: ModelChoice) -> None:
     """Load a model; on success it is added and chosen, otherwise the reason is shown here."""
     try:
-        frame.load(choice, session.value_of(session.DEVICE) or list_devices()[0], st.empty())
+        frame.load(choice, session.value_of(session.DEVICE) or list_devices()[0], st.empty(), "added")
     except GradcamError as error:
         show_error(error)
         return

@@ -80,9 +80,9 @@ def _sidebar(pickers: bool) -> Picked | None:
 
 
 @contextmanager
-def _waiting(place: Any, words: str) -> Iterator[Any]:
+def _waiting(place: Any, subject: str, words: str) -> Iterator[Any]:
     """Say what is waited for, and give a place for more. The pause lets the page be sent before the work begins."""
-    with place.container(), st.spinner(plain(words)):
+    with place.container(key=f"waiting-{subject}"), st.spinner(plain(words)):
         more = st.empty()
         time.sleep(SENT_AFTER_S)
         yield more
@@ -109,7 +109,7 @@ def _decoded(picked: Picked, place: Any) -> ImageRecord:
     if cache.picture_key(picked.sha256, kept) in cache.PICTURES:
         image = cache.picture(picked.sha256, picked.content, kept)
     else:
-        with _waiting(place, reading_words(picked)):
+        with _waiting(place, "picture", reading_words(picked)):
             image = cache.picture(picked.sha256, picked.content)
     if image.frames == 1:
         return image
@@ -127,12 +127,12 @@ def _model(picked: Picked, place: Any) -> LoadedModel | None:
         return None
 
 
-def load(choice: Any, device: str, place: Any) -> LoadedModel:
+def load(choice: Any, device: str, place: Any, subject: str = "model") -> LoadedModel:
     """Load a model, saying so; downloads show how far they are."""
     cache = _cache(place)
     if cache.choice_key(choice, device) in cache.MODELS:
         return cache.model(choice, device)
-    with _waiting(place, f"Loading {choice.title} …") as more:
+    with _waiting(place, subject, f"Loading {choice.title} …") as more:
 
         def on_progress(share: float, words: str, drafts: Any = ()) -> None:
             if "ownload" in words:  # other steps are over before one could read them
@@ -144,7 +144,7 @@ def load(choice: Any, device: str, place: Any) -> LoadedModel:
 def _cache(place: Any) -> Any:
     """Import what loads torch, saying so where it is not loaded yet."""
     if "pages.components.analysis.cache" not in sys.modules:
-        with _waiting(place, "Loading PyTorch …"):
+        with _waiting(place, "library", "Loading PyTorch …"):
             from pages.components.analysis import cache
     from pages.components.analysis import cache
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 LARGE_MP = 1.0
+FITS_INTO_LIST = 26  # letters; a longer name is cut off there
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def _pick_picture() -> tuple[str, DeltaGenerator]:
     kept = session.kept(session.PICTURE, next(iter(titles)), titles, then=session.picture_changed)
     st.selectbox("Picture", list(titles), format_func=titles.get, **kept)
     picture = session.chosen_picture()
+    _show_all_of(titles[picture])
     below = st.container()
     if picture in st.session_state.uploads:
         forget = {"on_click": session.forget_upload, "key": "forget", "icon": ":material/delete:"}
@@ -67,6 +69,7 @@ def _pick_model() -> tuple[ModelChoice, str, DeltaGenerator]:
     titles = session.models()
     kept = session.kept(session.MODEL, next(iter(titles)), titles, then=session.choice_made)
     model = st.selectbox("Model", list(titles), format_func=titles.get, **kept)
+    _show_all_of(titles[model])
     kept = session.kept(session.FIT, st.session_state.usual_fit, session.FITS, then=session.choice_made)
     fit = st.selectbox(
         "What the model sees",
@@ -78,6 +81,12 @@ def _pick_model() -> tuple[ModelChoice, str, DeltaGenerator]:
         "may know less well.",
     )
     return st.session_state.models[model], fit, st.container()
+
+
+def _show_all_of(title: str) -> None:
+    """Repeat a name that is cut off in its list."""
+    if len(title) > FITS_INTO_LIST:
+        st.caption(plain(title))
 
 
 def reading_words(picked: Picked) -> str:

@@ -19,15 +19,15 @@ function markerIn(parent) {
   const marker = {
     root, parts: { stage: part("stage"), canvas: part("picture"), marks: part("marks"), ring: part("ring") },
     picture: null, image: null, shapes: [], history: [], current: null, tool: "box", diameter: 0,
-    frame: null, size: null, layers: null, hand: null, turn: 0, painting: 0,
+    frame: null, size: null, layers: null, pointer: null, turn: 0, painting: 0,
   };
   marker.repaint = () => { marker.painting ||= requestAnimationFrame(() => paint(marker)); };
   marker.change = (shapes) => { marker.history.push(marker.shapes); settle(marker, shapes); };
   marker.undo = () => undo(marker);
-  marker.choose = (tool) => { abandon(marker); marker.tool = tool; showHand(marker, marker.hand); };
+  marker.choose = (tool) => { abandon(marker); marker.tool = tool; showPointer(marker, marker.pointer); };
   marker.resize = (diameter) => resize(marker, diameter);
   bindToolbar(marker);
-  bindHand(marker);
+  bindPointer(marker);
   bindKeys(marker);
   marker.watcher = new ResizeObserver(() => arrange(marker));
   marker.watcher.observe(marker.parts.stage);
@@ -58,7 +58,7 @@ function takePicture(marker, picture, image) {
   marker.diameter = Math.max(2, Math.round(longest / 24));
 }
 
-// The canvases get the screen's own pixels.
+// Canvases have the screen's resolution.
 function arrange(marker) {
   const { picture, parts: { stage, canvas, marks } } = marker;
   if (!picture || !stage.clientWidth || !stage.clientHeight) return;
@@ -81,7 +81,7 @@ function paint(marker) {
 function resize(marker, diameter) {
   const { min, max } = marker.root.querySelector(`[name="size"]`);
   marker.diameter = Math.min(Math.max(diameter, Number(min)), Number(max));
-  showHand(marker, marker.hand);
+  showPointer(marker, marker.pointer);
   marker.repaint();
 }
 

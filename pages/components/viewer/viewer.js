@@ -53,7 +53,7 @@ async function receive(viewer, data) {
   viewer.committed = JSON.stringify(viewer.settings);
   viewer.newest = data;
   const samePicture = viewer.picture?.src === data.picture.src;
-  // Another picture is decoded: until then nothing is shown, so that no map of the former one is taken for its own.
+  // Show nothing while a new picture is decoded: the former picture's maps must not appear under the new name.
   if (!samePicture) viewer.root.querySelector(".panels").replaceChildren();
   const picture = samePicture ? viewer.drawnPicture : await decoded(data.picture.src);
   if (viewer.newest !== data) return;
@@ -119,7 +119,7 @@ function link(viewer, linked) {
   viewer.repaint();
 }
 
-// Lay the panels out for the width there is; the canvases get the screen's own pixels.
+// Lay the panels out for the available width; canvases have the screen's resolution.
 function arrange(viewer) {
   const { root, panels, picture } = viewer;
   const [available, ratio] = [root.clientWidth, pixelRatio()];
