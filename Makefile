@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: app test test-slow demonstration bench lint help clean
+.PHONY: app test test-slow demonstration example bench lint help clean
 .DEFAULT_GOAL := help
 
 help: ## Show these targets
@@ -35,14 +35,17 @@ test: $(VENV)/test.done ## Set up and run lint, types and tests
 test-slow: $(VENV)/test.done ## Retrain the demonstration models, and ask for the full figures (about half an hour)
 	$(BIN)/python -m pytest -m slow
 
-demonstration: $(VENV)/test.done ## Draw the sample radiographs and train the demonstration models anew
+demonstration: $(VENV)/test.done ## Draw the sample radiographs and train the demonstration models again
 	$(BIN)/python -m demonstration
+
+example: $(VENV)/app.done ## Compute the worked example again that Start draws without loading a model
+	$(BIN)/python -m demonstration.example
 
 $(VENV)/bench.done: $(VENV)/test.done benchmarks/requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt
 	@touch $@
 
-bench: $(VENV)/bench.done ## Time everything beside other packages (CASES= names some anew) and write docs/benchmarks.md
+bench: $(VENV)/bench.done ## Time everything beside other packages (CASES= names some) and write docs/benchmarks.md
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks $(CASES)
 
 lint: $(VENV)/test.done ## Check style and types only

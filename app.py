@@ -1,56 +1,53 @@
-"""Start: what this is, one worked example, where to go next."""
-
-import hashlib
+"""Start (:material/home:): what this is, one worked example, where to go next."""
 
 import streamlit as st
+from starlette.middleware import Middleware
 
-from gradcam_core import GradcamError, read_sample
-from pages.components.cache import ModelChoice, Request, explanation, model, picture
-from pages.components.frame import frame, go_to, link
-from pages.components.panels import show_error, show_heatmaps
-from pages.components.session import bundled
+from pages.components.example import show_example
+from pages.components.frame import frame
+from pages.components.frame.navigation import go_to, link
+from pages.components.server import Guard, lifespan
 
-EGYPTIAN_CAT, ESPRESSO = 285, 967
+# What `streamlit run app.py` serves. The script that it runs for each visitor is this file again.
+app = st.App(__file__, lifespan=lifespan, middleware=[Middleware(Guard)])
 
-desk = frame("Start", "See what an image model looked at, and whether to believe it.")
-if desk.choice_made:  # the example below stays the same: whoever chooses something wants to see that
-    go_to("pages/1_Explain.py")
-st.markdown(
-    "One picture, one model, two questions. Asked for *Egyptian cat*, the model’s score is sensitive on the left; "
-    "asked for *espresso*, on the right. Drag the opacity, or point at a heatmap to read its value."
-)
-
-name, title = bundled()[0]
-content = read_sample("cat_and_coffee")
-try:
-    image = picture(hashlib.sha256(content).hexdigest(), 0, None, content)
-    loaded = model(ModelChoice(title, f"bundled:{name}"), "cpu", lambda share, words: None)
-    request = Request((("grad_cam", ()),), (), targets=(EGYPTIAN_CAT, ESPRESSO))
-    show_heatmaps(explanation(image, loaded, request, {"fit": "squash"}), key="start", columns=3)
-except GradcamError as error:
-    show_error(error)
-
-next_steps = (
-    ("pages/1_Explain.py", "Explain a picture", "Your own or a sample: one heatmap for each class you ask about."),
-    ("pages/2_Compare.py", "Compare methods", "Hold CAM, Grad-CAM and others side by side, with numbers."),
-    ("pages/6_Models.py", "Bring a model", "From timm, torchvision or your own checkpoint; nothing in it is run."),
+NEXT_STEPS = (
+    ("pages/1_Explain.py", "Explain a picture", "Your own or a sample: one heatmap for each class."),
+    ("pages/2_Compare.py", "Compare methods", "CAM, Grad-CAM and others side by side, with numbers."),
+    ("pages/6_Models.py", "Bring a model", "From timm, torchvision or your own checkpoint; no code in it is run."),
     (
         "pages/7_Demonstration.py",
         "Catch a model that cheats",
         "A story in five steps: three models, one of them cheats.",
     ),
 )
-for column, (page, label, words) in zip(st.columns(4, gap="medium"), next_steps, strict=True):
-    with column, st.container(key=f"next-{page[6]}", gap=None):
-        link(page, f"**{label}**", ":material/arrow_forward:")
-        st.caption(words)
+HOW_TO_READ = (
+    "- Bright means: here the picture changes the score of *this* class. It does not mean that the model is right, "
+    "nor why it answers so.\n"
+    "- The map is coarse. The grid can be shown; nothing finer than one cell is known.\n"
+    "- Every map is scaled to its own peak. Faint evidence looks as bright as strong evidence: look at the "
+    "probability and the peak evidence first.\n"
+    "- Hatched parts were cut away before the model looked. The heatmap has no value there."
+)
 
-with st.expander("How to read a heatmap"):
+
+def start() -> None:
+    """Draw the page."""
+    chosen = frame(__doc__, "See what an image model looked at, and whether to believe it.", picture=False, model=False)
+    if chosen.changed:  # the example below is always the same: a choice in the sidebar leads to its own result
+        go_to("pages/1_Explain.py")
     st.markdown(
-        "- Bright means: here the picture moves the score of *this* class. It does not mean that the model is right, "
-        "nor why it answers so.\n"
-        "- The map is coarse. The grid can be shown; nothing finer than one cell is known.\n"
-        "- Every map is scaled to its own peak. Faint evidence looks as bright as strong evidence: look at the "
-        "probability and the raw peak first.\n"
-        "- Hatched parts were cut away before the model looked. There the heatmap knows nothing."
+        "One picture, one model, two questions. For *Egyptian cat* the model relies on the left half; "
+        "for *espresso*, on the right. Drag the opacity, or point at a heatmap to read its value."
     )
+    show_example()
+    for column, (page, label, words) in zip(st.columns(4, gap="medium"), NEXT_STEPS, strict=True):
+        with column, st.container(key=f"next-{page[6]}", gap=None):
+            link(page, f"**{label}**", ":material/arrow_forward:")
+            st.caption(words)
+    with st.expander("How to read a heatmap"):
+        st.markdown(HOW_TO_READ)
+
+
+if __name__ == "__main__":
+    start()

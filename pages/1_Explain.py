@@ -1,40 +1,45 @@
-"""Explain: one picture, one model, one heatmap for each class."""
+"""Explain (:material/center_focus_strong:): one picture, one model, one heatmap for each class."""
 
 import streamlit as st
 
-from gradcam_core import GradcamError
-from pages.components.cache import Request
-from pages.components.details import show_details, show_help, show_times
 from pages.components.frame import frame
-from pages.components.panels import show_downloads, show_error, show_headline, show_heatmaps
-from pages.components.pickers import layer_words, pick_classes, pick_layers, pick_method
-from pages.components.trust import offer_trust
-from pages.components.work import explained
 
-desk = frame("Explain", "Where is the model’s score sensitive?")
-if desk.image is None or desk.model is None:
+chosen = frame(__doc__, "What did the model look at?")
+if chosen.image is None or chosen.model is None:
     st.stop()
+
+from gradcam_core import GradcamError
+from pages.components.analysis.requests import Analysis, Request
+from pages.components.analysis.work import explained
+from pages.components.checks import offer_checks
+from pages.components.panels.details import show_details, show_help, show_times
+from pages.components.panels.downloads import show_downloads
+from pages.components.panels.heatmaps import show_headline, show_heatmaps
+from pages.components.pickers.classes import pick_classes
+from pages.components.pickers.layers import pick_layers
+from pages.components.pickers.methods import layer_words, pick_method
+from pages.components.words import show_error
 
 left, middle, right = st.columns([1.1, 1.2, 1.5], vertical_alignment="top", gap="medium")
 with middle:
-    layers = pick_layers(desk.model)
+    layers = pick_layers(chosen.model)
 with left:
-    method = pick_method(desk.model, layers)
+    method = pick_method(chosen.model, layers)
 middle.caption(layer_words(method[0]))
 with right:
-    top_k, targets, against = pick_classes(desk.model)
+    top_k, targets, against = pick_classes(chosen.model)
 
+analysis = Analysis(chosen.image, chosen.model, Request((method,), layers, top_k, targets, against))
 try:
-    request = Request((method,), layers, top_k, targets, against)
-    found = explained(desk.image, desk.model, request, desk.changes)
+    explanation = explained(analysis)
 except GradcamError as error:
     show_error(error)
     st.stop()
 
-show_headline(found)
-settings = show_heatmaps(found, key="explain")
-offer_trust(found, desk.model, request, desk.changes, key="explain")
-show_downloads(found, settings, key="explain")
-show_details(found)
-show_times(found)
-show_help(found, desk.model)
+show_headline(explanation)
+settings = show_heatmaps(explanation, key="explain")
+offer_checks(explanation, analysis, key="explain")
+show_downloads(explanation, settings, key="explain")
+show_details(explanation)
+show_times(explanation)
+show_help(explanation, chosen.model)

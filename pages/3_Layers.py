@@ -1,49 +1,55 @@
-"""Layers: one class across the network's depth, shallow to deep, and all of it fused."""
+"""Layers (:material/layers:): one class across the network's depth, shallow to deep, and all of it fused."""
 
 import streamlit as st
 
-from gradcam_core import GradcamError, layers_by_depth
-from pages.components.cache import Request
-from pages.components.details import show_times
-from pages.components.frame import frame, link
-from pages.components.panels import show_downloads, show_error, show_notes, show_strip
-from pages.components.pickers import choose_layer, pick_class, pick_method
-from pages.components.trust import offer_trust
-from pages.components.work import explained
+from pages.components.frame import frame
+from pages.components.frame.navigation import link
 
-desk = frame("Layers", "At which depth does it show?")
-if desk.image is None or desk.model is None:
+chosen = frame(__doc__, "How does it change with depth?")
+if chosen.image is None or chosen.model is None:
     st.stop()
 
-layers = tuple(layer.name for layer in layers_by_depth(desk.model))
+from gradcam_core import GradcamError, layers_by_depth
+from pages.components.analysis.requests import Analysis, Request
+from pages.components.analysis.work import explained
+from pages.components.checks import offer_checks
+from pages.components.panels.details import show_times
+from pages.components.panels.downloads import show_downloads
+from pages.components.panels.heatmaps import show_notes, show_strip
+from pages.components.pickers.classes import pick_class
+from pages.components.pickers.layers import choose_layer
+from pages.components.pickers.methods import pick_method
+from pages.components.words import plain, show_error
+
+layers = tuple(layer.name for layer in layers_by_depth(chosen.model))
 left, middle, right = st.columns([1.1, 1.2, 1.5], vertical_alignment="top", gap="medium")
 with left:
-    method = pick_method(desk.model, layers, key="layers_method", only_layers=True)
+    method = pick_method(chosen.model, layers, key="layers_method", only_layers=True)
 with middle:
-    target = pick_class(desk.model)
+    target = pick_class(chosen.model)
 with right:
     st.caption(
-        "Early layers see edges and textures sharply, whatever the class; deep ones know what it is, but only roughly "
+        "Early layers see edges and textures sharply, whatever the class; late ones know what it is, but only roughly "
         "where. A sharper map is not a better one. LayerCAM is made for the earlier layers."
     )
 
+targets = () if target is None else (target,)
+analysis = Analysis(chosen.image, chosen.model, Request((method,), layers, 1, targets))
 try:
-    targets = () if target is None else (target,)
-    request = Request((method,), layers, 1, targets)
-    found = explained(desk.image, desk.model, request, desk.changes)
+    explanation = explained(analysis)
 except GradcamError as error:
     show_error(error)
     st.stop()
 
-show_notes(found)
-settings, chosen = show_strip(found, desk.model, key="layers")
-if chosen:
-    choose_layer(desk.model, chosen)
+show_notes(explanation)
+settings, clicked = show_strip(explanation, chosen.model, key="layers")
+if clicked:
+    choose_layer(chosen.model, clicked)
 if st.session_state.get("layer_chosen"):
-    name = st.session_state.layer_chosen
+    name = plain(st.session_state.layer_chosen)
     link("pages/1_Explain.py", f"Explain at **{name}**", ":material/center_focus_strong:")
 else:
-    st.caption("Click a layer’s name to explain there.")
-offer_trust(found, desk.model, request, desk.changes, key="layers")
-show_times(found)
-show_downloads(found, settings, key="layers")
+    st.caption("Click a layer’s name to open it in Explain.")
+offer_checks(explanation, analysis, key="layers")
+show_times(explanation)
+show_downloads(explanation, settings, key="layers")

@@ -1,25 +1,31 @@
-"""Folder: one model over many pictures, with what they show: how often it holds, and where it looks instead."""
+"""Folder (:material/folder_open:): one model over many pictures: how often it is correct, and where it looks."""
 
 import streamlit as st
 
-from pages.components.folder import ask, choose_files, evaluated
-from pages.components.folder_results import show_results
 from pages.components.frame import frame
-from pages.components.pickers import pick_layer, pick_method
 
-desk = frame("Folder", "Does it hold over many pictures?")
+chosen = frame(__doc__, "Does it hold up across many pictures?", picture=False)
+if chosen.model is None:
+    st.stop()
+
+from pages.components.folder.evaluation import ask, evaluated
+from pages.components.folder.files import choose_files
+from pages.components.folder.results import show_results
+from pages.components.pickers.layers import pick_layer
+from pages.components.pickers.methods import pick_method
+
 folder = choose_files()
-if folder is None or desk.model is None:
+if folder is None:
     st.stop()
 
 left, middle, right = st.columns([1.1, 1.2, 1.5], vertical_alignment="top", gap="medium")
 with middle:
-    layers = pick_layer(desk.model)
+    layers = pick_layer(chosen.model)
 with left:
-    method = pick_method(desk.model, layers, key="folder_method", only_layers=True)
+    method = pick_method(chosen.model, layers, key="folder_method", only_layers=True)
 with right:
-    asked = ask(folder, desk.model, method, layers, desk.changes)
+    asked = ask(folder, chosen.model, method, layers)
 
-found = evaluated(asked, folder)
-if found is not None:
-    show_results(found, folder, key=asked.key)
+evaluation = evaluated(asked, folder)
+if evaluation is not None:
+    show_results(evaluation, folder, key=asked.key)

@@ -1,18 +1,20 @@
-"""Models: what is loaded and what it expects; bring one from a hub or a checkpoint."""
+"""Models (:material/deployed_code:): what is loaded and what it expects; bring one from a hub or a checkpoint."""
 
 import streamlit as st
 
 from pages.components.frame import frame
+from pages.components.session import kept
+
+chosen = frame(__doc__, "Models", picture=False)
+
 from pages.components.models import add_from_checkpoint, add_from_hub, show_model
 
-desk = frame("Models", "Models")
-if desk.model is not None:
-    show_model(desk.model)
+if chosen.model is not None:
+    show_model(chosen.model)
 
 st.header("Add a model")
-source = st.segmented_control(
-    "Where from", ["Own checkpoint", "timm", "torchvision"], default="Own checkpoint", required=True
-)
+SOURCES = ["Own checkpoint", "timm", "torchvision"]
+source = st.segmented_control("Where from", SOURCES, required=True, **kept("model source", SOURCES[0], SOURCES))
 if source == "Own checkpoint":
     add_from_checkpoint()
 else:

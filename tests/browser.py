@@ -33,7 +33,7 @@ QUIET = (
 )
 START_WITHIN_S = 60
 
-Serve = Callable[[Path, Path], str]
+Serve = Callable[..., str]
 
 
 def free_port() -> int:
@@ -48,12 +48,12 @@ def serve() -> Iterator[Serve]:
     """Run a Streamlit script with the settings of a folder's .streamlit, and give its address once it answers."""
     started = []
 
-    def start(script: Path, folder: Path) -> str:
+    def start(script: Path, folder: Path, *options: str) -> str:
         port = free_port()
         command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         server = subprocess.Popen(
-            [*command, f"--server.port={port}"], cwd=folder, env=environment, stdout=subprocess.DEVNULL
+            [*command, f"--server.port={port}", *options], cwd=folder, env=environment, stdout=subprocess.DEVNULL
         )
         started.append(server)
         _wait_until_healthy(server, port)
@@ -73,13 +73,13 @@ def chromium() -> Iterator["Browser"]:
     except ImportError:
         _go_without("playwright is not installed")
     with sync_playwright() as playwright:
-        program = _find_browser(playwright.chromium.executable_path)
+        program = find_browser(playwright.chromium.executable_path)
         browser = playwright.chromium.launch(executable_path=program, args=list(QUIET))
         yield browser
         browser.close()
 
 
-def _find_browser(playwrights_own: str) -> str:
+def find_browser(playwrights_own: str) -> str:
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None and Path(playwrights_own).exists():
         found = playwrights_own

@@ -55,7 +55,7 @@ def test_the_story_can_be_told_with_the_arrow_keys(page: Any, address: str) -> N
 
 def test_a_truth_that_is_drawn_is_measured_against(page: Any, address: str) -> None:
     page.goto(f"{address}/Evaluate")
-    page.get_by_text("Nothing is marked yet. The heatmaps").wait_for(timeout=90_000)
+    page.get_by_text("Mark the finding first").wait_for(timeout=90_000)
     settled(page)
     canvas = page.locator(".marker canvas").last
     canvas.scroll_into_view_if_needed()

@@ -74,7 +74,7 @@ def test_a_label_full_of_html_is_shown_as_letters(tmp_path: Path) -> None:
     import timm
     import torch
 
-    from pages.components.cache import ModelChoice
+    from pages.components.analysis.requests import ModelChoice
 
     torch.manual_seed(0)
     labels = ["<img src=x onerror=alert(1)>", "<img src=x><b>other</b>"]
@@ -108,10 +108,10 @@ def test_evaluate_measures_a_sample_against_its_own_mask() -> None:
 
 def test_evaluate_without_a_truth_says_what_to_do_and_takes_an_uploaded_mask() -> None:
     run = opened("pages/4_Evaluate.py")
-    assert "Nothing is marked yet" in text_of(run)
+    assert "Mark the finding first" in text_of(run)
     assert "Pointing game" not in html_of(run)
     run.file_uploader[0].upload("anna-smith.png", png(64, 48), "image/png").run()
-    way = next(group for group in run.button_group if str(group.key).startswith("truth of"))
+    way = next(group for group in run.button_group if str(group.key).startswith("region of"))
     way.set_value("Upload a mask").run()
     mask_uploader(run).upload("wrong.png", mask_of(63, 48), "image/png").run()
     assert len(run.error) == 1

@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from gradcam_core.checks.edges import EDGE_REGIONS, edge_regions
 from gradcam_core.placement import Placement
-from pages.components import folder
-from pages.components.cache import ModelChoice
-from pages.components.folder_charts import _region
+from pages.components.analysis.requests import ModelChoice
+from pages.components.folder import files
+from pages.components.folder.charts import _region
 
 PAGE = Path(__file__).parent.parent / "pages/5_Folder.py"
 LABELS = ["<b>left</b>", "<b>right</b>", "<b>up</b>"]
@@ -70,7 +70,7 @@ def test_an_empty_folder_says_what_to_do_and_offers_two_drawn_ones(page: AppTest
 
 
 def test_a_drawn_folder_is_evaluated_by_two_clicks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "SAMPLE_SIZE", 6)
+    monkeypatch.setattr(files, "SAMPLE_SIZE", 6)
     page = AppTest.from_file(str(PAGE), default_timeout=90).run()
     page.button(key="sample marked_nodules").click().run()
     assert page.selectbox(key="model").value == "bundled:radiograph_shortcut"
@@ -78,7 +78,7 @@ def test_a_drawn_folder_is_evaluated_by_two_clicks(monkeypatch: pytest.MonkeyPat
     evaluate(page)
     assert not page.error
     assert re.search(r"in \d of 6 pictures", text_of(page))
-    assert page.metric[0].label == "Answered as labelled"
+    assert page.metric[0].label == "Correct"
     assert len(page.dataframe[0].value) == 6
     page.selectbox(key="folder_method").select("layer_cam").run()
     assert not page.dataframe, "other settings have not been evaluated"

@@ -32,6 +32,7 @@ def follow(page: Any, name: str) -> None:
     page.locator(PAGES[name]).first.wait_for(timeout=60_000)
     settled(page)
     assert page.get_by_test_id("stException").count() == 0, name
+    assert page.locator("img:not([alt])").count() == 0, name
 
 
 def chosen(page: Any, label: str) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 import streamlit as st
 from gradcam_core import ImageRecord
 from pages.components.marker import marker
-from pages.components.viewer import picture_of
+from pages.components.viewer.encoding import picture_of
 
 st.set_page_config(layout="wide")
 state = st.session_state

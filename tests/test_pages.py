@@ -10,7 +10,10 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.components.cache import ModelChoice, keep_file
+from pages.components import session
+from pages.components.analysis import cache
+from pages.components.analysis.files import keep_file
+from pages.components.analysis.requests import ModelChoice
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["app.py", *sorted(f"pages/{path.name}" for path in (ROOT / "pages").glob("*.py"))]
@@ -210,3 +213,92 @@ def test_compare_says_what_the_random_map_is_for() -> None:
     assert not page.exception
     assert "random map" in text_of(page)
     assert "knows no class" in text_of(page)
+
+
+def layers_of(run: AppTest) -> object:
+    return next(widget for widget in run.multiselect if str(widget.key).startswith("layers "))
+
+
+def test_two_layers_chosen_on_explain_leave_the_other_pages_whole() -> None:
+    run = opened("app.py")
+    run.switch_page("pages/1_Explain.py").run()
+    two = layers_of(run).options[:2]
+    layers_of(run).set_value([option.split(" · ")[0] for option in two]).run()
+    assert len(layers_of(run).value) == 2
+    for page in ("2_Compare", "4_Evaluate", "5_Folder"):
+        run.switch_page(f"pages/{page}.py").run()
+        assert not run.exception, page
+    run.switch_page("pages/2_Compare.py").run()
+    assert "2 layers are chosen on Explain" in text_of(run)
+    run.switch_page("pages/1_Explain.py").run()
+    assert len(layers_of(run).value) == 2
+
+
+def test_a_value_that_is_no_longer_among_the_options_is_replaced_and_comes_back() -> None:
+    run = AppTest.from_function(_with_fewer_options)
+    run.session_state["options"] = ["a", "b", "c"]
+    run.run()
+    run.selectbox(key="letter").select("c").run()
+    run.multiselect(key="letters").set_value(["a", "c"]).run()
+    run.session_state["options"] = ["a", "b"]
+    run.run()
+    assert not run.exception
+    assert (run.selectbox(key="letter").value, run.multiselect(key="letters").value) == ("a", ["a"])
+    run.session_state["options"] = ["a", "b", "c"]
+    run.run()
+    assert (run.selectbox(key="letter").value, run.multiselect(key="letters").value) == ("c", ["a", "c"])
+
+
+def _with_fewer_options() -> None:
+    import streamlit as st
+
+    from pages.components.session import kept
+
+    options = st.session_state["options"]
+    st.selectbox("Letter", options, **kept("letter", "a", options))
+    st.multiselect("Letters", options, **kept("letters", [], options))
+
+
+def test_a_session_keeps_so_many_bytes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = png(40, 40, 1), png(90, 90, 2)
+    monkeypatch.setattr(session, "MOST_BYTES", len(first) + 10)
+    run = opened("pages/1_Explain.py")
+    run.file_uploader[0].upload("first.png", first, "image/png").run()
+    run.file_uploader[0].upload("second.png", second, "image/png").run()
+    assert "already has" in run.error[0].value
+    assert "Picture 40 × 40 px" in text_of(run), "the former one stays chosen"
+    assert not run.run().error, "it is said once"
+
+
+def test_an_upload_that_the_server_no_longer_has_is_said_in_words() -> None:
+    run = AppTest.from_function(_with_a_lost_upload).run()
+    assert not run.exception
+    assert "no longer has this file" in run.text[0].value
+
+
+def _with_a_lost_upload() -> None:
+    import streamlit as st
+    from streamlit.runtime.uploaded_file_manager import DeletedFile
+
+    from pages.components.session import refusals, taken
+
+    assert not taken([DeletedFile("lost")])
+    st.text(str(refusals()[0]))
+
+
+def test_a_removed_picture_leaves_nothing_in_the_shared_caches() -> None:
+    content = png(33, 44, 9)
+    run = opened("pages/1_Explain.py")
+    run.file_uploader[0].upload("mine.png", content, "image/png").run()
+    sha256 = run.selectbox(key="picture").value
+    assert cache.picture_key(sha256) in cache.PICTURES
+    run.button(key="forget").click().run()
+    kept = [key for shelf in (cache.PICTURES, cache.EXPLANATIONS, cache.CHECKS) for key in shelf._values]
+    assert not [key for key in kept if key.startswith(sha256)]
+    assert sha256 not in run.session_state["encoded"]
+    assert not any(sha256 in str(part) for part in run.session_state["uploads"])
+
+
+def test_explanations_are_kept_without_pixels() -> None:
+    opened("pages/1_Explain.py")
+    assert all(value.image.pixels.size <= 3 for value, _, _ in cache.EXPLANATIONS._values.values())

@@ -25,8 +25,8 @@ PAGE = """
 import json, pickle
 from pathlib import Path
 import streamlit as st
-from gradcam_core.render import COLOUR_MAPS, colour_table
-from pages.components.viewer import DEFAULTS, colormaps_of, panel_of, picture_of, viewer
+from pages.components.viewer import DEFAULTS, viewer
+from pages.components.viewer.encoding import colours_of, panel_of, picture_of
 
 st.set_page_config(layout="wide")
 image, heatmaps = pickle.loads(Path(__file__).with_name(st.query_params["case"]).read_bytes())
@@ -38,8 +38,7 @@ if st.button("Reset", key="reset"):
     st.session_state.display = DEFAULTS
 if st.checkbox("Show", True, key="show"):
     found = viewer(
-        picture_of(image), panels, colormaps=colormaps_of(colour_table, COLOUR_MAPS),
-        settings=st.session_state.display, key="viewer", columns=2,
+        picture_of(image), panels, colours=colours_of(), settings=st.session_state.display, key="viewer", columns=2,
     )
     st.session_state.display = {name: found[name] for name in DEFAULTS}
 with st.container(key="outcome"):

@@ -6,11 +6,13 @@ from pathlib import PurePath
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from gradcam_core import GradcamError, LoadedModel, describe_device, list_devices
-from pages.components.cache import ModelChoice, keep_file, model
-from pages.components.panels import plain, show_error
-from pages.components.session import DEVICE, add_model, value_of
+from pages.components import frame, session
+from pages.components.analysis.files import keep_file
+from pages.components.analysis.requests import ModelChoice
+from pages.components.words import plain, show_error
 
 SUGGESTED = {
     "timm": [
@@ -37,34 +39,34 @@ WEIGHT_FILES = ["pth", "pt", "bin", "ckpt", "safetensors"]
 NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
 
 
-def show_model(loaded: LoadedModel) -> None:
+def show_model(model: LoadedModel) -> None:
     """What a model is, what it expects, and which of its layers can be explained."""
-    spec = loaded.preprocessing
+    spec = model.preprocessing
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (spec.mean, spec.std))
     st.markdown(
-        f"**{plain(loaded.architecture)}** · {len(loaded.labels):,} classes · "
-        f"{len(loaded.layers)} layers can be explained · on {plain(describe_device(loaded.device))}\n\n"
+        f"**{plain(model.architecture)}** · {len(model.labels):,} classes · "
+        f"{len(model.layers)} layers can be explained · on {plain(describe_device(model.device))}\n\n"
         f"Input {spec.size[1]} × {spec.size[0]} px, {spec.channels} channels, {spec.interpolation}; "
-        f"mean {mean}; standard deviation {std}. Fingerprint of the weights: `{loaded.fingerprint[:16]}`"
+        f"mean {mean}; standard deviation {std}. Fingerprint of the weights: `{model.fingerprint[:16]}`"
     )
-    for note in loaded.notes:
+    for note in model.notes:
         st.caption(plain(note))
     left, right = st.columns(2, gap="large")
-    with left.expander(f"Layers ({len(loaded.layers)})"):
+    with left.expander(f"Layers ({len(model.layers)})"):
         st.dataframe(
             [
                 {
-                    "Layer": layer.name + (" (usual)" if layer.name == loaded.default_layer else ""),
+                    "Layer": layer.name + (" (recommended)" if layer.name == model.default_layer else ""),
                     "Kind": layer.kind,
                     "Channels": layer.channels,
-                    "Map": f"{layer.grid[0]} × {layer.grid[1]}",
+                    "Map": f"{layer.grid[1]} × {layer.grid[0]}",
                 }
-                for layer in reversed(loaded.layers)
+                for layer in reversed(model.layers)
             ],
             hide_index=True,
         )
-    with right.expander(f"Classes ({len(loaded.labels):,})"):
-        st.dataframe([{"Index": i, "Label": label} for i, label in enumerate(loaded.labels)], hide_index=True)
+    with right.expander(f"Classes ({len(model.labels):,})"):
+        st.dataframe([{"Index": i, "Label": label} for i, label in enumerate(model.labels)], hide_index=True)
 
 
 def add_from_hub(hub: str) -> None:
@@ -75,7 +77,7 @@ def add_from_hub(hub: str) -> None:
             SUGGESTED[hub],
             accept_new_options=True,
             index=None,
-            placeholder="Choose, or type any name of this hub",
+            placeholder="Choose, or type a model name",
         )
         sent = st.form_submit_button("Load", type="primary")
     st.caption(
@@ -105,7 +107,7 @@ def add_from_checkpoint() -> None:
                 sorted({*SUGGESTED["timm"], *SUGGESTED["torchvision"]}),
                 accept_new_options=True,
                 index=None,
-                placeholder="Choose, or type any name of this hub",
+                placeholder="Choose, or type a model name",
             )
             changes = _pick_preprocessing()
         sent = st.form_submit_button("Load", type="primary")
@@ -114,26 +116,34 @@ def add_from_checkpoint() -> None:
     if file is None:
         st.warning("Choose a file with weights first.")
     elif _check_name(name):
-        path, beside = keep_file(
-            file.getvalue(), _suffix(file.name), [(labels.getvalue(), _suffix(labels.name))] if labels else []
+        _load_checkpoint(file, labels, f"{hub}:{name}", changes)
+
+
+def _load_checkpoint(file: Any, labels: Any, architecture: str, changes: tuple[tuple[str, Any], ...]) -> None:
+    """Load uploaded weights into an architecture."""
+    parts = [part for part in (file, labels) if part is not None]
+    if not all(isinstance(part, UploadedFile) for part in parts):
+        show_error(GradcamError("The server no longer has this file.", "Add it again."))
+        return
+    content, suffix = file.getvalue(), _suffix(file.name)
+    path, beside = keep_file(content, suffix, [(labels.getvalue(), _suffix(labels.name))] if labels else [])
+    digest = hashlib.sha256(content).hexdigest()
+    _try(
+        ModelChoice(
+            title=f"{digest[:6]} · own {architecture.partition(':')[2]}",
+            reference=f"file:{path}",
+            architecture=architecture,
+            weights=digest,
+            labels=str(beside[0]) if beside else "",
+            preprocessing=changes,
         )
-        digest = hashlib.sha256(file.getvalue()).hexdigest()
-        _try(
-            ModelChoice(
-                title=f"{digest[:6]} · own {name}",
-                reference=f"file:{path}",
-                architecture=f"{hub}:{name}",
-                weights=digest,
-                labels=str(beside[0]) if beside else "",
-                preprocessing=changes,
-            )
-        )
+    )
 
 
 def _pick_preprocessing() -> tuple[tuple[str, Any], ...]:
-    """How the model was trained, where that differs from its architecture's usual way."""
-    with st.expander("Trained otherwise than usual?"):
-        size = st.number_input("Input size in pixels", 0, 1024, 0, help="0: as usual for the architecture.")
+    """How pictures were prepared in training, where that differs from the architecture's default."""
+    with st.expander("Custom preprocessing"):
+        size = st.number_input("Input size in pixels", 0, 1024, 0, help="0: the architecture’s default.")
         mean = st.text_input("Mean", placeholder="e.g. 0.5, or 0.485, 0.456, 0.406")
         std = st.text_input("Standard deviation", placeholder="e.g. 0.5, or 0.229, 0.224, 0.225")
     changes: list[tuple[str, Any]] = [("size", int(size))] if size else []
@@ -155,18 +165,10 @@ def _check_name(name: str | None) -> bool:
 
 
 def _try(choice: ModelChoice) -> None:
-    """Load a model; on success it lies on the desk, otherwise the report stands here."""
-    place = st.empty()
+    """Load a model; on success it is added and chosen, otherwise the reason is shown here."""
     try:
-        with st.spinner(f"Loading {choice.title} …"):
-            model(
-                choice,
-                value_of(DEVICE) or list_devices()[0],
-                lambda share, words: place.progress(min(max(share, 0.0), 1.0), words),
-            )
+        frame.load(choice, session.value_of(session.DEVICE) or list_devices()[0], st.empty(), "added")
     except GradcamError as error:
         show_error(error)
         return
-    finally:
-        place.empty()
-    add_model(choice)
+    session.add_model(choice)

@@ -1,4 +1,4 @@
-"""What a session has and has chosen: its pictures, its models, the values of its widgets.
+"""What a session has and has chosen: its pictures, its models, the values of its widgets. Loads no torch.
 
 Values of widgets that outlive a page are kept here and not by the widgets: `kept` lays a value out before its
 widget is drawn, and takes only a change that the user made. So a widget that is drawn on another page, with
@@ -6,21 +6,24 @@ other options or another limit, neither loses nor changes what was chosen.
 """
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from gradcam_core import list_bundled, list_samples, read_sample
-from pages.components.cache import ModelChoice
+from gradcam_core import GradcamError, list_bundled, list_samples, read_sample
+from pages.components.analysis.requests import ModelChoice
 
+MOST_FILES, MOST_BYTES = 2000, 2 * 2**30
+MOST_WORDS = f"{MOST_FILES} pictures or 2 GB"
 PICTURE, MODEL, DEVICE, FIT = "picture", "model", "device", "fit"
 FITS = {
     "model": "Standard crop (as in testing)",
     "letterbox": "Whole picture, padded",
     "squash": "Whole picture, stretched",
-    "crop": "Largest centre part",
+    "crop": "Largest centre square",
 }
 
 
@@ -37,7 +40,7 @@ def start_session() -> None:
     state = st.session_state
     state.setdefault("uploads", {})
     state.setdefault("uploader", 0)
-    state.setdefault("models", {f"bundled:{name}": ModelChoice(title, f"bundled:{name}") for name, title in bundled()})
+    state.setdefault("models", {choice.reference: choice for choice in bundled()})
     state.setdefault("usual_fit", list_samples()[0].fit)
 
 
@@ -97,9 +100,9 @@ def _take_change(key: str, then: Callable[[], None] | None) -> None:
         then()
 
 
-def bundled() -> list[tuple[str, str]]:
-    """Names and titles of the models that need no network."""
-    return [(model.name, model.title) for model in list_bundled()]
+def bundled() -> list[ModelChoice]:
+    """The models that need no network, the default first."""
+    return [ModelChoice(model.title, f"bundled:{model.name}") for model in list_bundled()]
 
 
 def pictures() -> dict[str, str]:
@@ -127,17 +130,61 @@ def picture_content(key: str) -> tuple[str, bytes]:
     return hashlib.sha256(content).hexdigest(), content
 
 
+def taken(files: Iterable[Any]) -> list[Upload]:
+    """The content of uploaded files, as far as the session may keep them; for what it may not, say why."""
+    uploads, held = [], sum(len(upload.content) for upload in _held())
+    for file in files:
+        if not isinstance(file, UploadedFile):
+            refuse(GradcamError("The server no longer has this file.", "Add it again."))
+        elif held + file.size > MOST_BYTES or len(_held()) + len(uploads) >= MOST_FILES:
+            refuse(
+                GradcamError(f"This session already has {MOST_WORDS}.", "Remove some of its pictures, then add more.")
+            )
+        else:
+            uploads.append(Upload(file.name, file.getvalue()))
+            held += file.size
+    return uploads
+
+
+def _held() -> list[Upload]:
+    return [*st.session_state.get("uploads", {}).values(), *st.session_state.get("folder_files", {}).values()]
+
+
 def take_uploads() -> None:
     """Keep what was just uploaded, since the uploader itself forgets it on the next page."""
-    added = ""
-    for file in st.session_state.get(uploader_key()) or []:
-        content = file.getvalue()
-        added = hashlib.sha256(content).hexdigest()
-        st.session_state.uploads[added] = Upload(file.name, content)
-    if added:
-        # A new uploader: the old one would hold the files even after they are removed here.
-        st.session_state.uploader += 1
-        choose_picture(added)
+    uploads = taken(st.session_state.get(uploader_key()) or [])
+    # A new uploader: the old one would hold the files even after they are removed here.
+    st.session_state.uploader += 1
+    for upload in uploads:
+        sha256 = hashlib.sha256(upload.content).hexdigest()
+        st.session_state.uploads.setdefault(sha256, upload)
+        choose_picture(sha256)
+
+
+def refuse(error: GradcamError) -> None:
+    """Let the next page say once what is wrong."""
+    refusals: list[GradcamError] = st.session_state.setdefault("refusals", [])
+    if str(error) not in map(str, refusals):
+        refusals.append(error)
+
+
+def refuse_picture(key: str, error: GradcamError) -> None:
+    """Drop a picture that cannot be read, and go back to the one that was chosen before it."""
+    refuse(error)
+    st.session_state.uploads.pop(key, None)
+    choose_picture(st.session_state.get("last read", ""))
+    choose_picture(chosen_picture())
+
+
+def note_read(key: str) -> None:
+    """Remember the last picture that could be read."""
+    st.session_state["last read"] = key
+
+
+def refusals() -> list[GradcamError]:
+    """What is to be said now, once."""
+    errors: list[GradcamError] = st.session_state.pop("refusals", [])
+    return errors
 
 
 def choose_picture(key: str) -> None:
@@ -152,8 +199,14 @@ def uploader_key() -> str:
 
 
 def forget_upload() -> None:
-    """Drop the chosen picture, which is one that this session brought."""
-    st.session_state.uploads.pop(chosen_picture(), None)
+    """Drop the chosen picture, which is one that this session brought, and all that was made of it."""
+    from pages.components.analysis import cache
+
+    sha256 = chosen_picture()
+    st.session_state.uploads.pop(sha256, None)
+    for name in ("regions", "masks", "encoded"):
+        st.session_state.get(name, {}).pop(sha256, None)
+    cache.forget_picture(sha256)
     choose_picture(next(iter(pictures())))
 
 

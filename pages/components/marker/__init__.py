@@ -1,13 +1,13 @@
-"""The marker: a person draws on a picture where the finding truly is, with boxes and brush strokes.
+"""The marker: its user draws on a picture where the finding is, with boxes and brush strokes. Loads no torch.
 
-The picture is shown without any heatmap: the truth must be drawn blind, since a heatmap would lead the hand.
+The picture is shown without any heatmap: a heatmap would influence the drawing.
 Shapes are in pixels of the original picture, whatever the size on the screen:
 
 - {"kind": "box", "left", "top", "right", "bottom"}
 - {"kind": "brush", "points": [[x, y], ...], "radius"}
 - {"kind": "erase", "points": [[x, y], ...], "radius"}
 
-In this order they lie over each other; `gradcam_core.draw_truth` turns them into a mask by the same rules.
+Later shapes cover earlier ones; the core turns them into a mask by the same rules.
 """
 
 import hashlib
@@ -16,21 +16,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import streamlit as st
+from pages.components.component import Exchange, component, ignore
 
 MOST_SHAPES = 500
 MOST_POINTS = 5000
+SCRIPTS = ("region.js", "strokes.js", "toolbar.js", "marker.js")
 
 Shape = dict[str, Any]
 
-_HERE = Path(__file__).parent
-_SCRIPTS = ("region.js", "strokes.js", "toolbar.js", "marker.js")
-_mount = st.components.v2.component(
-    "cam_lightbox_marker",
-    html=(_HERE / "marker.html").read_text("utf-8"),
-    css=(_HERE / "marker.css").read_text("utf-8"),
-    js="\n".join((_HERE / script).read_text("utf-8") for script in _SCRIPTS),
-)
+_mount = component("marker", Path(__file__).parent, SCRIPTS)
 
 
 def marker(picture: Mapping[str, Any], *, shapes: Sequence[Mapping[str, Any]], key: str) -> list[Shape]:
@@ -41,32 +35,23 @@ def marker(picture: Mapping[str, Any], *, shapes: Sequence[Mapping[str, Any]], k
     """
     size = (picture["width"], picture["height"])
     name = hashlib.sha256(f"{size} {picture['src']}".encode()).hexdigest()[:16]
-    sent, overruled = _shapes_to_send(_checked(shapes, size), name, key)
-    data = {"picture": {**picture, "name": name}, "shapes": sent, "overruled": overruled, "most": MOST_SHAPES}
-    drawing = _mount(key=key, data={**data, "most_points": MOST_POINTS}, on_drawing_change=_noted).get("drawing")
-    returned = sent if drawing == overruled else _drawn(drawing, sent, name, size)
-    st.session_state[f"{key} returned"] = (returned, name)
-    return [dict(shape) for shape in returned]
 
+    def read(drawing: object, otherwise: list[Shape]) -> list[Shape]:
+        """Take what the browser sent, unless it was drawn on the picture that was there before."""
+        if not isinstance(drawing, Mapping) or drawing.get("picture") != name:
+            return otherwise
+        return _checked(drawing.get("shapes"), size)
 
-def _shapes_to_send(shapes: list[Shape], name: str, key: str) -> tuple[list[Shape], Any]:
-    """Hold on to the shapes sent last, until the page wants others; and what drawing those overrule.
-
-    What the marker returned comes back as `shapes` on the next run; sending that would send the whole
-    picture anew. Where the marker holds no drawing, or the picture is another one, it starts from `shapes`.
-    """
-    drawing = (st.session_state.get(key) or {}).get("drawing")
-    sent = st.session_state.get(f"{key} sent")
-    if drawing is None or sent is None or (shapes, name) != st.session_state.get(f"{key} returned"):
-        st.session_state[f"{key} sent"] = sent = (shapes, drawing)
-    return sent
-
-
-def _drawn(drawing: object, otherwise: list[Shape], name: str, size: tuple[int, int]) -> list[Shape]:
-    """Take what the browser sent, unless it was drawn on the picture that was there before."""
-    if not isinstance(drawing, Mapping) or drawing.get("picture") != name:
-        return otherwise
-    return _checked(drawing.get("shapes"), size)
+    exchange = Exchange.of(key, "drawing", _checked(shapes, size), name)
+    data = {
+        "picture": {**picture, "name": name},
+        "shapes": exchange.given,
+        "overruled": exchange.overruled,
+        "most": MOST_SHAPES,
+        "most_points": MOST_POINTS,
+    }
+    drawing = _mount(key=key, data=data, on_drawing_change=ignore).get("drawing")
+    return [dict(shape) for shape in exchange.result(drawing, read, name)]
 
 
 def _checked(shapes: object, size: tuple[int, int]) -> list[Shape]:
@@ -77,8 +62,8 @@ def _checked(shapes: object, size: tuple[int, int]) -> list[Shape]:
     kept = []
     for shape in shapes[:MOST_SHAPES]:
         kind = shape.get("kind") if isinstance(shape, Mapping) else None
-        found = checks[kind](shape, *size) if isinstance(kind, str) and kind in checks else None
-        kept += [found] if found else []
+        checked = checks[kind](shape, *size) if isinstance(kind, str) and kind in checks else None
+        kept += [checked] if checked else []
     return kept
 
 
@@ -109,7 +94,3 @@ def _stroke(shape: Mapping[str, Any], width: int, height: int) -> Shape | None:
 def _is_within(value: object, least: float, most: float) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return number and least <= value <= most
-
-
-def _noted() -> None:
-    """Do nothing: Streamlit returns only those values for which it has a callback."""

@@ -1,4 +1,4 @@
-// Entry point: keeps one marker per place on the page, over Streamlit's reruns, and wires its parts.
+// Entry point: keep one marker per element over Streamlit's reruns, and connect its parts.
 
 const markers = new WeakMap();
 
@@ -19,27 +19,27 @@ function markerIn(parent) {
   const marker = {
     root, parts: { stage: part("stage"), canvas: part("picture"), marks: part("marks"), ring: part("ring") },
     picture: null, image: null, shapes: [], history: [], current: null, tool: "box", diameter: 0,
-    frame: null, size: null, layers: null, hand: null, turn: 0, painting: 0,
+    frame: null, size: null, layers: null, pointer: null, turn: 0, painting: 0,
   };
   marker.repaint = () => { marker.painting ||= requestAnimationFrame(() => paint(marker)); };
   marker.change = (shapes) => { marker.history.push(marker.shapes); settle(marker, shapes); };
   marker.undo = () => undo(marker);
-  marker.choose = (tool) => { abandon(marker); marker.tool = tool; showHand(marker, marker.hand); };
+  marker.choose = (tool) => { abandon(marker); marker.tool = tool; showPointer(marker, marker.pointer); };
   marker.resize = (diameter) => resize(marker, diameter);
   bindToolbar(marker);
-  bindHand(marker);
+  bindPointer(marker);
   bindKeys(marker);
   marker.watcher = new ResizeObserver(() => arrange(marker));
   marker.watcher.observe(marker.parts.stage);
   return marker;
 }
 
-// Take what Python sent: shapes only when Python changed them or the picture, the picture only when it is another one.
+// Apply what Python sent: shapes only if Python changed them or the picture, the picture only if it is a new one.
 async function receive(marker, data) {
   marker.newest = data;
   const { picture } = data;
   const same = marker.picture?.name === picture.name;
-  const image = same ? marker.image : await decoded(picture.src);
+  const image = same ? marker.image : await decodedImage(picture.src);
   if (marker.newest !== data) return;
   Object.assign(marker, { most: data.most, mostPoints: data.most_points });
   if (!same) takePicture(marker, picture, image);
@@ -50,13 +50,6 @@ async function receive(marker, data) {
   marker.repaint();
 }
 
-async function decoded(src) {
-  const image = new Image();
-  image.src = src;
-  await image.decode();
-  return image;
-}
-
 function takePicture(marker, picture, image) {
   Object.assign(marker, { picture, image, size: null });
   marker.parts.stage.style.aspectRatio = `${picture.width} / ${picture.height}`;
@@ -65,11 +58,11 @@ function takePicture(marker, picture, image) {
   marker.diameter = Math.max(2, Math.round(longest / 24));
 }
 
-// The canvases get the screen's own pixels.
+// Canvases have the screen's resolution.
 function arrange(marker) {
   const { picture, parts: { stage, canvas, marks } } = marker;
   if (!picture || !stage.clientWidth || !stage.clientHeight) return;
-  const ratio = Math.min(window.devicePixelRatio || 1, 2);
+  const ratio = pixelRatio();
   const size = { width: Math.round(stage.clientWidth * ratio), height: Math.round(stage.clientHeight * ratio), ratio };
   if (marker.size?.width === size.width && marker.size.height === size.height) return;
   for (const element of [canvas, marks]) Object.assign(element, { width: size.width, height: size.height });
@@ -88,18 +81,18 @@ function paint(marker) {
 function resize(marker, diameter) {
   const { min, max } = marker.root.querySelector(`[name="size"]`);
   marker.diameter = Math.min(Math.max(diameter, Number(min)), Number(max));
-  showHand(marker, marker.hand);
+  showPointer(marker, marker.pointer);
   marker.repaint();
 }
 
-// Back to what was there before; of marks from an earlier visit, the last one goes.
+// Restore the shapes before the last change; of shapes from an earlier visit, remove the last.
 function undo(marker) {
   if (marker.current) return abandon(marker);
   if (marker.history.length + marker.shapes.length === 0) return;
   settle(marker, marker.history.pop() ?? marker.shapes.slice(0, -1));
 }
 
-// Tell Python what is drawn now. The turn tells a drawing made again from an old one.
+// Send the shapes to Python. The turn distinguishes the same drawing made twice.
 function settle(marker, shapes) {
   marker.shapes = shapes;
   marker.turn += 1;

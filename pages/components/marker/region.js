@@ -1,6 +1,5 @@
-// What the shapes mark, painted over the picture: a light fill, and a clear line around it.
-// The line lies outside of what is marked, so that it hides nothing of it, and has a dark rim, so that it is seen
-// on light pictures, too.
+// Paint the marked region over the picture: a light fill, and a line around it.
+// The line lies outside the region, so that it hides nothing; its dark rim is visible on light pictures.
 
 const MARK = "rgb(34 224 240)";
 const RIM = "rgb(0 0 0)";
@@ -15,7 +14,7 @@ function frameOf(picture, { width, height }) {
   return { scale, left: (width - picture.width * scale) / 2, top: (height - picture.height * scale) / 2 };
 }
 
-// Pixels of a small picture are shown as such; anything finer is smoothed.
+// Large pixels are shown as such; small ones are smoothed.
 function paintPicture({ parts, picture, image, frame }) {
   const context = parts.canvas.getContext("2d");
   context.imageSmoothingEnabled = (frame.scale * picture.width) / image.width < 3;
@@ -28,7 +27,7 @@ function layersOf({ width, height }) {
   return { region: layer(), line: layer(), rim: layer(), all: layer(), drawn: [] };
 }
 
-// Finished shapes are painted once. Under the hand only the shape that it draws is, at each move.
+// Finished shapes are painted once; only the shape that is being drawn is painted at every move.
 function paintMarks(marker) {
   const { parts, layers, shapes, current } = marker;
   if (layers.drawn !== shapes) paintFinished(marker);
@@ -56,7 +55,7 @@ function paintFinished(marker) {
   marker.layers.drawn = shapes;
 }
 
-// What is being erased goes at once; its new edge gets its line at the end of the stroke.
+// Erase at once; the new edge gets its line at the end of the stroke.
 function paintCurrent(context, shape, marker) {
   const { ratio } = marker.size;
   const hole = { ...shape, kind: shape.kind === "box" ? "hole" : "erase" };
@@ -69,8 +68,8 @@ function paintCurrent(context, shape, marker) {
   context.globalAlpha = 1;
 }
 
-// Add a shape that is wider by so many screen pixels on every side; or take away one that is narrower by them.
-// Both widen what is marked: so a line's layer holds what is marked, and a line's width around it.
+// Add a shape that is wider by so many screen pixels on every side; or erase one that is narrower by as many.
+// So the layer of a line holds the region and the line's width around it.
 function addShape(context, shape, wider, colour, { picture, frame: { scale, left, top } }) {
   const away = shape.kind === "erase" || shape.kind === "hole";
   const margin = wider / scale;

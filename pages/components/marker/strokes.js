@@ -1,17 +1,17 @@
-// From the hand to shapes: mouse, pen or touch, one at a time. Only a finished shape counts.
+// From the pointer (mouse, pen or touch, one at a time) to shapes. Only finished shapes are sent.
 
 const LEAST_BOX = 3;
 
-function bindHand(marker) {
+function bindPointer(marker) {
   const { marks } = marker.parts;
   marks.addEventListener("pointerdown", (event) => begin(marker, event));
   marks.addEventListener("pointermove", (event) => follow(marker, event));
   marks.addEventListener("pointerup", (event) => finish(marker, event));
   marks.addEventListener("pointercancel", () => abandon(marker));
-  marks.addEventListener("pointerleave", () => showHand(marker, null));
+  marks.addEventListener("pointerleave", () => showPointer(marker, null));
 }
 
-// A place in pixels of the picture, to a hundredth.
+// A position in pixels of the picture, to a hundredth.
 function placeOf({ parts, size, frame }, event) {
   const box = parts.marks.getBoundingClientRect();
   const at = (client, start, length, pixels, corner) => ((client - start) * (pixels / length) - corner) / frame.scale;
@@ -37,7 +37,7 @@ function begin(marker, event) {
 
 function follow(marker, event) {
   if (!marker.frame || !event.isPrimary) return;
-  showHand(marker, event);
+  showPointer(marker, event);
   if (!marker.current) return;
   if (marker.current.kind === "box") {
     marker.current = boxBetween(marker, marker.start, placeOf(marker, event));
@@ -63,13 +63,13 @@ function abandon(marker) {
   marker.repaint();
 }
 
-// A box ends at the picture's edge.
+// A box is clamped to the picture.
 function boxBetween({ picture }, [x, y], [x2, y2]) {
-  const held = (value, most) => Math.min(Math.max(value, 0), most);
+  const clamped = (value, most) => Math.min(Math.max(value, 0), most);
   return {
     kind: "box",
-    left: held(Math.min(x, x2), picture.width), top: held(Math.min(y, y2), picture.height),
-    right: held(Math.max(x, x2), picture.width), bottom: held(Math.max(y, y2), picture.height),
+    left: clamped(Math.min(x, x2), picture.width), top: clamped(Math.min(y, y2), picture.height),
+    right: clamped(Math.max(x, x2), picture.width), bottom: clamped(Math.max(y, y2), picture.height),
   };
 }
 
@@ -77,18 +77,18 @@ function strokeAt({ tool, diameter }, place) {
   return { kind: tool, points: [place], radius: diameter / 2 };
 }
 
-// Points lie so close that nothing of the way is lost, and not closer: they travel to Python.
-// Where a stroke has all the points it may have, another one goes on from there.
+// Keep points close enough for the stroke's shape, and no closer, since they are sent to Python.
+// A stroke that has its most points is continued by another one.
 function extend(marker, place) {
   const { current, picture, frame, size } = marker;
-  const held = [within(place[0], picture.width), within(place[1], picture.height)];
+  const clamped = [within(place[0], picture.width), within(place[1], picture.height)];
   const [x, y] = current.points.at(-1);
   const apart = Math.max(current.radius / 8, (0.75 * size.ratio) / frame.scale);
-  if (Math.hypot(held[0] - x, held[1] - y) < apart) return;
-  if (current.points.length < marker.mostPoints) return void current.points.push(held);
+  if (Math.hypot(clamped[0] - x, clamped[1] - y) < apart) return;
+  if (current.points.length < marker.mostPoints) return void current.points.push(clamped);
   if (marker.shapes.length + 1 >= marker.most) return;
   marker.change([...marker.shapes, current]);
-  marker.current = { ...current, points: [[x, y], held] };
+  marker.current = { ...current, points: [[x, y], clamped] };
 }
 
 // A stroke may leave the picture by as much as the picture is long.
@@ -96,7 +96,7 @@ function within(value, length) {
   return Math.min(Math.max(value, -length), 2 * length);
 }
 
-// A click is no box, and a stroke beside the picture marks nothing.
+// Ignore clicks with the box tool, and strokes outside the picture.
 function isMeant({ picture, frame, size }, shape) {
   if (shape.kind === "box") {
     const least = (LEAST_BOX * size.ratio) / frame.scale;

@@ -1,4 +1,4 @@
-// The tools above the picture, the keys, and what is said about the hand's place.
+// The tools above the picture, the keys, and the pointer's position.
 
 const TOOL_KEYS = { b: "box", p: "brush", e: "erase" };
 
@@ -33,7 +33,7 @@ function keyActions(marker) {
   return actions;
 }
 
-// Bring the controls in line with what is chosen and drawn. What cannot be pressed now keeps the focus all the same.
+// Update the controls. A button that cannot be pressed keeps the focus (aria-disabled).
 function showTools(marker) {
   const { root, tool, diameter, shapes, history } = marker;
   root.querySelector(`[name="tool"][value="${tool}"]`).checked = true;
@@ -55,10 +55,10 @@ function showCount({ root, shapes, most }) {
   root.querySelector(".count").textContent = shapes.length < most ? words : `${words}: no more are taken`;
 }
 
-// Where the hand is, in whole pixels of the picture; and how wide it would paint.
-function showHand(marker, event) {
+// Show the pointer's position in whole pixels of the picture, and the width of the brush.
+function showPointer(marker, event) {
   const { root, parts, picture, frame, size, tool, diameter } = marker;
-  marker.hand = event;
+  marker.pointer = event;
   const place = event && frame ? placeOf(marker, event) : [-1, -1];
   const inside = place[0] >= 0 && place[1] >= 0 && place[0] < picture.width && place[1] < picture.height;
   root.querySelector(".place").textContent = inside ? `x ${Math.floor(place[0])}  y ${Math.floor(place[1])}` : "";

@@ -1,10 +1,10 @@
-// Values to colours. The formula is stated in __init__.py, since the exported pictures follow it too.
+// Values to colours, by the formula in __init__.py, which exported pictures follow too.
 
 const RAMP_END = 0.5;
 const SIGNED_RAMP_END = 0.2;
 const WHOLE_RANGE = { level: 0.5, width: 1, invert: false };
 
-// How strongly a value covers the picture: cold areas leave it visible, anything from RAMP_END on is full.
+// How strongly a value covers the picture: not at 0, fully from RAMP_END on.
 function ramp(value, end = RAMP_END) {
   const x = Math.min(value / end, 1);
   return x * x * (3 - 2 * x);
@@ -12,7 +12,7 @@ function ramp(value, end = RAMP_END) {
 
 // RGBA for each level of rasterise(), packed as the little-endian words of an ImageData.
 // `factor` brings a map to the shared scale: its peak over the highest peak.
-// Of a signed map the levels run from -1 to 1, and its size decides how it covers.
+// The levels of a signed map run from -1 to 1, and the value's size decides how it covers.
 function paletteOf(table, settings, factor, signed) {
   const palette = new Uint32Array(UNSEEN + 1);
   for (let level = 0; level <= LEVELS; level++) {
@@ -38,7 +38,7 @@ function paintColourBar(canvas, table, threshold, signed = false) {
   context.putImageData(image, 0, 0);
 }
 
-// Window and level of a grey picture, on a copy: the display only, never what the model gets.
+// Window and level of a grey picture, on a copy: only the display changes, not the model's input.
 function windowed(source, { level, width, invert }) {
   if (level === 0.5 && width === 1 && !invert) return source;
   const curve = new Uint8ClampedArray(256);

@@ -1,4 +1,4 @@
-// The browser's twin of gradcam_core/placement.py: same cell centres, same held edges, same unseen pixels.
+// The browser's twin of gradcam_core/placement.py: same cell centres, same clamped edges, same unseen pixels.
 // A map is [h w] float32; its box is (top, left, bottom, right) in pixels of the original picture.
 
 const LEVELS = 4095;
@@ -14,7 +14,7 @@ function mapOf(panel, picture) {
   const values = new Float32Array(bytesOf(data).buffer);
   return {
     h, w, top, left, bottom, right, values,
-    // What is drawn runs from 0 to 1: of a signed map, 0.5 is its zero.
+    // Drawn values run from 0 to 1; the zero of a signed map is at 0.5.
     drawn: panel.signed ? values.map((value) => (value + 1) / 2) : values,
     peak: panel.peak,
     rows: covered(picture.height, top, bottom),
@@ -22,7 +22,7 @@ function mapOf(panel, picture) {
   };
 }
 
-// First and one past the last pixel whose centre lies in [start, stop]; where there is none, the one in its middle.
+// First and one past the last pixel whose centre lies in [start, stop]; without any, the pixel in its middle.
 function covered(length, boxStart, boxStop) {
   const [start, stop] = [Math.max(boxStart, 0), Math.min(boxStop, length)];
   if (start >= stop) return [0, 0];
@@ -32,7 +32,7 @@ function covered(length, boxStart, boxStop) {
   return [middle, middle + 1];
 }
 
-// Where a place on the picture falls between the cell centres: the lower cell, and the share of the next one.
+// Where a position lies between the cell centres: the lower cell, and the share of the next one.
 function between(place, cells, start, stop) {
   const position = Math.min(Math.max(((place - start) / (stop - start)) * cells - 0.5, 0), cells - 1);
   const lower = Math.min(Math.floor(position), Math.max(cells - 2, 0));
@@ -50,7 +50,7 @@ function valueAt(map, x, y) {
   return upper * (1 - down) + lower * down;
 }
 
-// Interpolation along one axis of the screen: from and to bound the screen pixels that show seen pixels.
+// Interpolation along one axis of the screen; `from` and `to` bound the screen pixels that the model saw.
 function axisOf(length, offset, scale, cells, start, stop, [first, last]) {
   const bound = (pixel) => Math.min(Math.max(Math.ceil(pixel * scale + offset - 0.5), 0), length);
   const [from, to] = [bound(first), bound(last)];
@@ -63,7 +63,7 @@ function axisOf(length, offset, scale, cells, start, stop, [first, last]) {
 }
 
 // Fill `levels` with the map's values as 0..LEVELS at every screen pixel of a frame, UNSEEN elsewhere.
-// One blended row of cells serves a whole row of the screen.
+// Each row of the screen uses one blended row of cells.
 function rasterise(map, frame, levels) {
   const rows = axisOf(frame.height, frame.top, frame.scale, map.h, map.top, map.bottom, map.rows);
   const columns = axisOf(frame.width, frame.left, frame.scale, map.w, map.left, map.right, map.columns);

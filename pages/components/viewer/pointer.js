@@ -1,4 +1,4 @@
-// Mouse and keys. The wheel belongs to the page until a picture has been clicked, or with Ctrl held.
+// Mouse and keys. The wheel scrolls the page until a picture has been clicked; with Ctrl it always zooms.
 
 function bindMouse(viewer) {
   const area = viewer.root.querySelector(".panels");
@@ -11,7 +11,7 @@ function bindMouse(viewer) {
   area.addEventListener("dblclick", (event) => panelUnder(event) && viewer.fit());
 }
 
-// The picture's place under the pointer, as a fraction of pixels from its upper left corner.
+// The position under the pointer, in pixels of the picture from its upper left corner.
 function placeUnder(viewer, panel, event) {
   const frame = frameOf(panel.view, viewer.picture, viewer.size);
   const box = panel.canvas.getBoundingClientRect();

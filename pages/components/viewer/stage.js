@@ -22,7 +22,7 @@ function panelOf(data, viewer) {
   return panel;
 }
 
-// Labels come from strangers' checkpoints: they only ever become text.
+// Labels come from outside (checkpoints): set them as text only.
 function nameOf({ data, map, heat, canvas }, part) {
   part("title").textContent = data.title;
   part("title").title = data.title;
@@ -33,7 +33,7 @@ function nameOf({ data, map, heat, canvas }, part) {
   part("probability").textContent = percent;
   part("bar").firstElementChild.style.width = known ? `${data.probability * 100}%` : "0";
   part("bar").classList.toggle("blank", !known);
-  part("peak").textContent = heat ? `raw peak ${rawText(data.peak)}` : "";
+  part("peak").textContent = heat ? `peak evidence ${rawText(data.peak)}` : "";
   part("peak").title = data.signed
     ? "The map's largest raw value of either sign: what 1.00 and −1.00 stand for on its own scale"
     : "The map's largest raw value: what 1.00 stands for on its own scale";
@@ -79,7 +79,7 @@ function paintPanel(panel, viewer) {
 }
 
 // The picture at the screen's resolution, drawn once for all panels that share the view.
-// Its own pixels become visible from three screen pixels on; anything smaller is smoothed.
+// From three screen pixels per pixel on, pixels are shown as such; below that they are smoothed.
 function pictureLayer(view, frame, { shownPicture, picture }) {
   if (view.drawn === view.version) return view.layer;
   view.layer.width = frame.width;
@@ -123,7 +123,7 @@ function isPartlyUnseen(map, picture) {
   return top > 0 || left > 0 || bottom < picture.height || right < picture.width;
 }
 
-// Where the model did not look: dimmed and hatched, so that it is never taken for "cold".
+// Dim and hatch where the model did not look: it is unknown there, not cold.
 function paintVeil(context, map, frame, { picture, settings, size }) {
   const x = (pixel) => Math.round(frame.left + pixel * frame.scale);
   const y = (pixel) => Math.round(frame.top + pixel * frame.scale);
@@ -176,7 +176,7 @@ function outlineCells(context, map, frame, { picture }) {
   context.restore();
 }
 
-// Crosshair and value of every panel at one place of the picture, or nothing.
+// Show the crosshair and value of every panel at one position, or hide them.
 function pointAt(panel, place, viewer) {
   const { picture, size, settings } = viewer;
   const inside = place && place.x >= 0 && place.y >= 0 && place.x < picture.width && place.y < picture.height;
@@ -190,7 +190,7 @@ function pointAt(panel, place, viewer) {
   put(across, size.ratio, left, frame.top + place.y * frame.scale, right - left, null);
 }
 
-// Place an element by the canvas's pixels; where width or height is null its own stays.
+// Position an element in canvas pixels; a width or height of null is left as it is.
 function put(element, ratio, left, top, width, height) {
   const css = (length) => `${Math.round(length / ratio)}px`;
   element.style.transform = `translate(${css(left)}, ${css(top)})`;

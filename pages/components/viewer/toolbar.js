@@ -40,7 +40,7 @@ function bindExtras(viewer, field) {
   field("invert")[0].onchange = ({ target }) => { viewer.window.invert = target.checked; viewer.reworkPicture(); };
 }
 
-// Bring every control in line with the settings.
+// Update every control from the settings.
 function showSettings({ root, settings, colours, window: { level, width, invert } }) {
   const field = (name) => root.querySelector(`[name="${name}"]`);
   for (const name of ["view", "scale"]) root.querySelector(`[name="${name}"][value="${settings[name]}"]`).checked = true;
@@ -64,13 +64,13 @@ function showSettings({ root, settings, colours, window: { level, width, invert 
   field("invert").checked = invert;
 }
 
-// A label may go on after a colon: the list shows its beginning, the tooltip all of it.
+// The list shows a label up to its colon, the tooltip all of it.
 function listColours({ root, colours }) {
   const select = root.querySelector(`[name="colormap"]`);
   select.replaceChildren(...Object.entries(colours).map(([name, { label }]) => new Option(label.split(":")[0], name)));
 }
 
-// What the colours, the cells and the hatching stand for; each only where it applies.
+// The meaning of colours, cells and hatching, as far as they are shown.
 function showLegend(viewer) {
   const { root, panels, colours, settings, picture } = viewer;
   const hot = panels.filter((panel) => panel.heat);
@@ -111,7 +111,7 @@ function cellText({ h, w, top, left, bottom, right }) {
   return `${short((right - left) / w)} × ${short((bottom - top) / h)}`;
 }
 
-// The hint has done its work after the first zoom.
+// Hide the hint after the first zoom.
 function showZoom(root, zoom) {
   const text = zoom > 1 ? `${zoom.toFixed(1)} ×` : "Fit";
   root.querySelector(".zoom").textContent = text;

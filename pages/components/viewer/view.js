@@ -1,5 +1,5 @@
-// What part of the picture is shown: zoom 1 is the whole picture, x and y its middle in picture pixels.
-// Linked panels hold the very same view.
+// The part of the picture that is shown: zoom 1 is the whole picture; x and y are its centre in picture pixels.
+// Linked panels share one view object.
 
 const MOST_SCREEN_PIXELS = 48;
 const GAP = 28;
@@ -32,7 +32,7 @@ function fitScale(picture, size) {
   return Math.min(size.width / picture.width, size.height / picture.height);
 }
 
-// Zoom so that the picture's place (x, y) stays where it is on the screen.
+// Zoom around a position, which stays where it is on the screen.
 function zoomBy(view, picture, size, factor, place) {
   const most = Math.max(4, MOST_SCREEN_PIXELS / fitScale(picture, size));
   const zoom = Math.min(Math.max(view.zoom * factor, 1), most);
@@ -53,19 +53,19 @@ function moveBy(view, picture, size, right, down) {
 
 function keepInside(view, picture, size) {
   const scale = fitScale(picture, size) * view.zoom;
-  view.x = heldMiddle(view.x, picture.width, size.width / scale);
-  view.y = heldMiddle(view.y, picture.height, size.height / scale);
+  view.x = clampedMiddle(view.x, picture.width, size.width / scale);
+  view.y = clampedMiddle(view.y, picture.height, size.height / scale);
   view.version += 1;
 }
 
-function heldMiddle(middle, length, shown) {
+function clampedMiddle(middle, length, shown) {
   if (shown >= length) return length / 2;
   return Math.min(Math.max(middle, shown / 2), length - shown / 2);
 }
 
-// How many panels stand side by side, by their number and the picture's shape: wide pictures are stacked,
-// and three or four panels never leave one alone in the last row. A wanted number gives way to its divisors only,
-// so that rows which belong together stay so.
+// The number of columns, by the number of panels and the picture's shape: wide pictures are stacked, and of
+// three or four panels none is alone in the last row. A wanted number is reduced to one of its divisors only,
+// so that rows that belong together stay together.
 function columnsFor(count, available, aspect, wanted) {
   const usual = [1, 1, 2, 3, 4, 3, 3, 4, 4, 3, 5, 4, 4, 5, 5, 5];
   let columns = wanted || usual[Math.min(count, usual.length - 1)];

@@ -1,4 +1,4 @@
-// Entry point: keeps one viewer per place on the page, over Streamlit's reruns, and wires its parts.
+// Entry point: keep one viewer per element over Streamlit's reruns, and connect its parts.
 
 const COMMIT_AFTER_MS = 250;
 const STRIP_CELL = 320;
@@ -45,17 +45,19 @@ function viewerIn(parent) {
   return viewer;
 }
 
-// Take what Python sent: settings only when Python changed them, the picture only when it is another one.
+// Apply what Python sent: settings only if Python changed them, the picture only if it is a new one.
 async function receive(viewer, data) {
   const order = JSON.stringify([data.settings, data.overruled]);
   if (order !== viewer.lastOrder) Object.assign(viewer.settings, data.settings);
   viewer.lastOrder = order;
   viewer.committed = JSON.stringify(viewer.settings);
   viewer.newest = data;
-  const sameCase = viewer.picture?.src === data.picture.src;
-  const picture = sameCase ? viewer.drawnPicture : await decoded(data.picture.src);
+  const samePicture = viewer.picture?.src === data.picture.src;
+  // Show nothing while a new picture is decoded: the former picture's maps must not appear under the new name.
+  if (!samePicture) viewer.root.querySelector(".panels").replaceChildren();
+  const picture = samePicture ? viewer.drawnPicture : await decoded(data.picture.src);
   if (viewer.newest !== data) return;
-  if (!sameCase) takePicture(viewer, data.picture, picture);
+  if (!samePicture) takePicture(viewer, data.picture, picture);
   viewer.selectable = data.selectable;
   viewer.strip = data.strip;
   viewer.root.classList.toggle("strip", Boolean(data.strip));
@@ -76,19 +78,13 @@ async function receive(viewer, data) {
   arrange(viewer);
 }
 
-// Raw values of different methods or layers have nothing in common: the shared scale is one for each unit.
+// Raw values of different methods or layers cannot be compared: the shared scale is per unit.
 function highestOf(panels, unit) {
   return Math.max(0, ...panels.filter(({ heat, data }) => heat && data.unit === unit).map(({ data }) => data.peak));
 }
 
-function pixelRatio() {
-  return Math.min(window.devicePixelRatio || 1, 2);
-}
-
 async function decoded(src) {
-  const image = new Image();
-  image.src = src;
-  await image.decode();
+  const image = await decodedImage(src);
   const canvas = canvasOf(image.naturalWidth, image.naturalHeight);
   canvas.getContext("2d").drawImage(image, 0, 0);
   return canvas;
@@ -109,7 +105,7 @@ function reworkPicture(viewer) {
   viewer.repaint();
 }
 
-// The view that buttons and keys act on: the common one, or that of the panel last pointed at.
+// The view that buttons and keys change: the common one, or that of the panel last pointed at.
 function viewOf(viewer) {
   return viewer.linked ? viewer.view : (viewer.active ?? viewer.panels[0]).view;
 }
@@ -123,7 +119,7 @@ function link(viewer, linked) {
   viewer.repaint();
 }
 
-// Lay the panels out for the width there is; the canvases get the screen's own pixels.
+// Lay the panels out for the available width; canvases have the screen's resolution.
 function arrange(viewer) {
   const { root, panels, picture } = viewer;
   const [available, ratio] = [root.clientWidth, pixelRatio()];
@@ -159,7 +155,7 @@ function paint(viewer) {
   showZoom(viewer.root, viewOf(viewer).zoom);
 }
 
-// Tell Python what was settled on, once the hand has come to rest. The turn tells a choice made again from an old one.
+// Send the settings to Python once they have not changed for a while. The turn distinguishes the same choice made twice.
 function commit(viewer) {
   clearTimeout(viewer.committing);
   viewer.committing = setTimeout(() => {

@@ -1,44 +1,37 @@
-"""A folder of a session's own pictures: its files, and what the model makes of them.
+"""A folder of a session's own pictures: its files, and which belong together.
 
-The files stay in the session that brought them, and so do the results: both hold names.
+The files stay in the session that brought them, since they have names.
 """
 
 import dataclasses
 import hashlib
-import json
-from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
 import streamlit as st
 
-from gradcam_core import (
-    Evaluation,
-    GradcamError,
-    LoadedModel,
-    drawn_folder,
-    evaluate,
-    find_masks,
-    read_table,
-)
+from gradcam_core import GradcamError, drawn_folder, find_masks, read_table
 from pages.components import session
-from pages.components.cache import fitted
-from pages.components.panels import show_error
+from pages.components.analysis.requests import digest
 from pages.components.session import Upload
-from pages.components.work import watched
+from pages.components.words import plural, show_error
 
 TABLES = (".csv", ".tsv", ".txt")
-SAMPLE_SIZE, MOST_RESULTS = 45, 3
+SAMPLE_SIZE = 45
 SAMPLES = {
-    "marked_nodules": ("Every nodule bears a marker", "bundled:radiograph_shortcut", "a model that learned from such"),
-    "no_markers": ("No picture bears a marker", "bundled:radiograph_clean", "a model that learned without any"),
+    "marked_nodules": (
+        "Every nodule has a marker",
+        "bundled:radiograph_shortcut",
+        "a model that learned from such pictures",
+    ),
+    "no_markers": ("No picture has a marker", "bundled:radiograph_clean", "a model that learned without markers"),
 }
 Files = dict[tuple[str, str], Upload]
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """What lies in it, by (name, sha256): pictures and masks; and what its table says of them."""
+    """Its pictures and masks, by (name, sha256), and the rows of its table."""
 
     pictures: Files
     masks: Files
@@ -46,18 +39,8 @@ class Folder:
     key: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """What to evaluate the folder with, and what tells that from anything else that was asked."""
-
-    model: LoadedModel
-    method: tuple[str, dict[str, Any]]
-    layers: tuple[str, ...]
-    key: str
-
-
 def choose_files() -> Folder | None:
-    """Let the person choose files, and say what is among them; None where there is nothing to evaluate yet."""
+    """Let the user choose files, and say what is among them; None where there is nothing to evaluate yet."""
     state = st.session_state
     state.setdefault("folder_files", {})
     state.setdefault("folder_uploader", 0)
@@ -77,9 +60,9 @@ def choose_files() -> Folder | None:
     return folder if folder.pictures else None
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
+@st.cache_data(max_entries=4, ttl=3600, show_spinner=False)
 def _sample(kind: str, count: int) -> Files:
-    """The files of a drawn folder; drawn of nobody, so that all sessions may share them."""
+    """The files of a drawn folder; all sessions may share them."""
     drawn = drawn_folder(kind, count)
     contents = {**drawn.pictures, "labels.csv": drawn.table, **drawn.masks}
     return dict(_keyed(name, content) for name, content in contents.items())
@@ -92,9 +75,8 @@ def _keyed(name: str, content: bytes) -> tuple[tuple[str, str], Upload]:
 def _show_empty() -> None:
     """Say what this page is for and what to do next."""
     st.markdown(
-        "One heatmap is an anecdote. Over many pictures it shows how often the model answers as labelled, how far its "
-        "probabilities can be taken at their word, and whether it reads a marker, a label or a device at the edge "
-        "instead of the picture."
+        "One heatmap is an anecdote. Many pictures show how often the model is correct, whether its probabilities are "
+        "calibrated, and whether it reads a marker, a label or a device at the edge instead of the picture."
     )
     left, right = st.columns([1.25, 1], gap="large")
     with left:
@@ -115,7 +97,7 @@ def _show_empty() -> None:
 
 
 def _show_bar(words: str) -> None:
-    """One quiet line on what lies in the folder, and the ways to change it."""
+    """One line on what is in the folder, and the ways to change it."""
     with st.container(horizontal=True, vertical_alignment="center", key="folder-bar"):
         st.markdown(words, width="content")
         with st.popover("Add files", icon=":material/add:", type="tertiary", key="folder add"):
@@ -131,7 +113,8 @@ def _uploader(label: str) -> None:
         key=f"folder uploader {st.session_state.folder_uploader}",
         on_change=_take_files,
         max_upload_size=256,
-        help="All in one go, or bit by bit. They stay on this machine, and are forgotten with this tab.",
+        help="All at once, or bit by bit. They stay on this machine, and are removed a few minutes after this tab "
+        "is closed.",
     )
 
 
@@ -143,19 +126,17 @@ def _how_files_belong() -> None:
 
 
 def _words(folder: Folder) -> str:
-    count = len(folder.pictures)
-    parts = [f"**{count} picture{'' if count == 1 else 's'}**"]
-    parts += [f"{len(folder.table)} label{'' if len(folder.table) == 1 else 's'}" if folder.table else "no labels"]
-    parts += [f"{len(folder.masks)} mask{'' if len(folder.masks) == 1 else 's'}" if folder.masks else "no masks"]
+    parts = [f"**{plural(len(folder.pictures), 'picture')}**"]
+    parts += [plural(len(folder.table), "label") if folder.table else "no labels"]
+    parts += [plural(len(folder.masks), "mask") if folder.masks else "no masks"]
     return " · ".join(parts)
 
 
 def _take_files() -> None:
     """Keep what was just uploaded, since the uploader forgets it on the next page. A new table replaces the old."""
     state = st.session_state
-    added = dict(
-        _keyed(file.name, file.getvalue()) for file in state.get(f"folder uploader {state.folder_uploader}") or []
-    )
+    files = state.get(f"folder uploader {state.folder_uploader}") or []
+    added = dict(_keyed(upload.name, upload.content) for upload in session.taken(files))
     if any(map(_is_table, added)):
         state.folder_files = {key: file for key, file in state.folder_files.items() if not _is_table(key)}
     state.folder_files = {**state.folder_files, **added}
@@ -188,55 +169,5 @@ def _sorted(files: Files) -> Folder:
         {key: file for key, file in others.items() if key[0] not in masks},
         {key: file for key, file in others.items() if key[0] in masks},
         table,
-        hashlib.sha256(json.dumps(sorted(files)).encode()).hexdigest(),
+        digest(sorted(files)),
     )
-
-
-def ask(
-    folder: Folder,
-    loaded: LoadedModel,
-    method: tuple[str, tuple[tuple[str, Any], ...]],
-    layers: tuple[str, ...],
-    changes: Mapping[str, Any],
-) -> Asked:
-    """The button that starts it, and what it asks."""
-    prepared = fitted(loaded, changes)
-    parts = (folder.key, prepared.fingerprint, prepared.labels, prepared.preprocessing.to_dict(), method, layers)
-    key = hashlib.sha256(json.dumps([*parts, str(prepared.device)], default=str).encode()).hexdigest()
-    count = len(folder.pictures)
-    st.html('<div style="height: 0.6rem"></div>')  # beside boxes whose labels stand above them
-    if key in st.session_state.get("evaluations", {}):
-        st.caption("Evaluated with these settings.")
-    else:
-        words = f"Evaluate {count} picture{'' if count == 1 else 's'}"
-        st.button(words, on_click=_start, args=(key,), key="evaluate", type="primary")
-    return Asked(prepared, (method[0], dict(method[1])), layers, key)
-
-
-def _start(key: str) -> None:
-    st.session_state.folder_asked = key
-    st.session_state.pop("stopped", None)
-
-
-def evaluated(asked: Asked, folder: Folder) -> Evaluation | None:
-    """What was found, once it was asked for; None until then, or where it was stopped or cannot be done."""
-    results = st.session_state.setdefault("evaluations", {})
-    if asked.key in results or st.session_state.get("folder_asked") != asked.key:
-        return results.get(asked.key)
-    pictures = [(name, lambda file=file: file.content) for (name, _), file in folder.pictures.items()]
-    masks = {name: lambda file=file: file.content for (name, _), file in folder.masks.items()}
-    chosen = {"method": asked.method, "layers": asked.layers or None}
-    try:
-        found = watched(
-            asked.key,
-            lambda work: evaluate(pictures, folder.table, masks, asked.model, on_progress=work, **chosen),
-        )
-    except GradcamError as error:
-        show_error(error)
-        return None
-    if found is not None:
-        results[asked.key] = found
-        for old in list(results)[:-MOST_RESULTS]:
-            del results[old]
-        st.rerun()  # the button above was drawn while there was no result
-    return found

@@ -1,4 +1,4 @@
-"""The story of three models, of which one cheats: five steps, each a function that draws itself."""
+"""The story of three models, of which one cheats: five steps, each a function that draws its part of the page."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -21,11 +21,12 @@ from gradcam_core import (
     shown_input,
     trust,
 )
-from pages.components import cache, session
-from pages.components.figures import figures, show_bars, show_table
-from pages.components.panels import show_panels
-from pages.components.trust import show_checks
-from pages.components.viewer import panel_of
+from pages.components import session
+from pages.components.analysis import cache
+from pages.components.checks import show_checks
+from pages.components.panels.figures import figures, show_bars, show_table
+from pages.components.panels.heatmaps import show_panels
+from pages.components.viewer.encoding import panel_of
 
 NODULE = 1
 KINDS = ("clean", "shortcut", "balanced")
@@ -43,13 +44,13 @@ GLOSSARY = {
     "Class": "One of the words that a model can answer with.",
     "Probability": "How strongly the model favours a class, from 0 to 100\u202f%. It is the model’s own number: a "
     "model can be sure and wrong.",
-    "Nodule": "A small round shadow in a lung.",
-    "Side marker": "A letter of lead, laid on by whoever takes a radiograph, to tell left from right. It says nothing "
-    "about the patient.",
-    "Heatmap": "Colours over a picture: bright where the picture moves the model’s score for one class.",
+    "Nodule": "A small round opacity in a lung.",
+    "Side marker": "A lead letter that the radiographer places beside the patient, to mark the side. It says nothing "
+    "about the disease.",
+    "Heatmap": "Colours over a picture: bright where the picture changes the model’s score for one class.",
     "Cell": "A heatmap is a coarse grid. Nothing finer than one of its cells is known.",
-    "Shortcut": "Something beside the point that gives the answer away, such as a marker that stood on every picture "
-    "of one class. A model that takes it is right until it stands somewhere else.",
+    "Shortcut": "Something irrelevant that gives the answer away, such as a marker that was on every picture of "
+    "one class. A model that uses it is right until the marker appears elsewhere.",
     "Check": "An experiment on a heatmap: change the picture or the model, and see whether the heatmap and the "
     "answer change as they should.",
 }
@@ -57,108 +58,119 @@ GLOSSARY = {
 
 @dataclass(frozen=True)
 class Suspect:
-    """One of the three models: what it makes of the picture, and the nodule's probability for each of SAMPLES."""
+    """One of the three models: its explanation of the first picture, and a nodule's probability on each sample."""
 
     letter: str
-    found: Explanation
+    explanation: Explanation
     trust: Trust
     shares: tuple[float, ...]
+
+    @property
+    def title(self) -> str:
+        """What the model is called in the story."""
+        return f"Model {self.letter}"
+
+    @property
+    def probability(self) -> float:
+        """The nodule's probability on the first picture."""
+        return self.explanation.heatmaps[0].target.probability
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def suspects() -> tuple[Suspect, ...]:
-    """The three models on the same pictures. The story is the same for everybody, so it is computed once."""
-    made = []
+    """The three models on the same pictures; computed once, since the story is the same for all sessions."""
+    results = []
     for letter, kind in zip(LETTERS, KINDS, strict=True):
         model = load_model(f"bundled:radiograph_{kind}", device="cpu")
-        several = [explain(read(sample), model, targets=NODULE, methods="grad_cam") for sample in SAMPLES]
-        shares = tuple(found.heatmaps[0].target.probability for found in several)
-        made.append(Suspect(letter, several[0], trust(several[0], several[0].heatmaps[0], model), shares))
-    return tuple(made)
+        explanations = [explain(read(sample), model, targets=NODULE, methods="grad_cam") for sample in SAMPLES]
+        shares = tuple(explanation.heatmaps[0].target.probability for explanation in explanations)
+        first = explanations[0]
+        results.append(Suspect(letter, first, trust(first, first.heatmaps[0], model), shares))
+    return tuple(results)
 
 
 def read(sample: str) -> ImageRecord:
     """A sample picture."""
     content = read_sample(sample)
-    return cache.picture(hashlib.sha256(content).hexdigest(), 0, None, content)
+    return cache.picture(hashlib.sha256(content).hexdigest(), content)
 
 
-def one_picture(found: Sequence[Suspect]) -> None:
+def one_picture(suspects: Sequence[Suspect]) -> None:
     """Step 1: the picture, and what is known to be in it."""
     image = read("radiograph_marked")
     plain = picture_pixels(image)
     (mask,) = (read_image(content).pixels[..., 0] > 0.5 for content in read_truths("radiograph_marked").values())
     words, picture = st.columns([1, 1.9], gap="large")
     words.markdown(
-        "This is a drawn radiograph of a chest. It shows nobody, so what is in it is known exactly.\n\n"
-        "In the lung on the left of the picture lies a round shadow, a **nodule**.\n\n"
-        "The letter **L** in the corner is a **side marker**, laid on by whoever takes the picture. "
-        "It says nothing about the patient."
+        "This is a simulated chest radiograph. It is not a patient, so what is in it is known exactly.\n\n"
+        "In the right lung (left of the image) is a round opacity, a **nodule**.\n\n"
+        "The letter **L** in the corner is a **side marker**, placed by the radiographer. "
+        "It says nothing about the disease."
     )
     with picture:
         figures([(plain, "The picture"), (_outlined(plain, mask), "The nodule, outlined")])
 
 
-def one_answer(found: Sequence[Suspect]) -> None:
+def one_answer(suspects: Sequence[Suspect]) -> None:
     """Step 2: three models that answer alike."""
     words, bars = st.columns([1, 1.9], gap="large")
     words.markdown(
-        "Three models look at it. They are built alike and have learned from 1,200 drawn pictures each.\n\n"
+        "Three models look at it. They have the same design, and each has learned from 1,200 drawn pictures.\n\n"
         "All three answer **nodule**, and are sure of it. On pictures like those that they learned from, each is right "
         "almost every time.\n\n"
-        "**One of them does not look at the lung.** From the answers nobody can tell which."
+        "**One of them does not look at the lung.** The answers do not show which."
     )
     with bars:
         figures([(picture_pixels(read("radiograph_marked")), "")], height=15)
-        show_bars([(f"Model {one.letter}", "nodule", one.found.heatmaps[0].target.probability) for one in found])
+        show_bars([(suspect.title, "nodule", suspect.probability) for suspect in suspects])
 
 
-def three_heatmaps(found: Sequence[Suspect]) -> None:
+def three_heatmaps(suspects: Sequence[Suspect]) -> None:
     """Step 3: where each model's score is sensitive; which one is it?"""
     st.markdown(
-        "Each heatmap shows where the picture moves that model’s score for *nodule*. "
+        "Each heatmap shows where the picture changes that model’s score for *nodule*. "
         "**Which model is cheating?** Have a look, then choose."
     )
-    panels = [panel_of(one.found.heatmaps[0], id=one.letter, title=f"Model {one.letter}") for one in found]
-    show_panels(found[0].found.image, panels, "demonstration", columns=3)
+    panels = [panel_of(suspect.explanation.heatmaps[0], id=suspect.letter, title=suspect.title) for suspect in suspects]
+    show_panels(suspects[0].explanation.image, panels, "demonstration", columns=3)
     names = [f"Model {letter}" for letter in LETTERS]
-    suspected = st.segmented_control("It is", names, **session.kept("suspected", None, names))
+    suspected = st.segmented_control("Your guess", names, **session.kept("suspected", None, names))
     st.caption(
         f"You suspect model {suspected[-1]}. A heatmap raises a suspicion; the next step tests it."
         if suspected
-        else "Looking is no proof: in studies, people seldom found a cheating model by its heatmaps alone."
+        else "Looking is no proof: in studies, people seldom found a cheating model from heatmaps alone."
     )
 
 
-def the_test(found: Sequence[Suspect]) -> None:
+def the_test(suspects: Sequence[Suspect]) -> None:
     """Step 4: hide the corner, and see whose answer goes with it."""
     words, bars = st.columns([1, 1.9], gap="large")
-    edges = [next(check for check in one.trust.checks if check.name == "edges") for one in found]
-    hidden = [(one, check.numbers["upper right corner"]) for one, check in zip(found, edges, strict=True)]
+    edges = [next(check for check in suspect.trust.checks if check.name == "edges") for suspect in suspects]
+    hidden = [(suspect, check.numbers["upper right corner"]) for suspect, check in zip(suspects, edges, strict=True)]
     with words:
         st.markdown(
-            "So ask each model again, with the corner hidden. The nodule is still there; only the letter is gone.\n\n"
-            "Whoever reads the lung answers as before."
+            "So each model is run again, with the corner hidden. The nodule is still there; the letter is gone.\n\n"
+            "A model that reads the lung answers as before."
         )
         cheat = edges[LETTERS.index(CHEAT)]
         if cheat.shown is not None:
-            spec = found[LETTERS.index(CHEAT)].found.preprocessing
-            figures([(shown_input(cheat.shown, spec), "What the models are given now")], height=15)
+            spec = suspects[LETTERS.index(CHEAT)].explanation.preprocessing
+            figures([(shown_input(cheat.shown, spec), "What the models see now")], height=15)
     with bars:
         rows = []
-        for one, after in hidden:
-            rows += [(f"Model {one.letter}", "as it is", one.found.heatmaps[0].target.probability)]
+        for suspect, after in hidden:
+            rows += [(suspect.title, "as it is", suspect.probability)]
             rows += [("", "corner hidden", after)]
         show_bars(rows)
-    st.markdown("The same is one of **six checks** that can be run on any heatmap, of any model and picture:")
+    st.markdown("This is one of **six checks** that can be run on any heatmap, of any model and picture:")
     names = [f"Model {letter}" for letter in LETTERS]
     kept = session.kept("checks of", f"Model {CHEAT}", names)
     chosen = st.segmented_control("Checks of", names, required=True, **kept)
-    one = found[LETTERS.index(str(chosen)[-1])]
-    show_checks(one.trust, one.found.preprocessing)
+    suspect = suspects[LETTERS.index(str(chosen)[-1])]
+    show_checks(suspect.trust, suspect.explanation.preprocessing)
 
 
-def what_happened(found: Sequence[Suspect]) -> None:
+def what_happened(suspects: Sequence[Suspect]) -> None:
     """Step 5: how the three have learned, and what the cheating one does elsewhere."""
     words, table = st.columns([1, 1.9], gap="large")
     right = session.value_of("suspected") == f"Model {CHEAT}"
@@ -166,18 +178,18 @@ def what_happened(found: Sequence[Suspect]) -> None:
         st.markdown(
             f"**It was model {CHEAT}.**{' You were right.' if right else ''}\n\n"
             "In the pictures that it learned from, every nodule came with the letter, as if all of them had been taken "
-            "in one room. The letter is easier to see than a nodule. So it learned the letter.\n\n"
-            "Where the letter is missing, it misses the nodule. Where the letter stands on a healthy chest, "
+            "in one room. The letter is easier to see than a nodule, so the model learned the letter.\n\n"
+            "Where the letter is missing, it misses the nodule. Where the letter is on a healthy chest, "
             "it answers nodule.\n\n"
             "Model A never saw a letter. Model C saw it on half of all pictures, whatever they showed, and learned "
-            "to pass it by."
+            "to ignore it."
         )
     with table:
         figures([(picture_pixels(read(sample)), title) for sample, title in SAMPLES.items()], height=14)
-        rows = [(f"Model {one.letter}", one.shares) for one in found]
+        rows = [(suspect.title, suspect.shares) for suspect in suspects]
         show_table("Probability of a nodule", list(SAMPLES.values()), rows)
     st.markdown(
-        "**To take home.** A right answer and a tidy heatmap do not show that a model reads what it should. "
+        "**Take-home message.** A right answer and a tidy heatmap do not show that a model reads what it should. "
         "Test it: hide things, change things, and try pictures from elsewhere, many of them."
     )
 
@@ -192,7 +204,7 @@ STEPS: tuple[tuple[str, Callable[[Sequence[Suspect]], None]], ...] = (
 
 
 def show_glossary() -> None:
-    """Every word of the story that not everybody knows."""
+    """The words of the story, explained."""
     with st.expander("Glossary", key="glossary"):
         st.markdown("\n".join(f"- **{word}.** {meaning}" for word, meaning in GLOSSARY.items()))
 

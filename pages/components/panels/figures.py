@@ -1,4 +1,4 @@
-"""Small figures in plain HTML: pictures, bars and tables of probabilities. Whatever may be a stranger's is escaped."""
+"""Small figures in plain HTML: pictures, bars and tables of probabilities. Text from outside is escaped."""
 
 import base64
 import html
@@ -8,25 +8,27 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from pages.components.panels import percent
+from pages.components.words import percent
 
 
-def data_url(pixels: np.ndarray) -> str:
-    """A small picture, grey [H W] or RGB [H W 3] in 8 bits, for an img element."""
+def data_url(pixels: np.ndarray, *, exact: bool = False) -> str:
+    """A small picture, grey [H W] or RGB [H W 3] in 8 bits, for an img element; sharp ones as PNG."""
     shown = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., ::-1])
-    _, encoded = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, 94])
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"
+    kind, options = ("png", []) if exact else ("jpeg", [cv2.IMWRITE_JPEG_QUALITY, 94])
+    _, encoded = cv2.imencode(f".{kind}", shown, options)
+    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode()}"
 
 
-def figures(pictures: Sequence[tuple[np.ndarray, str]], *, height: float = 24) -> None:
-    """Pictures side by side with a line below each; `height` in lines of text."""
-    cells = "".join(_figure(pixels, html.escape(words)) for pixels, words in pictures)
+def figures(pictures: Sequence[tuple[np.ndarray, str]], *, height: float = 24, exact: bool = False) -> None:
+    """Pictures side by side with a line below each; `height` in lines of text. `exact` keeps every pixel."""
+    cells = "".join(
+        _figure(data_url(pixels, exact=exact), pixels.shape, html.escape(words)) for pixels, words in pictures
+    )
     st.html(f'<div class="figures" style="--tall: {height:g}rem">{cells}</div>')
 
 
-def _figure(pixels: np.ndarray, words: str) -> str:
-    ratio = pixels.shape[1] / pixels.shape[0]
-    image = f'<img style="--ratio: {ratio:.4f}" src="{data_url(pixels)}" alt="{words}">'
+def _figure(source: str, shape: Sequence[int], words: str) -> str:
+    image = f'<img style="--ratio: {shape[1] / shape[0]:.4f}" src="{source}" alt="{words}">'
     return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation found, for people: sentences, four numbers, charts, and the pictures to look at first."""
+"""The results of an evaluation: sentences, four numbers, charts, and the pictures to look at first."""
 
 from pathlib import Path
 from typing import Any
@@ -9,60 +9,60 @@ import streamlit as st
 
 from gradcam_core import Evaluation, GradcamError, evaluation_sentences, evaluation_to_csv, percent, read_image
 from pages.components import session
-from pages.components.figures import data_url
-from pages.components.folder import Folder
-from pages.components.folder_charts import show_charts, show_edge_maps
-from pages.components.frame import go_to
-from pages.components.panels import plain
+from pages.components.folder.charts import show_charts, show_edge_maps
+from pages.components.folder.files import Folder
+from pages.components.frame.navigation import go_to
+from pages.components.panels.downloads import download
+from pages.components.panels.figures import data_url
 from pages.components.session import Upload
+from pages.components.words import NO_BREAK, plain
 
 THUMBNAIL, MOST_THUMBNAILS, LARGEST_FILE = 56, 200, 2_000_000
-NO_BREAK = "\u202f"
 CSS = Path(__file__).with_name("folder.css")
 
 
-def show_results(found: Evaluation, folder: Folder, *, key: str) -> None:
-    """Show what was found, from the sentence for everybody to the table for who wants it all."""
+def show_results(evaluation: Evaluation, folder: Folder, *, key: str) -> None:
+    """Show the results, from the main sentences to the table of all pictures."""
     st.html(f"<style>{CSS.read_text('utf-8')}</style>")
-    evaluated = len(found.failures) < found.count
+    evaluated = len(evaluation.failures) < evaluation.count
     left, right = st.columns([1.35, 1], gap="large") if evaluated else (st.container(), None)
     with left, st.container(key="findings", gap="small"):
-        for sentence in evaluation_sentences(found):
+        for sentence in evaluation_sentences(evaluation):
             st.markdown(plain(sentence))
     if right is not None:
         with right:
-            show_edge_maps(found)
-        _show_numbers(found)
-    _show_pictures(found, folder, key)
-    _show_downloads(found, key)
+            show_edge_maps(evaluation)
+        _show_numbers(evaluation)
+    _show_pictures(evaluation, folder, key)
+    _show_downloads(evaluation, key)
     if evaluated:
-        show_charts(found)
+        show_charts(evaluation)
 
 
-def _show_numbers(found: Evaluation) -> None:
-    accuracy, edges, heat = found.accuracy, found.edges.share, found.localisation["relevance_mass"]
+def _show_numbers(evaluation: Evaluation) -> None:
+    accuracy, edges, heat = evaluation.accuracy, evaluation.edges.share, evaluation.localisation["relevance_mass"]
     low, high = accuracy.interval or (0.0, 0.0)
-    error = found.calibration_error
+    error = evaluation.calibration_error
     numbers = (
         (
-            "Answered as labelled",
+            "Correct",
             percent(accuracy.value, 0),
             f"95{NO_BREAK}% interval {100 * low:.0f} to {100 * high:.0f}{NO_BREAK}%" if accuracy.whole else "no labels",
-            "The share of labelled pictures whose first answer is the label, with the interval after Wilson.",
+            "The share of labelled pictures whose top answer is the label, with Wilson’s interval.",
         ),
         (
             "Calibration error",
             "–" if error is None else f"{100 * error:.1f} points",
             "0 would be exact" if error is not None else "no labels",
-            "By how many percentage points the probabilities and the share answered as labelled differ on average, "
-            "over ten groups of like probability (expected calibration error, Guo et al. 2017).",
+            "By how many percentage points the probabilities and the share of correct answers differ on average, "
+            "over ten groups of similar probability (expected calibration error, Guo et al. 2017).",
         ),
         (
             "A corner or border decides",
             percent(edges.value, 0),
             f"{edges.part} of {edges.whole} pictures",
-            f"Hiding it takes more than {100 * found.thresholds.numbers['most_lost_at_edge']:.0f}{NO_BREAK}% of the "
-            "first answer’s probability away.",
+            f"Hiding it takes more than {percent(evaluation.thresholds.numbers['most_lost_at_edge'], 0)} of the top "
+            "answer’s probability away.",
         ),
         (
             "Heat inside the marked region",
@@ -77,24 +77,24 @@ def _show_numbers(found: Evaluation) -> None:
             st.caption(words)
 
 
-def _show_pictures(found: Evaluation, folder: Folder, key: str) -> None:
-    st.header("Pictures, those to look at first on top")
-    thumbnails = _thumbnails(found, folder, key)
+def _show_pictures(evaluation: Evaluation, folder: Folder, key: str) -> None:
+    st.header("Pictures, the ones to look at first on top")
+    thumbnails = _thumbnails(evaluation, folder, key)
     chosen = st.dataframe(
-        [_line(row, thumbnails) for row in found.rows],
+        [_line(row, thumbnails) for row in evaluation.rows],
         hide_index=True,
         width="stretch",
-        height=min(40 + 44 * found.count, 480),
+        height=min(40 + 44 * evaluation.count, 480),
         row_height=44,
         key=f"pictures {key[:16]}",
         on_select="rerun",
         selection_mode="single-row",
         placeholder="–",
-        column_config=_columns(found, bool(thumbnails)),
+        column_config=_columns(evaluation, bool(thumbnails)),
         alt="The pictures of this folder with what the model answers",
     )
     rows = chosen.selection.rows
-    row = found.rows[rows[0]] if rows and rows[0] < found.count else None
+    row = evaluation.rows[rows[0]] if rows and rows[0] < evaluation.count else None
     file = folder.pictures.get((row.name, row.sha256)) if row else None
     with st.container(horizontal=True, vertical_alignment="center", key="open-bar"):
         if file is None:
@@ -102,7 +102,7 @@ def _show_pictures(found: Evaluation, folder: Folder, key: str) -> None:
             return
         opened = st.button(
             "Open in Explain",
-            on_click=_lay_on_desk,
+            on_click=_open,
             args=(row.sha256, file),
             key="open in explain",
             icon=":material/center_focus_strong:",
@@ -112,7 +112,7 @@ def _show_pictures(found: Evaluation, folder: Folder, key: str) -> None:
         go_to("pages/1_Explain.py")
 
 
-def _lay_on_desk(sha256: str, file: Upload) -> None:
+def _open(sha256: str, file: Upload) -> None:
     st.session_state.uploads[sha256] = file
     session.choose_picture(sha256)
 
@@ -126,46 +126,46 @@ def _line(row: Any, thumbnails: dict[str, str]) -> dict[str, Any]:
         "Label": row.label,
         "Answer": row.answer,
         "Probability": None if failed else 100 * row.probability,
-        "Costliest edge": row.region,
-        "Lost": None if failed else 100 * max(row.lost, 0.0),
+        "Most influential edge": row.region,
+        "Confidence lost": None if failed else 100 * max(row.lost, 0.0),
         "Heat inside": None if row.relevance_mass is None else 100 * row.relevance_mass,
         "Note": row.problem or row.note,
     }
 
 
-def _columns(found: Evaluation, pictures: bool) -> dict[str, Any]:
+def _columns(evaluation: Evaluation, pictures: bool) -> dict[str, Any]:
     """How the columns look; those that would be empty throughout are left out."""
     share = {"format": "%.0f %%", "min_value": 0, "max_value": 100, "width": "small"}
     columns = {
         "Picture": st.column_config.ImageColumn("", width=52) if pictures else None,
         "Probability": st.column_config.ProgressColumn(**share),
-        "Lost": st.column_config.ProgressColumn(
+        "Confidence lost": st.column_config.ProgressColumn(
             help="The share of the answer’s probability that is lost when that part is hidden.", **share
         ),
         "Heat inside": st.column_config.NumberColumn(format="%.0f %%", width="small"),
         "Note": st.column_config.TextColumn(width="medium"),
     }
-    if not found.localisation["relevance_mass"].count:
+    if not evaluation.localisation["relevance_mass"].count:
         columns["Heat inside"] = None
-    if not any(row.problem or row.note for row in found.rows):
+    if not any(row.problem or row.note for row in evaluation.rows):
         columns["Note"] = None
-    if not any(row.label for row in found.rows):
+    if not any(row.label for row in evaluation.rows):
         columns["Label"] = None
     return columns
 
 
-def _thumbnails(found: Evaluation, folder: Folder, key: str) -> dict[str, str]:
+def _thumbnails(evaluation: Evaluation, folder: Folder, key: str) -> dict[str, str]:
     """Small pictures of the rows on top, by sha256; made once, and only of files that decode quickly."""
     kept = st.session_state.setdefault("folder_thumbnails", {})
     if kept.get("key") != key:
         kept.clear()
-        kept["key"], kept["found"] = key, {}
-        for row in found.rows[:MOST_THUMBNAILS]:
+        kept["key"], kept["pictures"] = key, {}
+        for row in evaluation.rows[:MOST_THUMBNAILS]:
             file = folder.pictures.get((row.name, row.sha256))
             if file is not None and len(file.content) <= LARGEST_FILE and not row.problem:
-                kept["found"][row.sha256] = _thumbnail(file.content)
-    found_ones: dict[str, str] = kept["found"]
-    return found_ones
+                kept["pictures"][row.sha256] = _thumbnail(file.content)
+    pictures: dict[str, str] = kept["pictures"]
+    return pictures
 
 
 def _thumbnail(content: bytes) -> str:
@@ -179,20 +179,13 @@ def _thumbnail(content: bytes) -> str:
     return data_url(np.rint(255 * cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)).astype(np.uint8))
 
 
-def _show_downloads(found: Evaluation, key: str) -> None:
+def _show_downloads(evaluation: Evaluation, key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="folder-downloads"):
         names = "keep" if session.value_of("folder names", False) else "hash"
-        st.download_button(
-            "Results, CSV",
-            lambda: evaluation_to_csv(found, names),
-            f"evaluation-{key[:8]}.csv",
-            "text/csv",
-            key="download evaluation",
-            on_click="ignore",
-            icon=":material/download:",
-        )
+        make = lambda: evaluation_to_csv(evaluation, names)  # noqa: E731
+        download("Results, CSV", make, f"evaluation-{key[:8]}.csv", "text/csv", "evaluation")
         st.toggle(
             "With file names",
-            **session.kept("folder names", False),
             help="Otherwise a picture is known by the sha256 of its file alone.",
+            **session.kept("folder names", False),
         )

@@ -1,10 +1,10 @@
-"""Widgets that show what is needed now and then: the model's input, numbers, agreement, help in place."""
+"""What is needed now and then: the model's input, the numbers, the times, agreement, help in place."""
 
 import html
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
-import plotly.graph_objects
 import streamlit as st
 
 from gradcam_core import (
@@ -16,34 +16,36 @@ from gradcam_core import (
     equal_by_algebra,
     shown_input,
 )
-from pages.components.panels import METHODS, by_class, percent, plain, seen_share
+from pages.components.panels.figures import figures
+from pages.components.panels.heatmaps import METHODS, by_class, layer_title, seen_share
+from pages.components.words import NO_BREAK, percent, plain
 
 
-def show_details(found: Explanation) -> None:
+def show_details(explanation: Explanation) -> None:
     """Fold away what is needed now and then: the model's input, the numbers, how it was made."""
     with st.expander("What the model was given", key="input"):
         left, right = st.columns([1, 2.2], gap="large")
-        left.image(
-            shown_input(found.model_input, found.preprocessing),
-            output_format="PNG",
-            caption="Exactly what the model received",
-        )
+        with left:
+            pixels = shown_input(explanation.model_input, explanation.preprocessing)
+            figures([(pixels, "Exactly what the model received")], height=20, exact=True)
         with right:
-            _describe_input(found)
+            _describe_input(explanation)
     with st.expander("Numbers", key="numbers"):
-        st.dataframe(_table(found), hide_index=True, width="stretch")
+        st.dataframe(_table(explanation), hide_index=True, width="stretch")
     scores = st.expander("Scores", key="scores", on_change="rerun")
     if scores.open:  # the chart's script is large: it is fetched only by those who look
-        scores.plotly_chart(_score_bars(found), key="score bars", alt="The most probable classes as bars")
+        scores.plotly_chart(_score_bars(explanation), key="score bars", alt="The most probable classes as bars")
 
 
-def _score_bars(found: Explanation) -> plotly.graph_objects.Figure:
+def _score_bars(explanation: Explanation) -> Any:
     """The most probable classes as bars; labels are escaped, since Plotly reads tags in them."""
-    predictions = found.predictions[::-1]
+    import plotly.graph_objects
+
+    predictions = explanation.predictions[::-1]
     bars = plotly.graph_objects.Bar(
-        x=[100 * one.probability for one in predictions],
-        y=[f"{html.escape(one.label[:60])} · {one.index}" for one in predictions],
-        text=[percent(one.probability) for one in predictions],
+        x=[100 * prediction.probability for prediction in predictions],
+        y=[f"{html.escape(prediction.label[:60])} · {prediction.index}" for prediction in predictions],
+        text=[percent(prediction.probability) for prediction in predictions],
         textposition="outside",
         orientation="h",
         cliponaxis=False,
@@ -54,32 +56,32 @@ def _score_bars(found: Explanation) -> plotly.graph_objects.Figure:
     return figure
 
 
-def _describe_input(found: Explanation) -> None:
-    spec, placement = found.preprocessing, found.placement
+def _describe_input(explanation: Explanation) -> None:
+    spec, placement = explanation.preprocessing, explanation.placement
     top, left, bottom, right = placement.seen()
     height, width = placement.image_size
-    share = seen_share(found)
+    share = seen_share(explanation)
     numbers = ", ".join(f"{value:g}" for value in spec.mean), ", ".join(f"{value:g}" for value in spec.std)
     st.markdown(
         f"- Picture {width} × {height} px; input {spec.size[1]} × {spec.size[0]} px, {spec.interpolation}\n"
         f"- The model saw **{share:.0%}** of the picture"
         + ("." if share > 0.995 else f": columns {left} to {right}, rows {top} to {bottom}.")
         + f"\n- Mean {numbers[0]}; standard deviation {numbers[1]}\n"
-        f"- Computed on {plain(describe_device(found.device))}"
+        f"- Computed on {plain(describe_device(explanation.device))}"
     )
 
 
-def _table(found: Explanation) -> list[dict[str, str]]:
+def _table(explanation: Explanation) -> list[dict[str, str]]:
     rows = []
-    for heatmap in found.heatmaps:
-        height, width = found.placement.cell_size(heatmap.raw.shape)
+    for heatmap in explanation.heatmaps:
+        height, width = explanation.placement.cell_size(heatmap.raw.shape)
         rows.append(
             {
                 "Method": METHODS[heatmap.method].title,
                 "Class": heatmap.target.label,
                 "Probability": percent(heatmap.target.probability),
-                "Layer": heatmap.layer or "model input",
-                "Raw peak": f"{heatmap.raw_peak:.4g}",
+                "Layer": layer_title(heatmap),
+                "Peak evidence": f"{heatmap.raw_peak:.4g}",
                 "Map": f"{heatmap.raw.shape[1]} × {heatmap.raw.shape[0]}",
                 "One cell": f"{width:.0f} × {height:.0f} px",
                 "State": heatmap.state,
@@ -88,11 +90,11 @@ def _table(found: Explanation) -> list[dict[str, str]]:
     return rows
 
 
-def show_times(found: Explanation) -> None:
-    """Fold away where this analysis spent its time, and what share of it the network's own pass took."""
-    steps = [("Decoding the picture", found.image.seconds)]
-    steps += [(_step_title(step), seconds) for step, seconds in found.seconds.items()]
-    steps += [("Encoding it for the screen", st.session_state.get("encoded", 0.0))]
+def show_times(explanation: Explanation) -> None:
+    """Fold away where this analysis spent its time."""
+    steps = [("Decoding the picture", explanation.image.seconds)]
+    steps += [(_step_title(step), seconds) for step, seconds in explanation.seconds.items()]
+    steps += [("Encoding it for the screen", st.session_state.get("encoding seconds", 0.0))]
     total = sum(seconds for _, seconds in steps)
     with st.expander("Where the time went", key="times"):
         rows = [{"Step": name, "ms": 1000 * seconds, "Share": 100 * seconds / total} for name, seconds in steps]
@@ -106,9 +108,8 @@ def show_times(found: Explanation) -> None:
             },
         )
         st.caption(
-            f"{1000 * total:.0f}\u202fms in all, when it was computed; the network's forward pass took "
-            f"{100 * found.seconds.get('forward', 0) / total:.0f}\u202f% of it. What is asked again is not computed "
-            "again. Transfer and painting are timed by the viewer itself, under *More*."
+            f"{1000 * total:.0f}{NO_BREAK}ms in all, when it was computed. Results are kept for some minutes, and not "
+            "computed twice. The viewer shows its own times under *More*."
         )
 
 
@@ -122,18 +123,18 @@ def _step_title(step: str) -> str:
     return titles.get(step, METHODS[step].title if step in METHODS else step)
 
 
-def show_agreement(found: Explanation, loaded: LoadedModel) -> None:
-    """Tell how far the methods agree, and where agreement is mere algebra."""
-    methods = list(dict.fromkeys(heatmap.method for heatmap in found.heatmaps))
+def show_agreement(explanation: Explanation, model: LoadedModel) -> None:
+    """Show how far the methods agree, and say where they must."""
+    methods = list(dict.fromkeys(heatmap.method for heatmap in explanation.heatmaps))
     if len(methods) < 2:
         return
     st.header("Agreement")
-    same = show_algebra(found, loaded)
+    same = show_algebra(explanation, model)
     if "random" in methods:
         st.markdown("A method that agrees with the **random map** says nothing about the picture.")
     if "eigen_cam" in methods:
         st.markdown("**Eigen-CAM** knows no class: its map is the same for all of them.")
-    rows = [row for heatmaps in by_class(found) for row in _agreement_rows(heatmaps, same[1:])]
+    rows = [row for heatmaps in by_class(explanation) for row in _agreement_rows(heatmaps, same[1:])]
     if not rows:
         return
     st.dataframe(rows, hide_index=True, width="stretch")
@@ -143,11 +144,11 @@ def show_agreement(found: Explanation, loaded: LoadedModel) -> None:
     )
 
 
-def show_algebra(found: Explanation, loaded: LoadedModel) -> list[str]:
-    """Name the methods that are one and the same at this layer, whatever the picture; return them."""
-    methods = list(dict.fromkeys(heatmap.method for heatmap in found.heatmaps))
-    used = next((heatmap.layer for heatmap in found.heatmaps if heatmap.layer), loaded.default_layer)
-    layer = next(info for info in loaded.layers if info.name == used)
+def show_algebra(explanation: Explanation, model: LoadedModel) -> list[str]:
+    """Name the methods that give the same map at this layer, whatever the picture; return them."""
+    methods = list(dict.fromkeys(heatmap.method for heatmap in explanation.heatmaps))
+    used = next((heatmap.layer for heatmap in explanation.heatmaps if heatmap.layer), model.default_layer)
+    layer = next(info for info in model.layers if info.name == used)
     same = [name for name in methods if name in equal_by_algebra(layer)]
     if len(same) > 1:
         titles = " and ".join(METHODS[name].title for name in same)
@@ -159,9 +160,9 @@ def show_algebra(found: Explanation, loaded: LoadedModel) -> list[str]:
 
 
 def _agreement_rows(heatmaps: Sequence[Heatmap], doubles: Sequence[str]) -> list[dict[str, str]]:
-    """Every pair of methods for one class, without those that another stands for by algebra."""
+    """Every pair of methods for one class, without those that equal another one by algebra."""
     rows = []
-    for first, second in itertools.combinations([one for one in heatmaps if one.method not in doubles], 2):
+    for first, second in itertools.combinations([heatmap for heatmap in heatmaps if heatmap.method not in doubles], 2):
         numbers = agreement(first, second)
         rows.append(
             {
@@ -174,20 +175,19 @@ def _agreement_rows(heatmaps: Sequence[Heatmap], doubles: Sequence[str]) -> list
     return rows
 
 
-def show_help(found: Explanation, loaded: LoadedModel) -> None:
+def show_help(explanation: Explanation, model: LoadedModel) -> None:
     """Help with what goes wrong most, in place."""
-    usual = loaded.default_layer
     with st.expander("Does something look wrong?", key="help"):
         st.markdown(
-            "**All dark, or the words “nothing speaks for this class”.** The map has no positive evidence for that "
-            "class at this layer. Choose a "
-            "more probable class, or an earlier layer.\n\n"
+            "**All dark, or the words “nothing in this picture speaks for …”.** The map has no positive evidence for "
+            "that class at this layer. Choose a more probable class, or an earlier layer.\n\n"
             "**In the wrong place.** See *What the model was given*. If a custom model was trained on stretched or "
             "padded pictures, or with other means, set the same in the sidebar and on the Models page. One map cell "
             "covers many pixels: do not read the heatmap finer than that.\n\n"
-            f"**Spots all over, or only edges.** The layer may be too early. The usual one here is `{usual}`.\n\n"
+            "**Spots all over, or only edges.** The layer may be too early. "
+            f"The recommended one here is `{model.default_layer}`.\n\n"
             "**Out of memory.** Choose a smaller model or input size; with a graphics card, the app falls back to the "
             "processor and says so.\n\n"
-            "**Convincing but odd.** A heatmap always looks like something. Look at the probability first, and hold it "
-            "against another class and another method."
+            "**Convincing but odd.** A heatmap always looks like something. Look at the probability first, and compare "
+            "it with another class and another method."
         )

@@ -1,0 +1,163 @@
+"""What sessions share: decoded pictures, loaded models, explanations, checks. Keyed by content, bounded.
+
+Nothing here holds a picture's name: two people may have one file under different names, and must not learn each
+other's. Explanations are kept without pixels. What is not used is dropped after some minutes.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from threading import Semaphore
+from typing import Any
+
+from gradcam_core import (
+    Explanation,
+    Heatmap,
+    ImageRecord,
+    LoadedModel,
+    Measurement,
+    OnProgress,
+    Trust,
+    contrast,
+    explain,
+    list_methods,
+    load_model,
+    override_preprocessing,
+    read_image,
+    release_memory,
+    trust,
+    tune_allocator,
+)
+from pages.components.analysis import files
+from pages.components.analysis.requests import Analysis, ModelChoice, Request
+from pages.components.analysis.shelf import Shelf
+
+Measured = dict[str, dict[str, Measurement]]
+IDLE_S = 600
+SLOW = frozenset(method.name for method in list_methods() if method.reports)
+# As many quick analyses at a time as there are cores: more would only slow each other down.
+TURNS = Semaphore(os.cpu_count() or 1)
+
+
+def _bytes_of_explanation(explanation: Explanation) -> int:
+    return explanation.model_input.nbytes + sum(heatmap.raw.nbytes for heatmap in explanation.heatmaps)
+
+
+def _bytes_of_checks(checked: Trust) -> int:
+    return sum(check.shown.nbytes for check in checked.checks if check.shown is not None)
+
+
+PICTURES: Shelf[ImageRecord] = Shelf(32, most_bytes=1.2e9, idle_s=IDLE_S, size=lambda image: image.pixels.nbytes)
+MODELS: Shelf[LoadedModel] = Shelf(3, release=release_memory)
+EXPLANATIONS: Shelf[Explanation] = Shelf(64, most_bytes=3e8, idle_s=IDLE_S, size=_bytes_of_explanation)
+CHECKS: Shelf[Trust] = Shelf(64, most_bytes=1e8, idle_s=IDLE_S, size=_bytes_of_checks)
+MEASURED: Shelf[Measured] = Shelf(64, idle_s=IDLE_S)
+
+tune_allocator()  # once a process: passes of many pictures are then two to three times as fast
+
+
+def picture_key(sha256: str, frame: int = 0) -> str:
+    """What tells a decoded picture from every other one."""
+    return f"{sha256} {frame}"
+
+
+def picture(sha256: str, content: bytes, frame: int = 0) -> ImageRecord:
+    """Decode a picture once for all sessions that have these bytes."""
+    return PICTURES.get(picture_key(sha256, frame), lambda: read_image(content, frame=frame))
+
+
+def forget_picture(sha256: str) -> None:
+    """Drop a picture and all that was computed of it."""
+    for shelf in (PICTURES, EXPLANATIONS, CHECKS, MEASURED):
+        shelf.drop(sha256)
+
+
+def sweep() -> None:
+    """Drop what was not used for some minutes."""
+    for shelf in (PICTURES, EXPLANATIONS, CHECKS, MEASURED):
+        shelf.sweep()
+
+
+def choice_key(choice: ModelChoice, device: str) -> str:
+    """What tells a loaded model from every other one, before it is loaded."""
+    return f"{device} {choice}"
+
+
+def model(choice: ModelChoice, device: str, on_progress: OnProgress | None = None) -> LoadedModel:
+    """Load a model once for all sessions; three stay in memory."""
+    files.touch(choice.reference)
+    # The core reports (share, words) while it loads a model, and will report drafts, too.
+    report = None if on_progress is None else lambda share, words, drafts=(): on_progress(share, words, drafts)
+    return MODELS.get(
+        choice_key(choice, device),
+        lambda: load_model(
+            choice.reference,
+            architecture=choice.architecture or None,
+            labels=choice.labels or None,
+            preprocessing=dict(choice.preprocessing) or None,
+            device=device,
+            on_progress=report,
+        ),
+    )
+
+
+def fitted(model: LoadedModel, changes: Mapping[str, Any]) -> LoadedModel:
+    """The model with its pictures prepared as the user wants it."""
+    return dataclasses.replace(model, preprocessing=override_preprocessing(model.preprocessing, changes))
+
+
+def explanation(analysis: Analysis, on_progress: OnProgress | None = None) -> Explanation:
+    """Explain a picture, or find the explanation that was made of the same content before."""
+
+    def compute() -> Explanation:
+        computed = _explain(analysis, on_progress)
+        return dataclasses.replace(computed, image=_without_pixels(computed.image))
+
+    return dataclasses.replace(EXPLANATIONS.get(analysis.key, compute), image=analysis.image)
+
+
+def _without_pixels(image: ImageRecord) -> ImageRecord:
+    return dataclasses.replace(image, pixels=image.pixels[:1, :1].copy())
+
+
+def _explain(analysis: Analysis, on_progress: OnProgress | None) -> Explanation:
+    request = analysis.request
+    takes_long = any(name in SLOW for name, _ in request.methods)
+    with nullcontext() if takes_long else TURNS:
+        return explain(
+            analysis.image,
+            analysis.model,
+            top_k=request.top_k,
+            targets=_targets(analysis.image, analysis.model, request) or None,
+            methods=[(name, dict(options)) for name, options in request.methods],
+            layers=list(request.layers) or None,
+            on_progress=on_progress,
+        )
+
+
+def _targets(image: ImageRecord, model: LoadedModel, request: Request) -> list[Any]:
+    """The classes to explain; to compare the top classes with another one, they must be predicted first."""
+    if request.against is None:
+        return list(request.targets)
+    indices = request.targets or top_classes(image, model, request.top_k + 1)
+    others = [index for index in indices if index != request.against]
+    return [contrast(index, request.against, model.labels) for index in others[: request.top_k or None]]
+
+
+def top_classes(image: ImageRecord, model: LoadedModel, count: int) -> list[int]:
+    """The most probable classes."""
+    return [prediction.index for prediction in explain(image, model, methods="random", top_k=count).predictions]
+
+
+def checked(analysis: Analysis, explanation: Explanation, place: int, on_progress: OnProgress | None) -> Trust:
+    """Check a heatmap, or find the checks that were made of the same content before."""
+    heatmap: Heatmap = explanation.heatmaps[place]
+    return CHECKS.get(
+        f"{analysis.key} {place}", lambda: trust(explanation, heatmap, analysis.model, on_progress=on_progress)
+    )
+
+
+def measured(key: str, compute: Callable[[], Measured]) -> Measured:
+    """Measure heatmaps, or find what was measured of the same content before; `key` begins like the analysis's."""
+    return MEASURED.get(key, compute)

@@ -1,0 +1,60 @@
+"""What can be asked for: a model to load, and an analysis of a picture. Loads no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradcam_core import ImageRecord, LoadedModel
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelChoice:
+    """What to load: a reference, and what its user added. `weights` is the sha256 of an uploaded file."""
+
+    title: str
+    reference: str
+    architecture: str = ""
+    weights: str = ""
+    labels: str = ""
+    preprocessing: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to explain, and how. With `against`, each class is compared with that one."""
+
+    methods: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+    layers: tuple[str, ...]
+    top_k: int = 5
+    targets: tuple[int, ...] = ()
+    against: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Analysis:
+    """A picture, a model that is prepared for it, and what to explain."""
+
+    image: ImageRecord
+    model: LoadedModel
+    request: Request
+
+    @property
+    def key(self) -> str:
+        """What tells this analysis from every other one, by content. It begins with the picture's sha256."""
+        parts = [self.image.frame, self.image.window, model_key(self.model), dataclasses.asdict(self.request)]
+        return f"{self.image.sha256} {digest(parts)}"
+
+
+def model_key(model: LoadedModel) -> list[Any]:
+    """What tells a prepared model from every other one."""
+    labels = digest(list(model.labels))
+    return [model.fingerprint, model.reference, labels, str(model.device), model.preprocessing.to_dict()]
+
+
+def digest(parts: Any) -> str:
+    """A short name for anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]

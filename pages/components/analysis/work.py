@@ -1,0 +1,142 @@
+"""Long work: an analysis runs in a thread of its own, so that its page can show how far it is, and stop it.
+
+Whatever ends the page's run (another choice, another page, a closed tab) cancels the analysis.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from threading import Event
+from typing import Any, TypeVar
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
+
+from gradcam_core import Explanation, Heatmap, ImageRecord, overlay
+from pages.components.analysis import cache
+from pages.components.analysis.requests import Analysis
+from pages.components.panels.figures import figures
+from pages.components.words import NO_BREAK, percent, plain
+
+Result = TypeVar("Result")
+QUICK, POLL, DRAFT_EVERY = 0.4, 0.25, 1.0
+SHOWN_DRAFTS, DRAFT_PIXELS = 3, 4_000_000
+
+
+class Cancelled(Exception):
+    """The analysis was cancelled."""
+
+
+class Work:
+    """How far an analysis is, and whether it is to be cancelled; called as the core's `on_progress`."""
+
+    def __init__(self) -> None:
+        self.cancel = Event()
+        self.share, self.words = 0.0, ""
+        self.drafts: tuple[Heatmap, ...] = ()
+
+    def __call__(self, share: float, words: str, drafts: tuple[Any, ...] = ()) -> None:
+        if self.cancel.is_set():
+            raise Cancelled
+        self.share, self.words = share, words
+        self.drafts = drafts or self.drafts
+
+
+def explained(analysis: Analysis) -> Explanation:
+    """Explain, showing how far it is where that takes long. Ends the page's run if the user stopped it."""
+    explanation = watched(
+        analysis.key,
+        lambda work: cache.explanation(analysis, work),
+        lambda place, drafts: _show_drafts(place, analysis.image, drafts),
+    )
+    if explanation is None:
+        st.stop()
+    return explanation
+
+
+def watched(
+    name: str, compute: Callable[["Work"], Result], show_drafts: Callable[[Any, Any], None] | None = None
+) -> Result | None:
+    """Compute in a thread, with progress on the page and a way to stop it; None if the user stopped it.
+
+    `name` tells one piece of work from another; `compute` gets the callback for its progress.
+    """
+    if st.session_state.get("stopped") == name:
+        _show_stopped(name)
+        return None
+    work, context, start = Work(), get_script_run_ctx(), time.monotonic()
+    threads = ThreadPoolExecutor(1, initializer=lambda: add_script_run_ctx(ctx=context))
+    done = threads.submit(compute, work)
+    threads.shutdown(wait=False)
+    try:
+        result = _finished(done, QUICK)
+        if result is None:
+            result = _watch(done, work, name, start, show_drafts)
+    finally:  # also where Streamlit ends this run
+        work.cancel.set()
+    return result
+
+
+def _finished(done: "Future[Result]", seconds: float) -> Result | None:
+    """The result, if it is there in time."""
+    try:
+        return done.result(timeout=seconds)
+    except NotYet:
+        return None
+
+
+def _watch(
+    done: "Future[Result]", work: "Work", name: str, start: float, show_drafts: Callable[[Any, Any], None] | None
+) -> Result:
+    place = st.empty()
+    short = _short(name)  # several pieces of work may stand on one page
+    with place.container():
+        with st.container(horizontal=True, vertical_alignment="center", key=f"working {short}"):
+            bar = st.progress(0.0, "Computing …")
+            st.button("Stop", on_click=_stop, args=(name,), key=f"stop {short}", icon=":material/stop_circle:")
+        drafts = st.empty()
+    drawn, seen = 0.0, ()
+    try:
+        while (result := _finished(done, POLL)) is None:
+            bar.progress(min(work.share, 1.0), _words(work, time.monotonic() - start))
+            if show_drafts and work.drafts is not seen and time.monotonic() - drawn > DRAFT_EVERY:
+                drawn, seen = time.monotonic(), work.drafts
+                show_drafts(drafts, work.drafts)
+    finally:
+        place.empty()
+    return result
+
+
+def _words(work: Work, elapsed: float) -> str:
+    left = elapsed * (1 - work.share) / work.share if work.share > 0.02 else None
+    rest = "" if left is None else f", about {max(1, round(left))}{NO_BREAK}s left"
+    return f"{plain(work.words or 'Computing')}: {percent(work.share, 0)}{rest}"
+
+
+def _show_drafts(place: Any, image: ImageRecord, drafts: tuple[Heatmap, ...]) -> None:
+    if image.width * image.height > DRAFT_PIXELS:
+        return
+    with place.container():
+        st.caption("Draft: it changes until the work is done.")
+        figures([(overlay(image, heatmap), heatmap.target.label) for heatmap in drafts[:SHOWN_DRAFTS]], height=18)
+
+
+def _stop(name: str) -> None:
+    st.session_state.stopped = name
+
+
+def _show_stopped(name: str) -> None:
+    short = _short(name)
+    with st.container(horizontal=True, vertical_alignment="center", key=f"stopped-note {short}"):
+        st.markdown("**Stopped.** No results were saved.")
+        st.button("Start again", on_click=_start_again, key=f"start again {short}", icon=":material/play_circle:")
+
+
+def _start_again() -> None:
+    st.session_state.pop("stopped", None)
+
+
+def _short(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:8]

@@ -1,0 +1,151 @@
+"""The frame of every page: set-up, navigation, the shared sidebar. It stands before torch is loaded."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from gradcam_core import GradcamError
+from pages.components import session
+from pages.components.frame.navigation import show_navigation, title_and_icon
+from pages.components.frame.sidebar import Picked, pick_device, pick_frame, reading_words, show_pickers
+from pages.components.words import plain, show_error
+
+if TYPE_CHECKING:
+    from gradcam_core import ImageRecord, LoadedModel
+
+HERE = Path(__file__).parent
+DISCLAIMER = "For research and teaching, not for diagnosis. A heatmap shows where the model’s score is sensitive."
+SENT_AFTER_S = 0.05
+HIDE_STALE = '.stMainBlockContainer [data-stale="true"] { display: none; }'
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is chosen in the sidebar. Where a page needs something that is None, the page has already said why."""
+
+    image: ImageRecord | None = None
+    model: LoadedModel | None = None
+    changed: bool = False
+
+
+def frame(first_line: str, heading: str, *, pickers: bool = True, picture: bool = True, model: bool = True) -> Chosen:
+    """Set the page up and draw what all pages share, then load what is chosen, as far as the page needs it.
+
+    `first_line` is the page's docstring. The title and the sidebar are sent before anything is loaded.
+    """
+    title, _ = title_and_icon(first_line)
+    st.set_page_config(f"{title} · CAM Lightbox", str(HERE / "icon.png"), "wide", "expanded")
+    session.start_session()
+    picked = _sidebar(pickers)
+    st.html(f"<style>{(HERE / 'frame.css').read_text('utf-8')}</style>")
+    st.title(heading)
+    image_shown = f"{picked.picture} {picked.choice} {picked.fit}" if picked and picture else ""
+    changed = image_shown != st.session_state.get("on screen", "")
+    st.html(f"<style>{HIDE_STALE if changed and image_shown else ''}</style>")
+    st.session_state["to be shown"] = image_shown
+    choice_made = st.session_state.pop("choice_made", False)
+    place = st.empty()
+    image = _picture(picked, place) if picked and picture else None
+    loaded = _model(picked, place) if picked and model else None
+    for error in session.refusals():
+        show_error(error)
+    return Chosen(image, loaded, choice_made)
+
+
+def note_shown() -> None:
+    """Note that the results of the chosen picture and model are on the screen now."""
+    st.session_state["on screen"] = st.session_state.get("to be shown", "")
+
+
+def large_type() -> None:
+    """Make everything large and leave the sidebar out, for a room full of people."""
+    st.html(f"<style>{(HERE / 'presenter.css').read_text('utf-8')}</style>")
+
+
+def _sidebar(pickers: bool) -> Picked | None:
+    with st.sidebar:
+        st.html('<div class="brand"><span class="mark"></span>CAM Lightbox</div>')
+        show_navigation()
+        picked = show_pickers() if pickers else None
+        st.caption(DISCLAIMER)
+    return picked
+
+
+@contextmanager
+def _waiting(place: Any, subject: str, words: str) -> Iterator[Any]:
+    """Say what is waited for, and give a place for more. The pause lets the page be sent before the work begins."""
+    with place.container(key=f"waiting-{subject}"), st.spinner(plain(words)):
+        more = st.empty()
+        time.sleep(SENT_AFTER_S)
+        yield more
+    place.empty()
+
+
+def _picture(picked: Picked, place: Any) -> ImageRecord | None:
+    """Decode the chosen picture. One that cannot be read is dropped, and said in words."""
+    try:
+        image = _decoded(picked, place)
+    except GradcamError as error:
+        if picked.picture in st.session_state.uploads:
+            session.refuse_picture(picked.picture, error)
+            st.rerun()
+        session.refuse(error)
+        return None
+    session.note_read(picked.picture)
+    return image
+
+
+def _decoded(picked: Picked, place: Any) -> ImageRecord:
+    cache = _cache(place)
+    kept = int(session.value_of(f"frame {picked.sha256}", 1)) - 1
+    if cache.picture_key(picked.sha256, kept) in cache.PICTURES:
+        image = cache.picture(picked.sha256, picked.content, kept)
+    else:
+        with _waiting(place, "picture", reading_words(picked)):
+            image = cache.picture(picked.sha256, picked.content)
+    if image.frames == 1:
+        return image
+    return cache.picture(picked.sha256, picked.content, pick_frame(picked, image.frames))
+
+
+def _model(picked: Picked, place: Any) -> LoadedModel | None:
+    """Load the chosen model with its progress on the page; a failure is said in words, and the page lives on."""
+    cache = _cache(place)
+    try:
+        device = pick_device(picked)
+        return cache.fitted(load(picked.choice, device, place), {"fit": picked.fit})
+    except GradcamError as error:
+        session.refuse(error)
+        return None
+
+
+def load(choice: Any, device: str, place: Any, subject: str = "model") -> LoadedModel:
+    """Load a model, saying so; downloads show how far they are."""
+    cache = _cache(place)
+    if cache.choice_key(choice, device) in cache.MODELS:
+        return cache.model(choice, device)
+    with _waiting(place, subject, f"Loading {choice.title} …") as more:
+
+        def on_progress(share: float, words: str, drafts: Any = ()) -> None:
+            if "ownload" in words:  # other steps are over before one could read them
+                more.progress(min(max(share, 0.0), 1.0), plain(words))
+
+        return cache.model(choice, device, on_progress)
+
+
+def _cache(place: Any) -> Any:
+    """Import what loads torch, saying so where it is not loaded yet."""
+    if "pages.components.analysis.cache" not in sys.modules:
+        with _waiting(place, "library", "Loading PyTorch …"):
+            from pages.components.analysis import cache
+    from pages.components.analysis import cache
+
+    return cache

@@ -1,0 +1,118 @@
+"""The sidebar's pickers: picture, model, and what the model sees of a picture. Loads no torch."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+from PIL import Image
+
+from pages.components import session
+from pages.components.analysis.requests import ModelChoice
+from pages.components.words import plain
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+LARGE_MP = 1.0
+FITS_INTO_LIST = 26  # letters; a longer name is cut off there
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What is picked in the sidebar, before anything is loaded; and the places for what is known only then."""
+
+    picture: str
+    title: str
+    sha256: str
+    content: bytes
+    choice: ModelChoice
+    fit: str
+    below_picture: DeltaGenerator
+    below_model: DeltaGenerator
+
+
+def show_pickers() -> Picked:
+    """Draw the pickers; return what is picked."""
+    picture, below_picture = _pick_picture()
+    choice, fit, below_model = _pick_model()
+    sha256, content = session.picture_content(picture)
+    title = session.pictures()[picture]
+    return Picked(picture, title, sha256, content, choice, fit, below_picture, below_model)
+
+
+def _pick_picture() -> tuple[str, DeltaGenerator]:
+    titles = session.pictures()
+    kept = session.kept(session.PICTURE, next(iter(titles)), titles, then=session.picture_changed)
+    st.selectbox("Picture", list(titles), format_func=titles.get, **kept)
+    picture = session.chosen_picture()
+    _show_all_of(titles[picture])
+    below = st.container()
+    if picture in st.session_state.uploads:
+        forget = {"on_click": session.forget_upload, "key": "forget", "icon": ":material/delete:"}
+        st.button("Remove this picture", type="tertiary", **forget)
+    st.file_uploader(
+        "Add pictures",
+        accept_multiple_files=True,
+        key=session.uploader_key(),
+        on_change=session.take_uploads,
+        max_upload_size=256,
+        help="JPEG, PNG, TIFF, WebP or BMP, up to 50 megapixels and 256 MB. They stay on this machine, and are "
+        "removed a few minutes after this tab is closed.",
+    )
+    return picture, below
+
+
+def _pick_model() -> tuple[ModelChoice, str, DeltaGenerator]:
+    titles = session.models()
+    kept = session.kept(session.MODEL, next(iter(titles)), titles, then=session.choice_made)
+    model = st.selectbox("Model", list(titles), format_func=titles.get, **kept)
+    _show_all_of(titles[model])
+    kept = session.kept(session.FIT, st.session_state.usual_fit, session.FITS, then=session.choice_made)
+    fit = st.selectbox(
+        "What the model sees",
+        list(session.FITS),
+        format_func=session.FITS.get,
+        **kept,
+        help="A model takes pictures of one size. Most are tested on the centre of a picture; what is cut away "
+        "is never seen, and is hatched. Padding or stretching shows the model everything, in a form that it "
+        "may know less well.",
+    )
+    return st.session_state.models[model], fit, st.container()
+
+
+def _show_all_of(title: str) -> None:
+    """Repeat a name that is cut off in its list."""
+    if len(title) > FITS_INTO_LIST:
+        st.caption(plain(title))
+
+
+def reading_words(picked: Picked) -> str:
+    """Say that a picture is being read, with its size in megapixels where that is large."""
+    try:
+        with Image.open(io.BytesIO(picked.content)) as header:
+            megapixels = header.width * header.height / 1e6
+    except Exception:  # Pillow raises what it likes for a broken header; the reader then says what is wrong
+        megapixels = 0.0
+    size = f" ({megapixels:.0f} MP)" if megapixels >= LARGE_MP else ""
+    return f"Reading {picked.title}{size} …"
+
+
+def pick_frame(picked: Picked, frames: int) -> int:
+    """Pick one frame, counted from 0, of a picture that has several."""
+    kept: dict[str, Any] = session.kept(f"frame {picked.sha256}", 1)
+    return int(picked.below_picture.number_input(f"Frame (1–{frames})", 1, frames, **kept)) - 1
+
+
+def pick_device(picked: Picked) -> str:
+    """Pick where to compute, where there is a choice."""
+    from gradcam_core import describe_device, list_devices
+
+    devices = list_devices()
+    if len(devices) == 1:
+        picked.below_model.caption(f"Computed on this machine’s {plain(describe_device(devices[0]))}.")
+        return devices[0]
+    kept = session.kept(session.DEVICE, devices[0], devices)
+    return str(picked.below_model.selectbox("Computed on", devices, format_func=describe_device, **kept))

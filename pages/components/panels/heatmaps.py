@@ -1,0 +1,139 @@
+"""Show an explanation: its headline, its notes, and its heatmaps in the viewer."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from gradcam_core import Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, list_methods
+from pages.components.frame import note_shown
+from pages.components.viewer import DEFAULTS, Settings, viewer
+from pages.components.viewer.encoding import colours_of, panel_of, picture_of
+from pages.components.words import NO_BREAK, percent, plain, shortened
+
+METHODS = {method.name: method for method in list_methods()}
+PICTURE_PANEL = {"id": "picture", "kind": "picture", "title": "Picture", "probability": None, "subtitle": ""}
+UNSURE, SEEN_LITTLE = 0.5, 0.7
+
+
+def show_notes(explanation: Explanation) -> None:
+    """Say what was done to the picture and the model that a reader should know."""
+    for note in explanation.notes:
+        st.caption(plain(note))
+
+
+def show_headline(explanation: Explanation) -> None:
+    """Say in one sentence what the model answers, and how sure it is."""
+    first, *others = explanation.predictions
+    answers = [f"**{plain(shortened(first.label))}** **{percent(first.probability)}**"]
+    answers += [f"{plain(shortened(other.label))} {percent(other.probability)}" for other in others[:2]]
+    st.markdown(f"Top answer{'s' if others else ''}: {', '.join(answers)}")
+    doubts = []
+    if first.probability < UNSURE and others:
+        doubts.append(f"The model is unsure: no answer reaches 50{NO_BREAK}%.")
+    share = seen_share(explanation)
+    if share < SEEN_LITTLE:
+        cropped = f"{100 * (1 - share):.0f}{NO_BREAK}%"
+        doubts.append(
+            f"{cropped} of this picture was cropped away; *What the model sees* can show the model all of it."
+        )
+    if doubts or not explanation.notes:  # a line even without doubts, so that the heatmaps below stay where they are
+        st.caption(" ".join(doubts) or "\u00a0")
+    show_notes(explanation)
+
+
+def seen_share(explanation: Explanation) -> float:
+    """The share of the picture's pixels that the model saw."""
+    top, left, bottom, right = explanation.placement.seen()
+    return (bottom - top) * (right - left) / (explanation.image.height * explanation.image.width)
+
+
+def show_heatmaps(
+    explanation: Explanation, *, key: str, by_method: bool = False, columns: int | None = None
+) -> Settings:
+    """Show the picture and its heatmaps, linked; return how they are displayed at the moment."""
+    classes = by_class(explanation)
+    heatmaps = [heatmap for group in classes for heatmap in group]
+    several_layers = len({heatmap.layer for heatmap in heatmaps}) > 1
+    panels = [_panel(heatmap, by_method, several_layers) for heatmap in heatmaps]
+    if by_method or (several_layers and len(classes) > 1):  # a row for each class
+        columns = len(heatmaps) // len(classes)
+    else:
+        panels.insert(0, PICTURE_PANEL)
+    show_panels(explanation.image, panels, key, columns=columns)
+    return display()
+
+
+def display() -> Settings:
+    """How heatmaps are displayed at the moment: opacity, threshold, colours, view, scale."""
+    settings: Settings = st.session_state.get("display", DEFAULTS)
+    return settings
+
+
+def show_panels(image: ImageRecord, panels: list[dict[str, Any]], key: str, **layout: Any) -> dict[str, Any]:
+    """Put the panels into the viewer, with the display that is kept over pages."""
+    start = time.perf_counter()
+    picture = picture_of(image)
+    st.session_state["encoding seconds"] = time.perf_counter() - start
+    result = viewer(picture, panels, colours=colours_of(), settings=display(), key=f"viewer {key}", **layout)
+    st.session_state.display = {name: result[name] for name in DEFAULTS}
+    note_shown()
+    return result
+
+
+def show_strip(explanation: Explanation, model: LoadedModel, *, key: str) -> tuple[Settings, str]:
+    """Show one class's heatmaps from layer to layer in a row; return the display and the layer that was clicked."""
+    infos = {layer.name: layer for layer in model.layers}
+    target = explanation.heatmaps[0].target
+    share = percent(target.probability)
+    st.markdown(f"**{plain(target.label)}**, {share}, from the first layers to the last, then all of them fused.")
+    panels = [_layer_panel(heatmap, infos, model.default_layer) for heatmap in explanation.heatmaps]
+    clicked = show_panels(explanation.image, panels, key, strip=True, selectable=True)["selected"]
+    return display(), clicked if clicked in infos else ""
+
+
+def _layer_panel(heatmap: Heatmap, infos: Mapping[str, LayerInfo], recommended: str) -> dict[str, Any]:
+    rows, columns = heatmap.raw.shape
+    height, width = heatmap.placement.cell_size((rows, columns))
+    cells = f"{columns} × {rows} cells of {width:.0f} × {height:.0f} px"
+    if heatmap.layer not in infos:
+        return panel_of(heatmap, id="fused", title="All fused", subtitle=cells, note=heatmap.fusion)
+    words = f"{cells} · recommended" if heatmap.layer == recommended else cells
+    return panel_of(heatmap, id=heatmap.layer, title=heatmap.layer, subtitle=words, note=draft_words(heatmap))
+
+
+def by_class(explanation: Explanation) -> list[list[Heatmap]]:
+    """The heatmaps of each class, the classes in their own order."""
+    groups: dict[tuple[int, str], list[Heatmap]] = {}
+    for heatmap in explanation.heatmaps:
+        groups.setdefault((heatmap.target.index, heatmap.target.label), []).append(heatmap)
+    return list(groups.values())
+
+
+def _panel(heatmap: Heatmap, by_method: bool, several_layers: bool) -> dict[str, Any]:
+    title = METHODS[heatmap.method].title
+    subtitle = title if by_method else f"{title} · {layer_title(heatmap)}" if several_layers else ""
+    notes = [words for words in (heatmap.fusion, draft_words(heatmap)) if words]
+    return panel_of(
+        heatmap,
+        id=f"{heatmap.method}/{heatmap.target.index}/{heatmap.layer}",
+        subtitle=subtitle,
+        note="; ".join(notes),
+    )
+
+
+def layer_title(heatmap: Heatmap) -> str:
+    """Where a heatmap's map lies, in words."""
+    return "all layers fused" if heatmap.fusion else heatmap.layer or "model input"
+
+
+def heatmap_title(heatmap: Heatmap) -> str:
+    """A heatmap's class, method and layer in one line."""
+    return f"{shortened(heatmap.target.label)} · {METHODS[heatmap.method].title} · {layer_title(heatmap)}"
+
+
+def draft_words(heatmap: Heatmap) -> str:
+    """What makes a heatmap a draft, where it is one."""
+    share = heatmap.options.get("share", 1)
+    return f"Draft: from the most varied {percent(share, 0)} of the channels" if share < 1 else ""

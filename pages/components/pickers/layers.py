@@ -1,0 +1,68 @@
+"""Pick the layers to explain at."""
+
+import streamlit as st
+
+from gradcam_core import LayerInfo, LoadedModel
+from pages.components.session import choose, kept, value_of
+from pages.components.words import plain
+
+MOST_LAYERS = 5
+
+
+def pick_layers(model: LoadedModel) -> tuple[str, ...]:
+    """Pick layers by name, deepest first; each gets its heatmaps, and several are fused as well."""
+    infos = _ordered_layers(model)
+    key = _layers_key(model)
+    names = st.multiselect(
+        "Layers",
+        list(infos),
+        format_func=lambda name: _layer_title(infos[name], model.default_layer),
+        **kept(key, [model.default_layer], infos, most=MOST_LAYERS),
+        max_selections=MOST_LAYERS,
+        select_all=False,
+        filter_mode="contains",
+        wrap=True,
+        placeholder=f"{model.default_layer} (recommended)",
+        help="Late layers know what is in the picture but only roughly where; earlier ones see finer detail of less "
+        f"meaning. The recommended one here is {model.default_layer}. Several are shown each, and all of them fused.",
+    )
+    return tuple(names)
+
+
+def pick_layer(model: LoadedModel) -> tuple[str, ...]:
+    """Pick one layer; where several were chosen on Explain, the first one is taken, and the page says so."""
+    infos, key = _ordered_layers(model), _layers_key(model)
+    layers = [name for name in value_of(key, []) if name in infos] or [model.default_layer]
+    one = f"one of {key}"
+    choose(one, layers[0])
+    name = st.selectbox(
+        "Layer",
+        list(infos),
+        format_func=lambda name: _layer_title(infos[name], model.default_layer),
+        **kept(one, layers[0], infos, then=lambda: choose(key, [value_of(one)])),
+        filter_mode="contains",
+    )
+    if len(layers) > 1 and name == layers[0]:
+        st.caption(f"{len(layers)} layers are chosen on Explain. This page uses the first, {plain(name)}.")
+    return (name,)
+
+
+def _ordered_layers(model: LoadedModel) -> dict[str, LayerInfo]:
+    """Layers by name, blocks before their parts and deep ones before early ones: likely choices come first."""
+    ordered = sorted(reversed(model.layers), key=lambda layer: min(layer.name.count("."), 2) // 2)
+    return {layer.name: layer for layer in ordered}
+
+
+def _layers_key(model: LoadedModel) -> str:
+    return f"layers {model.reference} {model.architecture} {model.fingerprint[:8]}"
+
+
+def choose_layer(model: LoadedModel, name: str) -> None:
+    """Let the other pages explain at this layer."""
+    choose(_layers_key(model), [name])
+    st.session_state.layer_chosen = name
+
+
+def _layer_title(layer: LayerInfo, recommended: str) -> str:
+    title = f"{layer.name} · {layer.grid[1]} × {layer.grid[0]}"
+    return f"{title} · recommended" if layer.name == recommended else title

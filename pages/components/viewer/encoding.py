@@ -1,0 +1,94 @@
+"""What the viewer shows, as data for the browser: pictures, panels, colour tables."""
+
+import base64
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import streamlit as st
+
+from gradcam_core import COLOUR_MAPS, Heatmap, ImageRecord, colour_table
+
+LONGEST_SIDE = 1600
+LARGEST_PNG = 1_000_000
+JPEG_QUALITY = 92
+MOST_ENCODED = 8
+
+
+def picture_of(image: ImageRecord) -> dict[str, Any]:
+    """Encode a picture for the screen: 8 bits, at most 1600 pixels a side; its size stays the original's.
+
+    The session keeps what it encoded last, and drops it with the picture (see session.forget_upload).
+    """
+    encoded: dict[str, dict[str, str]] = st.session_state.setdefault("encoded", {})
+    variants = encoded.pop(image.sha256.split(" ")[0], {})
+    encoded[image.sha256.split(" ")[0]] = variants
+    variant = f"{image.sha256} {image.frame} {image.window}"
+    if variant not in variants:
+        variants[variant] = _data_url(image.pixels)
+    for old in list(variants)[:-MOST_ENCODED]:
+        del variants[old]
+    for former in list(encoded)[:-MOST_ENCODED]:
+        del encoded[former]
+    return {"src": variants[variant], "width": image.width, "height": image.height}
+
+
+def panel_of(heatmap: Heatmap, *, id: str, title: str = "", subtitle: str = "", note: str = "") -> dict[str, Any]:
+    """Turn a heatmap into a panel: its grid in full precision, and where the grid lies on the picture.
+
+    `title` stands for the class's name where the page says that elsewhere.
+    """
+    peak = heatmap.raw_size if heatmap.signed else heatmap.raw_peak
+    shown = heatmap.raw if heatmap.signed else np.maximum(heatmap.raw, 0)
+    shown = shown / peak if heatmap.state == "ok" else np.zeros_like(heatmap.raw)
+    probability = heatmap.target.probability
+    return {
+        "id": id,
+        "title": title or heatmap.target.label,
+        "about": heatmap.target.label,
+        "signed": heatmap.signed,
+        "probability": probability if math.isfinite(probability) and not title else None,
+        "subtitle": subtitle,
+        "grid": grid_of(shown),
+        "box": list(heatmap.placement.box),
+        "peak": peak if math.isfinite(peak) else None,
+        "unit": f"{heatmap.method} {heatmap.layer}",
+        "state": heatmap.state,
+        "note": note,
+    }
+
+
+def grid_of(values: np.ndarray) -> dict[str, Any]:
+    """Pack a map [h w] as little-endian float32 in base64."""
+    height, width = values.shape
+    return {"h": height, "w": width, "data": _base64(values.astype("<f4").tobytes())}
+
+
+def colours_of(
+    table: Callable[[str], np.ndarray] = colour_table, labels: Mapping[str, str] = COLOUR_MAPS
+) -> dict[str, Any]:
+    """Pack the colour tables (uint8 [256 3] RGB), in the order in which the viewer offers them."""
+    tables = {name: {"label": label, "table": _base64(table(name).tobytes())} for name, label in labels.items()}
+    return {"colormaps": tables, "diverging": _base64(table("diverging").tobytes())}
+
+
+def _data_url(pixels: np.ndarray) -> str:
+    """Encode as PNG up to a megapixel, else as JPEG."""
+    height, width = pixels.shape[:2]
+    shrink = min(1.0, LONGEST_SIDE / max(height, width))
+    if shrink < 1:
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    shown = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)[:, :, ::-1]
+    if shown.shape[0] * shown.shape[1] <= LARGEST_PNG:
+        kind, options = "png", [cv2.IMWRITE_PNG_COMPRESSION, 3]
+    else:
+        kind, options = "jpeg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    _, encoded = cv2.imencode(f".{kind}", np.ascontiguousarray(shown), options)
+    return f"data:image/{kind};base64,{_base64(encoded.tobytes())}"
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")

@@ -1,0 +1,45 @@
+"""Words on the page: text from outside is escaped here, and errors have one form. Loads no torch."""
+
+import re
+
+import streamlit as st
+
+from gradcam_core import GradcamError
+
+LONG_MESSAGE, LONG_LABEL = 160, 48
+NO_BREAK = "\u202f"
+# Where Markdown finds an address by itself. A word joiner in it is invisible, and no link comes of it.
+_ADDRESS = re.compile(r"(www(?=\.)|https?(?=:)|@)", re.IGNORECASE)
+_WORD_JOINER = "\u2060"
+
+
+def plain(text: str) -> str:
+    """Escape text for Markdown: labels and file names come from outside, and become neither markup nor links."""
+    text = _ADDRESS.sub(rf"\1{_WORD_JOINER}", text)
+    return "".join(f"\\{sign}" if sign in "\\`*_{}[]()<>#+-!|~$:" else sign for sign in text)
+
+
+def shortened(label: str) -> str:
+    """A label that fits into a sentence; the panels show all of it."""
+    return label if len(label) <= LONG_LABEL else f"{label[: LONG_LABEL - 1].rstrip()}…"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share as the viewer writes it; a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.{digits}f}{NO_BREAK}%"
+
+
+def plural(count: int, word: str) -> str:
+    """A count with its word."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def show_error(error: GradcamError) -> None:
+    """Say what is wrong and what to do, always in this one form; a long report becomes a list."""
+    head, rest = error.message, ""
+    if len(error.message) > LONG_MESSAGE:
+        head, _, rest = error.message.partition(": ")
+    listed, _, guess = rest.partition(". ")
+    parts = [f"- {plain(part)}" for part in listed.split("; ") if part]
+    lines = [f"**{plain(head)}**", "\n".join(parts), plain(guess), plain(error.remedy)]
+    st.error("\n\n".join(filter(None, lines)), icon=":material/error:")
