@@ -3,14 +3,13 @@
 import io
 import struct
 from collections.abc import Callable
-from importlib import import_module
 
 import imagecodecs
 import numpy as np
+import pi_heif
 from jaxtyping import Float32, Shaped
 from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, Image, ImageFile, WebPImagePlugin
 
-from gradcam_core.errors import PictureError
 from gradcam_core.readers.directory import orientation
 from gradcam_core.readers.stored import (
     EXTRA_NOTE,
@@ -127,16 +126,8 @@ def read_avif(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
 
 @reader("HEIC")
 def read_heic(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
-    """Read a HEIC picture, where the package pillow-heif is installed."""
-    try:
-        heif = import_module("pillow_heif")
-    except ImportError:
-        raise PictureError(
-            "This is a HEIC picture, as phones make them, and the package that reads them is not installed.",
-            "Save it as JPEG or PNG (on a phone, share it in the most compatible format), "
-            "or install the optional package pillow-heif; it contains x265, which is under the GPL.",
-        ) from None
-    pictures = heif.open_heif(data)
+    """Read a HEIC picture. Its index holds all sizes, so nothing is decoded before they are checked."""
+    pictures = pi_heif.open_heif(data)
     check_size("HEIC", pictures.size[0], pictures.size[1], max_pixels, 8)
     check_frame(frame, len(pictures))
     # libheif turns the picture upright itself.
