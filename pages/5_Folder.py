@@ -8,7 +8,7 @@ chosen = frame(__doc__, "Does it hold up across many pictures?", picture=False)
 if chosen.model is None:
     st.stop()
 
-from pages.components.folder.evaluation import ask, evaluated
+from pages.components.folder.evaluation import evaluated, offer_evaluation
 from pages.components.folder.files import choose_files
 from pages.components.folder.results import show_results
 from pages.components.pickers.layers import pick_layer
@@ -24,8 +24,8 @@ with middle:
 with left:
     method = pick_method(chosen.model, layers, key="folder_method", only_layers=True)
 with right:
-    asked = ask(folder, chosen.model, method, layers)
+    task = offer_evaluation(folder, chosen.model, method, layers)
 
-evaluation = evaluated(asked, folder)
+evaluation = evaluated(task, folder)
 if evaluation is not None:
-    show_results(evaluation, folder, key=asked.key)
+    show_results(evaluation, folder, key=task.key)

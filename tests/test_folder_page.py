@@ -123,7 +123,7 @@ def test_labels_of_another_model_are_refused_in_words(page: AppTest) -> None:
 def test_a_stopped_evaluation_keeps_nothing_and_can_be_started_again(page: AppTest) -> None:
     upload(page, anna_png=png(1), bert_png=png(2))
     evaluate(page)
-    asked = page.session_state["folder_asked"]
+    asked = page.session_state["folder_task"]
     del page.session_state["evaluations"]
     page.session_state["stopped"] = asked  # what the button does while it runs
     page.run()

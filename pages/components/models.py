@@ -96,7 +96,7 @@ def add_from_checkpoint() -> None:
                 "Weights", type=WEIGHT_FILES, help="A state dict, bare or in one of the usual wrappers."
             )
             labels = st.file_uploader(
-                "Class names (if the weights do not hold them)",
+                "Class names (if they are not in the weights)",
                 type=["json", "txt", "csv"],
                 help="class_indices.json in either direction, or one name a line.",
             )

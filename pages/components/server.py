@@ -105,7 +105,7 @@ def _refusal(scope: Scope) -> ASGIApp | None:
 
 
 def _uploaded(session_id: str) -> int:
-    """Bytes of uploaded files that the server holds for a session."""
+    """Bytes of a session's uploaded files in memory."""
     held: dict[str, Any] = runtime.get_instance().uploaded_file_mgr.file_storage.get(session_id, {})
     return sum(len(file.data) for file in list(held.values()))
 

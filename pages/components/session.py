@@ -153,7 +153,7 @@ def _held() -> list[Upload]:
 def take_uploads() -> None:
     """Keep what was just uploaded, since the uploader itself forgets it on the next page."""
     uploads = taken(st.session_state.get(uploader_key()) or [])
-    # A new uploader: the old one would hold the files even after they are removed here.
+    # A new uploader: the old one would keep the files even after they are removed here.
     st.session_state.uploader += 1
     for upload in uploads:
         sha256 = hashlib.sha256(upload.content).hexdigest()

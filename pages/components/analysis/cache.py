@@ -1,6 +1,6 @@
 """What sessions share: decoded pictures, loaded models, explanations, checks. Keyed by content, bounded.
 
-Nothing here holds a picture's name: two people may have one file under different names, and must not learn each
+No picture's name is kept here: two people may have one file under different names, and must not learn each
 other's. Explanations are kept without pixels. What is not used is dropped after some minutes.
 """
 
@@ -58,7 +58,7 @@ tune_allocator()  # once a process: passes of many pictures are then two to thre
 
 
 def picture_key(sha256: str, frame: int = 0) -> str:
-    """What tells a decoded picture from every other one."""
+    """The identity of a decoded picture."""
     return f"{sha256} {frame}"
 
 
@@ -80,7 +80,7 @@ def sweep() -> None:
 
 
 def choice_key(choice: ModelChoice, device: str) -> str:
-    """What tells a loaded model from every other one, before it is loaded."""
+    """The identity of a model that is to be loaded."""
     return f"{device} {choice}"
 
 

@@ -1,4 +1,4 @@
-"""What can be asked for: a model to load, and an analysis of a picture. Loads no torch."""
+"""Requests: a model to load, and an analysis of a picture. Loads no torch."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class Analysis:
 
     @property
     def key(self) -> str:
-        """What tells this analysis from every other one, by content. It begins with the picture's sha256."""
+        """The identity of this analysis, by content. It begins with the picture's sha256."""
         parts = [self.image.frame, self.image.window, model_key(self.model), dataclasses.asdict(self.request)]
         return f"{self.image.sha256} {digest(parts)}"
 
 
 def model_key(model: LoadedModel) -> list[Any]:
-    """What tells a prepared model from every other one."""
+    """The identity of a prepared model, by content."""
     labels = digest(list(model.labels))
     return [model.fingerprint, model.reference, labels, str(model.device), model.preprocessing.to_dict()]
 
 
 def digest(parts: Any) -> str:
-    """A short name for anything that JSON can hold."""
+    """A short name for any JSON value."""
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]

@@ -61,7 +61,7 @@ def watched(
 ) -> Result | None:
     """Compute in a thread, with progress on the page and a way to stop it; None if the user stopped it.
 
-    `name` tells one piece of work from another; `compute` gets the callback for its progress.
+    `name` identifies the work; `compute` gets the callback for its progress.
     """
     if st.session_state.get("stopped") == name:
         _show_stopped(name)

@@ -21,7 +21,7 @@ SHOWN = {"matters": "the hottest area hidden", "edges": "that part hidden"}
 
 
 def offer_checks(explanation: Explanation, analysis: Analysis, *, key: str) -> None:
-    """Offer the checks of each heatmap; show them once they were asked for."""
+    """Offer the checks of each heatmap; show them after a click."""
     st.header("Can I trust this heatmap?")
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"trust-bar-{key}"):
         place = _pick_heatmap(explanation, key)
@@ -58,7 +58,7 @@ def _pick_heatmap(explanation: Explanation, key: str) -> int:
 
 
 def show_checks(checked: Trust, preprocessing: Preprocessing) -> None:
-    """Show the outcome, each check as a row with its sentence, and what always holds."""
+    """Show the outcome, each check as a row with its sentence, and what is always true."""
     rows = "".join(_row(check, preprocessing) for check in checked.checks)
     always = " ".join(checked.always)
     limits = f"Thresholds v{checked.thresholds.version}, set on {checked.thresholds.set}."

@@ -80,7 +80,7 @@ def outlined(image: ImageRecord, region: np.ndarray) -> ImageRecord:
 
 
 def region_key(region: np.ndarray) -> str:
-    """What tells one region from another."""
+    """The identity of a region, by content."""
     return hashlib.sha256(f"{region.shape}".encode() + np.packbits(region).tobytes()).hexdigest()
 
 

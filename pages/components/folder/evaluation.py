@@ -15,8 +15,8 @@ MOST_RESULTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
-    """What to evaluate the folder with, and what tells that from any other evaluation."""
+class Task:
+    """What to evaluate the folder with, and the identity of that evaluation."""
 
     model: LoadedModel
     method: tuple[str, dict[str, Any]]
@@ -24,10 +24,10 @@ class Asked:
     key: str
 
 
-def ask(
+def offer_evaluation(
     folder: Folder, model: LoadedModel, method: tuple[str, tuple[tuple[str, Any], ...]], layers: tuple[str, ...]
-) -> Asked:
-    """Draw the button that starts an evaluation, and return what it asks for."""
+) -> Task:
+    """Draw the button that starts an evaluation, and return its task."""
     key = digest([folder.key, model_key(model), method, layers])
     st.html('<div style="height: 0.6rem"></div>')  # beside boxes whose labels are above them
     if key in st.session_state.get("evaluations", {}):
@@ -35,32 +35,32 @@ def ask(
     else:
         words = f"Evaluate {plural(len(folder.pictures), 'picture')}"
         st.button(words, on_click=_start, args=(key,), key="evaluate", type="primary")
-    return Asked(model, (method[0], dict(method[1])), layers, key)
+    return Task(model, (method[0], dict(method[1])), layers, key)
 
 
 def _start(key: str) -> None:
-    st.session_state.folder_asked = key
+    st.session_state.folder_task = key
     st.session_state.pop("stopped", None)
 
 
-def evaluated(asked: Asked, folder: Folder) -> Evaluation | None:
-    """The results, once they were asked for; None until then, or if it was stopped or cannot be done."""
+def evaluated(task: Task, folder: Folder) -> Evaluation | None:
+    """The results, after the button was pressed; None until then, or if it was stopped or cannot be done."""
     results: dict[str, Evaluation] = st.session_state.setdefault("evaluations", {})
-    if asked.key in results or st.session_state.get("folder_asked") != asked.key:
-        return results.get(asked.key)
+    if task.key in results or st.session_state.get("folder_task") != task.key:
+        return results.get(task.key)
     pictures = [(name, lambda file=file: file.content) for (name, _), file in folder.pictures.items()]
     masks = {name: lambda file=file: file.content for (name, _), file in folder.masks.items()}
-    chosen = {"method": asked.method, "layers": asked.layers or None}
+    chosen = {"method": task.method, "layers": task.layers or None}
     try:
         evaluation = watched(
-            asked.key,
-            lambda work: evaluate(pictures, folder.table, masks, asked.model, on_progress=work, **chosen),
+            task.key,
+            lambda work: evaluate(pictures, folder.table, masks, task.model, on_progress=work, **chosen),
         )
     except GradcamError as error:
         show_error(error)
         return None
     if evaluation is not None:
-        results[asked.key] = evaluation
+        results[task.key] = evaluation
         for old in list(results)[:-MOST_RESULTS]:
             del results[old]
         st.rerun()  # the button above was drawn while there was no result

@@ -1,4 +1,4 @@
-"""The frame of every page: set-up, navigation, the shared sidebar. It stands before torch is loaded."""
+"""The frame of every page: set-up, navigation, the shared sidebar. It is sent before torch is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Offer an analysis as files. What is written holds no file name; it is made on the click."""
+"""Offer an analysis as files. No file contains the picture's name; each is made on the click."""
 
 from collections.abc import Callable
 

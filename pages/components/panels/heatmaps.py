@@ -124,7 +124,7 @@ def _panel(heatmap: Heatmap, by_method: bool, several_layers: bool) -> dict[str,
 
 
 def layer_title(heatmap: Heatmap) -> str:
-    """Where a heatmap's map lies, in words."""
+    """The layer of a heatmap, in words."""
     return "all layers fused" if heatmap.fusion else heatmap.layer or "model input"
 
 

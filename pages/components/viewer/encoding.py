@@ -36,7 +36,7 @@ def picture_of(image: ImageRecord) -> dict[str, Any]:
 
 
 def panel_of(heatmap: Heatmap, *, id: str, title: str = "", subtitle: str = "", note: str = "") -> dict[str, Any]:
-    """Turn a heatmap into a panel: its grid in full precision, and where the grid lies on the picture.
+    """Turn a heatmap into a panel: its grid in full precision, and the grid's box on the picture.
 
     `title` stands for the class's name where the page says that elsewhere.
     """
