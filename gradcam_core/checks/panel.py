@@ -20,7 +20,7 @@ NOT_A_CLEARANCE = "That is not a clearance."
 NOT_THE_DIAGNOSIS = "These checks test the map, not the diagnosis. A map can pass all of them while the model is wrong."
 BLIND_SPOT = (
     "They cannot tell a mark away from the edge, such as a sticker or a device, from a finding: on small networks "
-    "trained to cheat by such a mark, all checks passed on 88 to 90\u202f% of pictures."
+    "trained to cheat by such a mark, all checks passed on 90 to 98\u202f% of pictures."
 )
 
 
