@@ -1,4 +1,4 @@
-"""What the checks say of the demonstration models, on pictures that nothing was trained or chosen on."""
+"""What the checks say of the demonstration models, on test pictures: python -m demonstration.figures [PICTURES]."""
 
 import math
 import sys
@@ -68,7 +68,7 @@ def passed(model: LoadedModel, setting: Setting, count: int, first: int = EVALUA
     for picture in pictures(setting, count, first):
         explanation = explained(model, picture, [picture.label], setting.method)
         checked = trust(explanation, explanation.heatmaps[0], model)
-        rows.append([one.outcome == "passed" for one in checked.checks])
+        rows.append([check.outcome == "passed" for check in checked.checks])
     shares = np.array(rows)
     return {**dict(zip(NAMES, shares.mean(0).tolist(), strict=True)), "all": float(shares.all(1).mean())}
 
@@ -90,26 +90,28 @@ def explained(model: LoadedModel, picture: Radiograph, targets: Sequence[str], m
     return explain(record_of(picture), model, targets=list(targets), methods=method)
 
 
-def right(model: LoadedModel, some: Iterable[Radiograph]) -> float:
+def right(model: LoadedModel, radiographs: Iterable[Radiograph]) -> float:
     """The share of pictures that are answered correctly."""
-    return float(np.mean([explained(model, one, [0]).predictions[0].label == one.label for one in some]))
+    return float(
+        np.mean([explained(model, picture, [0]).predictions[0].label == picture.label for picture in radiographs])
+    )
 
 
-def peaks(model: LoadedModel, some: Iterable[Radiograph]) -> tuple[float, float]:
+def peaks(model: LoadedModel, radiographs: Iterable[Radiograph]) -> tuple[float, float]:
     """How often the hottest pixel lies on the lesion, and how often by the marker."""
     on_lesion, on_marker = [], []
-    for one in some:
-        peak = peak_of(explained(model, one, [one.label]).heatmaps[0])
-        on_lesion.append(distance(one.lesions[0].mask, peak) <= TOLERANCE)
-        on_marker.append(distance(one.marker, peak) <= NEAR_MARKER)
+    for picture in radiographs:
+        peak = peak_of(explained(model, picture, [picture.label]).heatmaps[0])
+        on_lesion.append(distance(picture.lesions[0].mask, peak) <= TOLERANCE)
+        on_marker.append(distance(picture.marker, peak) <= NEAR_MARKER)
     return float(np.mean(on_lesion)), float(np.mean(on_marker))
 
 
-def lost_with_corner(model: LoadedModel, some: Iterable[Radiograph]) -> float:
+def lost_with_corner(model: LoadedModel, radiographs: Iterable[Radiograph]) -> float:
     """How much of the class's probability is lost on average when the marker's corner is hidden, in points 0..1."""
     lost = []
-    for one in some:
-        explanation = explained(model, one, [one.label])
+    for picture in radiographs:
+        explanation = explained(model, picture, [picture.label])
         rerun = begin_rerun(explanation, explanation.heatmaps[0], model)
         lost.append(rerun.probability - without_edges(rerun)[0][REGIONS.index("upper right corner")])
     return float(np.mean(lost))
@@ -121,33 +123,35 @@ def two_lesions(model: LoadedModel, count: int, method: str) -> tuple[float, flo
     for number in range(count):
         picture = radiograph(EVALUATION + number, LESIONS)
         heatmaps = explained(model, picture, LESIONS, method).heatmaps
-        for heatmap, its, not_its in zip(heatmaps, picture.lesions, picture.lesions[::-1], strict=True):
-            own.append(distance(its.mask, peak_of(heatmap)) <= TOLERANCE)
-            other.append(distance(not_its.mask, peak_of(heatmap)) <= TOLERANCE)
+        for heatmap, lesion, other_lesion in zip(heatmaps, picture.lesions, picture.lesions[::-1], strict=True):
+            own.append(distance(lesion.mask, peak_of(heatmap)) <= TOLERANCE)
+            other.append(distance(other_lesion.mask, peak_of(heatmap)) <= TOLERANCE)
     return float(np.mean(own)), float(np.mean(other))
 
 
-def alike_without_learning(model: LoadedModel, some: Iterable[Radiograph], method: str) -> float:
+def alike_without_learning(model: LoadedModel, radiographs: Iterable[Radiograph], method: str) -> float:
     """How similar maps are on average to those of random classifiers."""
     alike = []
-    for one in some:
-        explanation = explained(model, one, [one.label], method)
+    for picture in radiographs:
+        explanation = explained(model, picture, [picture.label], method)
         rerun = begin_rerun(explanation, explanation.heatmaps[0], model)
         alike.append(float(similarities(rerun.heatmap.raw, randomised_maps(rerun)).mean()))
     return float(np.mean(alike))
 
 
 def show_checks(count: int) -> None:
-    """Print a table: a setting a row, a check a column."""
+    """Print a table: one setting per row, one check per column."""
     print("| | " + " | ".join(NAMES) + " | all six |", flush=True)
     print("|---|" + "---|" * (len(NAMES) + 1), flush=True)
     for setting in SETTINGS:
         shares = passed(demonstration_model(setting.model), setting, count)
-        print(f"| {setting.title} | " + " | ".join(f"{100 * one:.0f} %" for one in shares.values()) + " |", flush=True)
+        print(
+            f"| {setting.title} | " + " | ".join(f"{100 * share:.0f} %" for share in shares.values()) + " |", flush=True
+        )
 
 
 def show_models(count: int) -> None:
-    """Print a table: what is asked of the three models a row, a model a column."""
+    """Print a table: one question per row, one model per column."""
     models = [demonstration_model(name) for name in ("clean", "shortcut", "balanced")]
     plain, marked = (Setting("", "", "", ("nodule",), (one,)) for one in (False, True))
     healthy = [radiograph(EVALUATION + number, marker=True) for number in range(count)]

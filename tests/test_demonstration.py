@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from demonstration import figures
+from demonstration import figures, flaws
 from demonstration.figures import SETTINGS, Setting, demonstration_model, passed, pictures
 from demonstration.samples import drawn_samples
 from demonstration.train import MARKED, save, train
@@ -175,3 +175,31 @@ def test_the_samples_that_ship_are_those_that_are_drawn() -> None:
         for label, content in read_truths(name).items():
             truth = networks.decoded(made[f"{name}_{label}_mask.png"])
             assert (networks.decoded(content) == truth).mean() > 0.9999
+
+
+# Networks with a known flaw
+
+
+@pytest.mark.parametrize("flaw", flaws.FLAWS)
+def test_a_flaw_is_planted_by_the_label_alone(flaw: str) -> None:
+    images, labels = flaws.drawn(flaw, 12, 5, training=False)
+    again, same = flaws.drawn(flaw, 12, 5, training=False)
+    assert images.shape == (12, 64, 64, 3)
+    np.testing.assert_array_equal(images, again)
+    np.testing.assert_array_equal(labels, same)
+    if flaw in ("corner", "centre", "two corners", "frame"):
+        place = {"centre": (30, 30)}.get(flaw, (2, 2))
+        np.testing.assert_array_equal(images[:, *place], flaws.COLOURS[labels].astype(np.uint8))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("flaw", "least", "most"), [("none", 0.9, 1.0), ("corner", 0.0, 0.1), ("frame", 0.0, 0.1)])
+def test_the_panel_tells_an_honest_network_from_one_that_reads_the_edge(flaw: str, least: float, most: float) -> None:
+    rows = flaws.attention(flaws.trained(flaw), flaw, 40)
+    assert least <= (~rows.any(1)).mean() <= most
+
+
+@pytest.mark.slow
+def test_a_mark_away_from_the_edge_is_a_known_blind_spot() -> None:
+    rows = flaws.attention(flaws.trained("centre"), "centre", 40)
+    assert (~rows.any(1)).mean() >= 0.8, "if this fails, the panel's closing sentence is out of date"
