@@ -49,7 +49,7 @@ def drawn(page: Any, panel: int) -> str:
 
 def upload(page: Any, name: str, content: bytes) -> None:
     # A new uploader takes the place of the one that was used: both are there for a moment.
-    one = "document.querySelectorAll('section[data-testid=stSidebar] input[type=file]').length === 1"
+    one = "() => document.querySelectorAll('section[data-testid=stSidebar] input[type=file]').length === 1"
     page.wait_for_function(one, timeout=30_000)
     page.locator('section[data-testid="stSidebar"] input[type=file]').set_input_files(
         [{"name": name, "mimeType": "image/png", "buffer": content}]

@@ -1,7 +1,6 @@
 """What stands around the pages: headers, limits, and work that no visitor should wait for. Loads no torch at import."""
 
 import asyncio
-import gc
 import os
 import sys
 import threading
@@ -19,7 +18,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from pages.components.analysis import files
 
 SWEEP_S = 10
-WARM_UP_AFTER_S = 1.0
+WARM_UP_AFTER_S = 0.5
 MOST_UPLOADED = 3 * 2**30
 # Streamlit's own styles are inline, its components are scripts from memory; pictures come as data.
 POLICY = (
@@ -138,20 +137,20 @@ def _warm_up() -> None:
 async def _sweep_for_ever() -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
-        await asyncio.to_thread(_sweep)
+        _sweep()
 
 
 def _sweep() -> None:
-    """Remove what ended sessions leave: their state, their files in memory, their results, their checkpoints.
+    """Remove what ended sessions leave: their files in memory, their results, their checkpoints.
 
-    Streamlit ends a closed tab's session after `server.disconnectedSessionTTL` only when another one happens to
-    end, and keeps its files until then.
+    Streamlit ends a closed tab's session some time after `server.disconnectedSessionTTL`, when another one happens
+    to end, and serves its files until then.
     """
     instance = runtime.get_instance()
-    instance._session_mgr._session_storage._cache.expire()
-    gc.collect()  # sessions refer to themselves; their files go with them
+    for _, ended in instance._session_mgr._session_storage._cache.expire():
+        ended.session.shutdown()
     instance.media_file_mgr.remove_orphaned_files()
     files.sweep()
     cache = sys.modules.get("pages.components.analysis.cache")
-    if cache is not None:
+    if hasattr(cache, "sweep"):  # not while it is being imported
         cache.sweep()

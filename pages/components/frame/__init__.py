@@ -81,8 +81,12 @@ def _sidebar(pickers: bool) -> Picked | None:
 
 @contextmanager
 def _waiting(place: Any, subject: str, words: str) -> Iterator[Any]:
-    """Say what is waited for, and give a place for more. The pause lets the page be sent before the work begins."""
-    with place.container(key=f"waiting-{subject}"), st.spinner(plain(words)):
+    """Say what is waited for, and give a place for more. The pause lets the page be sent before the work begins.
+
+    Streamlit's own spinner would appear half a second late.
+    """
+    with place.container(key=f"waiting-{subject}"):
+        st.markdown(plain(words))
         more = st.empty()
         time.sleep(SENT_AFTER_S)
         yield more
