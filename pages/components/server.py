@@ -18,7 +18,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from pages.components.analysis import files
 
 SWEEP_S = 10
-WARM_UP_AFTER_S = 0.5
+WARM_UP_AFTER_S = 1.0
 MOST_UPLOADED = 3 * 2**30
 # Streamlit's own styles are inline, its components are scripts from memory; pictures come as data.
 POLICY = (
