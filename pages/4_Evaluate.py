@@ -80,5 +80,5 @@ if name in opened:
         show_error(error)
         st.stop()
     if changed is not None:
-        show_measurements("With the picture changed", changed, names_of("changed"))
+        show_measurements("With the picture changed", changed, names_of("change"))
         show_curves(changed)

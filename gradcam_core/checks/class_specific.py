@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from gradcam_core.checks.needs import Finding, NotTestable, check, check_evidence, percent
+from gradcam_core.checks.needs import Finding, NotTestable, check, check_evidence
 from gradcam_core.checks.reruns import Rerun, other_class_maps
 from gradcam_core.measures.similar import similarities
 from gradcam_core.records import Heatmap
+from gradcam_core.text import percent
 
 
 @check("Is it about this class?")

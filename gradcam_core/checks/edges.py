@@ -11,9 +11,10 @@ from types import MappingProxyType
 import torch
 from jaxtyping import Bool
 
-from gradcam_core.checks.needs import Finding, check, check_probability, percent
+from gradcam_core.checks.needs import Finding, check, check_probability
 from gradcam_core.checks.reruns import Rerun, without
 from gradcam_core.placement import Placement
+from gradcam_core.text import percent
 
 # A corner's side, a border strip's depth and a frame's depth, as shares of the picture.
 CORNER, STRIP, FRAME = 0.22, 0.12, 0.06

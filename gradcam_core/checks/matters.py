@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from gradcam_core.checks.needs import Finding, Outcome, check, check_evidence, check_probability, percent
+from gradcam_core.checks.needs import Finding, Outcome, check, check_evidence, check_probability
 from gradcam_core.checks.reruns import Hidden, Rerun, without_hot_areas
 from gradcam_core.records import Heatmap
+from gradcam_core.text import percent
 
 
 @check("Does the model need the highlighted area?")

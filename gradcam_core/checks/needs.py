@@ -54,8 +54,3 @@ def check_probability(probability: float, label: str) -> None:
     """Raise NotTestable for a class whose probability is too small to fall."""
     if probability < NOTHING_TO_LOSE:
         raise NotTestable(f"The probability of {label} is almost 0, so hiding a part cannot lower it.")
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """A share as text, such as "12.3 %"."""
-    return f"{100 * share:.{digits}f}\u202f%"

@@ -1,8 +1,9 @@
 """Is the evidence strong enough to be read?"""
 
-from gradcam_core.checks.needs import Finding, check, percent
+from gradcam_core.checks.needs import Finding, check
 from gradcam_core.checks.reruns import Rerun
 from gradcam_core.records import Heatmap
+from gradcam_core.text import percent
 
 
 @check("Is the evidence strong enough?")

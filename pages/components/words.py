@@ -24,16 +24,6 @@ def shortened(label: str) -> str:
     return label if len(label) <= LONG_LABEL else f"{label[: LONG_LABEL - 1].rstrip()}…"
 
 
-def percent(share: float | None, digits: int = 1) -> str:
-    """A share as the viewer writes it; a dash where there is none."""
-    return "–" if share is None else f"{100 * share:.{digits}f}{NO_BREAK}%"
-
-
-def plural(count: int, word: str) -> str:
-    """A count with its word."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
 def show_error(error: GradcamError) -> None:
     """Say what is wrong and what to do, always in this one form; a long report becomes a list."""
     head, rest = error.message, ""

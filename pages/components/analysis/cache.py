@@ -19,7 +19,6 @@ from gradcam_core import (
     Measurement,
     OnProgress,
     Trust,
-    contrast,
     explain,
     list_methods,
     load_model,
@@ -30,7 +29,7 @@ from gradcam_core import (
     tune_allocator,
 )
 from pages.components.analysis import files
-from pages.components.analysis.requests import Analysis, ModelChoice, Request
+from pages.components.analysis.requests import Analysis, ModelChoice
 from pages.components.analysis.shelf import Shelf
 
 Measured = dict[str, dict[str, Measurement]]
@@ -87,8 +86,6 @@ def choice_key(choice: ModelChoice, device: str) -> str:
 def model(choice: ModelChoice, device: str, on_progress: OnProgress | None = None) -> LoadedModel:
     """Load a model once for all sessions; three stay in memory."""
     files.touch(choice.reference)
-    # The core reports (share, words) while it loads a model, and will report drafts, too.
-    report = None if on_progress is None else lambda share, words, drafts=(): on_progress(share, words, drafts)
     return MODELS.get(
         choice_key(choice, device),
         lambda: load_model(
@@ -97,7 +94,7 @@ def model(choice: ModelChoice, device: str, on_progress: OnProgress | None = Non
             labels=choice.labels or None,
             preprocessing=dict(choice.preprocessing) or None,
             device=device,
-            on_progress=report,
+            on_progress=on_progress,
         ),
     )
 
@@ -129,25 +126,12 @@ def _explain(analysis: Analysis, on_progress: OnProgress | None) -> Explanation:
             analysis.image,
             analysis.model,
             top_k=request.top_k,
-            targets=_targets(analysis.image, analysis.model, request) or None,
+            targets=list(request.targets) or None,
+            against=request.against,
             methods=[(name, dict(options)) for name, options in request.methods],
             layers=list(request.layers) or None,
             on_progress=on_progress,
         )
-
-
-def _targets(image: ImageRecord, model: LoadedModel, request: Request) -> list[Any]:
-    """The classes to explain; to compare the top classes with another one, they must be predicted first."""
-    if request.against is None:
-        return list(request.targets)
-    indices = request.targets or top_classes(image, model, request.top_k + 1)
-    others = [index for index in indices if index != request.against]
-    return [contrast(index, request.against, model.labels) for index in others[: request.top_k or None]]
-
-
-def top_classes(image: ImageRecord, model: LoadedModel, count: int) -> list[int]:
-    """The most probable classes."""
-    return [prediction.index for prediction in explain(image, model, methods="random", top_k=count).predictions]
 
 
 def checked(analysis: Analysis, explanation: Explanation, place: int, on_progress: OnProgress | None) -> Trust:

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
-from gradcam_core import Explanation, Heatmap, ImageRecord, overlay
+from gradcam_core import Explanation, Heatmap, ImageRecord, overlay, percent
 from pages.components.analysis import cache
 from pages.components.analysis.requests import Analysis
 from pages.components.panels.figures import figures
-from pages.components.words import NO_BREAK, percent, plain
+from pages.components.words import NO_BREAK, plain
 
 Result = TypeVar("Result")
 QUICK, POLL, DRAFT_EVERY = 0.4, 0.25, 1.0

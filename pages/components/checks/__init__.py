@@ -5,7 +5,17 @@ from pathlib import Path
 
 import streamlit as st
 
-from gradcam_core import Check, Explanation, GradcamError, Preprocessing, Trust, shown_input, to_json, trust_to_dict
+from gradcam_core import (
+    Check,
+    Explanation,
+    GradcamError,
+    Preprocessing,
+    Trust,
+    list_checks,
+    shown_input,
+    to_json,
+    trust_to_dict,
+)
 from pages.components import session
 from pages.components.analysis import cache
 from pages.components.analysis.requests import Analysis
@@ -17,7 +27,6 @@ from pages.components.words import plain, shortened, show_error
 
 CSS = Path(__file__).with_name("checks.css")
 WORDS = {"passed": "Passed", "attention": "Look here", "not tested": "Not tested"}
-SHOWN = {"matters": "the hottest area hidden", "edges": "that part hidden"}
 
 
 def offer_checks(explanation: Explanation, analysis: Analysis, *, key: str) -> None:
@@ -27,9 +36,9 @@ def offer_checks(explanation: Explanation, analysis: Analysis, *, key: str) -> N
         place = _pick_heatmap(explanation, key)
         name = f"{analysis.key} {place}"
         opened = st.session_state.setdefault("checked heatmaps", set())
-        if st.button("Run six checks", key=f"check {key}", icon=":material/fact_check:"):
+        if st.button("Run the checks", key=f"check {key}", icon=":material/fact_check:"):
             opened.add(name)
-        st.caption("Six tests of this heatmap, about 10 seconds.")
+        st.caption(f"{len(list_checks())} tests of this heatmap, about 10 seconds.")
     if name not in opened:
         return
     try:
@@ -74,7 +83,7 @@ def _row(check: Check, preprocessing: Preprocessing) -> str:
     """One check as a row; text from outside is escaped."""
     picture = ""
     if check.shown is not None and check.outcome != "not tested":
-        words = f"The model’s input with {SHOWN[check.name]}"
+        words = f"The model’s input with {check.shown_words}"
         picture = f'<img alt="{words}" title="{words}" src="{data_url(shown_input(check.shown, preprocessing))}">'
     return (
         f'<li class="{check.outcome.replace(" ", "-")}"><span class="mark">{WORDS[check.outcome]}</span>'

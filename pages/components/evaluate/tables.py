@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from gradcam_core import Explanation, LoadedModel, Measurement, OnProgress, Progress, list_measurements, measure
+from gradcam_core import (
+    Explanation,
+    LoadedModel,
+    Measurement,
+    OnProgress,
+    Progress,
+    list_measurements,
+    measure,
+    theme_of,
+)
 from pages.components.analysis.cache import Measured
 from pages.components.panels.heatmaps import METHODS
 from pages.components.words import plain
@@ -16,15 +25,9 @@ MEASUREMENTS = {measurement.name: measurement for measurement in list_measuremen
 GOOD = {"higher": "higher is better", "lower": "lower is better", "": "neither good nor bad"}
 
 
-def _theme(needs: Sequence[str]) -> str:
-    if "truth" in needs:
-        return "place"
-    return "changed" if "inputs" in needs else "spread"
-
-
 def names_of(theme: str) -> tuple[str, ...]:
-    """The measurements of a theme: "place" needs a reference region, "changed" runs the model, "spread" neither."""
-    return tuple(name for name, measurement in MEASUREMENTS.items() if _theme(measurement.needs) == theme)
+    """The measurements of a theme: "place" needs a reference region, "change" runs the model, "spread" neither."""
+    return tuple(name for name, measurement in MEASUREMENTS.items() if theme_of(measurement) == theme)
 
 
 def measured_directly(explanation: Explanation, region: np.ndarray | None, names: Sequence[str]) -> Measured:
@@ -37,7 +40,7 @@ def measured_directly(explanation: Explanation, region: np.ndarray | None, names
 
 def measured_by_changing(explanation: Explanation, model: LoadedModel, on_progress: OnProgress) -> Measured:
     """Measurements that change the picture and run the model on it, by method and name."""
-    names, count = names_of("changed"), len(explanation.heatmaps)
+    names, count = names_of("change"), len(explanation.heatmaps)
     results = {}
     for place, heatmap in enumerate(explanation.heatmaps):
         part = Progress(on_progress).part(place, count)

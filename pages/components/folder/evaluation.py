@@ -5,11 +5,11 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import Evaluation, GradcamError, LoadedModel, evaluate
+from gradcam_core import Evaluation, GradcamError, LoadedModel, counted, evaluate
 from pages.components.analysis.requests import digest, model_key
 from pages.components.analysis.work import watched
 from pages.components.folder.files import Folder
-from pages.components.words import plural, show_error
+from pages.components.words import show_error
 
 MOST_RESULTS = 3
 
@@ -33,7 +33,7 @@ def offer_evaluation(
     if key in st.session_state.get("evaluations", {}):
         st.caption("Evaluated with these settings.")
     else:
-        words = f"Evaluate {plural(len(folder.pictures), 'picture')}"
+        words = f"Evaluate {counted(len(folder.pictures), 'picture')}"
         st.button(words, on_click=_start, args=(key,), key="evaluate", type="primary")
     return Task(model, (method[0], dict(method[1])), layers, key)
 

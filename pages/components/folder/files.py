@@ -10,11 +10,11 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import GradcamError, drawn_folder, find_masks, read_table
+from gradcam_core import GradcamError, counted, drawn_folder, find_masks, read_table
 from pages.components import session
 from pages.components.analysis.requests import digest
 from pages.components.session import Upload
-from pages.components.words import plural, show_error
+from pages.components.words import show_error
 
 TABLES = (".csv", ".tsv", ".txt")
 SAMPLE_SIZE = 45
@@ -126,9 +126,9 @@ def _how_files_belong() -> None:
 
 
 def _words(folder: Folder) -> str:
-    parts = [f"**{plural(len(folder.pictures), 'picture')}**"]
-    parts += [plural(len(folder.table), "label") if folder.table else "no labels"]
-    parts += [plural(len(folder.masks), "mask") if folder.masks else "no masks"]
+    parts = [f"**{counted(len(folder.pictures), 'picture')}**"]
+    parts += [counted(len(folder.table), "label") if folder.table else "no labels"]
+    parts += [counted(len(folder.masks), "mask") if folder.masks else "no masks"]
     return " · ".join(parts)
 
 

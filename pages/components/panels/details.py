@@ -14,11 +14,12 @@ from gradcam_core import (
     agreement,
     describe_device,
     equal_by_algebra,
+    percent,
     shown_input,
 )
 from pages.components.panels.figures import figures
 from pages.components.panels.heatmaps import METHODS, by_class, layer_title, seen_share
-from pages.components.words import NO_BREAK, percent, plain
+from pages.components.words import NO_BREAK, plain
 
 
 def show_details(explanation: Explanation) -> None:

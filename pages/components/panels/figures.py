@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from pages.components.words import percent
+from gradcam_core import percent
 
 
 def data_url(pixels: np.ndarray, *, exact: bool = False) -> str:

@@ -6,11 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, list_methods
+from gradcam_core import Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, list_methods, percent
 from pages.components.frame import note_shown
 from pages.components.viewer import DEFAULTS, Settings, viewer
 from pages.components.viewer.encoding import colours_of, panel_of, picture_of
-from pages.components.words import NO_BREAK, percent, plain, shortened
+from pages.components.words import NO_BREAK, plain, shortened
 
 METHODS = {method.name: method for method in list_methods()}
 PICTURE_PANEL = {"id": "picture", "kind": "picture", "title": "Picture", "probability": None, "subtitle": ""}

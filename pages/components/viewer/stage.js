@@ -38,11 +38,17 @@ function nameOf({ data, map, heat, canvas }, part) {
     ? "The map's largest raw value of either sign: what 1.00 and −1.00 stand for on its own scale"
     : "The map's largest raw value: what 1.00 stands for on its own scale";
   part("words").hidden = !map || heat;
-  const verb = data.signed ? "moves" : "speaks for";
-  part("words").textContent = `Nothing in this picture ${verb} ‹${data.about ?? data.title}› here.`;
+  part("words").textContent = withoutHeat(data);
   part("note").hidden = !data.note;
   part("note").textContent = data.note ?? "";
   canvas.setAttribute("aria-label", map ? `Heatmap for ${data.title}${known ? `, ${percent}` : ""}` : data.title);
+}
+
+function withoutHeat({ state, signed, about, title }) {
+  if (state === "evidence in the padding only") {
+    return `The evidence for ‹${about ?? title}› lies in the padding only, outside the picture.`;
+  }
+  return `Nothing in this picture ${signed ? "moves" : "speaks for"} ‹${about ?? title}› here.`;
 }
 
 function makeSelectable(panel, title, viewer) {
