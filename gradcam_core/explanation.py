@@ -56,7 +56,7 @@ def explain(
     clock = _Clock()
     wanted = tuple(resolve_layer(model, name) for name in _layer_names(model, layers))
     choices, left_out = _choose_methods(methods, wanted, model)
-    choose = _choose_targets(targets, against, model.labels, top_k)
+    choose = _choose_targets(targets, against, model, top_k)
     with clock("preprocess"):
         array, placement = prepare(image, model.preprocessing)
     needs = {need for choice in choices if not smoothing_of(choice) for need in choice.member.needs}
@@ -68,7 +68,7 @@ def explain(
     for place, choice in enumerate(choices):
         with clock(choice.member.name):
             heatmaps += heatmaps_of(first, choice, progress.part(place, len(choices), choice.member.title))
-    predictions = best_classes(first.outputs, model.labels, top_k)
+    predictions = best_classes(first.outputs, model.labels, top_k, model.outputs)
     notes = (*image.notes, *model.notes, *left_out, *moved)
     return _record(image, model, array, first, tuple(heatmaps), predictions, clock.seconds, notes)
 
@@ -81,7 +81,7 @@ def predict(image: ImageRecord, model: LoadedModel, top_k: int = 5) -> tuple[Pre
     inputs = torch.tensor(array)[None]
     outputs, _ = with_enough_memory(model, lambda usable: scorer(usable)(inputs))
     _check_finite(outputs)
-    return best_classes(outputs, model.labels, top_k)
+    return best_classes(outputs, model.labels, top_k, model.outputs)
 
 
 def _check(image: ImageRecord, model: LoadedModel) -> None:
@@ -170,13 +170,14 @@ def _layer_names(model: LoadedModel, layers: str | Sequence[str] | None) -> list
 
 
 def _choose_targets(
-    targets: Wanted | Sequence[Wanted] | None, against: int | str | None, labels: Sequence[str], top_k: int
+    targets: Wanted | Sequence[Wanted] | None, against: int | str | None, model: LoadedModel, top_k: int
 ) -> Callable[[torch.Tensor], tuple[Target, ...]]:
     """Settle which targets to explain; with `against`, each as a contrast with that class."""
+    labels = model.labels
     if against is None:
-        return choose_targets(targets, labels, top_k)
+        return choose_targets(targets, labels, top_k, model.outputs)
     other = find_class(against, labels)
-    choose = choose_targets(targets, labels, check_top_k(top_k) + 1)
+    choose = choose_targets(targets, labels, check_top_k(top_k) + 1, model.outputs)
 
     def contrasts(outputs: torch.Tensor) -> tuple[Target, ...]:
         classes = [target for target in choose(outputs) if target.index != other]

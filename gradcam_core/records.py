@@ -6,7 +6,7 @@ arrays; what tells two of them apart is their sha256 or fingerprint.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from gradcam_core.shapes import Head, Heat, InputArray, Map, Pixels
 
 # Evidence on the picture below this share of the map's peak would not change one of 255 steps of colour.
 VISIBLE = 0.5 / 255
+# What a network's outputs are: class scores of one choice, or of independent yes/no questions; or, already, the
+# probabilities of either.
+Outputs = Literal["scores", "independent scores", "probabilities", "independent probabilities"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,8 +93,8 @@ class LayerInfo:
 
     `grid` is the map's (height, width) at the model's own input size. `layout` is "NCHW", "NHWC"
     or "tokens"; `prefix_tokens` counts class and register tokens before the patches.
-    `pooling` tells how the classifier reads the layer: "mean" or "mean of relu" where its input is
-    just that of this map, "convolution" or "convolution, relu" for a 1x1-convolution head, else "".
+    `pooling` says how the classifier reads the layer: "mean" or "mean of relu" where its input is
+    exactly that of this map, "convolution" or "convolution, relu" for a 1x1-convolution head, else "".
     """
 
     name: str
@@ -107,8 +110,8 @@ class LayerInfo:
 class Folded:
     """A private copy of a network that runs faster, and whose maps equal the network's own at `layers`.
 
-    `weights` are the network's own tensors, each with its place in memory and its version when the copy
-    was made: once one of them was changed, the copy is out of date and not used.
+    `weights` are the network's own tensors, each with its address in memory and its version at the time of
+    copying. The copy is no longer used once one of them has changed.
     """
 
     network: nn.Module
@@ -122,9 +125,10 @@ class LoadedModel:
 
     `fingerprint` is the sha256 of the weights with their names and shapes. `layers` come in the
     order in which the network computes them; `default_layer` is a name among them. `head` is the
-    classifier's weight [classes C] where it has one linear step, `head_name` that step's name. `activations`
-    are the kinds of nonlinear steps that were met, such as "gelu". `folded` is a private, faster copy.
-    `notes` are sentences about how it was loaded that its user should know.
+    classifier's weight [classes C] where it has one linear step, `head_name` that step's name. `refused_layers`
+    gives the reason for each layer that cannot be explained. `activations` are the kinds of nonlinear steps
+    that ran, such as "gelu". `folded` is a private, faster copy. `outputs` says how probabilities follow from
+    the network's outputs (see targets.probabilities). `notes` are sentences that its user should know.
     """
 
     module: nn.Module
@@ -142,6 +146,7 @@ class LoadedModel:
     activations: tuple[str, ...] = ()
     folded: Folded | None = None
     head_name: str = ""
+    outputs: Outputs = "scores"
 
 
 @runtime_checkable
@@ -166,7 +171,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A class with the probability that the model gives it (softmax; sigmoid for a single output)."""
+    """A class with the probability that the model gives it."""
 
     index: int
     label: str

@@ -14,7 +14,7 @@ from gradcam_core import list_layers
 from gradcam_core.capture import capture
 from gradcam_core.errors import LayerError
 from gradcam_core.explanation import explain
-from gradcam_core.layers import describe_layer, layers_by_depth, resolve_layer, to_grid
+from gradcam_core.layers import Refused, describe_layer, layers_by_depth, resolve_layer, to_grid
 from gradcam_core.records import LayerInfo, LoadedModel
 from gradcam_core.targets import choose_targets
 from tests import networks
@@ -168,7 +168,7 @@ def test_refusals_name_the_reason() -> None:
     assert refused["spare"] == "it takes no part in the forward pass"
     assert refused["recurrent"] == "its output is a tuple, not one tensor"
     assert "no rows and columns" in refused["head"]
-    assert "hands on" in refused["drop"]
+    assert "passes on its input" in refused["drop"]
 
 
 def test_what_does_not_depend_on_the_picture_is_no_layer() -> None:
@@ -355,15 +355,15 @@ def test_grids_are_views_in_every_layout() -> None:
 )
 def test_outputs_that_are_no_maps_are_told_apart(output: object, calls: int, words: str) -> None:
     found = describe_layer("x", nn.ReLU(), output, calls, (32, 32), nn.Identity())
-    assert isinstance(found, str)
-    assert words in found
+    assert isinstance(found, Refused)
+    assert words in found.reason
 
 
 def test_an_empty_container_is_no_layer_and_never_the_default() -> None:
     parts = (nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Sequential(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
     model = networks.loaded(nn.Sequential(*parts))
     assert model.default_layer == "1"
-    with pytest.raises(LayerError, match="hands on what it gets"):
+    with pytest.raises(LayerError, match="passes on its input"):
         resolve_layer(model, "2")
 
 

@@ -1,11 +1,12 @@
 """Gradients by the input through guided ReLUs (Springenberg et al. 2014, https://arxiv.org/abs/1412.6806).
 
 A guided ReLU passes a gradient back only where its input and the gradient are both positive. It takes
-the place of every ReLU while the network runs, whether that is a module or a function: nothing is
-written on the network, and other threads' passes stay ordinary.
+the place of every ReLU while the network runs, whether that is a module or a function: the network is
+not changed, and other threads' passes stay ordinary.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -19,23 +20,32 @@ from gradcam_core.capture.taps import listening
 from gradcam_core.devices import is_out_of_memory
 
 Tensor = torch.Tensor
-_RELUS = frozenset({torch.relu, torch.relu_, functional.relu, Tensor.relu, Tensor.relu_})
-_RELUS6 = frozenset({functional.relu6})
-_BOUNDED = frozenset(
-    {functional.hardtanh, functional.hardtanh_, torch.clamp, torch.clamp_, Tensor.clamp, Tensor.clamp_}
-)
-_FROM_BELOW = frozenset({torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_})
-_IN_PLACE = frozenset(
-    {torch.relu_, Tensor.relu_, functional.hardtanh_, torch.clamp_, Tensor.clamp_, torch.clamp_min_, Tensor.clamp_min_}
-)
-# Steps without a ReLU's hard bend: they keep their ordinary gradient, and are named.
-_OTHERS: Mapping[Any, str] = MappingProxyType(
+
+
+def _spellings(names: Iterable[str]) -> dict[Any, str]:
+    """All functions of these names, with the name of each."""
+    owners = (functional, torch, Tensor, torch._C._nn)
+    return {getattr(owner, name): name for name in names for owner in owners if hasattr(owner, name)}
+
+
+# The functions that can be a ReLU, each with its parameters in order; a last "_" works in place.
+_PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        function: name
-        for name in ("gelu", "silu", "hardswish", "mish", "elu", "selu", "celu", "softplus", "leaky_relu", "prelu")
-        for function in {getattr(owner, name, None) for owner in (functional, torch, torch._C._nn)} - {None}
+        "relu": ("input", "inplace"),
+        "relu6": ("input", "inplace"),
+        "hardtanh": ("input", "min_val", "max_val", "inplace"),
+        "threshold": ("input", "threshold", "value", "inplace"),
+        "clamp": ("input", "min", "max"),
+        "clip": ("input", "min", "max"),
+        "clamp_min": ("input", "min"),
     }
 )
+_RELUS = MappingProxyType(_spellings(name + end for name in _PARAMETERS for end in ("", "_")))
+# Steps without a ReLU's hard bend: they keep their ordinary gradient, and are named.
+_OTHERS = MappingProxyType(
+    _spellings(("gelu", "silu", "hardswish", "mish", "elu", "selu", "celu", "softplus", "leaky_relu", "prelu"))
+)
+_PLAIN_NAMES = MappingProxyType({"leaky_relu": "leaky rectifier", "prelu": "learnt rectifier"})
 
 
 class _GuidedReLU(torch.autograd.Function):
@@ -53,69 +63,66 @@ class _GuidedReLU(torch.autograd.Function):
 
 
 class _Guiding(TorchFunctionMode):
-    """While this is on, ReLUs of this thread are guided, or merely listed in `met`."""
+    """While this is on, ReLUs of this thread are guided, or merely noted in `kinds`."""
 
     def __init__(self, guide: bool) -> None:
         super().__init__()
         self.guide = guide
-        self.met: set[str] = set()
+        self.kinds: set[str] = set()
 
     def __torch_function__(
         self, function: Any, types: Any, given: tuple[Any, ...] = (), named: dict[str, Any] | None = None
     ) -> Any:
         named = named or {}
         if function in _OTHERS:
-            self.met.add(
-                _OTHERS[function].replace("leaky_relu", "leaky rectifier").replace("prelu", "learnt rectifier")
-            )
-        most = _upper_bound(function, given, named)
+            self.kinds.add(_PLAIN_NAMES.get(_OTHERS[function], _OTHERS[function]))
+        if function not in _RELUS:
+            return function(*given, **named)
+        name = _RELUS[function]
+        arguments = dict(zip(_PARAMETERS[name.rstrip("_")], given, strict=False)) | named
+        most = _upper_bound(name.rstrip("_"), arguments)
         if most is None:
             return function(*given, **named)
-        self.met.add("relu" if most == torch.inf else "bounded relu")
+        self.kinds.add("relu" if most == torch.inf else "bounded relu")
         if not self.guide:
             return function(*given, **named)
-        values = given[0] if given else named["input"]
+        values = arguments["input"]
         result = _GuidedReLU.apply(values, most)
-        in_place = function in _IN_PLACE or named.get("inplace") or (given[1:2] == (True,) and function in _RELUS)
-        return values.copy_(result) if in_place else result
+        return values.copy_(result) if name.endswith("_") or arguments.get("inplace") else result
 
 
-def _upper_bound(function: Any, given: tuple[Any, ...], named: Mapping[str, Any]) -> float | None:
-    """Where a ReLU ends, infinity for a plain one; None where this call is no ReLU."""
-    if function in _RELUS:
+def _upper_bound(name: str, arguments: Mapping[str, Any]) -> float | None:
+    """Where a ReLU ends, infinity for a plain one; None where this call is not a ReLU."""
+    if name == "relu":
         return torch.inf
-    if function in _RELUS6:
+    if name == "relu6":
         return 6.0
-    if function is functional.threshold:
-        both = (*given[1:3], *(named[name] for name in ("threshold", "value") if name in named))
-        return torch.inf if both == (0, 0) else None
-    if function in _FROM_BELOW:
-        return torch.inf if (*given[1:], *named.values())[:1] == (0,) else None
-    if function not in _BOUNDED:
-        return None
-    hard = function in (functional.hardtanh, functional.hardtanh_)
-    low, high = ("min_val", "max_val") if hard else ("min", "max")
-    least = given[1] if len(given) > 1 else named.get(low, -1 if hard else None)
-    most = given[2] if len(given) > 2 else named.get(high, 1 if hard else None)
+    if name == "threshold":
+        is_zero = arguments.get("threshold") == 0 and arguments.get("value") == 0
+        return torch.inf if is_zero else None
+    if name == "hardtanh":
+        least, most = arguments.get("min_val", -1), arguments.get("max_val", 1)
+    else:
+        least, most = arguments.get("min"), arguments.get("max")
     if isinstance(least, Tensor) or isinstance(most, Tensor) or least != 0:
         return None
     return torch.inf if most is None else float(most)
 
 
-def activation_kinds(network: nn.Module, inputs: Tensor) -> tuple[str, ...]:
-    """Name the kinds of nonlinear steps that one pass meets: "relu", "bounded relu" (ReLU6), "gelu" and their like."""
+@contextmanager
+def naming_activations() -> Iterator[set[str]]:
+    """Collect the kinds of nonlinear steps that run in this block: "relu", "bounded relu" (ReLU6), "gelu" and so on."""
     mode = _Guiding(guide=False)
-    with listening(None, inputs.device), mode:
-        network(inputs)
-    return tuple(sorted(mode.met))
+    with mode:
+        yield mode.kinds
 
 
 def guided_gradients(network: nn.Module, inputs: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
-    """Gradients [K N Cin Hin Win] of the scores [K N], which `score` makes of the outputs, by the inputs [N ...]."""
+    """Gradients [K N Cin Hin Win] with respect to the inputs [N ...] of the scores [K N] = score(outputs)."""
     with listening(None, inputs.device), torch.enable_grad():
         leaf = inputs.detach().clone().requires_grad_()
         with _Guiding(guide=True):
-            # A copy: a first step in place may not write on a leaf.
+            # A copy, since an in-place first step must not overwrite a leaf.
             scores = score(class_scores(network(leaf.clone())))
         # Pictures do not depend on each other, so the sum over them has every picture's own gradient.
         sums = scores.sum(dim=1)
@@ -125,5 +132,5 @@ def guided_gradients(network: nn.Module, inputs: Tensor, score: Callable[[Tensor
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
-            singles = [torch.autograd.grad(one, leaf, retain_graph=True)[0] for one in sums]
+            singles = [torch.autograd.grad(total, leaf, retain_graph=True)[0] for total in sums]
             return torch.stack(singles)

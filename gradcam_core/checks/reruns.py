@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from gradcam_core.capture import can_redraw_head, capture, with_redrawn_head
+from gradcam_core.capture import can_randomise_head, capture, with_random_head
 from gradcam_core.errors import TargetError
 from gradcam_core.heatmaps import FirstPass, heatmaps_of_inputs
 from gradcam_core.layers import resolve_layer
@@ -86,13 +86,13 @@ def begin_rerun(explanation: Explanation, heatmap: Heatmap, model: LoadedModel, 
     outputs = scores_of(model)(inputs)
     first = FirstPass(model, inputs, outputs, (heatmap.target,), layers, (), heatmap.placement, heatmap.origin)
     choice = choose_method(heatmap.method, heatmap.options)
-    return Rerun(heatmap, first, choice, probabilities(outputs)[0], progress)
+    return Rerun(heatmap, first, choice, probabilities(outputs, model.outputs)[0], progress)
 
 
 def randomised_maps(rerun: Rerun) -> list[Map]:
     """The map after the classifier's weights were randomised, many times; none where there is no such classifier."""
     first = rerun.first
-    if not can_redraw_head(first.model):
+    if not can_randomise_head(first.model):
         return []
     direct = len(first.layers) == 1 and first.layers[0].pooling in DIRECT
     if direct and not smoothing_of(rerun.choice) and set(rerun.choice.member.needs) <= OF_ONE_PASS:
@@ -101,7 +101,7 @@ def randomised_maps(rerun: Rerun) -> list[Map]:
     for seed in range(SEED, SEED + FEW_MODELS):
         count = min(len(rerun.labels), FEW_HEADS - len(maps))
         rows = [ClassTarget(row, "", float("nan")) for row in range(count)]
-        model = with_redrawn_head(first.model, seed)
+        model = with_random_head(first.model, seed)
         maps += _maps(rerun, replace(first, model=model), first.inputs, rows)[0] if rows else []
     return maps
 
@@ -207,7 +207,8 @@ def without(rerun: Rerun, hidden: Bool[Tensor, "N 1 Hin Win"]) -> tuple[list[flo
     inputs = rerun.first.inputs
     visible = visible_in(rerun.heatmap.placement)
     filled = fill_in(inputs.expand(len(hidden), -1, -1, -1), hidden.to(inputs.device), visible)
-    chances: list[float] = probabilities(scores_of(rerun.first.model)(filled))[:, rerun.index].tolist()
+    model = rerun.first.model
+    chances: list[float] = probabilities(scores_of(model)(filled), model.outputs)[:, rerun.index].tolist()
     return chances, filled
 
 

@@ -79,6 +79,7 @@ def load_model(
         preprocessing=override_preprocessing(network.preprocessing, changes),
         device=device,
         notes=network.notes if changes or not network.assumption else (*network.notes, network.assumption),
+        multi_label=network.multi_label,
     )
     report(1.0, "Ready")
     return loaded

@@ -12,7 +12,7 @@ from gradcam_core.errors import ModelError
 from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.sources.architectures import build, build_shapes, find_architecture, input_channels
 from gradcam_core.sources.checkpoints import Checkpoint, named_tensors, read_checkpoint
-from gradcam_core.sources.labels import labels_beside, labels_in, unusable_labels_in
+from gradcam_core.sources.labels import MULTI_LABEL, labels_beside, labels_in, problem_type, unusable_labels_in
 from gradcam_core.sources.misfit import explain_misfit, suggest_architecture
 from gradcam_core.sources.network import Architecture, Network, Progress, channel_notes
 from gradcam_core.sources.state_dicts import (
@@ -66,6 +66,7 @@ def load_file(
         labels,
         (*notes, *remarks, *label_notes, *channel_notes(preprocessing.channels)),
         recipe.assumption,
+        problem_type(checkpoint.metadata, checkpoint.content) == MULTI_LABEL,
     )
 
 

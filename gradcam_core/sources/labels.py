@@ -16,6 +16,7 @@ LARGEST_FILE = 8_000_000
 KEYS = ("class_names", "classes", "labels", "idx_to_class", "class_to_idx", "label_names", "CLASSES", "id2label")
 # Names can look like numbers, as folders 0, 1, 10, 11, 2 do; these keys say which side the index is on.
 DIRECTIONS = {"class_to_idx": "to index", "idx_to_class": "to name", "id2label": "to name"}
+MULTI_LABEL = "multi_label_classification"  # as transformers writes it
 PLACES = ("hyper_parameters", "meta", "metadata", "hparams", "config", "args", "dataset_meta", "model_config")
 BESIDE = ("class_indices.json", "labels.txt", "classes.txt", "class_names.txt", "labels.json", "classes.json")
 FORMATS = (
@@ -77,6 +78,17 @@ def labels_in(*contents: Mapping[str, Any]) -> tuple[str, ...] | None:
                 if found:
                     return found
     return None
+
+
+def problem_type(*contents: Any) -> str:
+    """What kind of classifier a checkpoint's values, or a model's configuration, say it is; "" if they do not."""
+    for content in contents:
+        places = [content, *(content.get(place) for place in PLACES)] if isinstance(content, Mapping) else [content]
+        for place in places:
+            stated = place.get("problem_type") if isinstance(place, Mapping) else getattr(place, "problem_type", None)
+            if isinstance(stated, str):
+                return stated
+    return ""
 
 
 def labels_beside(path: Path) -> tuple[tuple[str, ...] | None, str]:

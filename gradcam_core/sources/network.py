@@ -21,7 +21,8 @@ class Network:
 
     `labels` is None where the source knows no names of classes. `notes` are sentences about how it
     came to be that its user should know; `assumption` is one more, about how its pictures are
-    prepared, for a user who did not say so.
+    prepared, for a user who did not say so. `multi_label` is true where the source says that several
+    classes can be present at once.
     """
 
     module: nn.Module
@@ -30,6 +31,7 @@ class Network:
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     assumption: str = ""
+    multi_label: bool = False
 
 
 def assumed_preprocessing(channels: int = 3) -> Preprocessing:

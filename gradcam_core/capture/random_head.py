@@ -1,4 +1,4 @@
-"""The same model with its classifier drawn anew: what a map looks like when nothing was learned there.
+"""The same model with a randomised classifier: what a map looks like when nothing was learned there.
 
 After Adebayo et al. 2018 (https://arxiv.org/abs/1810.03292), who re-initialise a network from its output on.
 """
@@ -13,17 +13,17 @@ from gradcam_core.capture.shadow import shadow_of
 from gradcam_core.records import LoadedModel
 
 
-def with_redrawn_head(model: LoadedModel, seed: int) -> LoadedModel:
+def with_random_head(model: LoadedModel, seed: int) -> LoadedModel:
     """Replace the classifier's weights by random ones of the same spread; the model itself stays as it is.
 
-    Every other tensor is shared. Only where `can_redraw_head(model)`.
+    Every other tensor is shared. Only where `can_randomise_head(model)`.
     """
     step = copy.deepcopy(model.module.get_submodule(model.head_name))
     generator = torch.Generator().manual_seed(seed)
-    for name, own in list(step.named_parameters(recurse=False)):
-        spread = float(own.std(correction=0)) if own.numel() > 1 else float(own.abs())
-        drawn = spread * torch.randn(own.shape, generator=generator)
-        setattr(step, name, nn.Parameter(drawn.to(own), requires_grad=False))
+    for name, learned in list(step.named_parameters(recurse=False)):
+        spread = float(learned.std(correction=0)) if learned.numel() > 1 else float(learned.abs())
+        random = spread * torch.randn(learned.shape, generator=generator)
+        setattr(step, name, nn.Parameter(random.to(learned), requires_grad=False))
     module = _with_module(model.module, model.head_name, step)
     folded = model.folded
     if folded is not None:
@@ -32,14 +32,14 @@ def with_redrawn_head(model: LoadedModel, seed: int) -> LoadedModel:
     return replace(model, module=module, head=head, folded=folded)
 
 
-def can_redraw_head(model: LoadedModel) -> bool:
+def can_randomise_head(model: LoadedModel) -> bool:
     """Whether the classifier is one linear step with weights of its own."""
     return bool(model.head_name) and "weight" in model.module.get_submodule(model.head_name)._parameters
 
 
 def _with_module(network: nn.Module, name: str, module: nn.Module) -> nn.Module:
-    """A network that shares all tensors with another one, but for the module of this name."""
-    made = shadow_of(network, {name})
+    """A network that shares all tensors with another one, except for the module of this name."""
+    variant = shadow_of(network, {name})
     parent, _, key = name.rpartition(".")
-    made.get_submodule(parent)._modules[key] = module
-    return made
+    variant.get_submodule(parent)._modules[key] = module
+    return variant
