@@ -197,6 +197,7 @@ KINDS: tuple[Kind, ...] = (
     _format("HEIC", fits=_brands(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")),
     _format("JPEG XL", b"\0\0\0\x0cJXL ", b"\xff\x0a"),
     _format("JPEG XR", b"II\xbc\x01"),
+    _format("QOI", b"qoif"),
     _raw("Fujifilm RAF", _starts(b"FUJIFILMCCD-RAW")),
     _raw("Olympus ORF", _starts(b"IIRO", b"IIRS", b"MMOR")),
     _raw("Panasonic RW2", _starts(b"IIU\0")),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 
@@ -23,7 +24,7 @@ GUIDE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 COPIED = ("gradcam_core", "pages", ".streamlit", "app.py", "README.md", "pyproject.toml")
 RECIPES = {"method", "measurement", "command", "page", "check", "source of models", "format of pictures"}
 # What is still added by hand in more than one place, and so has no block in the guide yet.
-WITHOUT_A_BLOCK = {"source of models", "format of pictures"}
+WITHOUT_A_BLOCK = {"source of models"}
 SECTIONS = dict(re.findall(r"^### An? (.+?)\n(.*?)(?=^##)", GUIDE, re.DOTALL | re.MULTILINE))
 BLOCK = re.compile(r"^```\w+\n# (\S+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -50,6 +51,7 @@ printed = {
     "trust": output("trust", "scan.png", *model, "--quiet"),
     "samples": output("samples"),
     "titles": output("samples", "--titles"),
+    "format": output("explain", "scan.qoi", *model, "--method", "grad_cam", "--out", "qoi"),
 }
 print(json.dumps(printed))
 """
@@ -114,7 +116,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             shutil.copy(source, folder / name)
     follow(folder)
-    cv2.imwrite(str(folder / "scan.png"), np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    cv2.imwrite(str(folder / "scan.png"), pixels)
+    (folder / "scan.qoi").write_bytes(imagecodecs.qoi_encode(pixels))
     return folder
 
 
@@ -210,3 +214,9 @@ def test_a_page_opens_by_itself(answers: Mapping[str, Any]) -> None:
 
 def test_a_page_is_linked_from_the_others(answers: Mapping[str, Any]) -> None:
     assert "Histogram" in answers["pages"]["start"]["links"]
+
+
+def test_a_picture_format_is_read(answers: Mapping[str, Any], copy: Path) -> None:
+    assert answers["terminal"]["format"][0] == 0
+    record = json.loads((copy / "qoi" / "scan" / "explanation.json").read_bytes())
+    assert (record["image"]["width"], record["image"]["height"]) == (64, 64)

@@ -11,6 +11,7 @@ import pytest
 from gradcam_core import list_measurements, list_methods, read_sample
 from gradcam_core.cli import build_parser, main
 from gradcam_core.commands.flags import to_method
+from gradcam_core.readers.formats import READERS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -84,3 +85,11 @@ def test_the_version_is_the_same_everywhere() -> None:
     package = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     assert package == __version__
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("file", ["README.md", "pages/components/frame/sidebar.py"])
+def test_every_picture_format_is_named(file: str) -> None:
+    # The sidebar cannot ask the readers: they load torch.
+    text = (ROOT / file).read_text("utf-8")
+    assert READERS
+    assert not [kind for kind in READERS if not re.search(rf"\b{kind}\b", text)]
