@@ -208,8 +208,8 @@ def without(rerun: Rerun, hidden: Bool[Tensor, "N 1 Hin Win"]) -> tuple[list[flo
     visible = visible_in(rerun.heatmap.placement)
     filled = fill_in(inputs.expand(len(hidden), -1, -1, -1), hidden.to(inputs.device), visible)
     model = rerun.first.model
-    chances: list[float] = probabilities(scores_of(model)(filled), model.outputs)[:, rerun.index].tolist()
-    return chances, filled
+    kept: list[float] = probabilities(scores_of(model)(filled), model.outputs)[:, rerun.index].tolist()
+    return kept, filled
 
 
 def hottest_part(heatmap: Heatmap, share: float) -> Bool[Tensor, "1 1 Hin Win"]:

@@ -117,8 +117,8 @@ def _curve(
     size = (inputs.shape[2], inputs.shape[3])
     values: list[float] = []
     while len(values) < len(shares):
-        some = shares[len(values) : len(values) + pictures_at_once(inputs.device)]
-        masks = np.stack([mask_of(order[: round(share * len(order))], size) for share in some])
+        chunk = shares[len(values) : len(values) + pictures_at_once(inputs.device)]
+        masks = np.stack([mask_of(order[: round(share * len(order))], size) for share in chunk])
         values += probability(change(torch.from_numpy(masks)[:, None].to(inputs.device))).tolist()
         progress(len(values) / len(shares))
     return Curve(tuple(shares), tuple(values))

@@ -48,9 +48,9 @@ def score_cam(
     exponents = dark.expand(-1, len(layer)).clone()
     kept = torch.zeros(len(layer), dtype=torch.bool, device=layer.device)
     kept[(layer.flatten(1) == 0).all(dim=1)] = True
-    for done, some in _chunks(chosen, pictures_at_once(inputs.device)):
-        exponents[:, some] = forward(inputs * _masks(layer[some], inputs.shape[-2:]))
-        kept[some] = True
+    for done, chunk in _chunks(chosen, pictures_at_once(inputs.device)):
+        exponents[:, chunk] = forward(inputs * _masks(layer[chunk], inputs.shape[-2:]))
+        kept[chunk] = True
         progress(done, _softmax_map(exponents, kept, layer) if done < 1 else None)
     return _softmax_map(exponents, kept, layer)
 
@@ -78,10 +78,10 @@ def ablation_cam(activations: Activations, scores: Scores, tail: Rescore, progre
     layer = activations[0]
     alive = torch.nonzero((layer.flatten(1) != 0).any(dim=1)).flatten()
     without = scores.expand(-1, len(layer)).clone()
-    for done, some in _chunks(alive, _tails_at_once(layer)):
-        ablated = layer.expand(len(some), *layer.shape).clone()
-        ablated[torch.arange(len(some)), some] = 0
-        without[:, some] = tail(ablated)
+    for done, chunk in _chunks(alive, _tails_at_once(layer)):
+        ablated = layer.expand(len(chunk), *layer.shape).clone()
+        ablated[torch.arange(len(chunk)), chunk] = 0
+        without[:, chunk] = tail(ablated)
         progress(done)
     size = scores.abs()
     weights = torch.where(size > 0, (scores - without) / torch.where(size > 0, size, 1), 0)
@@ -111,9 +111,9 @@ def occlusion(
         raise MethodError(gaps, f"Choose a stride of at most {patch}.")
     places = [(top, left) for top in _places(height, patch, stride) for left in _places(width, patch, stride)]
     falls = []
-    for done, some in _chunks(torch.arange(len(places)), pictures_at_once(inputs.device)):
-        covered = inputs.repeat(len(some), 1, 1, 1)
-        for one, place in zip(covered, some.tolist(), strict=True):
+    for done, chunk in _chunks(torch.arange(len(places)), pictures_at_once(inputs.device)):
+        covered = inputs.repeat(len(chunk), 1, 1, 1)
+        for one, place in zip(covered, chunk.tolist(), strict=True):
             top, left = places[place]
             one[:, top : top + patch, left : left + patch] = 0  # 0 is the mean once the input is normalised
         falls.append(scores - forward(covered))
@@ -161,8 +161,8 @@ def rise(
     generator = torch.Generator().manual_seed(seed)
     shown = torch.zeros((), device=inputs.device)
     weighted, scored = shown, shown
-    for done, some in _chunks(torch.arange(masks), pictures_at_once(inputs.device)):
-        mask = _random_masks(len(some), cells, keep, (size[0], size[1]), generator).to(inputs)
+    for done, chunk in _chunks(torch.arange(masks), pictures_at_once(inputs.device)):
+        mask = _random_masks(len(chunk), cells, keep, (size[0], size[1]), generator).to(inputs)
         scores = forward(inputs * mask[:, None])
         weighted = weighted + torch.einsum("kb,bhw->khw", scores, mask)
         shown, scored = shown + mask.sum(0), scored + scores.sum(1)

