@@ -16,6 +16,7 @@ from gradcam_core.errors import LayerError
 from gradcam_core.explanation import explain
 from gradcam_core.layers import Refused, describe_layer, layers_by_depth, resolve_layer, to_grid
 from gradcam_core.records import LayerInfo, LoadedModel
+from gradcam_core.sources import load_model
 from gradcam_core.targets import choose_targets
 from tests import networks
 
@@ -396,3 +397,99 @@ def test_layers_by_depth_of_small_networks_and_of_tokens() -> None:
     assert layers_by_depth(tiny, 1)[0].name == tiny.default_layer
     tokens = networks.loaded(networks.Tokens())
     assert layers_by_depth(tokens)[-1].name == tokens.default_layer
+
+
+class OfRawPixels(nn.Module):
+    """Trained on pixels of 0..255: its first ReLU is closed for anything near 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv1, self.relu1 = nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU()
+        self.conv2, self.relu2, self.head = nn.Conv2d(4, 6, 3, 2, 1), nn.ReLU(), nn.Linear(6, 3)
+        with torch.no_grad():
+            self.conv1.weight.abs_()
+            self.conv1.bias.fill_(-200.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu2(self.conv2(self.relu1(self.conv1(x))))
+        return self.head(x.mean((2, 3)))
+
+
+def test_relus_that_noise_leaves_closed_are_opened_by_a_pictures_values() -> None:
+    model = networks.loaded(OfRawPixels(), mean=(0.0,) * 3, std=(1 / 255,) * 3)
+    assert [layer.name for layer in model.layers] == ["conv1", "relu1", "conv2", "relu2"]
+    (heatmap,) = explain(networks.picture(), model, targets=[1], methods="grad_cam", layers="relu1").heatmaps
+    assert np.abs(heatmap.raw).max() > 0
+
+
+def test_captums_closed_relu_has_its_map() -> None:
+    """The network and the numbers of captum's test of Grad-CAM at relu1, whose input is 0..15."""
+
+    class BasicConvNet(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1, self.relu1, self.fc1 = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Linear(8, 4)
+            self.relu2, self.fc2 = nn.ReLU(), nn.Linear(4, 2)
+            with torch.no_grad():
+                for step in (self.conv1, self.fc1, self.fc2):
+                    step.weight.fill_(1.0)
+                self.conv1.bias.copy_(torch.tensor([-50.0, -75.0]))
+                self.fc1.weight.copy_(torch.eye(4, 8) + torch.eye(4, 8).roll(4, 1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc2(self.relu2(self.fc1(self.relu1(self.conv1(x)).flatten(1))))
+
+    sides = {"mean": (0.0,), "std": (1 / 15,), "channels": 1}
+    model = networks.loaded(BasicConvNet(), size=4, **sides)
+    relu = resolve_layer(model, "relu1")
+    inputs = torch.arange(16.0).reshape(1, 1, 4, 4)
+    evidence = capture(model, inputs, choose_targets([0], model.labels, 1), [relu])[2][0]
+    expected = torch.tensor([[[0.0, 4.0], [31.0, 40.0]], [[0.0, 0.0], [6.0, 15.0]]])
+    torch.testing.assert_close(evidence.activations[0], expected, atol=0.5, rtol=0)
+
+
+def test_a_table_of_positions_is_still_no_layer() -> None:
+    class Positions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.zeros(1, 4, 16, 16))
+
+        def forward(self) -> torch.Tensor:
+            return self.table * 1.0
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.positions, self.conv, self.head = Positions(), nn.Conv2d(3, 4, 3, 2, 1), nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head((self.conv(x) + self.positions()).relu().mean((2, 3)))
+
+    assert networks.loaded(Net()).refused_layers["positions"] == "it does not depend on the picture"
+
+
+class Short(nn.Module):
+    """A network whose own versions of these methods return nothing, as in a public bug report."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.norm, self.head = nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.body(x)).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("method", ["eval", "train", "float", "to", "requires_grad_"])
+def test_methods_that_do_not_return_the_network_are_called_for_their_effect(method: str) -> None:
+    def call(self: nn.Module, *given: object, **named: object) -> None:
+        getattr(super(kind, self), method)(*given, **named)
+
+    kind = type("Kind", (Short,), {method: call})
+    network = nn.Module.half(kind())
+    model = load_model(network, preprocessing={"size": 32}, device="cpu")
+    assert not model.module.training
+    assert not model.module.norm.training
+    assert all(x.dtype == torch.float32 and not x.requires_grad for x in model.module.parameters())
+    assert model.folded is not None
+    assert explain(networks.picture(), model, methods="grad_cam").heatmaps

@@ -1,7 +1,9 @@
 """One forward pass, one batched backward pass through the tail -> Evidence."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from types import MappingProxyType
+from typing import Any
 
 import torch
 
@@ -45,30 +47,29 @@ def capture(
         with clock("tail"):
             scores = target_scores(outputs, targets)
             points = _points(session, layers)
-            slopes = _gradients(scores, points, layers) if session.gradients else [None] * len(points)
+            gradients = _gradients(scores, points, layers) if session.gradients else [None] * len(points)
             head = _head_rows(model, outputs, targets) if "head" in needs else None
     outputs = outputs.detach()
     with clock("guided backpropagation") if "guided" in needs else nullcontext():
-        guided = _guided(model, inputs, targets) if "guided" in needs else None
+        shared = {need: provide(model, inputs, targets) for need, provide in _PROVIDERS.items() if need in needs}
     evidence = tuple(
         Evidence(
             layer,
             to_grid(point.detach(), layer),
-            to_grid(slope, layer) if slope is not None else None,
+            None if gradient is None else to_grid(gradient, layer),
             scores.detach(),
             head if layer.pooling else None,
             inputs=inputs,
-            guided=guided,
-            forward=_forward(model, targets) if "forward" in needs else None,
             tail=_tail(model, layer, inputs, outputs, targets) if "tail" in needs else None,
+            **shared,
         )
-        for layer, point, slope in zip(layers, points, slopes, strict=True)
+        for layer, point, gradient in zip(layers, points, gradients, strict=True)
     )
     return outputs, targets, evidence
 
 
 def _points(session: Session, layers: Sequence[LayerInfo]) -> list[torch.Tensor]:
-    """What the taps heard at each layer."""
+    """The activations that the taps recorded at each layer."""
     silent = [layer.name for layer in layers if layer.name not in session.heard]
     if silent:
         raise LayerError(f"Layer '{silent[0]}' did not take part in this pass.", "Choose another layer.")
@@ -102,6 +103,12 @@ def _guided(model: LoadedModel, inputs: torch.Tensor, targets: Sequence[Target])
     return guided_gradients(model.module, inputs, lambda outputs: target_scores(outputs, targets))
 
 
+# Parts of the evidence that are the same at every layer, by the need that asks for them.
+_PROVIDERS: Mapping[str, Callable[[LoadedModel, torch.Tensor, Sequence[Target]], Any]] = MappingProxyType(
+    {"guided": _guided, "forward": lambda model, inputs, targets: _forward(model, targets)}
+)
+
+
 def _gradients(scores: torch.Tensor, points: list[torch.Tensor], layers: Sequence[LayerInfo]) -> list[torch.Tensor]:
     """Gradients [K ...] of the K scores [K N] at each point, batched where every operator allows it."""
     with torch.enable_grad():
@@ -118,11 +125,11 @@ def _gradients(scores: torch.Tensor, points: list[torch.Tensor], layers: Sequenc
             if is_out_of_memory(error):
                 raise
             slopes = _gradients_one_by_one(scores, points, rows, layers)
-    found = [slope for slope in slopes if slope is not None]
-    if len(found) < len(slopes):
+    complete = [slope for slope in slopes if slope is not None]
+    if len(complete) < len(slopes):
         name = next(layer.name for slope, layer in zip(slopes, layers, strict=True) if slope is None)
         raise LayerError(f"No class score depends on layer '{name}'.", "Choose another layer.")
-    return found
+    return complete
 
 
 def _gradients_one_by_one(
@@ -138,7 +145,7 @@ def _gradients_one_by_one(
             f"Behind layer '{layers[0].name}' this network overwrites values that its gradients need.",
             "Choose a layer nearer to the output, or CAM, which needs no gradients.",
         ) from error
-    return tuple(None if one[0] is None else torch.stack(one) for one in zip(*singles, strict=True))
+    return tuple(None if rows[0] is None else torch.stack(rows) for rows in zip(*singles, strict=True))
 
 
 def _head_rows(model: LoadedModel, outputs: torch.Tensor, targets: Sequence[Target]) -> torch.Tensor | None:

@@ -23,8 +23,8 @@ from gradcam_core.records import LayerInfo
 Run = Callable[[torch.Tensor], torch.Tensor]
 # What a network raises when it meets another number of pictures in its middle than at its beginning.
 MISFITS = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, AssertionError)
-# How one picture's values are handed to a batch: as they are, to be broadcast; as a view; as copies.
-WAYS = ("broadcast", "expand", "copy")
+# How one picture's values are given to a batch: as they are, to be broadcast, or as copies.
+WAYS = ("broadcast", "copy")
 CONTAINERS = (nn.ModuleList, nn.ModuleDict)
 
 
@@ -113,7 +113,7 @@ class _Player(nn.Module):
         self.handed: list[torch.Tensor] = []
 
     def begin(self, count: int) -> None:
-        """Start anew, for a batch of `count`."""
+        """Start again, for a batch of `count`."""
         self.turn, self.count, self.handed = 0, count, []
 
     def forward(self, *given: Any, **named: Any) -> Any:
@@ -124,8 +124,6 @@ class _Player(nn.Module):
     def _hand_out(self, values: torch.Tensor) -> torch.Tensor:
         if self.way == "copy":
             return values.repeat(self.count, *[1] * (values.dim() - 1))
-        if self.way == "expand":
-            return values.expand(self.count, *values.shape[1:])
         handed = values.clone() if self.careful else values
         self.handed += [handed] if self.careful else []
         return handed

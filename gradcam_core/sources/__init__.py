@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from gradcam_core.errors import ModelError
-from gradcam_core.preprocess import override_preprocessing
+from gradcam_core.preprocess import override_preprocessing, size_in
 from gradcam_core.records import LoadedModel
 from gradcam_core.sources.assemble import assemble
 from gradcam_core.sources.bundled import list_bundled as list_bundled
@@ -65,7 +65,7 @@ def load_model(
         network = _load(
             reference,
             architecture,
-            {"num_classes": num_classes, "in_chans": in_chans, "size": _size(changes)},
+            {"num_classes": num_classes, "in_chans": in_chans, "size": size_in(changes)},
             pretrained,
             names is not None,
             lambda share, words: report(0.8 * share, words),
@@ -134,15 +134,6 @@ def _scheme(reference: str) -> str:
         hint = f"Did you mean {close[0]}:? " if close else ""
         raise ModelError(f"'{scheme[:40]}:' is no source of models.", f"{hint}{EXAMPLES}")
     raise ModelError("The model's reference is incomplete: it takes a source, a colon and a name.", EXAMPLES)
-
-
-def _size(changes: Mapping[str, Any]) -> tuple[int, int] | None:
-    """The wished input size, if it is one; what is none is refused with words later on."""
-    size = changes.get("size")
-    pair = tuple(size) if isinstance(size, list | tuple) else (size, size)
-    if len(pair) != 2 or not all(isinstance(side, int) and 8 <= side <= 4096 for side in pair):
-        return None
-    return pair
 
 
 def _silent(share: float, words: str) -> None:

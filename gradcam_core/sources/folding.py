@@ -1,7 +1,7 @@
 """A private copy of a network that runs forward faster on a processor: BatchNorm folded in, channels last.
 
-Its maps must equal the original's, which is checked. The original stays as it is, and serves every layer
-that the copy does not.
+Its maps must equal the original's, which is checked. The original is unchanged, and is used for every layer
+that the copy does not serve.
 """
 
 import copy
@@ -18,14 +18,14 @@ from gradcam_core.errors import GradcamError
 from gradcam_core.records import Evidence, Folded, LoadedModel
 from gradcam_core.targets import choose_targets
 
-# How far the copy's maps may be off, as a share of their peak.
+# How far the copy's maps may differ, as a share of their peak.
 SLACK = 2e-4
-# What building or running a copy of somebody's network may raise; then there is no copy.
+# What building or running a copy of a user's network may raise; then there is no copy.
 UNFIT = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, IndexError, KeyError)
 
 
 class _Rest(nn.Module):
-    """What is left of a BatchNorm after folding: the dropout and activation that some bring along."""
+    """What is left of a BatchNorm after folding: the dropout and activation that some contain."""
 
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
@@ -33,35 +33,35 @@ class _Rest(nn.Module):
             self.add_module(name, child)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Go through what is left, in order."""
+        """Apply what is left, in order."""
         for child in self.children():
             values = child(values)
         return values
 
 
 def pairs_of(calls: Mapping[str, Call]) -> dict[str, str]:
-    """Each convolution's name with that of the BatchNorm that takes its very output, where each ran once."""
-    found = {}
+    """Each convolution's name with that of the BatchNorm that reads its output, where each ran once."""
+    pairs = {}
     for name, call in calls.items():
         before = calls.get(call.follows)
         if before is None or call.calls != 1 or before.calls != 1:
             continue
         norm, step = call.module, before.module
         if type(step) is nn.Conv2d and isinstance(norm, nn.BatchNorm2d) and _is_foldable(norm):
-            found[call.follows] = name
-    return found
+            pairs[call.follows] = name
+    return pairs
 
 
 def _is_foldable(norm: nn.BatchNorm2d) -> bool:
-    """Whether it is a fixed scale and shift, and at most steps of known order behind it (timm's BatchNormAct2d)."""
+    """Whether it is a fixed scale and shift, followed by no more than timm's BatchNormAct2d adds."""
     plain = type(norm) is nn.BatchNorm2d or [*dict(norm.named_children())] == ["drop", "act"]
     return plain and norm.running_mean is not None and not norm.training
 
 
 def fold(network: nn.Module, calls: Mapping[str, Call]) -> nn.Module | None:
-    """Copy a network with its pairs of convolution and BatchNorm folded; None where there are none, or no copy can be.
+    """Copy a network with its pairs of convolution and BatchNorm folded; None where there is no pair, or no copy.
 
-    `calls` tell what every module did in a probe. Names of modules stay.
+    `calls` are those of a probe. The modules keep their names.
     """
     pairs = pairs_of(calls)
     if not pairs:
@@ -72,13 +72,17 @@ def fold(network: nn.Module, calls: Mapping[str, Call]) -> nn.Module | None:
             _fold_pair(twin.get_submodule(step), twin.get_submodule(norm))
             parent, _, key = norm.rpartition(".")
             twin.get_submodule(parent)._modules[key] = _Rest(twin.get_submodule(norm))
-        return twin.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        # Each is called for its effect: a network's own version may return nothing.
+        twin.eval()
+        twin.requires_grad_(False)
+        twin.to(memory_format=torch.channels_last)
+        return twin
     except UNFIT:
         return None
 
 
 def _fold_pair(step: Any, norm: Any) -> None:
-    """Give a convolution the weight and bias that make it do what its BatchNorm did behind it."""
+    """Give a convolution the weight and bias that include its BatchNorm."""
     statistics = norm.running_mean, norm.running_var, norm.eps
     step.weight, step.bias = fuse_conv_bn_weights(step.weight, step.bias, *statistics, norm.weight, norm.bias)
 
@@ -87,16 +91,16 @@ def with_folded(model: LoadedModel, twin: nn.Module | None, inputs: torch.Tensor
     """Add a folded copy to a model if its maps equal the model's own on `inputs` [1 Cin Hin Win].
 
     The copy serves the usual layer and those behind it. Before that, a rounding difference of 1e-6 can
-    turn a ReLU on or off, which moves a gradient by more than a map may be off.
+    turn a ReLU on or off, which changes a gradient by more than a map may differ.
     """
     if twin is None:
         return model
     names = [layer.name for layer in model.layers]
-    own = {name for name, part in twin.named_modules() if type(part) is nn.Conv2d}  # BatchNorm may be in them now
+    own = {name for name, part in twin.named_modules() if type(part) is nn.Conv2d}  # these may include a BatchNorm now
     served = frozenset(names[names.index(model.default_layer) :]) - own
     install_taps(twin, served)
     weights = (*model.module.parameters(), *model.module.buffers())
-    states = tuple((one, one.data_ptr(), one._version) for one in weights)
+    states = tuple((tensor, tensor.data_ptr(), tensor._version) for tensor in weights)
     candidate = replace(model, folded=Folded(twin, served, states))
     try:
         equal = _maps_are_equal(model, candidate, inputs)
@@ -109,13 +113,15 @@ def _maps_are_equal(model: LoadedModel, candidate: LoadedModel, inputs: torch.Te
     """Compare scores and Grad-CAM's maps at the layers that the copy serves, for the first and the last class."""
     layers = [layer for layer in model.layers if candidate.folded and layer.name in candidate.folded.layers]
     choose = choose_targets([0, len(model.labels) - 1], model.labels, 1)
-    own, its = (capture(one, inputs, choose, layers, needs={"gradients"}) for one in (model, candidate))
-    pairs = [(own[0], its[0]), *((_grad_cam(one), _grad_cam(other)) for one, other in zip(own[2], its[2], strict=True))]
-    return all(float((one - other).abs().max()) <= SLACK * float(one.abs().max()) for one, other in pairs)
+    (own, _, own_evidence), (new, _, new_evidence) = (
+        capture(either, inputs, choose, layers, needs={"gradients"}) for either in (model, candidate)
+    )
+    pairs = [(own, new), *((_grad_cam(a), _grad_cam(b)) for a, b in zip(own_evidence, new_evidence, strict=True))]
+    return all(float((a - b).abs().max()) <= SLACK * float(a.abs().max()) for a, b in pairs)
 
 
 def _grad_cam(evidence: Evidence) -> torch.Tensor:
-    """The map as its paper has it; the family of methods stands above this step."""
+    """Grad-CAM's map as in its paper; `methods` cannot be imported here."""
     if evidence.gradients is None:
         return evidence.activations
     return torch.einsum("knc,nchw->knhw", evidence.gradients.mean(dim=(-2, -1)), evidence.activations)
