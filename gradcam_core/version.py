@@ -1,3 +1,3 @@
 """The project's own version, as it stands in every record."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
