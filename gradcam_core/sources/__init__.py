@@ -16,8 +16,8 @@ from gradcam_core.sources.bundled import load_bundled
 from gradcam_core.sources.file_models import load_file
 from gradcam_core.sources.hub_files import list_cached as list_cached
 from gradcam_core.sources.labels import given_labels
+from gradcam_core.sources.loaded_network import Network, Progress
 from gradcam_core.sources.memory import load_from_memory
-from gradcam_core.sources.network import Network, Progress
 from gradcam_core.sources.timm_models import load_timm
 from gradcam_core.sources.torchvision_models import load_torchvision
 

@@ -13,8 +13,8 @@ from torch import nn
 from gradcam_core.errors import ModelError
 from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import first_line
+from gradcam_core.sources.loaded_network import Architecture, assumed_preprocessing
 from gradcam_core.sources.memory import ASSUMED
-from gradcam_core.sources.network import Architecture, assumed_preprocessing
 from gradcam_core.sources.timm_models import timm_architecture, timm_preprocessing
 from gradcam_core.sources.torchvision_models import first_convolution, torchvision_architecture
 

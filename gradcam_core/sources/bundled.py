@@ -14,7 +14,7 @@ from gradcam_core.records import Preprocessing
 from gradcam_core.samples.radiographs import LABELS
 from gradcam_core.sources.checkpoints import read_checkpoint
 from gradcam_core.sources.labels import imagenet_labels
-from gradcam_core.sources.network import Network
+from gradcam_core.sources.loaded_network import Network
 
 WEIGHTS = Path(__file__).parent / "weights"
 # The demonstration models see grey pictures whole, at half their size.

@@ -13,8 +13,8 @@ from gradcam_core.sources.architectures import build, build_shapes, find_archite
 from gradcam_core.sources.checkpoints import Checkpoint, named_tensors, read_checkpoint
 from gradcam_core.sources.file_kinds import SAVE_WEIGHTS
 from gradcam_core.sources.labels import labels_beside, labels_in, unusable_labels_in
+from gradcam_core.sources.loaded_network import Architecture, Network, Progress, channel_notes
 from gradcam_core.sources.misfit import explain_misfit, suggest_architecture
-from gradcam_core.sources.network import Architecture, Network, Progress, channel_notes
 from gradcam_core.sources.state_dicts import (
     NameMatch,
     Shape,

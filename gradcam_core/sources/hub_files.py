@@ -17,7 +17,7 @@ from urllib.request import Request, getproxies, proxy_bypass, urlopen
 from gradcam_core.errors import ModelError
 from gradcam_core.sources.bundled import list_bundled
 from gradcam_core.sources.checkpoints import Checkpoint, read_checkpoint
-from gradcam_core.sources.network import Progress
+from gradcam_core.sources.loaded_network import Progress
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 5.0

@@ -1,8 +1,7 @@
 """Names of the classes: from an argument, from a checkpoint, or from a file beside it."""
 
-import csv
 import json
-import unicodedata
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,8 +12,10 @@ from gradcam_core.errors import ModelError
 MOST_LABELS = 100_000
 LONGEST_LABEL = 300
 LARGEST_FILE = 8_000_000
+NUMBERED = re.compile(r"(\d{1,7})[\s,]\s*(.+)", re.ASCII)
 # They turn the direction of writing, and would show one name as another.
 BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+UNPRINTABLE = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff{''.join(sorted(BIDI))}]")
 KEYS = ("class_names", "classes", "labels", "idx_to_class", "class_to_idx", "label_names", "CLASSES", "id2label")
 # Names can look like numbers, as folders 0, 1, 10, 11, 2 do; these keys say which side the index is on.
 DIRECTIONS = {"class_to_idx": "to index", "idx_to_class": "to name", "id2label": "to name"}
@@ -60,8 +61,14 @@ def labels_from(value: Any, direction: str = "") -> tuple[str, ...] | None:
         return _from_mapping(value, direction)
     if not isinstance(value, Sequence) or isinstance(value, bytes) or not 0 < len(value) <= MOST_LABELS:
         return None
-    names = [_name(one) for one in value]
-    return None if None in names else tuple(name for name in names if name is not None)
+    names, letters = [], 0
+    for item in value:
+        name = _name(item)
+        letters += len(name or "")
+        if name is None or letters > LARGEST_FILE:  # in a pickle, one long name can stand for many
+            return None
+        names.append(name)
+    return tuple(names)
 
 
 def unusable_labels_in(*contents: Mapping[str, Any]) -> bool:
@@ -107,8 +114,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     lines = [line.strip() for line in text.rstrip().splitlines()]
     if not any(lines) or len(lines) > MOST_LABELS:
         raise ModelError(f"The label file holds {len(lines) if any(lines) else 'no'} labels.", FORMATS)
-    numbered = _from_columns(lines)
-    names = numbered or tuple(lines)
+    names = _from_numbered(lines) or tuple(lines)
     broken = next((index for index, name in enumerate(names) if _name(name) is None), None)
     if broken is not None:
         raise ModelError(f"Label {broken + 1} in the label file is empty, too long or not text.", FORMATS)
@@ -170,24 +176,14 @@ def _name(value: Any) -> str | None:
         value = str(value)
     if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_LABEL:
         return None
-    return None if any(unicodedata.category(sign) in ("Cc", "Cs") or sign in BIDI for sign in value) else value
+    return None if UNPRINTABLE.search(value) else value
 
 
-def _from_columns(lines: list[str]) -> tuple[str, ...] | None:
-    """Lines that each hold an index and a name, after an optional heading; with commas in either order.
-
-    Without commas the index stands first: "grade 0" is a name and no pair.
-    """
-    rows = [row for row in csv.reader(lines) if row] if any("," in line for line in lines) else []
-    orders: Sequence[tuple[int, int]] = ((0, 1), (1, 0))
-    if not rows or any(len(row) != 2 for row in rows):
-        rows, orders = [line.split(maxsplit=1) for line in lines], ((0, 1),)
+def _from_numbered(lines: list[str]) -> tuple[str, ...] | None:
+    """Names behind their indices ("0 daisy" or "0,daisy"), after an optional heading; None for other lines."""
     for start in (0, 1):
-        pairs = [tuple(cell.strip() for cell in row) for row in rows[start:]]
-        if not pairs or any(len(pair) != 2 for pair in pairs):
-            continue
-        for index, name in orders:
-            numbers = [_index(pair[index]) for pair in pairs]
-            if None not in numbers and set(numbers) == set(range(len(pairs))):
-                return tuple(name_of for _, name_of in sorted((_index(p[index]) or 0, p[name]) for p in pairs))
+        pairs = [NUMBERED.fullmatch(line) for line in lines[start:]]
+        names = {int(pair[1]): pair[2] for pair in pairs if pair}
+        if pairs and None not in pairs and set(names) == set(range(len(pairs))):
+            return tuple(names[index] for index in range(len(pairs)))
     return None

@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from gradcam_core.errors import ModelError
 from gradcam_core.sources.checkpoints import first_line
 from gradcam_core.sources.labels import labels_from
-from gradcam_core.sources.network import Network, assumed_preprocessing
+from gradcam_core.sources.loaded_network import Network, assumed_preprocessing
 from gradcam_core.sources.timm_models import timm_preprocessing
 from gradcam_core.sources.torchvision_models import first_convolution
 

@@ -82,13 +82,17 @@ def _best_reading(found: list[str], wanted: set[str]) -> tuple[Counter[str], dic
 
 
 def _vote(names: Iterable[str], wanted: set[str]) -> Counter[str]:
+    """Count for each prefix how many names are wanted ones behind it."""
     votes: Counter[str] = Counter()
+    most = max((name.count(".") for name in wanted), default=0) + 1
     for name in names:
-        parts = name.split(".")[-32:]
-        for start in range(len(parts)):
-            own = ".".join(parts[start:])
-            if own in wanted:
-                votes[name[: len(name) - len(own)]] += 1
+        start = len(name)
+        for _ in range(most):
+            start = name.rfind(".", 0, start)
+            if name[start + 1 :] in wanted:
+                votes[name[: start + 1]] += 1
+            if start < 0:
+                break
     return votes
 
 

@@ -15,7 +15,7 @@ from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import Checkpoint, first_line, read_checkpoint
 from gradcam_core.sources.hub_files import cached_hub_file, cached_url_file, hub_file, read_downloaded, url_file
 from gradcam_core.sources.labels import imagenet_labels, labels_from
-from gradcam_core.sources.network import (
+from gradcam_core.sources.loaded_network import (
     NEW_HEAD,
     RANDOM_WEIGHTS,
     Architecture,

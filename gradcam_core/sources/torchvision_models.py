@@ -13,7 +13,7 @@ from gradcam_core.errors import ModelError
 from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import first_line
 from gradcam_core.sources.hub_files import read_downloaded, url_file
-from gradcam_core.sources.network import (
+from gradcam_core.sources.loaded_network import (
     NEW_HEAD,
     RANDOM_WEIGHTS,
     Architecture,
