@@ -23,7 +23,7 @@ from gradcam_core.methods import INSTEAD, caveat, find_method, smoothing_of, why
 from gradcam_core.preprocess import prepare
 from gradcam_core.records import Evidence, Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, Progress, Target
 from gradcam_core.registry import Member
-from gradcam_core.targets import Wanted, choose_targets, predict
+from gradcam_core.targets import Wanted, choose_targets, top_predictions
 from gradcam_core.version import __version__
 
 Method = str | tuple[str, Mapping[str, Any]]
@@ -57,7 +57,7 @@ def explain(
     clock = _Clock()
     wanted = [resolve_layer(model, name) for name in _layer_names(model, layers)]
     entries, notes = _choose_methods(methods, wanted, model)
-    choose = choose_targets(targets, model.labels, top_k)
+    choose = choose_targets(targets, model.labels, top_k, model.outputs)
     with clock("preprocess"):
         array, placement = prepare(image, model.preprocessing)
     needs = {need for entry, options in entries if not smoothing_of(entry, options) for need in entry.needs}
@@ -76,7 +76,7 @@ def explain(
         device=str(model.device),
         preprocessing=model.preprocessing,
         placement=placement,
-        predictions=predict(outputs, model.labels, top_k),
+        predictions=top_predictions(outputs, model.outputs, model.labels, top_k),
         heatmaps=tuple(heatmaps),
         model_input=array,
         seconds=clock.seconds,

@@ -4,6 +4,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -21,6 +22,14 @@ PREFIX_TOKENS = (0, 1, 2, 5)
 AMBIGUOUS = "its output has as many channels as rows and columns, which cannot be told apart; another input size would"
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a module's output is no map. `ambiguous`: the layout of the network's other layers could decide."""
+
+    reason: str
+    ambiguous: bool = False
+
+
 def list_layers(model: LoadedModel) -> tuple[LayerInfo, ...]:
     """Every layer that can be explained, in the order of computation, with its map's shape."""
     return model.layers
@@ -34,22 +43,22 @@ def describe_layer(
     input_size: tuple[int, int],
     network: nn.Module,
     assumed: str = "",
-) -> LayerInfo | str:
-    """Say how a module's output [for one picture] becomes a map, or in words why it does not.
+) -> LayerInfo | Refused:
+    """Say how a module's output [for one picture] becomes a map, or why it does not.
 
     `assumed` is the layout of the network's other layers, for an output whose sizes do not tell.
     """
     if calls > 1:
-        return f"it is used {calls} times in one pass, so its output is not one map"
+        return Refused(f"it is used {calls} times in one pass, so its output is not one map")
     if isinstance(module, PASS_ON) or (type(module) is nn.Sequential and not len(module)):
-        return "it hands on what it gets; the layer before it has the same map"
+        return Refused("it hands on what it gets; the layer before it has the same map")
     if isinstance(module, nn.Softmax):
-        return "its output are attention weights, not a map"
+        return Refused("its output are attention weights, not a map")
     if not isinstance(output, torch.Tensor):
-        return f"its output is a {type(output).__name__}, not one tensor"
+        return Refused(f"its output is a {type(output).__name__}, not one tensor")
     shape = tuple(output.shape)
     if not output.is_floating_point() or len(shape) not in (3, 4) or shape[0] != 1:
-        return f"its output {list(shape)} has no rows and columns"
+        return Refused(f"its output {list(shape)} has no rows and columns")
     if len(shape) == 3:
         return _describe_tokens(name, module, shape, input_size, network)
     channels_first, channels_last = _is_grid(shape[2:], input_size), _is_grid(shape[1:3], input_size)
@@ -58,14 +67,14 @@ def describe_layer(
         channels_last = type(module) in CHANNELS_LAST
         channels_first = not channels_last and (isinstance(module, CHANNELS_FIRST) or assumed == "NCHW")
         if not channels_first and not channels_last:
-            return AMBIGUOUS
+            return Refused(AMBIGUOUS, ambiguous=True)
     if channels_last:
         info = LayerInfo(name, type(module).__name__, shape[3], (shape[1], shape[2]), "NHWC")
     elif channels_first:
         info = LayerInfo(name, type(module).__name__, shape[1], (shape[2], shape[3]))
     else:
-        return f"its output {list(shape)} has no rows and columns like the picture's"
-    return info if math.prod(info.grid) > 1 else "its map has shrunk to a single cell"
+        return Refused(f"its output {list(shape)} has no rows and columns like the picture's")
+    return info if math.prod(info.grid) > 1 else Refused("its map has shrunk to a single cell")
 
 
 def _is_grid(grid: Sequence[int], input_size: tuple[int, int]) -> bool:
@@ -77,9 +86,9 @@ def _is_grid(grid: Sequence[int], input_size: tuple[int, int]) -> bool:
 
 def _describe_tokens(
     name: str, module: nn.Module, shape: tuple[int, ...], input_size: tuple[int, int], network: nn.Module
-) -> LayerInfo | str:
+) -> LayerInfo | Refused:
     if any(type(part).__name__ == "Unroll" for part in network.modules()):
-        return "this network does not keep its tokens in rows"
+        return Refused("this network does not keep its tokens in rows")
     patches = getattr(getattr(network, "patch_embed", None), "grid_size", None)
     prefixes: Iterable[int] = PREFIX_TOKENS
     stated = getattr(network, "num_prefix_tokens", None)
@@ -90,7 +99,7 @@ def _describe_tokens(
         grid = patches if known else _grid_of(shape[1] - prefix, input_size)
         if grid and math.prod(grid) > 1:
             return LayerInfo(name, type(module).__name__, shape[2], (grid[0], grid[1]), "tokens", prefix)
-    return f"its {shape[1]} tokens do not make rows and columns"
+    return Refused(f"its {shape[1]} tokens do not make rows and columns")
 
 
 def _grid_of(tokens: int, input_size: tuple[int, int]) -> tuple[int, int] | None:

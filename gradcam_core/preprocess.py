@@ -183,9 +183,19 @@ def override_preprocessing(preprocessing: Preprocessing, changes: Mapping[str, A
             changes.get("interpolation", preprocessing.interpolation), "interpolation", tuple(INTERPOLATIONS)
         ),
     )
-    if not all(0 < np.float32(one) < np.inf for one in new.std):
+    if not all(0 < np.float32(value) < np.inf for value in new.std):
         raise ModelError("Preprocessing divides by std, which must be above 0.", "Give std as in training, e.g. 0.5.")
+    if any(value > 1 for value in (*new.mean, *new.std)):
+        raise ModelError(
+            "Pictures run from 0 to 1 here; a mean or std above 1 belongs to pictures from 0 to 255.",
+            "Divide mean and std by 255.",
+        )
     return new
+
+
+def requested_size(changes: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The input's (height, width) if changes of the preprocessing set it. Raises ModelError for an impossible one."""
+    return _pair(changes["size"], "size") if "size" in changes else None
 
 
 def _resize(changes: Mapping[str, Any], model: Preprocessing, size: tuple[int, int]) -> tuple[int, int]:
@@ -221,7 +231,8 @@ def _whole(value: Any, name: str, least: int, most: int) -> int:
 
 
 def _pair(value: Any, name: str) -> tuple[int, int]:
-    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    both = tuple(np.atleast_1d(value)) if isinstance(value, tuple | list | np.ndarray) else (value,)
+    both = both * 2 if len(both) == 1 else both
     if len(both) != 2:
         raise ModelError(f"{name} cannot be {value!r}.", "Give one number, or height and width.")
     height, width = (_whole(side, name, SMALLEST, LARGEST) for side in both)

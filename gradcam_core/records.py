@@ -127,6 +127,8 @@ class LoadedModel:
     order in which the network computes them; `default_layer` is a name among them. `head` is the
     classifier's weight [classes C] where it has one linear step, `head_name` that step's name. `activations`
     are the kinds of nonlinear steps that were met, such as "gelu". `folded` is a private, faster copy.
+    `outputs` is what the network gives per class: "scores", of which one class is right; "independent
+    scores", where several can be; or "probabilities" and "independent probabilities", in 0..1 already.
     `notes` are sentences about how it was loaded that its user should know.
     """
 
@@ -145,6 +147,7 @@ class LoadedModel:
     activations: tuple[str, ...] = ()
     folded: Folded | None = None
     head_name: str = ""
+    outputs: str = "scores"
 
 
 @runtime_checkable
@@ -169,7 +172,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A class with the probability that the model gives it (softmax; sigmoid for a single output)."""
+    """A class with the probability that the model gives it (see targets.probabilities)."""
 
     index: int
     label: str

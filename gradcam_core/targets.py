@@ -16,7 +16,7 @@ Wanted = int | str | Target
 
 @dataclass(frozen=True, slots=True)
 class ClassTarget:
-    """A class's own score, before softmax."""
+    """A class's own score: what the model gives it, before any softmax or sigmoid of ours."""
 
     index: int
     label: str
@@ -29,7 +29,7 @@ class ClassTarget:
 
 @dataclass(frozen=True, slots=True)
 class ContrastTarget:
-    """One class's score less another's, before softmax: what speaks for the first rather than the second.
+    """One class's score less another's, before any softmax: what speaks for the first rather than the second.
 
     Its probability is that of the first class.
     """
@@ -52,18 +52,25 @@ def contrast(wanted: int | str, against: int | str, labels: Sequence[str]) -> Co
     """
     first, second = find_class(wanted, labels), find_class(against, labels)
     if first == second:
-        raise TargetError("A class cannot be held against itself.", "Name two different classes.")
+        raise TargetError("A class cannot be compared with itself.", "Name two different classes.")
     return ContrastTarget(first, f"{labels[first]} rather than {labels[second]}", float("nan"), second)
 
 
-def probabilities(outputs: torch.Tensor) -> torch.Tensor:
-    """Softmax over the classes [N classes]; a single output is a yes/no score and takes the sigmoid."""
-    return outputs.sigmoid() if outputs.shape[1] == 1 else outputs.softmax(dim=1)
+def probabilities(outputs: torch.Tensor, kind: str) -> torch.Tensor:
+    """The probabilities [N classes] in a model's outputs of a `kind` (LoadedModel.outputs).
+
+    Those that are probabilities already stay as they are. Scores take the softmax over the classes;
+    independent ones, and a single yes/no score, the sigmoid.
+    """
+    if kind in ("probabilities", "independent probabilities"):
+        return outputs
+    independent = kind == "independent scores" or outputs.shape[1] == 1
+    return outputs.sigmoid() if independent else outputs.softmax(dim=1)
 
 
-def predict(outputs: torch.Tensor, labels: Sequence[str], top_k: int) -> tuple[Prediction, ...]:
+def top_predictions(outputs: torch.Tensor, kind: str, labels: Sequence[str], top_k: int) -> tuple[Prediction, ...]:
     """The `top_k` most probable classes of the first picture, sorted; clipped to what there is."""
-    best = probabilities(outputs)[0].topk(min(check_top_k(top_k), outputs.shape[1]))
+    best = probabilities(outputs, kind)[0].topk(min(check_top_k(top_k), outputs.shape[1]))
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     return tuple(Prediction(index, labels[index], value) for index, value in pairs)
 
@@ -76,26 +83,26 @@ def check_top_k(top_k: SupportsIndex) -> int:
 
 
 def choose_targets(
-    wanted: Wanted | Sequence[Wanted] | None, labels: Sequence[str], top_k: int
+    wanted: Wanted | Sequence[Wanted] | None, labels: Sequence[str], top_k: int, kind: str = "scores"
 ) -> Callable[[torch.Tensor], tuple[Target, ...]]:
     """Settle which targets to explain: the most probable classes, or the ones asked for.
 
     Names and indices are looked up at once, so that a wrong one raises TargetError before anything
-    is computed; the probabilities follow from the outputs.
+    is computed; the probabilities follow from the outputs, which are of a `kind` (LoadedModel.outputs).
     """
     top_k = check_top_k(top_k)
     if wanted is None:
         return lambda outputs: tuple(
-            ClassTarget(p.index, p.label, p.probability) for p in predict(outputs, labels, top_k)
+            ClassTarget(p.index, p.label, p.probability) for p in top_predictions(outputs, kind, labels, top_k)
         )
     asked = _listed(wanted)
     if not asked:
         raise TargetError("No class is chosen.", "Name at least one class, or leave targets out for the top ones.")
-    found = [_check_target(target) if callable(target) else find_class(target, labels) for target in asked]
+    targets = [_check_target(target) if callable(target) else find_class(target, labels) for target in asked]
 
     def choose(outputs: torch.Tensor) -> tuple[Target, ...]:
-        shares = probabilities(outputs)[0].tolist()
-        return tuple(_with_probability(t, labels, shares) for t in found)
+        shares = probabilities(outputs, kind)[0].tolist()
+        return tuple(_with_probability(target, labels, shares) for target in targets)
 
     return choose
 

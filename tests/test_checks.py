@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from gradcam_core import explain, list_methods, trust
-from gradcam_core.capture import can_redraw_head, scorer, with_redrawn_head
+from gradcam_core.capture import can_randomise_head, scorer, with_randomised_head
 from gradcam_core.checks import reruns, sentences
 from gradcam_core.checks.calibration import BOUNDS, derive_thresholds
 from gradcam_core.checks.edges import REGIONS, edge_regions
@@ -200,7 +200,7 @@ def test_of_a_map_with_one_warm_cell_no_more_than_its_surroundings_are_hidden(ti
 
 def test_a_redrawn_head_shares_everything_else_and_leaves_the_model_as_it_is(bundled: LoadedModel) -> None:
     before = state_of(bundled.module)
-    drawn = with_redrawn_head(bundled, 0)
+    drawn = with_randomised_head(bundled, 0)
     own, new = (dict(one.module.named_parameters()) for one in (bundled, drawn))
     changed = {name for name in own if own[name] is not new[name]}
     assert changed == {f"{bundled.head_name}.weight", f"{bundled.head_name}.bias"}
@@ -209,13 +209,13 @@ def test_a_redrawn_head_shares_everything_else_and_leaves_the_model_as_it_is(bun
     assert torch.equal(drawn.head, weight)
     inputs = torch.randn(1, 3, 224, 224)
     assert not torch.allclose(scorer(drawn)(inputs), scorer(bundled)(inputs), atol=0.5)
-    assert torch.equal(scorer(drawn)(inputs), scorer(with_redrawn_head(bundled, 0))(inputs))
-    assert not torch.equal(scorer(drawn)(inputs), scorer(with_redrawn_head(bundled, 1))(inputs))
+    assert torch.equal(scorer(drawn)(inputs), scorer(with_randomised_head(bundled, 0))(inputs))
+    assert not torch.equal(scorer(drawn)(inputs), scorer(with_randomised_head(bundled, 1))(inputs))
     assert state_of(bundled.module) == before
 
 
 def test_the_folded_copy_of_a_redrawn_model_answers_as_its_own_network_does(bundled: LoadedModel) -> None:
-    drawn = with_redrawn_head(bundled, 3)
+    drawn = with_randomised_head(bundled, 3)
     inputs = torch.randn(2, 3, 224, 224)
     assert bundled.folded is not None
     plain = dataclasses.replace(drawn, folded=None)
@@ -316,7 +316,7 @@ def test_a_network_without_one_linear_classifier_says_what_cannot_be_tested() ->
             return (self.one(means) + self.other(means)) / 2
 
     model = networks.loaded(TwoHeads())
-    assert not can_redraw_head(model)
+    assert not can_randomise_head(model)
     found = explained(model)
     by_name = {check.name: check for check in trust(found, found.heatmaps[0], model).checks}
     assert by_name["learned"].outcome == "not tested"
@@ -339,7 +339,7 @@ def test_the_same_maps_are_tested_that_explain_makes(tiny: LoadedModel) -> None:
     target, raw = made
     other = next(one for one in explained(tiny, targets=[target.index]).heatmaps)
     np.testing.assert_allclose(raw, other.raw, rtol=1e-4, atol=1e-6)
-    drawn = with_redrawn_head(tiny, 1)
+    drawn = with_randomised_head(tiny, 1)
     again = explain(networks.picture(), drawn, targets=[case.heatmap.target.index], methods="grad_cam").heatmaps[0]
     maps = reruns.redrawn_maps(case)
     assert maps is not None

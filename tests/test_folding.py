@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from gradcam_core import list_methods
-from gradcam_core.capture.network import network_for
+from gradcam_core.capture.scores import network_for
 from gradcam_core.explanation import explain
 from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import find_method, why_not

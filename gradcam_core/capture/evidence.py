@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from gradcam_core.capture.guided import guided_gradients
-from gradcam_core.capture.network import network_for
 from gradcam_core.capture.outputs import class_scores, target_scores
+from gradcam_core.capture.scores import network_for
 from gradcam_core.capture.tail import tail_of
 from gradcam_core.capture.taps import Session, listening
 from gradcam_core.devices import is_out_of_memory

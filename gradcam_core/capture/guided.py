@@ -5,7 +5,9 @@ the place of every ReLU while the network runs, whether that is a module or a fu
 written on the network, and other threads' passes stay ordinary.
 """
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -19,14 +21,32 @@ from gradcam_core.capture.taps import listening
 from gradcam_core.devices import is_out_of_memory
 
 Tensor = torch.Tensor
-_RELUS = frozenset({torch.relu, torch.relu_, functional.relu, Tensor.relu, Tensor.relu_})
-_RELUS6 = frozenset({functional.relu6})
-_BOUNDED = frozenset(
-    {functional.hardtanh, functional.hardtanh_, torch.clamp, torch.clamp_, Tensor.clamp, Tensor.clamp_}
+MOST_OUTPUTS = 200_000
+
+
+def _called(*names: str) -> frozenset[Any]:
+    """The functions of these names, wherever torch has them: as a function, as a method, or in place."""
+    owners = (torch, functional, Tensor, torch._C._nn, torch.special)
+    return frozenset(getattr(owner, name) for name in names for owner in owners if hasattr(owner, name))
+
+
+_RELUS = _called("relu", "relu_")
+_RELUS6 = _called("relu6", "relu6_")
+_THRESHOLDS = _called("threshold", "threshold_")
+_HARD = _called("hardtanh", "hardtanh_")
+_BOUNDED = _HARD | _called("clamp", "clamp_", "clip", "clip_")
+_FROM_BELOW = _called("clamp_min", "clamp_min_")
+_IN_PLACE = _called("relu_", "relu6_", "threshold_", "hardtanh_", "clamp_", "clip_", "clamp_min_")
+# Where a function takes `inplace` by position.
+_INPLACE_AT: Mapping[Any, int] = MappingProxyType(
+    {functional.relu: 1, functional.relu6: 1, functional.threshold: 3, functional.hardtanh: 3}
 )
-_FROM_BELOW = frozenset({torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_})
-_IN_PLACE = frozenset(
-    {torch.relu_, Tensor.relu_, functional.hardtanh_, torch.clamp_, Tensor.clamp_, torch.clamp_min_, Tensor.clamp_min_}
+# Steps whose results are probabilities, where they are a network's last.
+_SQUASHING: Mapping[Any, str] = MappingProxyType(
+    {
+        **dict.fromkeys(_called("softmax"), "softmax"),
+        **dict.fromkeys(_called("sigmoid", "sigmoid_", "expit", "hardsigmoid"), "sigmoid"),
+    }
 )
 # Steps without a ReLU's hard bend: they keep their ordinary gradient, and are named.
 _OTHERS: Mapping[Any, str] = MappingProxyType(
@@ -59,6 +79,18 @@ class _Guiding(TorchFunctionMode):
         super().__init__()
         self.guide = guide
         self.met: set[str] = set()
+        self.squashed: deque[tuple[str, Tensor]] = deque(maxlen=8)
+
+    def kinds(self) -> tuple[str, ...]:
+        """Name the nonlinear steps met so far, in alphabetical order."""
+        return tuple(sorted(self.met))
+
+    def last_step(self, outputs: Tensor) -> str:
+        """Name the step that gave these outputs: "softmax", "sigmoid", or "" for any other."""
+        for kind, result in reversed(self.squashed):
+            if result.numel() == outputs.numel() and torch.equal(result.flatten().float(), outputs.flatten().float()):
+                return kind
+        return ""
 
     def __torch_function__(
         self, function: Any, types: Any, given: tuple[Any, ...] = (), named: dict[str, Any] | None = None
@@ -68,16 +100,26 @@ class _Guiding(TorchFunctionMode):
             self.met.add(
                 _OTHERS[function].replace("leaky_relu", "leaky rectifier").replace("prelu", "learnt rectifier")
             )
+        if function in _SQUASHING:
+            result = function(*given, **named)
+            if isinstance(result, Tensor) and result.numel() <= MOST_OUTPUTS:
+                self.squashed.append((_SQUASHING[function], result))
+            return result
         most = _upper_bound(function, given, named)
         if most is None:
             return function(*given, **named)
         self.met.add("relu" if most == torch.inf else "bounded relu")
         if not self.guide:
             return function(*given, **named)
-        values = given[0] if given else named["input"]
+        values = _argument(given, named, 0, "input")
         result = _GuidedReLU.apply(values, most)
-        in_place = function in _IN_PLACE or named.get("inplace") or (given[1:2] == (True,) and function in _RELUS)
-        return values.copy_(result) if in_place else result
+        in_place = function in _IN_PLACE or _argument(given, named, _INPLACE_AT.get(function, 9), "inplace", False)
+        return values.copy_(result) if in_place is True else result
+
+
+def _argument(given: tuple[Any, ...], named: Mapping[str, Any], place: int, name: str, otherwise: Any = None) -> Any:
+    """An argument by its place or by its name."""
+    return given[place] if len(given) > place else named.get(name, otherwise)
 
 
 def _upper_bound(function: Any, given: tuple[Any, ...], named: Mapping[str, Any]) -> float | None:
@@ -86,28 +128,41 @@ def _upper_bound(function: Any, given: tuple[Any, ...], named: Mapping[str, Any]
         return torch.inf
     if function in _RELUS6:
         return 6.0
-    if function is functional.threshold:
-        both = (*given[1:3], *(named[name] for name in ("threshold", "value") if name in named))
-        return torch.inf if both == (0, 0) else None
+    if function in _THRESHOLDS:
+        return (
+            torch.inf
+            if _is_zero(_argument(given, named, 1, "threshold"), _argument(given, named, 2, "value"))
+            else None
+        )
     if function in _FROM_BELOW:
-        return torch.inf if (*given[1:], *named.values())[:1] == (0,) else None
+        return torch.inf if _is_zero(_argument(given, named, 1, "min")) else None
     if function not in _BOUNDED:
         return None
-    hard = function in (functional.hardtanh, functional.hardtanh_)
-    low, high = ("min_val", "max_val") if hard else ("min", "max")
-    least = given[1] if len(given) > 1 else named.get(low, -1 if hard else None)
-    most = given[2] if len(given) > 2 else named.get(high, 1 if hard else None)
-    if isinstance(least, Tensor) or isinstance(most, Tensor) or least != 0:
+    hard = function in _HARD
+    least = _argument(given, named, 1, "min_val" if hard else "min", -1 if hard else None)
+    most = _argument(given, named, 2, "max_val" if hard else "max", 1 if hard else None)
+    if not _is_zero(least) or not isinstance(most, int | float | None):
         return None
     return torch.inf if most is None else float(most)
 
 
+def _is_zero(*values: Any) -> bool:
+    """Whether these are plain numbers, all of them 0: a bound that is a tensor makes another kind of step."""
+    return all(isinstance(value, int | float) and value == 0 for value in values)
+
+
+@contextmanager
+def noting_steps() -> Iterator["_Guiding"]:
+    """Note the nonlinear steps that passes of this thread meet meanwhile."""
+    with _Guiding(guide=False) as noted:
+        yield noted
+
+
 def activation_kinds(network: nn.Module, inputs: Tensor) -> tuple[str, ...]:
     """Name the kinds of nonlinear steps that one pass meets: "relu", "bounded relu" (ReLU6), "gelu" and their like."""
-    mode = _Guiding(guide=False)
-    with listening(None, inputs.device), mode:
+    with listening(None, inputs.device), noting_steps() as noted:
         network(inputs)
-    return tuple(sorted(mode.met))
+    return noted.kinds()
 
 
 def guided_gradients(network: nn.Module, inputs: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:

@@ -1,14 +1,23 @@
-"""The whole network as a function, for whoever shows it changed pictures."""
+"""Which of a model's networks runs, and the whole network as a function of changed pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
+from torch import nn
 
-from gradcam_core.capture.network import network_for
 from gradcam_core.capture.outputs import class_scores
 from gradcam_core.capture.taps import listening
 from gradcam_core.devices import pictures_at_once
-from gradcam_core.records import LoadedModel
+from gradcam_core.records import LayerInfo, LoadedModel
+
+
+def network_for(model: LoadedModel, layers: Sequence[LayerInfo]) -> nn.Module:
+    """Choose the folded copy if it is up to date and serves all these layers, the network itself otherwise."""
+    folded = model.folded
+    if folded is None or not all(layer.name in folded.layers for layer in layers):
+        return model.module
+    current = all(x.data_ptr() == address and x._version == version for x, address, version in folded.weights)
+    return folded.network if current else model.module
 
 
 def scorer(model: LoadedModel) -> Callable[[torch.Tensor], torch.Tensor]:

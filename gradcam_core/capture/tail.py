@@ -23,8 +23,8 @@ from gradcam_core.records import LayerInfo
 Run = Callable[[torch.Tensor], torch.Tensor]
 # What a network raises when it meets another number of pictures in its middle than at its beginning.
 MISFITS = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, AssertionError)
-# How one picture's values are handed to a batch: as they are, to be broadcast; as a view; as copies.
-WAYS = ("broadcast", "expand", "copy")
+# How one picture's values are given to a batch: as they are, to be broadcast; or as copies.
+WAYS = ("broadcast", "copy")
 CONTAINERS = (nn.ModuleList, nn.ModuleDict)
 
 
@@ -113,19 +113,17 @@ class _Player(nn.Module):
         self.handed: list[torch.Tensor] = []
 
     def begin(self, count: int) -> None:
-        """Start anew, for a batch of `count`."""
+        """Start again, for a batch of `count`."""
         self.turn, self.count, self.handed = 0, count, []
 
     def forward(self, *given: Any, **named: Any) -> Any:
-        """Give the output of this call, whatever comes in."""
+        """Give the recorded output of this call."""
         self.turn += 1
         return _each(self.outputs[self.turn - 1], self._hand_out)
 
     def _hand_out(self, values: torch.Tensor) -> torch.Tensor:
         if self.way == "copy":
             return values.repeat(self.count, *[1] * (values.dim() - 1))
-        if self.way == "expand":
-            return values.expand(self.count, *values.shape[1:])
         handed = values.clone() if self.careful else values
         self.handed += [handed] if self.careful else []
         return handed
@@ -207,7 +205,7 @@ def _reproduces(run: _Replay, maps: torch.Tensor, expected: torch.Tensor) -> boo
 
 
 def _each(values: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    """Change every tensor in whatever a module returned."""
+    """Change every tensor in what a module returned."""
     if isinstance(values, torch.Tensor):
         return change(values)
     if isinstance(values, dict):

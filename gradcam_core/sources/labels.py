@@ -1,8 +1,8 @@
-"""Names of the classes: from an argument, from a checkpoint, or from a file beside it."""
+"""Names of the classes, from an argument, a checkpoint or a file beside it; and whether they exclude each other."""
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,14 @@ def given_labels(labels: Sequence[str] | Mapping[Any, Any] | str | Path) -> tupl
     if isinstance(labels, str | Path):
         return read_labels(Path(labels))
     if isinstance(labels, Mapping):
-        found = labels_from(labels)
+        names = labels_from(labels)
     elif isinstance(labels, Sequence) or hasattr(labels, "tolist"):
-        found = tuple(labels) if all(isinstance(label, str) for label in labels) else None
+        names = tuple(labels) if all(isinstance(label, str) for label in labels) else None
     else:  # a set has no order, a generator no length
-        found = None
-    if found is None or len(found) > MOST_LABELS:
+        names = None
+    if names is None or len(names) > MOST_LABELS:
         raise ModelError("The labels are not a list of names.", FORMATS)
-    return found
+    return names
 
 
 def labels_from(value: Any, direction: str = "") -> tuple[str, ...] | None:
@@ -78,26 +78,39 @@ def unusable_labels_in(*contents: Mapping[str, Any]) -> bool:
 
 def labels_in(*contents: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Labels that a checkpoint carries, kept as written; None where it has none."""
-    for content in contents:
-        places = [content, *(content[place] for place in PLACES if isinstance(content.get(place), Mapping))]
-        for place in places:
-            for key in KEYS:
-                found = labels_from(place.get(key), DIRECTIONS.get(key, ""))
-                if found:
-                    return found
+    for place in _places(contents):
+        for key in KEYS:
+            labels = labels_from(place.get(key), DIRECTIONS.get(key, ""))
+            if labels:
+                return labels
     return None
 
 
-def labels_beside(path: Path) -> tuple[tuple[str, ...] | None, str]:
-    """Labels in a file beside the checkpoint, and that file's name; ("", None) where there is none.
+def says_multi_label(*contents: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint says that a picture can have several of its classes."""
+    for place in _places(contents):
+        values = (str(place.get(key))[:60] for key in ("problem_type", "task", "multi_label", "multilabel"))
+        if any(re.match(r"multi[-_ ]?label|True$", value, re.IGNORECASE) for value in values):
+            return True
+    return False
+
+
+def _places(contents: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Where a checkpoint may describe itself: at the top, and under the usual keys."""
+    inner = [(content, *(content.get(place) for place in PLACES)) for content in contents]
+    return [place for places in inner for place in places if isinstance(place, Mapping)]
+
+
+def labels_beside(path: Path) -> tuple[str, ...] | None:
+    """Labels in a file beside the checkpoint; None where there is none.
 
     A file that is there but cannot be read raises ModelError.
     """
     for name in (*BESIDE, f"{path.stem}.txt", f"{path.stem}.json"):
         candidate = path.with_name(name)
         if candidate != path and candidate.is_file():
-            return read_labels(candidate), name
-    return None, ""
+            return read_labels(candidate)
+    return None
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -105,12 +118,12 @@ def read_labels(path: Path) -> tuple[str, ...]:
     text = _read_text(path)
     if text.lstrip()[:1] in ("[", "{"):
         value = _parse_json(text)
-        found = labels_from(value)
-        if found is None and isinstance(value, Mapping):
-            found = labels_in(value)
-        if found is None:
+        labels = labels_from(value)
+        if labels is None and isinstance(value, Mapping):
+            labels = labels_in(value)
+        if labels is None:
             raise ModelError("The label file's JSON is no list of names and no complete numbering.", FORMATS)
-        return found
+        return labels
     lines = [line.strip() for line in text.rstrip().splitlines()]
     if not any(lines) or len(lines) > MOST_LABELS:
         raise ModelError(f"The label file holds {len(lines) if any(lines) else 'no'} labels.", FORMATS)

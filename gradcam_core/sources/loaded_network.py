@@ -7,8 +7,6 @@ from torch import nn
 
 from gradcam_core.records import Preprocessing
 
-Progress = Callable[[float, str], None]
-
 RANDOM_WEIGHTS = "The weights are random: scores and heatmaps mean nothing before training."
 NEW_HEAD = "The classifier is new and random: its scores mean nothing before training."
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -21,7 +19,8 @@ class Network:
 
     `labels` is None where the source knows no names of classes. `notes` are sentences about how it
     came to be that its user should know; `assumption` is one more, about how its pictures are
-    prepared, for a user who did not say so.
+    prepared, for a user who did not say so. `multi_label` says that a picture can have several of its
+    classes.
     """
 
     module: nn.Module
@@ -30,6 +29,7 @@ class Network:
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     assumption: str = ""
+    multi_label: bool = False
 
 
 def assumed_preprocessing(channels: int = 3) -> Preprocessing:

@@ -37,11 +37,12 @@ def load_from_memory(model: nn.Module) -> Network:
     except Exception as error:
         raise ModelError(
             f"The model cannot be copied: {first_line(error)}.",
-            "Build it anew, load its state_dict() into it, and give that one.",
+            "Build it again, load its state_dict() into it, and give that one.",
         ) from error
     notes: tuple[str, ...] = ()
     if any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in tensors):
-        module, notes = module.float(), ("Its weights were converted to float32.",)
+        module.float()  # for its effect: some networks override it and return nothing
+        notes = ("Its weights were converted to float32.",)
     return _describe(module, notes)
 
 

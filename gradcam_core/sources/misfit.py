@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from gradcam_core.errors import ModelError
+from gradcam_core.sources.family import list_sources
 from gradcam_core.sources.state_dicts import NameMatch, Shape, shorten
 
 SHOWN = 3
@@ -66,14 +67,16 @@ def suggest_architecture(names: Iterable[str], metadata: Mapping[str, object]) -
 
 
 def _known_reference(name: str) -> str:
-    import timm
-
-    from gradcam_core.sources.torchvision_models import list_torchvision
-
+    """The reference of an architecture of this name, torchvision's before timm's; "" where no source has one."""
     stem = name.partition(".")[0]
-    if stem in list_torchvision():
-        return f"torchvision:{stem}"
-    return f"timm:{stem}" if timm.is_model(stem) else ""
+    for source in reversed(list(list_sources().values())):
+        try:
+            if source.architecture:
+                source.architecture(stem)
+                return f"{source.name}:{stem}"
+        except ModelError:
+            continue
+    return ""
 
 
 def _likely(

@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 
 # Names that wrappers put between the parts of a name: DataParallel and DDP, torch.compile, FSDP, checkpointing.
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-# What profilers add, evaluation never reads, or every network computes anew when it is built.
+# What profilers add, evaluation never reads, or every network computes again when it is built.
 EXTRAS = ("num_batches_tracked", "total_ops", "total_params", "relative_position_index", "attn_mask")
 AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged?|teacher|momentum|shadow)([._]|$)", re.IGNORECASE)
 

@@ -10,15 +10,16 @@ import torch
 from torch import nn
 
 from gradcam_core.errors import ModelError
+from gradcam_core.progress import Progress
 from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import first_line
+from gradcam_core.sources.family import source
 from gradcam_core.sources.hub_files import read_downloaded, url_file
 from gradcam_core.sources.loaded_network import (
     NEW_HEAD,
     RANDOM_WEIGHTS,
     Architecture,
     Network,
-    Progress,
     assumed_preprocessing,
     channel_notes,
     for_channels,
@@ -40,6 +41,23 @@ def list_torchvision() -> tuple[str, ...]:
     return tuple(models.list_models(module=models))
 
 
+def torchvision_architecture(name: str) -> Architecture:
+    """The recipe behind a name, for weights of one's own."""
+    name, weights = _choose_weights(name)
+
+    def build(**options: Any) -> nn.Module:
+        return _build(name, **options)
+
+    def describe(module: nn.Module, channels: int) -> tuple[Preprocessing, tuple[str, ...]]:
+        return _preprocessing(weights, channels), (RESCALED,) if name in RESCALING and channels == 3 else ()
+
+    sized = {"size"} if name.split("_")[0] in SIZED else set()
+    return Architecture(
+        name, build, frozenset({"num_classes", "in_chans"} | sized), describe, LIKE_TORCHVISION, SIDE_HEADS
+    )
+
+
+@source("torchvision", example="torchvision:resnet50", architecture=torchvision_architecture)
 def load_torchvision(
     reference: str,
     *,
@@ -51,6 +69,8 @@ def load_torchvision(
 ) -> Network:
     """Load `NAME` or `NAME.WEIGHTS` (resnet50.IMAGENET1K_V1) as torchvision defines it."""
     name, weights = _choose_weights(reference)
+    if num_classes == 0:
+        raise ModelError("num_classes cannot be 0 here.", "Give at least 1, or leave it out.")
     channels = in_chans or 3
     if not pretrained:
         architecture = torchvision_architecture(name)
@@ -71,22 +91,6 @@ def load_torchvision(
     labels = None if new_head else tuple(weights.meta.get("categories") or ()) or None
     notes = (*((NEW_HEAD,) if new_head else ()), *channel_notes(channels))
     return Network(module, name, _preprocessing(weights, channels), labels, notes)
-
-
-def torchvision_architecture(name: str) -> Architecture:
-    """The recipe behind a name, for weights of one's own."""
-    name, weights = _choose_weights(name)
-
-    def build(**options: Any) -> nn.Module:
-        return _build(name, **options)
-
-    def describe(module: nn.Module, channels: int) -> tuple[Preprocessing, tuple[str, ...]]:
-        return _preprocessing(weights, channels), (RESCALED,) if name in RESCALING and channels == 3 else ()
-
-    sized = {"size"} if name.split("_")[0] in SIZED else set()
-    return Architecture(
-        name, build, frozenset({"num_classes", "in_chans"} | sized), describe, LIKE_TORCHVISION, SIDE_HEADS
-    )
 
 
 def _lay_in(module: nn.Module, stored: Mapping[str, torch.Tensor], channels: int) -> bool:
@@ -110,10 +114,10 @@ def _lay_in(module: nn.Module, stored: Mapping[str, torch.Tensor], channels: int
         result = module.load_state_dict(state, strict=False)
     except (RuntimeError, ValueError) as error:
         raise ModelError(
-            f"These weights do not fit: {first_line(error)}", "Delete the cached file to fetch it anew."
+            f"These weights do not fit: {first_line(error)}", "Delete the cached file to fetch it again."
         ) from error
     if set(result.missing_keys) - set(new) or result.unexpected_keys:
-        raise ModelError("The downloaded weights are of another model.", "Delete the cached file to fetch it anew.")
+        raise ModelError("The downloaded weights are of another model.", "Delete the cached file to fetch it again.")
     return bool(new)
 
 

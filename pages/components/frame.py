@@ -155,7 +155,7 @@ def _load(choice: cache.ModelChoice, device: str) -> LoadedModel | None:
     """Load the model with its progress on the page; a failure is said in words, and the page lives on."""
     place = st.empty()
 
-    def on_progress(share: float, words: str) -> None:
+    def on_progress(share: float, words: str, drafts: object = ()) -> None:
         if "ownload" in words:  # other steps are over before one could read them
             place.progress(min(max(share, 0.0), 1.0), words)
 

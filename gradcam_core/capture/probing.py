@@ -26,10 +26,10 @@ class Averages(NamedTuple):
 class Call:
     """What one module did in a probe.
 
-    `output` keeps shape and type, not the values; `sample` is a few of them. `begun` and `ended`
-    count the events of the whole pass. Of watched modules, `channels_first` and `channels_last` are
-    averages of the output, read as NCHW and as NHWC; `entered` are those of what went in. `follows`
-    names the step that ended just before and whose very output went in.
+    `output` keeps shape and type, not the values; `trace` is a few of them and their sum, which tells two
+    outputs apart. `begun` and `ended` count the events of the whole pass. Of watched modules,
+    `channels_first` and `channels_last` are averages of the output, read as NCHW and as NHWC; `entered` are
+    those of the input. `follows` names the step that ended just before and whose very output went in.
     """
 
     module: nn.Module
@@ -37,7 +37,7 @@ class Call:
     calls: int = 0
     begun: int = 0
     ended: int = 0
-    sample: torch.Tensor | None = None
+    trace: torch.Tensor | None = None
     follows: str = ""
     entered: Averages | None = None
     channels_first: Averages | None = None
@@ -47,7 +47,7 @@ class Call:
 def probe(
     network: nn.Module, inputs: torch.Tensor, watched: Container[str] = ()
 ) -> tuple[torch.Tensor, dict[str, Call]]:
-    """Run a network once and tell what every module did. Its hooks are gone afterwards."""
+    """Run a network once and note what every module did. Its hooks are removed afterwards."""
     calls = {name: Call(module) for name, module in network.named_modules() if name}
     clock = itertools.count(1)
     latest = _Latest()
@@ -66,7 +66,7 @@ def probe(
 
 @dataclass(slots=True)
 class _Latest:
-    """The step without parts that ended last. Its output is held, so that no other tensor can take its place."""
+    """The step without parts that ended last. Its output is kept, so that no other tensor can have its address."""
 
     name: str = ""
     output: Any = None
@@ -96,10 +96,20 @@ def _end(
             call.channels_first, call.channels_last = _average(output, (2, 3)), _average(output, (1, 2))
         call.output = output
         if isinstance(output, torch.Tensor):
-            call.sample = output.flatten()[:: max(1, output.numel() // SAMPLE)].clone()
+            call.trace = _trace(output)
             call.output = torch.empty_like(output, device="meta")
 
     return end
+
+
+def _trace(output: torch.Tensor) -> torch.Tensor:
+    """A few values and the sum of all, in double precision: equal only for outputs that are the same."""
+    if output.is_quantized or output.layout is not torch.strided or not output.numel():
+        return torch.zeros(0)
+    few = output.flatten()[:: max(1, output.numel() // SAMPLE)]
+    return torch.cat([few, output.sum()[None].to(few.dtype)]).to(
+        torch.complex128 if few.is_complex() else torch.float64
+    )
 
 
 def _average(values: Any, axes: tuple[int, int]) -> Averages | None:

@@ -1,4 +1,4 @@
-"""The same model with its classifier drawn anew: what a map looks like when nothing was learned there.
+"""The same model with a randomised classifier: what a map looks like when nothing was learned there.
 
 After Adebayo et al. 2018 (https://arxiv.org/abs/1810.03292), who re-initialise a network from its output on.
 """
@@ -13,10 +13,10 @@ from gradcam_core.capture.shadow import shadow_of
 from gradcam_core.records import LoadedModel
 
 
-def with_redrawn_head(model: LoadedModel, seed: int) -> LoadedModel:
+def with_randomised_head(model: LoadedModel, seed: int) -> LoadedModel:
     """Replace the classifier's weights by random ones of the same spread; the model itself stays as it is.
 
-    Every other tensor is shared. Only where `can_redraw_head(model)`.
+    Every other tensor is shared. Only where `can_randomise_head(model)`.
     """
     step = copy.deepcopy(model.module.get_submodule(model.head_name))
     generator = torch.Generator().manual_seed(seed)
@@ -32,7 +32,7 @@ def with_redrawn_head(model: LoadedModel, seed: int) -> LoadedModel:
     return replace(model, module=module, head=head, folded=folded)
 
 
-def can_redraw_head(model: LoadedModel) -> bool:
+def can_randomise_head(model: LoadedModel) -> bool:
     """Whether the classifier is one linear step with weights of its own."""
     return bool(model.head_name) and "weight" in model.module.get_submodule(model.head_name)._parameters
 
