@@ -231,10 +231,10 @@ def _whole(value: Any, name: str, least: int, most: int) -> int:
 
 
 def _pair(value: Any, name: str) -> tuple[int, int]:
-    both = tuple(np.atleast_1d(value)) if isinstance(value, tuple | list | np.ndarray) else (value,)
-    both = both * 2 if len(both) == 1 else both
+    several = isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim)
+    both = tuple(value) if several else (value, value)
     if len(both) != 2:
-        raise ModelError(f"{name} cannot be {value!r}.", "Give one number, or height and width.")
+        raise ModelError(f"{name} cannot be {value!r}.", "Give one number, or height and width, each from 8 to 4096.")
     height, width = (_whole(side, name, SMALLEST, LARGEST) for side in both)
     return height, width
 

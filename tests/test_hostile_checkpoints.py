@@ -16,7 +16,7 @@ from gradcam_core.errors import ModelError
 from gradcam_core.sources import load_model
 from gradcam_core.sources.checkpoints import read_checkpoint
 from gradcam_core.sources.state_dicts import match_names
-from tests.test_checkpoints import SmallNet, load, rezip, weights
+from tests.checkpoints import SmallNet, load, rezip, weights
 
 PROTO, STOP = b"\x80\x02", b"."
 CPU_SECONDS = 8.0  # on a busy machine; each of these took from 13 seconds to hours

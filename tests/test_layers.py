@@ -14,7 +14,7 @@ from gradcam_core import list_layers
 from gradcam_core.capture import capture
 from gradcam_core.errors import LayerError
 from gradcam_core.explanation import explain
-from gradcam_core.layers import describe_layer, layers_by_depth, resolve_layer, to_grid
+from gradcam_core.layers import Refused, describe_layer, layers_by_depth, resolve_layer, to_grid
 from gradcam_core.records import LayerInfo, LoadedModel
 from gradcam_core.targets import choose_targets
 from tests import networks
@@ -354,9 +354,9 @@ def test_grids_are_views_in_every_layout() -> None:
     ],
 )
 def test_outputs_that_are_no_maps_are_told_apart(output: object, calls: int, words: str) -> None:
-    found = describe_layer("x", nn.ReLU(), output, calls, (32, 32), nn.Identity())
-    assert isinstance(found, str)
-    assert words in found
+    refused = describe_layer("x", nn.ReLU(), output, calls, (32, 32), nn.Identity())
+    assert isinstance(refused, Refused)
+    assert words in refused.reason
 
 
 def test_an_empty_container_is_no_layer_and_never_the_default() -> None:

@@ -164,7 +164,7 @@ def test_a_contrast_is_one_score_less_the_other_with_the_first_class_probability
 
 def test_a_class_against_itself_or_against_none_is_refused() -> None:
     for against in (0, "cat"):
-        with pytest.raises(TargetError, match="against itself"):
+        with pytest.raises(TargetError, match="with itself"):
             contrast("cat", against, ["cat", "dog"])
     with pytest.raises(TargetError):
         contrast("cat", "cow", ["cat", "dog"])
