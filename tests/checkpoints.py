@@ -10,7 +10,6 @@ from torch import nn
 
 from gradcam_core.sources import load_model
 
-
 NAMES = ("daisy", "rose", "tulip", "daisy", "Löwenzahn")
 Tensors = Mapping[str, torch.Tensor]
 

@@ -29,7 +29,7 @@ def loaded(
 ) -> LoadedModel:
     preprocessing = plain(size, **changes)
     return assemble_model(
-        Network(network, type(network).__name__, preprocessing),
+        Network(network, type(network).__name__, preprocessing, multi_label=False),
         reference="memory",
         labels=labels,
         preprocessing=preprocessing,

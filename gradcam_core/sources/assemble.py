@@ -24,8 +24,10 @@ NOTES = {
         "The network's outputs lie between 0 and 1: each is shown as it is, as a probability of its own."
     ),
     "independent scores": "The file says that a picture can have several classes: each has a probability of its own.",
-    "scores": "",
 }
+ONE_CLASS_ASSUMED = (
+    "That a picture has one class only was assumed, as nothing says otherwise: its classes' probabilities add up to 1."
+)
 
 
 class _Probes(NamedTuple):
@@ -81,7 +83,7 @@ def assemble_model(
         default_layer=_default_layer(layers, probes.calls[0], head, module),
         head=module.get_submodule(head).get_parameter("weight").detach().flatten(1) if head else None,
         refused_layers=refused,
-        notes=(*notes, *filter(None, [NOTES[kind]])),
+        notes=(*notes, *_notes_about(kind, network.multi_label, probes.outputs[0].shape[1])),
         activations=probes.activations,
         head_name=head,
         outputs=kind,
@@ -180,7 +182,7 @@ def _black_to_white(preprocessing: Preprocessing, device: torch.device) -> torch
     return ((picture - mean) / std)[None].to(device)
 
 
-def _kind_of_outputs(probes: _Probes, has_head: bool, multi_label: bool) -> str:
+def _kind_of_outputs(probes: _Probes, has_head: bool, multi_label: bool | None) -> str:
     """Tell what the outputs are (see LoadedModel.outputs) from the last step, and from their numbers.
 
     By their numbers alone, outputs count as probabilities where they cannot be the scores of a linear step.
@@ -194,6 +196,12 @@ def _kind_of_outputs(probes: _Probes, has_head: bool, multi_label: bool) -> str:
     if within and (probes.last_step == "sigmoid" or varied):
         return "independent probabilities"
     return "independent scores" if multi_label else "scores"
+
+
+def _notes_about(kind: str, multi_label: bool | None, classes: int) -> tuple[str, ...]:
+    if kind in NOTES:
+        return (NOTES[kind],)
+    return (ONE_CLASS_ASSUMED,) if multi_label is None and classes > 2 else ()
 
 
 def _default_layer(layers: Sequence[LayerInfo], calls: Calls, head: str, module: nn.Module) -> str:

@@ -72,7 +72,7 @@ def _efficientnet_lite0() -> Network:
     module.load_state_dict(dict(zip(wanted, stored.content.values(), strict=True)))
     half = (0.5, 0.5, 0.5)
     preprocessing = Preprocessing((224, 224), (256, 256), half, half, "bicubic", crop_pct=0.875)
-    return Network(module, "tf_efficientnet_lite0", preprocessing, imagenet_labels())
+    return Network(module, "tf_efficientnet_lite0", preprocessing, imagenet_labels(), multi_label=False)
 
 
 def radiograph_network() -> nn.Module:
@@ -97,7 +97,7 @@ def _radiograph(kind: str) -> Network:
     network = radiograph_network()
     stored = read_checkpoint(WEIGHTS / f"radiograph_{kind}.safetensors")
     network.load_state_dict(stored.content)
-    return Network(network, "test_resnet", RADIOGRAPHS, LABELS)
+    return Network(network, "test_resnet", RADIOGRAPHS, LABELS, multi_label=False)
 
 
 def _file_in_package(package: str, name: str) -> Path:

@@ -86,13 +86,17 @@ def labels_in(*contents: Mapping[str, Any]) -> tuple[str, ...] | None:
     return None
 
 
-def says_multi_label(*contents: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint says that a picture can have several of its classes."""
+def says_multi_label(*contents: Mapping[str, Any]) -> bool | None:
+    """Whether a checkpoint says that a picture can have several of its classes; None where it says nothing."""
     for place in _places(contents):
-        values = (str(place.get(key))[:60] for key in ("problem_type", "task", "multi_label", "multilabel"))
-        if any(re.match(r"multi[-_ ]?label|True$", value, re.IGNORECASE) for value in values):
-            return True
-    return False
+        for key in ("problem_type", "task", "multi_label", "multilabel"):
+            value = place.get(key)
+            if isinstance(value, bool) and key.startswith("multi"):
+                return value
+            kind = re.match(r"(multi|single)[-_ ]?label", value, re.IGNORECASE) if isinstance(value, str) else None
+            if kind:
+                return kind[1].lower() == "multi"
+    return None
 
 
 def _places(contents: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -19,8 +19,8 @@ class Network:
 
     `labels` is None where the source knows no names of classes. `notes` are sentences about how it
     came to be that its user should know; `assumption` is one more, about how its pictures are
-    prepared, for a user who did not say so. `multi_label` says that a picture can have several of its
-    classes.
+    prepared, for a user who did not say so. `multi_label` tells whether a picture can have several of its
+    classes, None where the source does not know.
     """
 
     module: nn.Module
@@ -29,7 +29,7 @@ class Network:
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     assumption: str = ""
-    multi_label: bool = False
+    multi_label: bool | None = None
 
 
 def assumed_preprocessing(channels: int = 3) -> Preprocessing:

@@ -67,5 +67,6 @@ def _describe(module: nn.Module, notes: tuple[str, ...]) -> Network:
         channels = channels if channels <= 4 else config["input_size"][0]
         labels = labels_from(config.get("label_names"))
         fits = labels is not None and len(labels) == getattr(module, "num_classes", None)
-        return Network(module, name, timm_preprocessing(module, channels), labels if fits else None, notes)
+        preprocessing = timm_preprocessing(module, channels)
+        return Network(module, name, preprocessing, labels if fits else None, notes, multi_label=False)
     return Network(module, name, assumed_preprocessing(channels), None, notes, ASSUMED)

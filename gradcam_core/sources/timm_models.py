@@ -154,7 +154,7 @@ def _load_folder(
     module = _create(f"local-dir:{folder}", overlay, num_classes, in_chans, size if fixed else None)
     name = str(config["architecture"])
     network = _describe(module, name, pretrained, num_classes, in_chans, published_by_timm)
-    return replace(network, multi_label=says_multi_label(config))
+    return replace(network, multi_label=bool(says_multi_label(config)))
 
 
 def _folder_config(folder: Path) -> Mapping[str, Any]:
@@ -234,4 +234,5 @@ def _describe(
         labels = None
     if labels is None and published_by_timm and pretrained and not new_head and config.get("num_classes") == 1000:
         labels = imagenet_labels()
-    return Network(module, name, preprocessing, labels, (*notes, *channel_notes(preprocessing.channels)))
+    notes.extend(channel_notes(preprocessing.channels))
+    return Network(module, name, preprocessing, labels, tuple(notes), multi_label=False)

@@ -76,9 +76,8 @@ def load_torchvision(
         architecture = torchvision_architecture(name)
         options = {"num_classes": num_classes, "in_chans": in_chans, "size": size}
         module = architecture.build(**{key: value for key, value in options.items() if key in architecture.options})
-        return Network(
-            module, name, _preprocessing(weights, channels), None, (RANDOM_WEIGHTS, *channel_notes(channels))
-        )
+        notes = (RANDOM_WEIGHTS, *channel_notes(channels))
+        return Network(module, name, _preprocessing(weights, channels), None, notes, multi_label=False)
     own = _preprocessing(weights, channels).size
     if size not in (None, own) and "size" in torchvision_architecture(name).options:
         raise ModelError(
@@ -90,7 +89,7 @@ def load_torchvision(
     new_head = _lay_in(module, stored, channels)
     labels = None if new_head else tuple(weights.meta.get("categories") or ()) or None
     notes = (*((NEW_HEAD,) if new_head else ()), *channel_notes(channels))
-    return Network(module, name, _preprocessing(weights, channels), labels, notes)
+    return Network(module, name, _preprocessing(weights, channels), labels, notes, multi_label=False)
 
 
 def _lay_in(module: nn.Module, stored: Mapping[str, torch.Tensor], channels: int) -> bool:
