@@ -71,6 +71,20 @@ PLAIN: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "clamp": lambda x: x.clamp(min=0),
     "clamp by position": lambda x: torch.clamp(x, 0),
     "clamp_min": lambda x: x.clamp_min(0),
+    "relu by name": lambda x: torch.relu(input=x),
+    "functional by name": lambda x: functional.relu(input=x),
+    "functional in place by name": lambda x: functional.relu(input=x, inplace=True),
+    "clamp_min by name": lambda x: torch.clamp_min(input=x, min=0),
+    "clamp_min in place by name": mutate(lambda x: torch.clamp_min_(input=x, min=0)),
+    "clamp by name": lambda x: torch.clamp(input=x, min=0),
+    "clamp without an upper end": lambda x: torch.clamp(x, min=0.0, max=None),
+    "clip": lambda x: torch.clip(input=x, min=0),
+    "clip in place": mutate(lambda x: x.clip_(min=0)),
+    "threshold by name": lambda x: functional.threshold(input=x, threshold=0, value=0),
+    "threshold in any order": lambda x: functional.threshold(value=0.0, inplace=False, threshold=0.0, input=x),
+    "threshold in place": mutate(lambda x: functional.threshold_(x, 0, 0)),
+    "threshold in place by position": mutate(lambda x: functional.threshold(x, 0, 0, True)),
+    "threshold module": nn.Threshold(0, 0),
 }
 BOUNDED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "module": nn.ReLU6(),
@@ -80,6 +94,14 @@ BOUNDED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "hardtanh in place": mutate(lambda x: functional.hardtanh_(x, 0.0, 6.0)),
     "clamp": lambda x: x.clamp(0, 6),
     "clamp in place": mutate(lambda x: x.clamp_(min=0, max=6)),
+    "relu6 by name": lambda x: functional.relu6(input=x),
+    "relu6 in place by position": mutate(lambda x: functional.relu6(x, True)),
+    "hardtanh by name": lambda x: functional.hardtanh(input=x, min_val=0, max_val=6),
+    "hardtanh in place by name": mutate(lambda x: functional.hardtanh(input=x, max_val=6.0, min_val=0.0, inplace=True)),
+    "hardtanh in place by position": mutate(lambda x: functional.hardtanh(x, 0.0, 6.0, True)),
+    "hardtanh module": nn.Hardtanh(0, 6),
+    "clamp by name": lambda x: torch.clamp(input=x, min=0, max=6),
+    "clip": lambda x: x.clip(0, 6),
 }
 KINDS = [("relu", name) for name in PLAIN] + [("bounded relu", name) for name in BOUNDED]
 
@@ -99,6 +121,25 @@ def test_every_way_to_write_a_relu_follows_the_paper(kind: str, name: str) -> No
             different += float(np.abs(expected - np.array(ordinary(network, inputs[n], index))).max())
     assert different > 0.01  # the rule makes a difference
     assert activation_kinds(network, inputs) == (kind,)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda x: torch.clamp_min(input=x, min=torch.zeros(())),
+        lambda x: torch.clamp(input=x, min=torch.zeros(16), max=torch.ones(16)),
+        lambda x: torch.clamp(x, max=6),
+        lambda x: torch.clamp_min(input=x, min=-1),
+        lambda x: functional.threshold(input=x, threshold=0, value=-1),
+        lambda x: functional.hardtanh(input=x),
+    ],
+)
+def test_a_step_with_other_bounds_is_no_relu_and_keeps_its_gradient(step: Callable[..., Any]) -> None:
+    network = Small(step).requires_grad_(False)
+    inputs = torch.randn(1, 3, 2, 2)
+    assert activation_kinds(network, inputs) == ()
+    gradients = guided_gradients(network, inputs, lambda outputs: outputs[:, :1].T)
+    torch.testing.assert_close(gradients[0, 0].flatten(), ordinary(network, inputs[0], 0))
 
 
 def ordinary(network: nn.Module, x: torch.Tensor, index: int) -> torch.Tensor:

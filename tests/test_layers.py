@@ -396,3 +396,54 @@ def test_layers_by_depth_of_small_networks_and_of_tokens() -> None:
     assert layers_by_depth(tiny, 1)[0].name == tiny.default_layer
     tokens = networks.loaded(networks.Tokens())
     assert layers_by_depth(tokens)[-1].name == tokens.default_layer
+
+
+class FromRawPixels(nn.Module):
+    """Trained on pixels of 0 to 255: on noise about 0, everything behind the first convolution is dead."""
+
+    def __init__(self, constant: bool = False) -> None:
+        super().__init__()
+        self.conv1, self.relu1 = nn.Conv2d(3, 12, 3, 2, 1), nn.ReLU()
+        self.conv2, self.relu2 = nn.Conv2d(12, 12, 3, padding=1, bias=False), nn.ReLU()
+        self.table = nn.Conv2d(3, 12, 3, 2, 1)
+        self.fc, self.constant = nn.Linear(12, 3), constant
+        nn.init.constant_(self.conv1.weight, 0.02)
+        nn.init.constant_(self.conv1.bias, -100.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu1(self.conv1(x))
+        x = x + self.table(torch.ones(1, 3, 32, 32))
+        return self.fc(self.relu2(self.conv2(x)).mean((2, 3)))
+
+
+def test_a_layer_that_is_dead_on_noise_and_alive_on_pictures_is_a_layer() -> None:
+    model = networks.loaded(FromRawPixels(), mean=(0.0,) * 3, std=(1 / 255,) * 3)
+    names = {layer.name for layer in model.layers}
+    assert {"conv1", "relu1", "conv2", "relu2"} <= names
+    assert model.refused_layers["table"] == "its output was the same for every test picture"
+    assert explain(networks.picture(), model, layers="relu1", methods="grad_cam").heatmaps[0].raw.any()
+
+
+class Captums(nn.Module):
+    """The network of captum's tests/attr/test_grad_cam.py: its ReLU is dead on noise about 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.relu1, self.fc1 = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Linear(8, 4)
+        with torch.no_grad():
+            self.conv1.weight.fill_(1)
+            self.conv1.bias.copy_(torch.tensor([-50.0, -75.0]))
+            self.fc1.weight.copy_(torch.tensor([1.0] * 5 + [-1.0] * 3).expand(4, 8))
+            self.fc1.bias.zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc1(self.relu1(self.conv1(x)).flatten(1))
+
+
+def test_captums_own_example_is_explained_at_its_relu() -> None:
+    model = networks.loaded(Captums(), 4, channels=1, mean=(0.0,), std=(1 / 15,))
+    inputs = torch.arange(16.0).view(1, 1, 4, 4)
+    choose = choose_targets([0], model.labels, 1)
+    (evidence,) = capture(model, inputs, choose, [resolve_layer(model, "relu1")])[2]
+    heatmap = torch.einsum("knc,nchw->hw", evidence.gradients.mean(dim=(-2, -1)), evidence.activations)
+    torch.testing.assert_close(heatmap, torch.tensor([[0.0, 4.0], [28.0, 32.5]]))

@@ -1,5 +1,8 @@
 """load_model: references, options, preprocessing, and the family of sources."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,10 @@ import torch
 import torchvision
 from timm.data import create_transform, resolve_model_data_config
 
+import gradcam_core
 from gradcam_core.errors import GradcamError, ModelError
 from gradcam_core.sources import list_bundled, load_model
+from gradcam_core.sources.family import source
 from gradcam_core.sources.labels import imagenet_labels
 from gradcam_core.sources.timm_models import timm_preprocessing
 from tests.checkpoints import SmallNet, small
@@ -173,3 +178,55 @@ def test_what_is_no_reference_is_refused_in_words(wrong: object) -> None:
 def test_what_is_no_preprocessing_is_refused_in_words(wrong: object) -> None:
     with pytest.raises(ModelError, match="no preprocessing"):
         load_model(small(), preprocessing=wrong)
+
+
+TOY = '''
+"""A source for a test."""
+
+from torch import nn
+
+from gradcam_core.sources.family import source
+from gradcam_core.sources.loaded_network import Network, assumed_preprocessing
+
+
+@source("toy", example="toy:3")
+def load_toy(name: str, *, num_classes: int | None) -> Network:
+    """Build a network of NAME classes."""
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, num_classes or int(name))
+    return Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), *head), "toy", assumed_preprocessing())
+'''
+USE = """
+from gradcam_core import load_model
+from gradcam_core.errors import ModelError
+print(len(load_model("toy:3").labels), len(load_model("toy:3", num_classes=5).labels))
+wrong = ("nowhere:3", {}), ("tyo:3", {}), ("toy:3", {"in_chans": 1}), ("bundled:x", {"num_classes": 2})
+for reference, options in wrong:
+    try:
+        load_model(reference, **options)
+    except ModelError as error:
+        print(error)
+"""
+
+
+def test_a_source_is_one_file_with_one_marked_function(tmp_path: Path) -> None:
+    """CONTRIBUTING's recipe, followed in a copy of the package."""
+    package = Path(gradcam_core.__file__).parent
+    shutil.copytree(package, tmp_path / "gradcam_core", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "gradcam_core" / "sources" / "toy.py").write_text(TOY)
+    answer = subprocess.run(
+        [sys.executable, "-c", USE], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=True
+    )
+    sizes, unknown, near, refused, bundled = answer.stdout.splitlines()
+    assert sizes == "3 5"
+    assert "toy:3" in unknown
+    assert "Did you mean toy:?" in near
+    assert "in_chans cannot be set for toy: models" in refused
+    assert "It belongs to file:, timm:, torchvision:, toy:" in bundled
+
+
+def test_a_source_that_asks_for_an_unknown_keyword_fails_at_import() -> None:
+    def load_odd(name: str, *, colour: str) -> Any:
+        raise NotImplementedError
+
+    with pytest.raises(TypeError, match=r"asks for .'colour'.; it may ask for"):
+        source("odd", example="odd:x")(load_odd)

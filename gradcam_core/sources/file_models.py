@@ -69,10 +69,10 @@ def _path(name: str) -> Path:
     return Path(name.removeprefix("//") if name.startswith("///") else name).expanduser()
 
 
-def _guarded(load: Callable[[], Network]) -> Network:
+def _guarded(prepare: Callable[[], Network]) -> Network:
     """Raise ModelError for anything unexpected: what a foreign file holds can make any step trip."""
     try:
-        return load()
+        return prepare()
     except GradcamError:
         raise
     except MemoryError as error:
