@@ -179,7 +179,7 @@ def _dotted(network: nn.Module, name: str) -> str:
 def _canonical(network: nn.Module, name: str) -> str:
     """The first name of a module that the network holds under several."""
     module = dict(network.named_modules(remove_duplicate=False)).get(name)
-    return next((first for first, one in network.named_modules() if one is module), name)
+    return next((first for first, other in network.named_modules() if other is module), name)
 
 
 def layers_by_depth(model: LoadedModel, most: int = 8) -> tuple[LayerInfo, ...]:

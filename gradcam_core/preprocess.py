@@ -51,7 +51,7 @@ def prepare(image: ImageRecord, preprocessing: Preprocessing) -> tuple[InputArra
 
 def shown_input(values: InputArray, preprocessing: Preprocessing) -> UInt8[np.ndarray, "Hin Win *colours"]:
     """A model input as a picture in 8 bits: the way back from mean and std. One channel gives [H' W'], three RGB."""
-    mean, std = (np.array(one, np.float32)[:, None, None] for one in (preprocessing.mean, preprocessing.std))
+    mean, std = (np.array(part, np.float32)[:, None, None] for part in (preprocessing.mean, preprocessing.std))
     pixels = np.clip((values * std + mean) * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0)
     return pixels[:, :, 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
 
@@ -242,7 +242,7 @@ def _pair(value: Any, name: str) -> tuple[int, int]:
 def _numbers(value: Any, name: str, count: int) -> tuple[float, ...]:
     """Floats for every channel; a single one serves all, several serve one channel by their average."""
     try:
-        values = [float(one) for one in (value if isinstance(value, tuple | list | np.ndarray) else (value,))]
+        values = [float(number) for number in (value if isinstance(value, tuple | list | np.ndarray) else (value,))]
     except (TypeError, ValueError, OverflowError):
         values = []
     if len(values) == 1:

@@ -265,7 +265,7 @@ def test_how_pictures_are_prepared_is_a_noted_assumption_unless_it_is_given(tmp_
     path = saved(tmp_path / "x.pth", timm.create_model("resnet10t", num_classes=4).state_dict())
     for preprocessing, said in ((None, True), ({"size": 96}, False)):
         model = load_model(f"file:{path}", architecture="timm:resnet10t", device="cpu", preprocessing=preprocessing)
-        assert any("was assumed" in note for note in model.notes) is said
+        assert any("pictures were prepared" in note for note in model.notes) is said
 
 
 def test_a_function_as_architecture_may_name_its_options_as_is_usual_or_take_none(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Checkpoints made to keep a computer busy, to confuse it or to run code: refused in time that follows their size."""
 
+import collections
+import io
 import pickle
 import struct
 import threading
@@ -11,10 +13,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+from torch._weights_only_unpickler import _get_allowed_globals
 
 from gradcam_core.errors import ModelError
 from gradcam_core.sources import load_model
 from gradcam_core.sources.checkpoints import read_checkpoint
+from gradcam_core.sources.pickle_scan import is_weights, scan_pickle
 from gradcam_core.sources.state_dicts import match_names
 from tests.checkpoints import SmallNet, load, rezip, weights
 
@@ -285,3 +290,57 @@ def test_names_are_matched_in_time_that_follows_their_length() -> None:
     match = match_names(found, [f"layer{place}.weight" for place in range(20_000)])
     assert len(match.names) == 20_000
     assert time.process_time() - start < CPU_SECONDS
+
+
+@pytest.mark.parametrize("name", sorted(_get_allowed_globals()))
+def test_what_torch_takes_for_weights_is_never_called_code(name: str) -> None:
+    """torch's own list may grow: what is new on it must be sorted here into weights and what is of no use."""
+    module, _, member = name.rpartition(".")
+    content = io.BytesIO(PROTO + f"c{module}\n{member}\n.".encode())
+    if is_weights(name):
+        assert not scan_pickle(content, 0).foreign
+    else:
+        with pytest.raises(ModelError, match="Tensors in the file are"):
+            scan_pickle(content, 0)
+
+
+def test_a_state_dict_pickled_by_python_2_loads(tmp_path: Path) -> None:
+    """As torchvision's oldest published weights are: an OrderedDict from a list of pairs, with names as bytes."""
+    pair = b"](U\x01a" + REBUILT + b"e"
+    with_list(tmp_path / "x.pth", PROTO + named("collections.OrderedDict") + b"](" + pair + b"e\x85R" + STOP)
+    assert list(read_checkpoint(tmp_path / "x.pth").content) == ["a"]
+
+
+def test_what_training_keeps_beside_the_weights_loads(tmp_path: Path) -> None:
+    network = SmallNet()
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.rand(1, 3, 8, 8)).sum().backward()
+    optimizer.step()
+    content = {
+        "state_dict": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "milestones": collections.Counter([10, 20, 20]),
+        "seen": {1, 2, 3},
+        "seed": 2**63 + 1,
+        "generator": 2**127,
+        "bytes": b"\x00\xff",
+        "random": torch.get_rng_state(),
+        "types": {torch.float16: 1, (0, 1): 2},
+        "parameter": nn.Parameter(torch.zeros(2)),
+        "size": torch.Size([1, 2]),
+        "device": torch.device("cpu"),
+        "number": 1j,
+    }
+    for old in (False, True):
+        torch.save(content, tmp_path / "x.pth", _use_new_zipfile_serialization=not old)
+        read = read_checkpoint(tmp_path / "x.pth").content
+        assert {key: read[key] for key in ("milestones", "seen", "seed", "generator", "bytes", "types", "size")} == {
+            key: content[key] for key in ("milestones", "seen", "seed", "generator", "bytes", "types", "size")
+        }
+        assert load(tmp_path / "x.pth").architecture == "SmallNet"
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="Linux only")
+def test_a_file_that_cannot_be_read_is_refused_in_words() -> None:
+    with pytest.raises(ModelError):
+        load(Path("/proc/self/mem"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -48,8 +49,7 @@ def capture(
             slopes = _gradients(scores, points, layers) if session.gradients else [None] * len(points)
             head = _head_rows(model, outputs, targets) if "head" in needs else None
     outputs = outputs.detach()
-    with clock("guided backpropagation") if "guided" in needs else nullcontext():
-        guided = _guided(model, inputs, targets) if "guided" in needs else None
+    shared = _of_the_input(model, inputs, targets, needs, clock)
     evidence = tuple(
         Evidence(
             layer,
@@ -58,21 +58,33 @@ def capture(
             scores.detach(),
             head if layer.pooling else None,
             inputs=inputs,
-            guided=guided,
-            forward=_forward(model, targets) if "forward" in needs else None,
             tail=_tail(model, layer, inputs, outputs, targets) if "tail" in needs else None,
+            **shared,
         )
         for layer, point, slope in zip(layers, points, slopes, strict=True)
     )
     return outputs, targets, evidence
 
 
+def _of_the_input(
+    model: LoadedModel, inputs: torch.Tensor, targets: Sequence[Target], needs: Collection[str], clock: Clock
+) -> dict[str, Any]:
+    """The evidence that is the same at every layer, as far as it is needed."""
+    shared: dict[str, Any] = {}
+    if "forward" in needs:
+        shared["forward"] = _forward(model, targets)
+    if "guided" in needs:
+        with clock("guided backpropagation"):
+            shared["guided"] = _guided(model, inputs, targets)
+    return shared
+
+
 def _points(session: Session, layers: Sequence[LayerInfo]) -> list[torch.Tensor]:
-    """What the taps heard at each layer."""
-    silent = [layer.name for layer in layers if layer.name not in session.heard]
+    """The outputs that the taps took at each layer."""
+    silent = [layer.name for layer in layers if layer.name not in session.outputs]
     if silent:
         raise LayerError(f"Layer '{silent[0]}' did not take part in this pass.", "Choose another layer.")
-    return [session.heard[layer.name] for layer in layers]
+    return [session.outputs[layer.name] for layer in layers]
 
 
 def _forward(model: LoadedModel, targets: Sequence[Target]) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -118,11 +130,11 @@ def _gradients(scores: torch.Tensor, points: list[torch.Tensor], layers: Sequenc
             if is_out_of_memory(error):
                 raise
             slopes = _gradients_one_by_one(scores, points, rows, layers)
-    found = [slope for slope in slopes if slope is not None]
-    if len(found) < len(slopes):
+    present = [slope for slope in slopes if slope is not None]
+    if len(present) < len(slopes):
         name = next(layer.name for slope, layer in zip(slopes, layers, strict=True) if slope is None)
         raise LayerError(f"No class score depends on layer '{name}'.", "Choose another layer.")
-    return found
+    return present
 
 
 def _gradients_one_by_one(
@@ -138,7 +150,7 @@ def _gradients_one_by_one(
             f"Behind layer '{layers[0].name}' this network overwrites values that its gradients need.",
             "Choose a layer nearer to the output, or CAM, which needs no gradients.",
         ) from error
-    return tuple(None if one[0] is None else torch.stack(one) for one in zip(*singles, strict=True))
+    return tuple(None if rows[0] is None else torch.stack(rows) for rows in zip(*singles, strict=True))
 
 
 def _head_rows(model: LoadedModel, outputs: torch.Tensor, targets: Sequence[Target]) -> torch.Tensor | None:

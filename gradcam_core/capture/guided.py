@@ -180,5 +180,5 @@ def guided_gradients(network: nn.Module, inputs: Tensor, score: Callable[[Tensor
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
-            singles = [torch.autograd.grad(one, leaf, retain_graph=True)[0] for one in sums]
+            singles = [torch.autograd.grad(total, leaf, retain_graph=True)[0] for total in sums]
             return torch.stack(singles)

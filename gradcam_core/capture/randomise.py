@@ -22,8 +22,8 @@ def with_randomised_head(model: LoadedModel, seed: int) -> LoadedModel:
     generator = torch.Generator().manual_seed(seed)
     for name, own in list(step.named_parameters(recurse=False)):
         spread = float(own.std(correction=0)) if own.numel() > 1 else float(own.abs())
-        drawn = spread * torch.randn(own.shape, generator=generator)
-        setattr(step, name, nn.Parameter(drawn.to(own), requires_grad=False))
+        values = spread * torch.randn(own.shape, generator=generator)
+        setattr(step, name, nn.Parameter(values.to(own), requires_grad=False))
     module = _with_module(model.module, model.head_name, step)
     folded = model.folded
     if folded is not None:
@@ -39,7 +39,7 @@ def can_randomise_head(model: LoadedModel) -> bool:
 
 def _with_module(network: nn.Module, name: str, module: nn.Module) -> nn.Module:
     """A network that shares all tensors with another one, but for the module of this name."""
-    made = shadow_of(network, {name})
+    shadow = shadow_of(network, {name})
     parent, _, key = name.rpartition(".")
-    made.get_submodule(parent)._modules[key] = module
-    return made
+    shadow.get_submodule(parent)._modules[key] = module
+    return shadow

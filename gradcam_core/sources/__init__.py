@@ -16,6 +16,7 @@ from gradcam_core.sources.bundled import list_bundled as list_bundled
 from gradcam_core.sources.family import SETTINGS, Source, list_sources
 from gradcam_core.sources.hub_files import list_cached as list_cached
 from gradcam_core.sources.labels import given_labels
+from gradcam_core.sources.loaded_network import Network
 from gradcam_core.sources.memory import load_from_memory
 
 MOST = {"num_classes": 100_000, "in_chans": 64}
@@ -45,22 +46,12 @@ def load_model(
     names = given_labels(labels) if labels is not None else None
     progress = Progress(on_progress, "Looking for the model")
     settings = dict(zip(SETTINGS, (architecture, pretrained, num_classes, in_chans), strict=True))
-    served: dict[str, Any] = {**settings, "size": requested_size(changes), "labels_given": names is not None}
-    served["progress"] = Progress(on_progress, progress.words, length=0.8)
-    if isinstance(reference, nn.Module):
-        _check_settings(settings, None)
-        progress(0.0)
-        network, reference = load_from_memory(reference), f"memory:{type(reference).__name__}"
-    else:
-        chosen, name = _find_source(reference)
-        _check_settings(settings, chosen)
-        progress(0.0)
-        network = chosen.load(name, **{key: served[key] for key in chosen.takes})
+    network = _network(reference, settings, requested_size(changes), names is not None, progress)
     progress(0.85, words="Preparing the model")
     assumptions = (network.assumption,) if network.assumption and not changes else ()
     model = assemble_model(
         network,
-        reference=reference,
+        reference=reference if isinstance(reference, str) else f"memory:{type(reference).__name__}",
         labels=names if names is not None else network.labels,
         preprocessing=override_preprocessing(network.preprocessing, changes),
         device=device,
@@ -68,6 +59,26 @@ def load_model(
     )
     progress(1.0, words="Ready")
     return model
+
+
+def _network(
+    reference: str | nn.Module,
+    settings: Mapping[str, Any],
+    size: tuple[int, int] | None,
+    labels_given: bool,
+    progress: Progress,
+) -> Network:
+    """Copy a network in memory, or let a reference's source load it. Raises ModelError."""
+    if isinstance(reference, nn.Module):
+        _check_settings(settings, None)
+        progress(0.0)
+        return load_from_memory(reference)
+    source, name = _find_source(reference)
+    _check_settings(settings, source)
+    progress(0.0)
+    loading = Progress(progress.callback, progress.words, length=0.8)
+    served = {**settings, "size": size, "labels_given": labels_given, "progress": loading}
+    return source.load(name, **{key: served[key] for key in source.takes})
 
 
 def _check_preprocessing(preprocessing: Any) -> dict[str, Any]:
@@ -94,7 +105,7 @@ def _find_source(reference: Any) -> tuple[Source, str]:
     raise ModelError("The model's reference is incomplete: it takes a source, a colon and a name.", examples)
 
 
-def _check_settings(settings: Mapping[str, Any], chosen: Source | None) -> None:
+def _check_settings(settings: Mapping[str, Any], source: Source | None) -> None:
     """Refuse settings that cannot work, before anything is loaded; without a source the model is in memory."""
     for name, most in MOST.items():
         value, least = settings[name], LEAST[name]
@@ -102,7 +113,7 @@ def _check_settings(settings: Mapping[str, Any], chosen: Source | None) -> None:
             raise ModelError(f"{name} cannot be {value!r}.", f"Give a number from {least} to {most}, or leave it out.")
     for name, value in settings.items():
         given = not value if name == "pretrained" else value is not None
-        if given and (chosen is None or name not in chosen.takes):
-            where = f"{chosen.name}: models" if chosen else "a model in memory"
-            takers = [f"{source.name}:" for source in list_sources().values() if name in source.takes]
+        if given and (source is None or name not in source.takes):
+            where = f"{source.name}: models" if source else "a model in memory"
+            takers = [f"{other.name}:" for other in list_sources().values() if name in other.takes]
             raise ModelError(f"{name} cannot be set for {where}.", f"It belongs to {', '.join(takers)}. Leave it out.")

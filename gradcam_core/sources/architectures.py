@@ -58,7 +58,7 @@ def build(architecture: Architecture, **options: Any) -> nn.Module:
             return _checked(architecture.build(**options))
     except ModelError:
         raise
-    # The builder is the caller's own code, or a hub's: whatever it raises is told as its own words.
+    # The builder is the caller's own code, or a hub's: any exception can come from it.
     except Exception as error:
         raise ModelError(
             f"The architecture could not be built: {type(error).__name__}: {first_line(error)}.",

@@ -39,6 +39,11 @@ class _Probes(NamedTuple):
     last_step: str
 
     @property
+    def classes(self) -> int:
+        """The number of outputs."""
+        return self.outputs[0].shape[1]
+
+    @property
     def watched(self) -> tuple[Calls, Calls]:
         """The passes in which averages were taken."""
         return self.calls[1], self.calls[2]
@@ -58,15 +63,12 @@ def assemble_model(
     Probes find the layers, the classifier's head, what it reads, and what the outputs are. Raises ModelError
     where the network does not run or is no classifier, or the labels do not fit it.
     """
-    module, place = network.module, choose_device(device)
-    fingerprint = fingerprint_of(module)
+    module, place, fingerprint = network.module, choose_device(device), fingerprint_of(network.module)
     with torch.inference_mode(False):
         notes = (*notes, *_settle(module, place))
         probes = _probe(module, preprocessing, place)
     head, head_kind = find_head(probes.outputs[1], probes.calls[1])
     layers, refused = find_layers(module, probes.calls, preprocessing.size)
-    if not layers:
-        raise LayerError("No layer of this network keeps rows and columns.", "Use a convolutional or patch network.")
     layers = tuple(with_pooling(layer, probes.watched, head, head_kind) for layer in layers)
     kind = _kind_of_outputs(probes, bool(head), network.multi_label)
     twin = fold(module, probes.calls[0]) if place.type == "cpu" else None
@@ -75,7 +77,7 @@ def assemble_model(
         module=module,
         reference=reference,
         architecture=network.architecture,
-        labels=_check_labels(labels, probes.outputs[0].shape[1]),
+        labels=_check_labels(labels, probes.classes),
         preprocessing=preprocessing,
         fingerprint=fingerprint,
         device=place,
@@ -83,7 +85,7 @@ def assemble_model(
         default_layer=_default_layer(layers, probes.calls[0], head, module),
         head=module.get_submodule(head).get_parameter("weight").detach().flatten(1) if head else None,
         refused_layers=refused,
-        notes=(*notes, *_notes_about(kind, network.multi_label, probes.outputs[0].shape[1])),
+        notes=(*notes, *_notes_about(kind, network.multi_label, probes.classes)),
         activations=probes.activations,
         head_name=head,
         outputs=kind,
@@ -205,6 +207,9 @@ def _notes_about(kind: str, multi_label: bool | None, classes: int) -> tuple[str
 
 
 def _default_layer(layers: Sequence[LayerInfo], calls: Calls, head: str, module: nn.Module) -> str:
+    """The usual layer before the head. Raises LayerError where there is no layer at all."""
+    if not layers:
+        raise LayerError("No layer of this network keeps rows and columns.", "Use a convolutional or patch network.")
     before_head = calls[head].begun if head else float("inf")
     return choose_default([layer for layer in layers if calls[layer.name].ended < before_head] or layers, module)
 

@@ -102,8 +102,8 @@ def _radiograph(kind: str) -> Network:
 
 def _file_in_package(package: str, name: str) -> Path:
     """Find a file in an installed package without importing it."""
-    found = importlib.util.find_spec(package)
-    folders = list(found.submodule_search_locations or ()) if found else []
+    spec = importlib.util.find_spec(package)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
     for folder in folders:
         path = Path(folder) / "models" / name
         if path.is_file():

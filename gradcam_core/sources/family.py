@@ -59,4 +59,4 @@ def list_sources() -> Mapping[str, Source]:
     modules = [import_module(f"{package}.{module.name}") for module in pkgutil.iter_modules(paths)]
     functions: list[Any] = [value for module in modules for value in vars(module).values() if callable(value)]
     marked = [function.source for function in functions if isinstance(getattr(function, "source", None), Source)]
-    return {one.name: one for one in marked}
+    return {source.name: source for source in marked}

@@ -14,7 +14,7 @@ from gradcam_core.sources.architectures import build, build_shapes, find_archite
 from gradcam_core.sources.checkpoints import Checkpoint, first_line, named_tensors, read_checkpoint
 from gradcam_core.sources.family import source
 from gradcam_core.sources.file_kinds import SAVE_WEIGHTS
-from gradcam_core.sources.labels import labels_beside, labels_in, says_multi_label, unusable_labels_in
+from gradcam_core.sources.labels import find_labels, says_multi_label
 from gradcam_core.sources.loaded_network import Architecture, Network, channel_notes
 from gradcam_core.sources.misfit import explain_misfit, suggest_architecture
 from gradcam_core.sources.state_dicts import (
@@ -95,7 +95,11 @@ def _network(
     """Fit the tensors to the architecture, and add what the file says about classes and pictures."""
     module, classes, notes = _fit(recipe, tensors, wanted)
     preprocessing, remarks = recipe.describe(module, input_channels(module))
-    labels, label_notes = (None, ()) if labels_given else _find_labels(path, checkpoint, classes or class_count(module))
+    labels, label_notes = (
+        (None, ())
+        if labels_given
+        else find_labels(path, (checkpoint.metadata, checkpoint.content), classes or class_count(module))
+    )
     return Network(
         module,
         recipe.name,
@@ -169,18 +173,18 @@ def _measure(
     key: str,
     options: Mapping[str, Any],
     probe: Mapping[str, Shape],
-    found: Mapping[str, Shape],
+    stored: Mapping[str, Shape],
     most: int,
 ) -> tuple[int, tuple[str, ...]]:
     """One size, as the file's tensors tell it, and the names of the tensors that depend on it."""
     start: int = options[key]
-    if key == "in_chans" and all(found.get(name, shape) == shape for name, shape in probe.items() if len(shape) == 4):
+    if key == "in_chans" and all(stored.get(name, shape) == shape for name, shape in probe.items() if len(shape) == 4):
         return start, ()
     try:
         larger = _shapes(build_shapes(recipe, **{**options, key: start + 1}))
     except ModelError:
         return start, ()
-    sizes = solve_size(found, probe, larger, start)
+    sizes = solve_size(stored, probe, larger, start)
     if len(sizes) > 1 or any(not 1 <= size <= most for size in sizes):
         what = "number of classes" if key == "num_classes" else "number of channels"
         raise ModelError(
@@ -228,27 +232,6 @@ def class_count(module: nn.Module) -> int | None:
         if isinstance(step, nn.Conv2d) and step.kernel_size == (1, 1):
             return step.out_channels
     return None
-
-
-def _find_labels(
-    path: Path, checkpoint: Checkpoint, classes: int | None
-) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """Names from the file itself, else from a file beside it, if there are as many as classes."""
-    origin, labels = "in the file", labels_in(checkpoint.metadata, checkpoint.content)
-    if labels is None:
-        try:
-            labels, origin = labels_beside(path), "in a file beside the weights"
-        except ModelError as error:
-            return None, (f"A file with names of classes lies beside the weights, but: {error.message}",)
-    if labels is None and unusable_labels_in(checkpoint.metadata, checkpoint.content):
-        return None, ("The names of classes in the file are empty, too long, unprintable or incomplete: not used.",)
-    if labels is None:
-        return None, ("The file names no classes: they are numbered. A file with one name a line would name them.",)
-    if len(labels) != classes:
-        return None, (f"The {len(labels)} names of classes {origin} do not match the {classes} classes: not used.",)
-    return labels, () if origin == "in the file" else (
-        "The names of the classes were found in a file beside the weights.",
-    )
 
 
 def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, Shape]:

@@ -20,7 +20,7 @@ from gradcam_core.targets import choose_targets
 
 # How far the copy's maps may be off, as a share of their peak.
 SLACK = 2e-4
-# What building or running a copy of somebody's network may raise; then there is no copy.
+# What building or running a copy of a network may raise; then there is no copy.
 UNFIT = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, IndexError, KeyError)
 
 
@@ -41,15 +41,15 @@ class _Rest(nn.Module):
 
 def pairs_of(calls: Mapping[str, Call]) -> dict[str, str]:
     """Each convolution's name with that of the BatchNorm that takes its very output, where each ran once."""
-    found = {}
+    pairs = {}
     for name, call in calls.items():
         before = calls.get(call.follows)
         if before is None or call.calls != 1 or before.calls != 1:
             continue
         norm, step = call.module, before.module
         if type(step) is nn.Conv2d and isinstance(norm, nn.BatchNorm2d) and _is_foldable(norm):
-            found[call.follows] = name
-    return found
+            pairs[call.follows] = name
+    return pairs
 
 
 def _is_foldable(norm: nn.BatchNorm2d) -> bool:
@@ -96,7 +96,7 @@ def with_folded(model: LoadedModel, twin: nn.Module | None, inputs: torch.Tensor
     served = frozenset(names[names.index(model.default_layer) :]) - own
     install_taps(twin, served)
     weights = (*model.module.parameters(), *model.module.buffers())
-    states = tuple((one, one.data_ptr(), one._version) for one in weights)
+    states = tuple((tensor, tensor.data_ptr(), tensor._version) for tensor in weights)
     candidate = replace(model, folded=Folded(twin, served, states))
     try:
         equal = _maps_are_equal(model, candidate, inputs)
@@ -109,13 +109,18 @@ def _maps_are_equal(model: LoadedModel, candidate: LoadedModel, inputs: torch.Te
     """Compare scores and Grad-CAM's maps at the layers that the copy serves, for the first and the last class."""
     layers = [layer for layer in model.layers if candidate.folded and layer.name in candidate.folded.layers]
     choose = choose_targets([0, len(model.labels) - 1], model.labels, 1, model.outputs)
-    own, its = (capture(one, inputs, choose, layers, needs={"gradients"}) for one in (model, candidate))
-    pairs = [(own[0], its[0]), *((_grad_cam(one), _grad_cam(other)) for one, other in zip(own[2], its[2], strict=True))]
-    return all(float((one - other).abs().max()) <= SLACK * float(one.abs().max()) for one, other in pairs)
+    outputs, _, evidence = capture(model, inputs, choose, layers, needs={"gradients"})
+    other_outputs, _, other_evidence = capture(candidate, inputs, choose, layers, needs={"gradients"})
+    maps = zip(map(_grad_cam, evidence), map(_grad_cam, other_evidence), strict=True)
+    return all(_are_equal(own, other) for own, other in ((outputs, other_outputs), *maps))
+
+
+def _are_equal(own: torch.Tensor, other: torch.Tensor) -> bool:
+    return float((own - other).abs().max()) <= SLACK * float(own.abs().max())
 
 
 def _grad_cam(evidence: Evidence) -> torch.Tensor:
-    """The map as its paper has it; the family of methods stands above this step."""
+    """The map as in its paper; the family of methods cannot be imported here."""
     if evidence.gradients is None:
         return evidence.activations
     return torch.einsum("knc,nchw->knhw", evidence.gradients.mean(dim=(-2, -1)), evidence.activations)

@@ -30,16 +30,16 @@ def cached_hub_file(repository: str, names: Sequence[str], revision: str | None 
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        found = [try_to_load_from_cache(repository, name, revision=revision) for name in names]
+        paths = [try_to_load_from_cache(repository, name, revision=revision) for name in names]
     except ValueError as error:
         raise ModelError(f"'{repository[:80]}' cannot be a model of the hub.", "Write ORGANISATION/NAME.") from error
-    return next((Path(path) for path in found if isinstance(path, str)), None)
+    return next((Path(path) for path in paths if isinstance(path, str)), None)
 
 
 def hub_file(repository: str, names: Sequence[str], progress: Progress, revision: str | None = None) -> Path:
     """The first of these files in a Hugging Face repository: from the cache, or downloaded into it."""
-    found = cached_hub_file(repository, names, revision)
-    return found or _download_from_hub(repository, names, progress, revision)
+    cached = cached_hub_file(repository, names, revision)
+    return cached or _download_from_hub(repository, names, progress, revision)
 
 
 def _download_from_hub(repository: str, names: Sequence[str], progress: Progress, revision: str | None) -> Path:

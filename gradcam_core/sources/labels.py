@@ -50,6 +50,27 @@ def given_labels(labels: Sequence[str] | Mapping[Any, Any] | str | Path) -> tupl
     return names
 
 
+def find_labels(
+    path: Path, contents: Sequence[Mapping[str, Any]], classes: int | None
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """Names from the file itself, else from a file beside it, if there are as many as classes."""
+    origin, labels = "in the file", labels_in(*contents)
+    if labels is None:
+        try:
+            labels, origin = labels_beside(path), "in a file beside the weights"
+        except ModelError as error:
+            return None, (f"A file with names of classes lies beside the weights, but: {error.message}",)
+    if labels is None and _unusable_labels_in(*contents):
+        return None, ("The names of classes in the file are empty, too long, unprintable or incomplete: not used.",)
+    if labels is None:
+        return None, ("The file names no classes: they are numbered. A file with one name a line would name them.",)
+    if len(labels) != classes:
+        return None, (f"The {len(labels)} names of classes {origin} do not match the {classes} classes: not used.",)
+    return labels, () if origin == "in the file" else (
+        "The names of the classes were found in a file beside the weights.",
+    )
+
+
 def labels_from(value: Any, direction: str = "") -> tuple[str, ...] | None:
     """Names in the order of their indices from a list or a mapping; None if it is neither.
 
@@ -71,7 +92,7 @@ def labels_from(value: Any, direction: str = "") -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def unusable_labels_in(*contents: Mapping[str, Any]) -> bool:
+def _unusable_labels_in(*contents: Mapping[str, Any]) -> bool:
     """Whether a checkpoint carries something under the usual keys that is no usable list of names."""
     return labels_in(*contents) is None and any(key in content for content in contents for key in KEYS)
 

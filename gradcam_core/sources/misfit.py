@@ -34,20 +34,20 @@ STYLES: tuple[tuple[tuple[str, ...], str, str], ...] = (
 def explain_misfit(
     architecture: str,
     match: NameMatch,
-    found: Mapping[str, Shape],
+    stored: Mapping[str, Shape],
     expected: Mapping[str, Shape],
     head: Sequence[str],
 ) -> ModelError:
     """One readable error: counts and examples, then the likely cause and its remedy.
 
-    `found` holds the file's shapes under the architecture's names; `head` the names of the
+    `stored` holds the file's shapes under the architecture's names; `head` the names of the
     architecture's classifier.
     """
-    misshapen = [name for name in found if name in expected and found[name] != expected[name]]
+    misshapen = [name for name in stored if name in expected and stored[name] != expected[name]]
     parts = [
         _listed("missing", match.missing, len(expected)),
         _listed("not part of it", match.unexpected),
-        _listed("of another shape", [f"{n} (file {_by(found[n])}, network {_by(expected[n])})" for n in misshapen]),
+        _listed("of another shape", [f"{n} (file {_by(stored[n])}, network {_by(expected[n])})" for n in misshapen]),
     ]
     message = f"The weights do not fit {architecture}: {'; '.join(part for part in parts if part)}."
     cause, remedy = _likely(match, misshapen, expected, head)

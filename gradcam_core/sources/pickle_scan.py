@@ -5,6 +5,7 @@ whose hashes collide, by long values used again and again. Such files are refuse
 """
 
 import pickletools
+import re
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,10 +32,15 @@ ALLOWED = REBUILD | {
     *(AS_TYPE, ENCODE, BYTES, SET, *MAPPINGS, "builtins.complex", "torch.Size", "torch.device"),
     *("torch.nn.parameter.Parameter", "torch.storage.TypedStorage", "torch.storage.UntypedStorage"),
 }
+# torch's other ways to write tensors: harmless, and of no use here.
 UNFIT = {
-    "torch._utils._rebuild_sparse_tensor": "sparse, while networks here take dense weights",
-    "torch._utils._rebuild_qtensor": "quantised, which leaves no gradients to explain",
-    "torch._utils._rebuild_nested_tensor": "nested, while networks here take dense weights",
+    re.compile(
+        r"torch(\.cuda)?\.sparse\.\w+|torch\._utils\._rebuild_sparse_tensor|torch\.serialization\._get_layout"
+    ): ("sparse, while networks here take dense weights"),
+    re.compile(r"torch\._utils\._rebuild_qtensor|torch\.per_(tensor|channel)_\w+"): (
+        "quantised, which leaves no gradients to explain"
+    ),
+    re.compile(r"torch\._utils\._rebuild_\w+"): "kept in a form for another kind of device or wrapper",
 }
 RESAVE = (
     f"If you made this file, or know and trust who did: save the weights alone, {SAVE_WEIGHTS}, "
@@ -193,10 +199,12 @@ class _Walk:
         module, _, member = text.partition(" ")
         module, member = NAME_MAPPING.get((module, member), (IMPORT_MAPPING.get(module, module), member))
         full = f"{module}.{member}"
-        if full in UNFIT:
-            raise ModelError(f"Tensors in the file are {UNFIT[full]}.", RESAVE)
-        if not _is_allowed(full):
-            self.contents.foreign.setdefault(full[:200], False)
+        if is_weights(full):
+            return _Named(full)
+        for names, what in UNFIT.items():
+            if names.fullmatch(full):
+                raise ModelError(f"Tensors in the file are {what}.", RESAVE)
+        self.contents.foreign.setdefault(full[:200], False)
         return _Named(full)
 
     def call(self, instance: bool) -> None:
@@ -245,7 +253,7 @@ def _is_flat(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(part, PLAIN) for part in value)
 
 
-def _is_allowed(name: str) -> bool:
+def is_weights(name: str) -> bool:
     """Whether a name is one that weights are written with."""
     module, _, member = name.rpartition(".")
     if name in ALLOWED or module not in ("torch", "torch.cuda"):

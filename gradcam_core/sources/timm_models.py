@@ -185,7 +185,7 @@ def _unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
 def _create(
     name: str, overlay: Mapping[str, Any], num_classes: int | None, in_chans: int | None, size: tuple[int, int] | None
 ) -> nn.Module:
-    """Build with timm, which lays the overlay's state dict in; its own complaints are put into words."""
+    """Build with timm, which loads the overlay's state dict into it; its own complaints are put into words."""
     import timm
 
     try:
@@ -202,7 +202,8 @@ def _create(
         raise ModelError(
             f"timm could not build this model: {first_line(error)}.", "Check its name, options and files."
         ) from error
-    # timm keeps its configuration on the network, and with it a second copy of all weights.
+    # timm keeps its configuration on the network, and with it a second copy of all weights. Its own way to read a
+    # file ({"file": path}) would leave out our checks of it.
     module.pretrained_cfg = {key: x for key, x in module.pretrained_cfg.items() if key != "state_dict"}  # type: ignore[assignment,union-attr,operator]
     module.default_cfg = module.pretrained_cfg
     return module

@@ -173,10 +173,10 @@ def first_convolution(module: nn.Module) -> tuple[str, nn.Conv2d] | None:
 
 
 def _replace_first_convolution(module: nn.Module, channels: int) -> None:
-    found = first_convolution(module)
-    if found is None:
+    first = first_convolution(module)
+    if first is None:
         raise ModelError("This architecture has no convolution to change the channels of.", "Leave in_chans out.")
-    name, old = found
+    name, old = first
     device, dtype = old.weight.device, old.weight.dtype
     new = nn.Conv2d(
         channels,
