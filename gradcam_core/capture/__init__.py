@@ -11,6 +11,7 @@ from gradcam_core.capture.outputs import target_scores as target_scores
 from gradcam_core.capture.probing import Averages as Averages
 from gradcam_core.capture.probing import Call as Call
 from gradcam_core.capture.probing import probe as probe
+from gradcam_core.capture.probing import same_output as same_output
 from gradcam_core.capture.randomise import can_randomise_head as can_randomise_head
 from gradcam_core.capture.randomise import with_randomised_head as with_randomised_head
 from gradcam_core.capture.scores import scorer as scorer

@@ -56,6 +56,8 @@ _OTHERS: Mapping[Any, str] = MappingProxyType(
         for function in {getattr(owner, name, None) for owner in (functional, torch, torch._C._nn)} - {None}
     }
 )
+# Every function that a pass is asked about: most are none of these, and go on at once.
+_KNOWN = _RELUS | _RELUS6 | _THRESHOLDS | _BOUNDED | _FROM_BELOW | _SQUASHING.keys() | _OTHERS.keys()
 
 
 class _GuidedReLU(torch.autograd.Function):
@@ -96,6 +98,8 @@ class _Guiding(TorchFunctionMode):
         self, function: Any, types: Any, given: tuple[Any, ...] = (), named: dict[str, Any] | None = None
     ) -> Any:
         named = named or {}
+        if function not in _KNOWN:
+            return function(*given, **named)
         if function in _OTHERS:
             self.met.add(
                 _OTHERS[function].replace("leaky_relu", "leaky rectifier").replace("prelu", "learnt rectifier")

@@ -26,8 +26,8 @@ class Averages(NamedTuple):
 class Call:
     """What one module did in a probe.
 
-    `output` keeps shape and type, not the values; `trace` is a few of them and their sum, which tells two
-    outputs apart. `begun` and `ended` count the events of the whole pass. Of watched modules,
+    `output` keeps shape and type, not the values; `trace` is a few of them and the sum of all, which tells
+    two outputs apart. `begun` and `ended` count the events of the whole pass. Of watched modules,
     `channels_first` and `channels_last` are averages of the output, read as NCHW and as NHWC; `entered` are
     those of the input. `follows` names the step that ended just before and whose very output went in.
     """
@@ -37,7 +37,7 @@ class Call:
     calls: int = 0
     begun: int = 0
     ended: int = 0
-    trace: torch.Tensor | None = None
+    trace: tuple[torch.Tensor, torch.Tensor] | None = None
     follows: str = ""
     entered: Averages | None = None
     channels_first: Averages | None = None
@@ -102,14 +102,18 @@ def _end(
     return end
 
 
-def _trace(output: torch.Tensor) -> torch.Tensor:
-    """A few values and the sum of all, in double precision: equal only for outputs that are the same."""
+def _trace(output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """A few values and the sum of all."""
     if output.is_quantized or output.layout is not torch.strided or not output.numel():
-        return torch.zeros(0)
-    few = output.flatten()[:: max(1, output.numel() // SAMPLE)]
-    return torch.cat([few, output.sum()[None].to(few.dtype)]).to(
-        torch.complex128 if few.is_complex() else torch.float64
-    )
+        return None
+    return output.flatten()[:: max(1, output.numel() // SAMPLE)].clone(), output.sum()
+
+
+def same_output(first: Call, second: Call) -> bool:
+    """Whether a module gave the same output in two probes, as far as that is known."""
+    if first.trace is None or second.trace is None:
+        return False
+    return all(torch.equal(one, other) for one, other in zip(first.trace, second.trace, strict=True))
 
 
 def _average(values: Any, axes: tuple[int, int]) -> Averages | None:

@@ -31,7 +31,7 @@ ONE_CLASS_ASSUMED = (
 
 
 class _Probes(NamedTuple):
-    """Passes on noise of three strengths and on a picture: their outputs, and what every module did."""
+    """Passes on a picture and on noise of two strengths: their outputs, and what every module did."""
 
     outputs: tuple[torch.Tensor, ...]
     calls: tuple[Calls, ...]
@@ -94,18 +94,17 @@ def assemble_model(
 
 
 def _probe(module: nn.Module, preprocessing: Preprocessing, device: torch.device) -> _Probes:
-    """Run on noise, since different steps could look alike on a constant picture, and on what pictures look like.
+    """Run on what pictures look like, and on noise, since different steps could look alike on a smooth picture.
 
     A step may be dead on noise and alive on pictures, or the other way round.
     """
     with noting_steps() as noted:
-        outputs, calls = _run(module, _noise(preprocessing, device, 1.0), preprocessing)
+        outputs, calls = _run(module, _black_to_white(preprocessing, device), preprocessing)
         last_step = noted.last_step(outputs)
     watched = worth_watching(calls, outputs.shape[1])
     passes = [(outputs, calls)]
     for strength in (3.0, 10.0):
         passes.append(_run(module, _noise(preprocessing, device, strength), preprocessing, watched))
-    passes.append(_run(module, _black_to_white(preprocessing, device), preprocessing))
     all_outputs, all_calls = zip(*passes, strict=True)
     return _Probes(all_outputs, all_calls, noted.kinds(), last_step)
 

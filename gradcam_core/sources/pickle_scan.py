@@ -109,22 +109,21 @@ class _Walk:
 
     def step(self, name: str, value: Any) -> None:
         """Take one opcode with its argument."""
-        if name in PLAIN_VALUES:
-            self.stack.append(value)
-        elif name in PUTS:
-            self.memo[value] = self.stack[-1]
-        elif name in GETS:
-            self.stack.append(self.memo[value])
-        elif name in CONSTANTS:
-            self.stack.append(CONSTANTS[name]())
-        elif name == "GLOBAL":
-            self.stack.append(self.named(value))
-        elif name in STEPS:
-            STEPS[name](self)
-        elif name not in ("PROTO", "FRAME"):
+        take = STEPS.get(name)
+        if take is None:
             raise ModelError(
                 f"The file was pickled in a way that cannot be read safely (pickle protocol: {name}).", RESAVE
             )
+        take(self, value)
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def put(self, place: int) -> None:
+        self.memo[place] = self.stack[-1]
+
+    def get(self, place: int) -> None:
+        self.stack.append(self.memo[place])
 
     def refuse(self, why: str) -> None:
         """Raise ModelError, unless the file names foreign code: then that is what its user should read."""
@@ -144,8 +143,9 @@ class _Walk:
         self.stack.append(items)
 
     def group(self, count: int) -> None:
-        items = [self.stack.pop() for _ in range(count)][::-1]
-        self.stack.append(tuple(items))
+        if len(self.stack) < count:
+            raise IndexError("stack")
+        self.stack[-count:] = [tuple(self.stack[-count:])]
 
     def append(self, items: list[Any]) -> None:
         if isinstance(self.stack[-1], list):
@@ -261,30 +261,32 @@ def is_weights(name: str) -> bool:
     return member.endswith(("Storage", "Tensor")) or isinstance(getattr(torch, member, None), torch.dtype)
 
 
-PLAIN_VALUES = frozenset({"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING"})
-PUTS, GETS = frozenset({"BINPUT", "LONG_BINPUT"}), frozenset({"BINGET", "LONG_BINGET"})
-CONSTANTS: Mapping[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_LIST": list,
-    "EMPTY_DICT": lambda: _Made("dict"),
-    "EMPTY_SET": lambda: _Made("set"),
-}
-STEPS: Mapping[str, Callable[[_Walk], None]] = {
-    "MARK": _Walk.mark,
-    "TUPLE": _Walk.tuple_from_mark,
-    "TUPLE1": lambda walk: walk.group(1),
-    "TUPLE2": lambda walk: walk.group(2),
-    "TUPLE3": lambda walk: walk.group(3),
-    "APPEND": lambda walk: walk.append([walk.stack.pop()]),
-    "APPENDS": lambda walk: walk.append(walk.items()),
-    "SETITEM": lambda walk: walk.set_items([walk.stack.pop(), walk.stack.pop()][::-1]),
-    "SETITEMS": lambda walk: walk.set_items(walk.items()),
-    "BINPERSID": _Walk.persistent,
-    "REDUCE": lambda walk: walk.call(False),
-    "NEWOBJ": lambda walk: walk.call(True),
-    "BUILD": _Walk.build,
-    "STOP": _Walk.stop,
+VALUES = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING")
+STEPS: Mapping[str, Callable[[_Walk, Any], None]] = {
+    **dict.fromkeys(VALUES, _Walk.push),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _Walk.put),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), _Walk.get),
+    **dict.fromkeys(("PROTO", "FRAME"), lambda walk, value: None),
+    "GLOBAL": lambda walk, text: walk.push(walk.named(text)),
+    "NONE": lambda walk, _: walk.push(None),
+    "NEWTRUE": lambda walk, _: walk.push(True),
+    "NEWFALSE": lambda walk, _: walk.push(False),
+    "EMPTY_TUPLE": lambda walk, _: walk.push(()),
+    "EMPTY_LIST": lambda walk, _: walk.push([]),
+    "EMPTY_DICT": lambda walk, _: walk.push(_Made("dict")),
+    "EMPTY_SET": lambda walk, _: walk.push(_Made("set")),
+    "MARK": lambda walk, _: walk.mark(),
+    "TUPLE": lambda walk, _: walk.tuple_from_mark(),
+    "TUPLE1": lambda walk, _: walk.group(1),
+    "TUPLE2": lambda walk, _: walk.group(2),
+    "TUPLE3": lambda walk, _: walk.group(3),
+    "APPEND": lambda walk, _: walk.append([walk.stack.pop()]),
+    "APPENDS": lambda walk, _: walk.append(walk.items()),
+    "SETITEM": lambda walk, _: walk.set_items([walk.stack.pop(), walk.stack.pop()][::-1]),
+    "SETITEMS": lambda walk, _: walk.set_items(walk.items()),
+    "BINPERSID": lambda walk, _: walk.persistent(),
+    "REDUCE": lambda walk, _: walk.call(False),
+    "NEWOBJ": lambda walk, _: walk.call(True),
+    "BUILD": lambda walk, _: walk.build(),
+    "STOP": lambda walk, _: walk.stop(),
 }

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from gradcam_core.capture import Averages, Call
+from gradcam_core.capture import Averages, Call, same_output
 from gradcam_core.layers import Refused, describe_layer
 from gradcam_core.records import LayerInfo
 
@@ -77,8 +77,7 @@ def _describe(
 
 def _depends(calls: Sequence[Call]) -> bool:
     """Whether a module's output differs between any two probes: a table of positions is the same in all."""
-    first, *others = [call.trace for call in calls]
-    return first is None or any(other is None or not torch.equal(first, other) for other in others)
+    return not all(same_output(calls[0], other) for other in calls[1:])
 
 
 def _is_square(layer: LayerInfo, tokens: Collection[int]) -> bool:
