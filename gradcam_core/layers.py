@@ -51,9 +51,9 @@ def describe_layer(
     if calls > 1:
         return Refused(f"it is used {calls} times in one pass, so its output is not one map")
     if isinstance(module, PASS_ON) or (type(module) is nn.Sequential and not len(module)):
-        return Refused("it hands on what it gets; the layer before it has the same map")
+        return Refused("it passes its input on unchanged; the layer before it has the same map")
     if isinstance(module, nn.Softmax):
-        return Refused("its output are attention weights, not a map")
+        return Refused("its outputs are attention weights, not a map")
     if not isinstance(output, torch.Tensor):
         return Refused(f"its output is a {type(output).__name__}, not one tensor")
     shape = tuple(output.shape)
@@ -63,7 +63,7 @@ def describe_layer(
         return _describe_tokens(name, module, shape, input_size, network)
     channels_first, channels_last = _is_grid(shape[2:], input_size), _is_grid(shape[1:3], input_size)
     if channels_first and channels_last:
-        # Rows, columns and channels are as many: only a module that works on one known axis tells them apart.
+        # Rows, columns and channels are as many: only a module that works on one known axis can tell them apart.
         channels_last = type(module) in CHANNELS_LAST
         channels_first = not channels_last and (isinstance(module, CHANNELS_FIRST) or assumed == "NCHW")
         if not channels_first and not channels_last:
@@ -127,7 +127,7 @@ def choose_default(layers: Sequence[LayerInfo], network: nn.Module) -> str:
     """The last map before the classifier reads it: `features[-1]`, `layer4[-1]` and their like.
 
     `layers` are those that end before the classifier begins. Plain containers are entered, so that
-    the name tells the block.
+    the name is that of the block.
     """
     tokens = [x for x in layers if x.layout == "tokens" and x.name.rsplit(".", 1)[-1] in TOKEN_DEFAULTS]
     if tokens and layers[-1].layout == "tokens" and layers[-1].prefix_tokens:

@@ -115,7 +115,7 @@ def _with_probability(target: int | Target, labels: Sequence[str], shares: Seque
 
 
 def _check_target(target: Any) -> Target:
-    """A target of one's own tells what it is about, or no record of it could be kept."""
+    """Require what a record of the target needs: its class, its name and its probability."""
     missing = [name for name in ("index", "label", "probability") if not hasattr(target, name)]
     if missing:
         raise TargetError(

@@ -168,7 +168,7 @@ def test_refusals_name_the_reason() -> None:
     assert refused["spare"] == "it takes no part in the forward pass"
     assert refused["recurrent"] == "its output is a tuple, not one tensor"
     assert "no rows and columns" in refused["head"]
-    assert "hands on" in refused["drop"]
+    assert "passes its input on" in refused["drop"]
 
 
 def test_what_does_not_depend_on_the_picture_is_no_layer() -> None:
@@ -363,7 +363,7 @@ def test_an_empty_container_is_no_layer_and_never_the_default() -> None:
     parts = (nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Sequential(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
     model = networks.loaded(nn.Sequential(*parts))
     assert model.default_layer == "1"
-    with pytest.raises(LayerError, match="hands on what it gets"):
+    with pytest.raises(LayerError, match="passes its input on unchanged"):
         resolve_layer(model, "2")
 
 

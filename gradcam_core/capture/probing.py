@@ -26,7 +26,7 @@ class Averages(NamedTuple):
 class Call:
     """What one module did in a probe.
 
-    `output` keeps shape and type, not the values; `trace` is a few of them and the sum of all, which tells
+    `output` keeps shape and type, not the values; `trace` is a few of them and the sum of all, which tell
     two outputs apart. `begun` and `ended` count the events of the whole pass. Of watched modules,
     `channels_first` and `channels_last` are averages of the output, read as NCHW and as NHWC; `entered` are
     those of the input. `follows` names the step that ended just before and whose very output went in.

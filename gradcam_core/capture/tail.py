@@ -104,7 +104,7 @@ def _beside(network: nn.Module, target: str, name: str = "") -> Iterator[str]:
 
 
 class _Player(nn.Module):
-    """Stands for a module and plays back its recorded outputs, call by call."""
+    """Replaces a module, and plays back its recorded outputs call by call."""
 
     def __init__(self, outputs: list[Any], way: str) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ _session: ContextVar[Session | None] = ContextVar("capture_session", default=Non
 
 
 def install_taps(network: nn.Module, names: Iterable[str]) -> None:
-    """Put a tap behind every named module, for good."""
+    """Install a tap behind every named module; it stays there."""
     modules = dict(network.named_modules())
     for name in names:
         modules[name].register_forward_hook(_tap(name))

@@ -54,7 +54,7 @@ def load_bundled(name: str) -> Network:
 
 
 def _efficientnet_lite0() -> Network:
-    """Lay the package's weights into timm's network of the same shape.
+    """Load the package's weights into timm's network of the same shape.
 
     Both list the same tensors in the same order under other names; every shape is compared.
     """

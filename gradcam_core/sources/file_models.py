@@ -176,7 +176,7 @@ def _measure(
     stored: Mapping[str, Shape],
     most: int,
 ) -> tuple[int, tuple[str, ...]]:
-    """One size, as the file's tensors tell it, and the names of the tensors that depend on it."""
+    """One size, as read off the file's tensors, and the names of the tensors that depend on it."""
     start: int = options[key]
     if key == "in_chans" and all(stored.get(name, shape) == shape for name, shape in probe.items() if len(shape) == 4):
         return start, ()

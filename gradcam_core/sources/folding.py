@@ -61,7 +61,7 @@ def _is_foldable(norm: nn.BatchNorm2d) -> bool:
 def fold(network: nn.Module, calls: Mapping[str, Call]) -> nn.Module | None:
     """Copy a network with its pairs of convolution and BatchNorm folded; None where there are none, or no copy can be.
 
-    `calls` tell what every module did in a probe. Names of modules stay.
+    `calls` hold what every module did in a probe. Names of modules stay.
     """
     pairs = pairs_of(calls)
     if not pairs:

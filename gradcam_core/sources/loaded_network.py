@@ -19,7 +19,7 @@ class Network:
 
     `labels` is None where the source knows no names of classes. `notes` are sentences about how it
     came to be that its user should know; `assumption` is one more, about how its pictures are
-    prepared, for a user who did not say so. `multi_label` tells whether a picture can have several of its
+    prepared, for a user who did not say so. `multi_label` says whether a picture can have several of its
     classes, None where the source does not know.
     """
 
@@ -58,8 +58,8 @@ class Architecture:
     """A recipe for networks of one kind, without weights.
 
     `build` takes the `options` it names, out of num_classes, in_chans and size (height, width), as
-    keywords. `describe` tells how pictures are prepared for a built network with that many
-    channels, and what its user should know. `assumption` goes on to Network. Tensors whose names
+    keywords. `describe` gives how pictures are prepared for a built network with that many
+    channels, and what its user should know. `assumption` becomes that of the Network. Tensors whose names
     begin with one of `unused` serve training only: a file may hold them, the network goes without.
     """
 

@@ -115,7 +115,7 @@ def solve_size(
     """Read a size, such as the number of classes, off the tensors that depend on it.
 
     `smaller` and `larger` are the architecture's shapes at sizes `start` and `start + 1`; where
-    they differ, the stored shape tells the size, as dimensions grow evenly with it.
+    they differ, the stored shape gives the size, as dimensions grow evenly with it.
     """
     sizes: set[int] = set()
     for name, shape in smaller.items():

@@ -1,4 +1,4 @@
-"""What probe passes tell about a network: its layers, its classifier's head and what the head reads."""
+"""What probe passes show of a network: its layers, its classifier's head and what the head reads."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -58,7 +58,9 @@ def find_layers(
     }
     refused = {name: "it takes no part in the forward pass" for name in calls if name not in layers}
     refused |= {name: layer.reason for name, layer in layers.items() if isinstance(layer, Refused)}
-    attention = {layer.name: "its output are attention weights" for layer in _kept(layers) if _is_square(layer, tokens)}
+    attention = {
+        layer.name: "its outputs are attention weights" for layer in _kept(layers) if _is_square(layer, tokens)
+    }
     return tuple(layer for layer in _kept(layers) if layer.name not in attention), refused | attention
 
 

@@ -197,8 +197,8 @@ def _create(
             in_chans=in_chans,
             img_size=size,
         )
-    # What fails here fails inside timm, over a configuration or weights that came from outside.
-    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError, OSError) as error:
+    # What fails here fails inside timm, over a configuration or weights that came from outside: it may be anything.
+    except Exception as error:
         raise ModelError(
             f"timm could not build this model: {first_line(error)}.", "Check its name, options and files."
         ) from error

@@ -86,14 +86,14 @@ def load_torchvision(
         )
     stored = read_downloaded(url_file(weights.url, progress)).content
     module = _build(name, num_classes=num_classes, in_chans=channels)
-    new_head = _lay_in(module, stored, channels)
+    new_head = _load_published(module, stored, channels)
     labels = None if new_head else tuple(weights.meta.get("categories") or ()) or None
     notes = (*((NEW_HEAD,) if new_head else ()), *channel_notes(channels))
     return Network(module, name, _preprocessing(weights, channels), labels, notes, multi_label=False)
 
 
-def _lay_in(module: nn.Module, stored: Mapping[str, torch.Tensor], channels: int) -> bool:
-    """Load torchvision's own weights; tell whether the classifier had to stay random.
+def _load_published(module: nn.Module, stored: Mapping[str, torch.Tensor], channels: int) -> bool:
+    """Load torchvision's own weights, and return whether the classifier had to stay random.
 
     The first convolution is adapted to the number of channels as timm does it.
     """
