@@ -35,9 +35,7 @@ def capture(
     outputs [N classes], the targets and one Evidence a layer. Raises LayerError where a target's
     score does not depend on a layer.
     """
-    # A tensor made in inference mode cannot enter a graph; a copy made here can.
-    with torch.inference_mode(False):
-        inputs = inputs.clone() if inputs.is_inference() else inputs
+    inputs = _recordable(inputs)
     session = Session(frozenset(layer.name for layer in layers), "gradients" in needs)
     with listening(session, model.device):
         with clock("forward"):
@@ -48,7 +46,6 @@ def capture(
             points = _points(session, layers)
             slopes = _gradients(scores, points, layers) if session.gradients else [None] * len(points)
             head = _head_rows(model, outputs, targets) if "head" in needs else None
-    outputs = outputs.detach()
     shared = _of_the_input(model, inputs, targets, needs, clock)
     evidence = tuple(
         Evidence(
@@ -57,20 +54,25 @@ def capture(
             to_grid(slope, layer) if slope is not None else None,
             scores.detach(),
             head if layer.pooling else None,
-            inputs=inputs,
-            tail=_tail(model, layer, inputs, outputs, targets) if "tail" in needs else None,
+            tail=_tail(model, layer, inputs, outputs.detach(), targets) if "tail" in needs else None,
             **shared,
         )
         for layer, point, slope in zip(layers, points, slopes, strict=True)
     )
-    return outputs, targets, evidence
+    return outputs.detach(), targets, evidence
+
+
+def _recordable(inputs: torch.Tensor) -> torch.Tensor:
+    """A tensor made in inference mode cannot enter a graph; a copy made outside of it can."""
+    with torch.inference_mode(False):
+        return inputs.clone() if inputs.is_inference() else inputs
 
 
 def _of_the_input(
     model: LoadedModel, inputs: torch.Tensor, targets: Sequence[Target], needs: Collection[str], clock: Clock
 ) -> dict[str, Any]:
     """The evidence that is the same at every layer, as far as it is needed."""
-    shared: dict[str, Any] = {}
+    shared: dict[str, Any] = {"inputs": inputs}
     if "forward" in needs:
         shared["forward"] = _forward(model, targets)
     if "guided" in needs:

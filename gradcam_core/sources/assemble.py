@@ -55,24 +55,22 @@ def assemble_model(
     reference: str,
     labels: Sequence[str] | None,
     preprocessing: Preprocessing,
-    device: str = "auto",
+    device: str,
     notes: Sequence[str] = (),
 ) -> LoadedModel:
     """Prepare a network that is ours to keep for explanations.
 
-    Probes find the layers, the classifier's head, what it reads, and what the outputs are. Raises ModelError
-    where the network does not run or is no classifier, or the labels do not fit it.
+    Raises ModelError where it does not run or is no classifier, or where the labels do not fit it.
     """
     module, place, fingerprint = network.module, choose_device(device), fingerprint_of(network.module)
-    with torch.inference_mode(False):
-        notes = (*notes, *_settle(module, place))
-        probes = _probe(module, preprocessing, place)
+    changed = _settle(module, place)
+    probes = _probe(module, preprocessing, place)
     head, head_kind = find_head(probes.outputs[1], probes.calls[1])
-    layers, refused = find_layers(module, probes.calls, preprocessing.size)
-    layers = tuple(with_pooling(layer, probes.watched, head, head_kind) for layer in layers)
+    plain, refused = find_layers(module, probes.calls, preprocessing.size)
+    layers = tuple(with_pooling(layer, probes.watched, head, head_kind) for layer in plain)
     kind = _kind_of_outputs(probes, bool(head), network.multi_label)
     twin = fold(module, probes.calls[0]) if place.type == "cpu" else None
-    install_taps(module, (layer.name for layer in layers))
+    install_taps(module, [layer.name for layer in layers])
     model = LoadedModel(
         module=module,
         reference=reference,
@@ -85,7 +83,7 @@ def assemble_model(
         default_layer=_default_layer(layers, probes.calls[0], head, module),
         head=module.get_submodule(head).get_parameter("weight").detach().flatten(1) if head else None,
         refused_layers=refused,
-        notes=(*notes, *_notes_about(kind, network.multi_label, probes.classes)),
+        notes=(*notes, *changed, *_notes_about(kind, network.multi_label, probes.classes)),
         activations=probes.activations,
         head_name=head,
         outputs=kind,
@@ -93,6 +91,7 @@ def assemble_model(
     return with_folded(model, twin, _noise(preprocessing, place, 1.0))
 
 
+@torch.inference_mode(False)
 def _probe(module: nn.Module, preprocessing: Preprocessing, device: torch.device) -> _Probes:
     """Run on what pictures look like, and on noise, since different steps could look alike on a smooth picture.
 
@@ -119,6 +118,7 @@ def fingerprint_of(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
+@torch.inference_mode(False)
 def _settle(module: nn.Module, device: torch.device) -> tuple[str, ...]:
     """Freeze a network in float32 and evaluation mode on its device; say what was changed."""
     for part in module.modules():
