@@ -3,11 +3,10 @@
 import copy
 import ctypes
 import gc
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -19,7 +18,8 @@ Result = TypeVar("Result")
 
 # mallopt's numbers: from which size on blocks are mapped, what is kept at the top, and how far it grows at a time.
 ALLOCATOR = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 64 << 20))
-TUNED = "CAM_LIGHTBOX_ALLOCATOR_TUNED"
+# glibc maps blocks of this size by themselves unless it was told to keep them, and marks those in their header.
+LARGE_BLOCK, MAPPED = 48 << 20, 2
 
 
 def list_devices() -> tuple[str, ...]:
@@ -31,16 +31,16 @@ def list_devices() -> tuple[str, ...]:
 
 def choose_device(wanted: str = "auto") -> torch.device:
     """The wanted device, or for "auto" the fastest one. Raises DeviceError where it is not there."""
-    found = list_devices()
+    devices = list_devices()
     if wanted == "auto":
-        return torch.device(found[0])
+        return torch.device(devices[0])
     try:
         device = torch.device(wanted)
     except (RuntimeError, TypeError) as error:
-        raise DeviceError(f"'{wanted}' is no device.", f"Choose auto or one of {', '.join(found)}.") from error
-    kinds = {name.split(":")[0] for name in found}
-    if device.type not in kinds or (device.type == "cuda" and device.index and str(device) not in found):
-        raise DeviceError(f"This machine has no '{wanted}'.", f"Choose auto or one of {', '.join(found)}.")
+        raise DeviceError(f"'{wanted}' is no device.", f"Choose auto or one of {', '.join(devices)}.") from error
+    kinds = {name.split(":")[0] for name in devices}
+    if device.type not in kinds or (device.type == "cuda" and device.index and str(device) not in devices):
+        raise DeviceError(f"This machine has no '{wanted}'.", f"Choose auto or one of {', '.join(devices)}.")
     return device
 
 
@@ -67,20 +67,38 @@ def copy_to_processor(network: nn.Module) -> nn.Module:
 def tune_allocator() -> bool:
     """Let this process keep the memory of large tensors; whether it could be done. For programs, not for imports.
 
-    By default glibc gives every large block back to the system and gets it anew, page by page, at the
+    By default glibc gives every large block back to the system and gets it again, page by page, at the
     next step of the network: batches then cost two to three times as much as they need to. The price is
     that the process keeps its largest size. Linux with glibc only.
     """
+    library = _glibc()
+    return library is not None and all([library.mallopt(option, value) for option, value in ALLOCATOR])
+
+
+def keeps_large_blocks() -> bool:
+    """Whether this process was told to keep the memory of large tensors. Asks the allocator for such a block."""
+    library = _glibc()
+    if library is None:
+        return False
+    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    library.free.argtypes = [ctypes.c_void_p]
+    block = library.malloc(LARGE_BLOCK)  # an address only: no page of it is touched
+    if not block:
+        return False
+    header = ctypes.c_size_t.from_address(block - ctypes.sizeof(ctypes.c_size_t)).value
+    library.free(block)
+    return not header & MAPPED
+
+
+def _glibc() -> Any:
+    """The C library as a new object, so that what is declared on it is ours alone; None where it is another one."""
     if not sys.platform.startswith("linux"):
-        return False
+        return None
     try:
-        change = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library
-        return False
-    done = all([change(option, value) for option, value in ALLOCATOR])
-    if done:
-        os.environ[TUNED] = str(os.getpid())  # a fact of this process, not of those that it starts
-    return done
+        library = ctypes.CDLL("libc.so.6")
+        return library if library.mallopt and library.gnu_get_libc_version else None
+    except (OSError, AttributeError):
+        return None
 
 
 def pictures_at_once(device: torch.device) -> int:
@@ -90,7 +108,7 @@ def pictures_at_once(device: torch.device) -> int:
     """
     if device.type != "cpu":
         return 32
-    return 16 if os.environ.get(TUNED) == str(os.getpid()) else 2
+    return 16 if keeps_large_blocks() else 2
 
 
 def release_memory() -> None:

@@ -25,8 +25,7 @@ from gradcam_core.preprocess import prepare
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, Origin, Prediction, Target
 from gradcam_core.registry import Choice
-from gradcam_core.targets import Wanted, check_top_k, choose_targets, contrast, find_class
-from gradcam_core.targets import predict as best_classes
+from gradcam_core.targets import Wanted, check_top_k, choose_targets, contrast, find_class, top_predictions
 from gradcam_core.version import __version__
 
 Method = str | tuple[str, Mapping[str, Any]]
@@ -68,7 +67,7 @@ def explain(
     for place, choice in enumerate(choices):
         with clock(choice.member.name):
             heatmaps += heatmaps_of(first, choice, progress.part(place, len(choices), choice.member.title))
-    predictions = best_classes(first.outputs, model.labels, top_k, model.outputs)
+    predictions = top_predictions(first.outputs, model.outputs, model.labels, top_k)
     notes = (*image.notes, *model.notes, *left_out, *moved)
     return _record(image, model, array, first, tuple(heatmaps), predictions, clock.seconds, notes)
 
@@ -81,7 +80,7 @@ def predict(image: ImageRecord, model: LoadedModel, top_k: int = 5) -> tuple[Pre
     inputs = torch.tensor(array)[None]
     outputs, _ = with_enough_memory(model, lambda usable: scorer(usable)(inputs))
     _check_finite(outputs)
-    return best_classes(outputs, model.labels, top_k, model.outputs)
+    return top_predictions(outputs, model.outputs, model.labels, top_k)
 
 
 def _check(image: ImageRecord, model: LoadedModel) -> None:

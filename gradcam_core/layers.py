@@ -19,8 +19,15 @@ CHANNELS_LAST = (nn.Linear, nn.LayerNorm)
 # The class token alone is read after the last block, so gradients reach the patches only before it.
 TOKEN_DEFAULTS = ("norm1", "ln_1", "layernorm_before")
 PREFIX_TOKENS = (0, 1, 2, 5)
-AMBIGUOUS = "its output has as many channels as rows and columns, which cannot be told apart at this input size"
-ATTENTION = "its outputs are attention weights, not a map"
+AMBIGUOUS = "its output has as many channels as rows and columns, which cannot be told apart; another input size would"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a module's output is no map. `ambiguous`: the layout of the network's other layers could decide."""
+
+    reason: str
+    ambiguous: bool = False
 
 
 def list_layers(model: LoadedModel) -> tuple[LayerInfo, ...]:
@@ -28,56 +35,46 @@ def list_layers(model: LoadedModel) -> tuple[LayerInfo, ...]:
     return model.layers
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why a module's output cannot be explained, as the end of a sentence.
-
-    `channels_first` is the layer that it is if the network's other layers have their channels first.
-    """
-
-    reason: str
-    channels_first: LayerInfo | None = None
-
-
 def describe_layer(
-    name: str, module: nn.Module, output: object, calls: int, input_size: tuple[int, int], network: nn.Module
+    name: str,
+    module: nn.Module,
+    output: object,
+    calls: int,
+    input_size: tuple[int, int],
+    network: nn.Module,
+    assumed: str = "",
 ) -> LayerInfo | Refused:
-    """Describe how a module's output [for one picture] becomes a map, or why it cannot."""
-    reason = _no_map(module, output, calls)
-    if reason or not isinstance(output, torch.Tensor):
-        return Refused(reason)
-    shape, kind = tuple(output.shape), type(module).__name__
-    if len(shape) == 3:
-        return _describe_tokens(name, kind, shape, input_size, network)
-    first = LayerInfo(name, kind, shape[1], (shape[2], shape[3]))
-    last = LayerInfo(name, kind, shape[3], (shape[1], shape[2]), "NHWC")
-    fits_first, fits_last = _is_grid(first.grid, input_size), _is_grid(last.grid, input_size)
-    if not fits_first and not fits_last:
-        return Refused(f"its output {list(shape)} has no rows and columns like the picture's")
-    clear = not (fits_first and fits_last)
-    if not clear:
-        # Rows, columns and channels are equally many: only a module that works on one known axis tells them apart.
-        fits_last = type(module) in CHANNELS_LAST
-        clear = fits_last or isinstance(module, CHANNELS_FIRST)
-    info = last if fits_last else first
-    if math.prod(info.grid) <= 1:
-        return Refused("its map has shrunk to a single cell")
-    return info if clear else Refused(AMBIGUOUS, info)
+    """Say how a module's output [for one picture] becomes a map, or why it does not.
 
-
-def _no_map(module: nn.Module, output: object, calls: int) -> str:
-    """Why a module's output is no map whatever its shape; empty where it may be one."""
+    `assumed` is the layout of the network's other layers, for an output whose sizes do not tell.
+    """
     if calls > 1:
-        return f"it is used {calls} times in one pass, so its output is not one map"
+        return Refused(f"it is used {calls} times in one pass, so its output is not one map")
     if isinstance(module, PASS_ON) or (type(module) is nn.Sequential and not len(module)):
-        return "it passes on its input; the layer before it has the same map"
+        return Refused("it passes its input on unchanged; the layer before it has the same map")
     if isinstance(module, nn.Softmax):
-        return ATTENTION
+        return Refused("its outputs are attention weights, not a map")
     if not isinstance(output, torch.Tensor):
-        return f"its output is a {type(output).__name__}, not one tensor"
-    if not output.is_floating_point() or output.dim() not in (3, 4) or len(output) != 1:
-        return f"its output {list(output.shape)} has no rows and columns"
-    return ""
+        return Refused(f"its output is a {type(output).__name__}, not one tensor")
+    shape = tuple(output.shape)
+    if not output.is_floating_point() or len(shape) not in (3, 4) or shape[0] != 1:
+        return Refused(f"its output {list(shape)} has no rows and columns")
+    if len(shape) == 3:
+        return _describe_tokens(name, module, shape, input_size, network)
+    channels_first, channels_last = _is_grid(shape[2:], input_size), _is_grid(shape[1:3], input_size)
+    if channels_first and channels_last:
+        # Rows, columns and channels are as many: only a module that works on one known axis can tell them apart.
+        channels_last = type(module) in CHANNELS_LAST
+        channels_first = not channels_last and (isinstance(module, CHANNELS_FIRST) or assumed == "NCHW")
+        if not channels_first and not channels_last:
+            return Refused(AMBIGUOUS, ambiguous=True)
+    if channels_last:
+        info = LayerInfo(name, type(module).__name__, shape[3], (shape[1], shape[2]), "NHWC")
+    elif channels_first:
+        info = LayerInfo(name, type(module).__name__, shape[1], (shape[2], shape[3]))
+    else:
+        return Refused(f"its output {list(shape)} has no rows and columns like the picture's")
+    return info if math.prod(info.grid) > 1 else Refused("its map has shrunk to a single cell")
 
 
 def _is_grid(grid: Sequence[int], input_size: tuple[int, int]) -> bool:
@@ -88,7 +85,7 @@ def _is_grid(grid: Sequence[int], input_size: tuple[int, int]) -> bool:
 
 
 def _describe_tokens(
-    name: str, kind: str, shape: tuple[int, ...], input_size: tuple[int, int], network: nn.Module
+    name: str, module: nn.Module, shape: tuple[int, ...], input_size: tuple[int, int], network: nn.Module
 ) -> LayerInfo | Refused:
     if any(type(part).__name__ == "Unroll" for part in network.modules()):
         return Refused("this network does not keep its tokens in rows")
@@ -101,12 +98,12 @@ def _describe_tokens(
         known = patches is not None and math.prod(patches) == shape[1] - prefix
         grid = patches if known else _grid_of(shape[1] - prefix, input_size)
         if grid and math.prod(grid) > 1:
-            return LayerInfo(name, kind, shape[2], (grid[0], grid[1]), "tokens", prefix)
-    return Refused(f"its {shape[1]} tokens do not form rows and columns")
+            return LayerInfo(name, type(module).__name__, shape[2], (grid[0], grid[1]), "tokens", prefix)
+    return Refused(f"its {shape[1]} tokens do not make rows and columns")
 
 
 def _grid_of(tokens: int, input_size: tuple[int, int]) -> tuple[int, int] | None:
-    """Rows and columns of the patches, where the input divides into that many equal squares."""
+    """Rows and columns of the patches, where the input divides into so many equal squares."""
     if tokens < 2:
         return None
     height = round(math.sqrt(tokens * input_size[0] / input_size[1]))
@@ -127,7 +124,7 @@ def to_grid(values: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
 
 
 def choose_default(layers: Sequence[LayerInfo], network: nn.Module) -> str:
-    """The last map before the classifier reads it, such as `features[-1]` or `layer4[-1]`.
+    """The last map before the classifier reads it: `features[-1]`, `layer4[-1]` and their like.
 
     `layers` are those that end before the classifier begins. Plain containers are entered, so that
     the name is that of the block.
@@ -150,7 +147,7 @@ def choose_default(layers: Sequence[LayerInfo], network: nn.Module) -> str:
 def resolve_layer(model: LoadedModel, name: str) -> LayerInfo:
     """Find a layer by its name in dots (`layer4.1`) or brackets (`layer4[-1]`).
 
-    Raises LayerError, with the reason, for one that does not exist or has no map.
+    Raises LayerError, with the reason, for one that does not exist or holds no map.
     """
     known = {layer.name: layer for layer in model.layers}
     if name in known:
@@ -180,7 +177,7 @@ def _dotted(network: nn.Module, name: str) -> str:
 
 
 def _canonical(network: nn.Module, name: str) -> str:
-    """The first name of a module that the network has under several names."""
+    """The first name of a module that the network holds under several."""
     module = dict(network.named_modules(remove_duplicate=False)).get(name)
     return next((first for first, other in network.named_modules() if other is module), name)
 

@@ -50,8 +50,8 @@ def prepare(image: ImageRecord, preprocessing: Preprocessing) -> tuple[InputArra
 
 
 def shown_input(values: InputArray, preprocessing: Preprocessing) -> UInt8[np.ndarray, "Hin Win *colours"]:
-    """A model input as a picture in 8 bits, with mean and std undone. One channel gives [H' W'], three RGB."""
-    mean, std = (np.array(channels, np.float32)[:, None, None] for channels in (preprocessing.mean, preprocessing.std))
+    """A model input as a picture in 8 bits: the way back from mean and std. One channel gives [H' W'], three RGB."""
+    mean, std = (np.array(part, np.float32)[:, None, None] for part in (preprocessing.mean, preprocessing.std))
     pixels = np.clip((values * std + mean) * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0)
     return pixels[:, :, 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
 
@@ -91,7 +91,7 @@ def _scaled(picture: tuple[int, int], target: tuple[int, int], choose: Any) -> t
 
 
 def _centred(resized: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """Where the frame starts; both hubs round half to even when cutting and down when padding."""
+    """Where the frame stands; both hubs round half to even when cutting and down when padding."""
 
     def along(full: int, part: int) -> int:
         return -((part - full) // 2) if part > full else round((full - part) / 2)
@@ -124,7 +124,7 @@ def _cut(
     """Resize a plane and keep rows and columns [first, last).
 
     Resizing all of a picture that is far longer than wide would take gigabytes. There only the kept
-    part is computed, which Pillow positions in single precision: not bit-equal to the hubs' own way.
+    part is made, which Pillow places to single precision: not bit-equal to the hubs' own way.
     """
     height, width = resized
     if height * width <= LARGEST_RESIZED:
@@ -135,7 +135,7 @@ def _cut(
 
 
 def _resize_plane(plane: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> Image.Image:
-    """Resize columns, then rows. In 8 bits Pillow clips to black and white in between; in float this does."""
+    """Resize columns, then rows. In 8 bits Pillow keeps to black and white in between; in float we do."""
     if plane.mode != "F":
         return plane.resize(size, resampling)
     across = np.asarray(plane.resize((size[0], plane.height), resampling))
@@ -145,7 +145,7 @@ def _resize_plane(plane: Image.Image, size: tuple[int, int], resampling: Image.R
 def _planes(image: ImageRecord, channels: int) -> list[Image.Image]:
     if channels not in (1, 3):
         raise PictureError(
-            f"This model takes {channels} channels, but a picture has three.",
+            f"This model takes {channels} channels, a picture has three.",
             "Use a model for colour (3) or grey (1) pictures.",
         )
     if image.bits == 8:
@@ -157,11 +157,11 @@ def _planes(image: ImageRecord, channels: int) -> list[Image.Image]:
 
 
 def override_preprocessing(preprocessing: Preprocessing, changes: Mapping[str, Any]) -> Preprocessing:
-    """Replace parts of a model's preprocessing by a user's values.
+    """Replace parts of a model's preprocessing by what its user knows better.
 
     Takes the fields of Preprocessing, and single numbers for `size`, `resize`, `mean` and `std`.
-    A new size keeps the model's share of cropping. Raises ModelError for an unknown name, an
-    impossible value, or mean and std on the scale 0..255.
+    A new size keeps the model's share of cropping. Raises
+    ModelError for an unknown name or an impossible value.
     """
     allowed = [field.name for field in fields(Preprocessing)]
     unknown = sorted(set(changes) - set(allowed))
@@ -183,28 +183,19 @@ def override_preprocessing(preprocessing: Preprocessing, changes: Mapping[str, A
             changes.get("interpolation", preprocessing.interpolation), "interpolation", tuple(INTERPOLATIONS)
         ),
     )
-    _check_scale(new, changes)
+    if not all(0 < np.float32(value) < np.inf for value in new.std):
+        raise ModelError("Preprocessing divides by std, which must be above 0.", "Give std as in training, e.g. 0.5.")
+    if any(value > 1 for value in (*new.mean, *new.std)):
+        raise ModelError(
+            "Pictures run from 0 to 1 here; a mean or std above 1 belongs to pictures from 0 to 255.",
+            "Divide mean and std by 255.",
+        )
     return new
 
 
-def size_in(changes: Mapping[str, Any]) -> tuple[int, int] | None:
-    """The input size (height, width) that a user's changes name, if any. Raises ModelError for an impossible one."""
+def requested_size(changes: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The input's (height, width) if changes of the preprocessing set it. Raises ModelError for an impossible one."""
     return _pair(changes["size"], "size") if "size" in changes else None
-
-
-def _check_scale(new: Preprocessing, changes: Mapping[str, Any]) -> None:
-    """Refuse a std that cannot divide, and a user's mean and std that no picture of 0..1 can have."""
-    if not all(0 < np.float32(value) < np.inf for value in new.std):
-        raise ModelError("Preprocessing divides by std, which must be above 0.", "Give std as in training, e.g. 0.5.")
-    large = [name for name in ("mean", "std") if name in changes and max(map(abs, getattr(new, name))) > 1]
-    if large:
-        divided = (
-            f"{name} {', '.join(f'{value / 255:.4g}' for value in dict.fromkeys(getattr(new, name)))}" for name in large
-        )
-        raise ModelError(
-            f"Pictures have values from 0 to 1 here, and {' and '.join(large)} cannot be larger than 1.",
-            f"If they are meant for values from 0 to 255, divide them by 255: {'; '.join(divided)}.",
-        )
 
 
 def _resize(changes: Mapping[str, Any], model: Preprocessing, size: tuple[int, int]) -> tuple[int, int]:
@@ -240,16 +231,16 @@ def _whole(value: Any, name: str, least: int, most: int) -> int:
 
 
 def _pair(value: Any, name: str) -> tuple[int, int]:
-    value = value.tolist() if isinstance(value, np.ndarray) else value
-    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    several = isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim)
+    both = tuple(value) if several else (value, value)
     if len(both) != 2:
-        raise ModelError(f"{name} cannot be {value!r}.", "Give one number, or height and width.")
+        raise ModelError(f"{name} cannot be {value!r}.", "Give one number, or height and width, each from 8 to 4096.")
     height, width = (_whole(side, name, SMALLEST, LARGEST) for side in both)
     return height, width
 
 
 def _numbers(value: Any, name: str, count: int) -> tuple[float, ...]:
-    """Floats for every channel: a single one is used for all, and one channel takes the average of several."""
+    """Floats for every channel; a single one serves all, several serve one channel by their average."""
     try:
         values = [float(number) for number in (value if isinstance(value, tuple | list | np.ndarray) else (value,))]
     except (TypeError, ValueError, OverflowError):

@@ -127,8 +127,9 @@ class LoadedModel:
     order in which the network computes them; `default_layer` is a name among them. `head` is the
     classifier's weight [classes C] where it has one linear step, `head_name` that step's name. `refused_layers`
     gives the reason for each layer that cannot be explained. `activations` are the kinds of nonlinear steps
-    that ran, such as "gelu". `folded` is a private, faster copy. `outputs` says how probabilities follow from
-    the network's outputs (see targets.probabilities). `notes` are sentences that its user should know.
+    that ran, such as "gelu". `folded` is a private, faster copy. `outputs` is what the network gives per class:
+    "scores", of which one class is right; "independent scores", where several can be; or "probabilities" and
+    "independent probabilities", in 0..1 already. `notes` are sentences that its user should know.
     """
 
     module: nn.Module

@@ -9,14 +9,14 @@ from typing import Any, SupportsIndex
 import torch
 
 from gradcam_core.errors import TargetError
-from gradcam_core.records import Outputs, Prediction, Target
+from gradcam_core.records import Prediction, Target
 
 Wanted = int | str | Target
 
 
 @dataclass(frozen=True, slots=True)
 class ClassTarget:
-    """A class's own score: the model's output, before any softmax or sigmoid that the model leaves out."""
+    """A class's own score: what the model gives it, before any softmax or sigmoid of ours."""
 
     index: int
     label: str
@@ -29,7 +29,7 @@ class ClassTarget:
 
 @dataclass(frozen=True, slots=True)
 class ContrastTarget:
-    """One class's score minus another's: what speaks for the first rather than the second.
+    """One class's score less another's, before any softmax: what speaks for the first rather than the second.
 
     Its probability is that of the first class.
     """
@@ -56,10 +56,11 @@ def contrast(wanted: int | str, against: int | str, labels: Sequence[str]) -> Co
     return ContrastTarget(first, f"{labels[first]} rather than {labels[second]}", float("nan"), second)
 
 
-def probabilities(outputs: torch.Tensor, kind: Outputs = "scores") -> torch.Tensor:
-    """Probabilities of the classes from a model's outputs [N classes]; `kind` is `LoadedModel.outputs`.
+def probabilities(outputs: torch.Tensor, kind: str) -> torch.Tensor:
+    """The probabilities [N classes] in a model's outputs of a `kind` (LoadedModel.outputs).
 
-    The softmax of scores; the sigmoid where classes are independent or there is a single output.
+    Those that are probabilities already stay as they are. Scores take the softmax over the classes;
+    independent ones, and a single yes/no score, the sigmoid.
     """
     if kind in ("probabilities", "independent probabilities"):
         return outputs
@@ -67,10 +68,8 @@ def probabilities(outputs: torch.Tensor, kind: Outputs = "scores") -> torch.Tens
     return outputs.sigmoid() if independent else outputs.softmax(dim=1)
 
 
-def predict(
-    outputs: torch.Tensor, labels: Sequence[str], top_k: int, kind: Outputs = "scores"
-) -> tuple[Prediction, ...]:
-    """The `top_k` most probable classes of the first picture, sorted; all of them where there are fewer."""
+def top_predictions(outputs: torch.Tensor, kind: str, labels: Sequence[str], top_k: int) -> tuple[Prediction, ...]:
+    """The `top_k` most probable classes of the first picture, sorted; clipped to what there is."""
     best = probabilities(outputs, kind)[0].topk(min(check_top_k(top_k), outputs.shape[1]))
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     return tuple(Prediction(index, labels[index], value) for index, value in pairs)
@@ -84,17 +83,17 @@ def check_top_k(top_k: SupportsIndex) -> int:
 
 
 def choose_targets(
-    wanted: Wanted | Sequence[Wanted] | None, labels: Sequence[str], top_k: int, kind: Outputs = "scores"
+    wanted: Wanted | Sequence[Wanted] | None, labels: Sequence[str], top_k: int, kind: str = "scores"
 ) -> Callable[[torch.Tensor], tuple[Target, ...]]:
-    """Choose which targets to explain: the most probable classes, or the ones asked for.
+    """Settle which targets to explain: the most probable classes, or the ones asked for.
 
     Names and indices are looked up at once, so that a wrong one raises TargetError before anything
-    is computed; the probabilities follow from the outputs, which are of this `kind`.
+    is computed; the probabilities follow from the outputs, which are of a `kind` (LoadedModel.outputs).
     """
     top_k = check_top_k(top_k)
     if wanted is None:
         return lambda outputs: tuple(
-            ClassTarget(p.index, p.label, p.probability) for p in predict(outputs, labels, top_k, kind)
+            ClassTarget(p.index, p.label, p.probability) for p in top_predictions(outputs, kind, labels, top_k)
         )
     asked = _listed(wanted)
     if not asked:
@@ -102,21 +101,21 @@ def choose_targets(
     targets = [_check_target(target) if callable(target) else find_class(target, labels) for target in asked]
 
     def choose(outputs: torch.Tensor) -> tuple[Target, ...]:
-        chances = probabilities(outputs, kind)[0].tolist()
-        return tuple(_with_probability(target, labels, chances) for target in targets)
+        shares = probabilities(outputs, kind)[0].tolist()
+        return tuple(_with_probability(target, labels, shares) for target in targets)
 
     return choose
 
 
-def _with_probability(target: int | Target, labels: Sequence[str], chances: Sequence[float]) -> Target:
-    """Make a target of a class's index; give a contrast the probability of its class."""
+def _with_probability(target: int | Target, labels: Sequence[str], shares: Sequence[float]) -> Target:
+    """A class by its index becomes a target; a contrast learns what the model gives its class."""
     if isinstance(target, ContrastTarget):
-        return replace(target, probability=chances[target.index])
-    return target if isinstance(target, Target) else ClassTarget(target, labels[target], chances[target])
+        return replace(target, probability=shares[target.index])
+    return target if isinstance(target, Target) else ClassTarget(target, labels[target], shares[target])
 
 
 def _check_target(target: Any) -> Target:
-    """Check that a user's own target has what records of it need."""
+    """Require what a record of the target needs: its class, its name and its probability."""
     missing = [name for name in ("index", "label", "probability") if not hasattr(target, name)]
     if missing:
         raise TargetError(
@@ -128,7 +127,7 @@ def _check_target(target: Any) -> Target:
 
 
 def _listed(wanted: Any) -> list[Any]:
-    """One target or several, as a list; arrays as the numbers they contain."""
+    """One target or several, as a list; arrays and their single numbers count as what they hold."""
     if isinstance(wanted, str) or callable(wanted):
         return [wanted]
     if hasattr(wanted, "tolist"):
@@ -143,7 +142,7 @@ def find_class(wanted: int | str, labels: Sequence[str]) -> int:
     if isinstance(wanted, str):
         return _find_label(wanted, labels)
     if isinstance(wanted, bool) or not hasattr(wanted, "__index__"):
-        raise TargetError(f"{wanted!r} is not a class.", "Give a class index, a label, or a target object.")
+        raise TargetError(f"{wanted!r} is no class.", "Give a class index, a label, or a target object.")
     index = int(wanted)
     if not 0 <= index < len(labels):
         raise TargetError(

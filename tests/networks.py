@@ -13,7 +13,8 @@ from PIL import Image
 from torch import nn
 
 from gradcam_core.records import ImageRecord, LoadedModel, Preprocessing
-from gradcam_core.sources.assemble import assemble
+from gradcam_core.sources.assemble import assemble_model
+from gradcam_core.sources.loaded_network import Network
 
 
 def plain(size: int | tuple[int, int] = 32, **changes: object) -> Preprocessing:
@@ -26,12 +27,12 @@ def plain(size: int | tuple[int, int] = 32, **changes: object) -> Preprocessing:
 def loaded(
     network: nn.Module, size: int | tuple[int, int] = 32, labels: list[str] | None = None, **changes: object
 ) -> LoadedModel:
-    return assemble(
-        network,
+    preprocessing = plain(size, **changes)
+    return assemble_model(
+        Network(network, type(network).__name__, preprocessing, multi_label=False),
         reference="memory",
-        architecture=type(network).__name__,
         labels=labels,
-        preprocessing=plain(size, **changes),
+        preprocessing=preprocessing,
         device="cpu",
     )
 

@@ -20,37 +20,13 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from torch import nn
 
 from gradcam_core.errors import ModelError
 from gradcam_core.sources import load_model
 from gradcam_core.sources.checkpoints import named_tensors, read_checkpoint
-from gradcam_core.sources.labels import given_labels
-
-
-class SmallNet(nn.Module):
-    """Three layers under the usual names; takes any number of classes and channels."""
-
-    def __init__(self, num_classes: int = 10, in_chans: int = 3) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(in_chans, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU())
-        self.body = nn.Conv2d(4, 6, 3, padding=1)
-        self.fc = nn.Linear(6, num_classes)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.body(self.stem(x)).relu().mean((2, 3)))
-
+from tests.checkpoints import SmallNet, load, rezip, weights
 
 Writer = Callable[[Path, Path], None]
-
-
-def weights(classes: int = 5) -> dict[str, torch.Tensor]:
-    return dict(SmallNet(classes).state_dict())
-
-
-def load(path: Path, **options: Any) -> Any:
-    options = {"architecture": SmallNet, "device": "cpu", "preprocessing": {"size": 32}, **options}
-    return load_model(f"file:{path}", **options)
 
 
 class RunsCommand:
@@ -73,12 +49,6 @@ class MadeUpTensor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return torch.FloatTensor, (90_000, 6)
-
-
-def rezip(source: Path, target: Path, change: Callable[[str, bytes], bytes], method: int = zipfile.ZIP_STORED) -> None:
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", method) as new:
-        for entry in old.infolist():
-            new.writestr(entry.filename, change(entry.filename, old.read(entry)))
 
 
 def whole_model(path: Path, canary: Path) -> None:
@@ -315,8 +285,8 @@ def infinite(path: Path, canary: Path) -> None:
 
 
 REFUSED: tuple[tuple[Writer, str], ...] = (
-    (whole_model, r"whole pickled model \(tests.test_checkpoints.SmallNet\).*state_dict\(\)"),
-    (whole_model_in_the_old_format, r"whole pickled model \(tests.test_checkpoints.SmallNet\).*state_dict\(\)"),
+    (whole_model, r"whole pickled model \(tests.checkpoints.SmallNet\).*state_dict\(\)"),
+    (whole_model_in_the_old_format, r"whole pickled model \(tests.checkpoints.SmallNet\).*state_dict\(\)"),
     (settings_beside_weights, r"Python object \(argparse.Namespace\).*checkpoint\['state_dict'\]"),
     (numpy_number_beside_weights, r"Python object \(numpy\..*save the weights alone"),
     (default_dictionary, r"\(collections.defaultdict\).*save the weights alone"),
@@ -356,13 +326,13 @@ REFUSED: tuple[tuple[Writer, str], ...] = (
     (one_tensor, r"holds one tensor"),
     (bomb, r"would unpack to 8\.0 MB, its own size is 0\.0 MB"),
     (hidden_directory, r"list of contents is not as PyTorch writes it"),
-    (compressed, r"compressed anew"),
-    (lying_storage, r"damaged"),
+    (compressed, r"compressed again"),
+    (lying_storage, r"tensors claim 0\.1 MB or more, the file has 0\.0 MB"),
     (stretched_tensor, r"fc.weight is stretched"),
     (endless_classes, r"do not agree on a usable number of classes"),
-    (made_up_tensor, r"tensors claim 2\.5 MB, the file has 0\.4 MB"),
-    (sparse, r"fc.weight is sparse"),
-    (quantised, r"fc.weight is quantised"),
+    (made_up_tensor, r"makes tensors from nothing"),
+    (sparse, r"are sparse"),
+    (quantised, r"are quantised"),
     (packed_integers, r"fc.weight is of type int8, as quantised"),
     (without_values, r"fc.weight is empty: it has a shape but no values"),
     (not_a_number, r"fc.bias holds NaN or infinity"),
@@ -452,24 +422,3 @@ def test_a_mapping_nested_in_itself_many_times_is_searched_in_bounded_time() -> 
     for _ in range(60):
         inner = {"a": inner, "b": inner}
     assert len(named_tensors(inner)) < 20_001
-
-
-def test_names_that_end_in_a_number_are_names_and_no_numbering(tmp_path: Path) -> None:
-    (tmp_path / "labels.txt").write_text("grade 0\ngrade 1\ngrade 2\n", "utf-8")
-    assert given_labels(tmp_path / "labels.txt") == ("grade 0", "grade 1", "grade 2")
-
-
-@pytest.mark.parametrize("sign", ["\n", "\x1b", "\u202e"])
-def test_unprintable_names_in_a_checkpoint_are_left_out_with_a_word(sign: str, tmp_path: Path) -> None:
-    import timm
-
-    weights = timm.create_model("test_resnet", num_classes=2).state_dict()
-    torch.save({"state_dict": weights, "classes": ["daisy", f"ro{sign}se"]}, tmp_path / "weights.pth")
-    model = load_model(f"file:{tmp_path / 'weights.pth'}", architecture="timm:test_resnet", device="cpu")
-    assert model.labels == ("class 0", "class 1")
-    assert any("unprintable" in note for note in model.notes)
-
-
-def test_names_written_in_utf_16_are_read(tmp_path: Path) -> None:
-    (tmp_path / "labels.txt").write_bytes("Löwe\r\nBär\r\n".encode("utf-16"))
-    assert given_labels(tmp_path / "labels.txt") == ("Löwe", "Bär")

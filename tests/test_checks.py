@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from gradcam_core import explain, list_checks, list_methods, load_model, read_image, read_sample, trust
-from gradcam_core.capture import can_randomise_head, scorer, with_random_head
+from gradcam_core.capture import can_randomise_head, scorer, with_randomised_head
 from gradcam_core.checks import calibration, edges, matters, reruns
 from gradcam_core.checks.calibration import BOUNDS, derive_thresholds
 from gradcam_core.checks.edges import REGIONS, costliest, edge_regions
@@ -259,7 +259,7 @@ def test_of_a_letterboxed_picture_nothing_is_hidden_and_nothing_is_filled_from_t
 
 def test_a_randomised_head_shares_everything_else_and_leaves_the_model_as_it_is(bundled: LoadedModel) -> None:
     before = state_of(bundled.module)
-    drawn = with_random_head(bundled, 0)
+    drawn = with_randomised_head(bundled, 0)
     own, new = (dict(one.module.named_parameters()) for one in (bundled, drawn))
     changed = {name for name in own if own[name] is not new[name]}
     assert changed == {f"{bundled.head_name}.weight", f"{bundled.head_name}.bias"}
@@ -268,13 +268,13 @@ def test_a_randomised_head_shares_everything_else_and_leaves_the_model_as_it_is(
     assert torch.equal(drawn.head, weight)
     inputs = torch.randn(1, 3, 224, 224)
     assert not torch.allclose(scorer(drawn)(inputs), scorer(bundled)(inputs), atol=0.5)
-    assert torch.equal(scorer(drawn)(inputs), scorer(with_random_head(bundled, 0))(inputs))
-    assert not torch.equal(scorer(drawn)(inputs), scorer(with_random_head(bundled, 1))(inputs))
+    assert torch.equal(scorer(drawn)(inputs), scorer(with_randomised_head(bundled, 0))(inputs))
+    assert not torch.equal(scorer(drawn)(inputs), scorer(with_randomised_head(bundled, 1))(inputs))
     assert state_of(bundled.module) == before
 
 
 def test_the_folded_copy_of_a_randomised_model_answers_as_its_own_network_does(bundled: LoadedModel) -> None:
-    drawn = with_random_head(bundled, 3)
+    drawn = with_randomised_head(bundled, 3)
     inputs = torch.randn(2, 3, 224, 224)
     assert bundled.folded is not None
     plain = dataclasses.replace(drawn, folded=None)
@@ -309,7 +309,8 @@ def test_elsewhere_random_classifiers_share_few_passes(tiny: LoadedModel) -> Non
     rerun = reruns.begin_rerun(found, found.heatmaps[0], tiny)
     maps = reruns.randomised_maps(rerun)
     assert len(maps) == reruns.FEW_HEADS
-    again = explain(networks.picture(), with_random_head(tiny, reruns.SEED), methods="grad_cam", layers="2", top_k=5)
+    randomised = with_randomised_head(tiny, reruns.SEED)
+    again = explain(networks.picture(), randomised, methods="grad_cam", layers="2", top_k=5)
     for heatmap in again.heatmaps:
         np.testing.assert_allclose(maps[heatmap.target.index], heatmap.raw, rtol=1e-3, atol=1e-6)
 

@@ -16,7 +16,6 @@ from gradcam_core.errors import LayerError
 from gradcam_core.explanation import explain
 from gradcam_core.layers import Refused, describe_layer, layers_by_depth, resolve_layer, to_grid
 from gradcam_core.records import LayerInfo, LoadedModel
-from gradcam_core.sources import load_model
 from gradcam_core.targets import choose_targets
 from tests import networks
 
@@ -169,7 +168,7 @@ def test_refusals_name_the_reason() -> None:
     assert refused["spare"] == "it takes no part in the forward pass"
     assert refused["recurrent"] == "its output is a tuple, not one tensor"
     assert "no rows and columns" in refused["head"]
-    assert "passes on its input" in refused["drop"]
+    assert "passes its input on" in refused["drop"]
 
 
 def test_what_does_not_depend_on_the_picture_is_no_layer() -> None:
@@ -355,16 +354,16 @@ def test_grids_are_views_in_every_layout() -> None:
     ],
 )
 def test_outputs_that_are_no_maps_are_told_apart(output: object, calls: int, words: str) -> None:
-    found = describe_layer("x", nn.ReLU(), output, calls, (32, 32), nn.Identity())
-    assert isinstance(found, Refused)
-    assert words in found.reason
+    refused = describe_layer("x", nn.ReLU(), output, calls, (32, 32), nn.Identity())
+    assert isinstance(refused, Refused)
+    assert words in refused.reason
 
 
 def test_an_empty_container_is_no_layer_and_never_the_default() -> None:
     parts = (nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Sequential(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
     model = networks.loaded(nn.Sequential(*parts))
     assert model.default_layer == "1"
-    with pytest.raises(LayerError, match="passes on its input"):
+    with pytest.raises(LayerError, match="passes its input on unchanged"):
         resolve_layer(model, "2")
 
 
@@ -399,97 +398,52 @@ def test_layers_by_depth_of_small_networks_and_of_tokens() -> None:
     assert layers_by_depth(tokens)[-1].name == tokens.default_layer
 
 
-class OfRawPixels(nn.Module):
-    """Trained on pixels of 0..255: its first ReLU is closed for anything near 0."""
+class FromRawPixels(nn.Module):
+    """Trained on pixels of 0 to 255: on noise about 0, everything behind the first convolution is dead."""
+
+    def __init__(self, constant: bool = False) -> None:
+        super().__init__()
+        self.conv1, self.relu1 = nn.Conv2d(3, 12, 3, 2, 1), nn.ReLU()
+        self.conv2, self.relu2 = nn.Conv2d(12, 12, 3, padding=1, bias=False), nn.ReLU()
+        self.table = nn.Conv2d(3, 12, 3, 2, 1)
+        self.fc, self.constant = nn.Linear(12, 3), constant
+        nn.init.constant_(self.conv1.weight, 0.02)
+        nn.init.constant_(self.conv1.bias, -100.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu1(self.conv1(x))
+        x = x + self.table(torch.ones(1, 3, 32, 32))
+        return self.fc(self.relu2(self.conv2(x)).mean((2, 3)))
+
+
+def test_a_layer_that_is_dead_on_noise_and_alive_on_pictures_is_a_layer() -> None:
+    model = networks.loaded(FromRawPixels(), mean=(0.0,) * 3, std=(1 / 255,) * 3)
+    names = {layer.name for layer in model.layers}
+    assert {"conv1", "relu1", "conv2", "relu2"} <= names
+    assert model.refused_layers["table"] == "its output was the same for every test picture"
+    assert explain(networks.picture(), model, layers="relu1", methods="grad_cam").heatmaps[0].raw.any()
+
+
+class Captums(nn.Module):
+    """The network of captum's tests/attr/test_grad_cam.py: its ReLU is dead on noise about 0."""
 
     def __init__(self) -> None:
         super().__init__()
-        torch.manual_seed(0)
-        self.conv1, self.relu1 = nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU()
-        self.conv2, self.relu2, self.head = nn.Conv2d(4, 6, 3, 2, 1), nn.ReLU(), nn.Linear(6, 3)
+        self.conv1, self.relu1, self.fc1 = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Linear(8, 4)
         with torch.no_grad():
-            self.conv1.weight.abs_()
-            self.conv1.bias.fill_(-200.0)
+            self.conv1.weight.fill_(1)
+            self.conv1.bias.copy_(torch.tensor([-50.0, -75.0]))
+            self.fc1.weight.copy_(torch.tensor([1.0] * 5 + [-1.0] * 3).expand(4, 8))
+            self.fc1.bias.zero_()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.relu2(self.conv2(self.relu1(self.conv1(x))))
-        return self.head(x.mean((2, 3)))
+        return self.fc1(self.relu1(self.conv1(x)).flatten(1))
 
 
-def test_relus_that_noise_leaves_closed_are_opened_by_a_pictures_values() -> None:
-    model = networks.loaded(OfRawPixels(), mean=(0.0,) * 3, std=(1 / 255,) * 3)
-    assert [layer.name for layer in model.layers] == ["conv1", "relu1", "conv2", "relu2"]
-    (heatmap,) = explain(networks.picture(), model, targets=[1], methods="grad_cam", layers="relu1").heatmaps
-    assert np.abs(heatmap.raw).max() > 0
-
-
-def test_captums_closed_relu_has_its_map() -> None:
-    """The network and the numbers of captum's test of Grad-CAM at relu1, whose input is 0..15."""
-
-    class BasicConvNet(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv1, self.relu1, self.fc1 = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Linear(8, 4)
-            self.relu2, self.fc2 = nn.ReLU(), nn.Linear(4, 2)
-            with torch.no_grad():
-                for step in (self.conv1, self.fc1, self.fc2):
-                    step.weight.fill_(1.0)
-                self.conv1.bias.copy_(torch.tensor([-50.0, -75.0]))
-                self.fc1.weight.copy_(torch.eye(4, 8) + torch.eye(4, 8).roll(4, 1))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.fc2(self.relu2(self.fc1(self.relu1(self.conv1(x)).flatten(1))))
-
-    sides = {"mean": (0.0,), "std": (1 / 15,), "channels": 1}
-    model = networks.loaded(BasicConvNet(), size=4, **sides)
-    relu = resolve_layer(model, "relu1")
-    inputs = torch.arange(16.0).reshape(1, 1, 4, 4)
-    evidence = capture(model, inputs, choose_targets([0], model.labels, 1), [relu])[2][0]
-    expected = torch.tensor([[[0.0, 4.0], [31.0, 40.0]], [[0.0, 0.0], [6.0, 15.0]]])
-    torch.testing.assert_close(evidence.activations[0], expected, atol=0.5, rtol=0)
-
-
-def test_a_table_of_positions_is_still_no_layer() -> None:
-    class Positions(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.table = nn.Parameter(torch.zeros(1, 4, 16, 16))
-
-        def forward(self) -> torch.Tensor:
-            return self.table * 1.0
-
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.positions, self.conv, self.head = Positions(), nn.Conv2d(3, 4, 3, 2, 1), nn.Linear(4, 3)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.head((self.conv(x) + self.positions()).relu().mean((2, 3)))
-
-    assert networks.loaded(Net()).refused_layers["positions"] == "it does not depend on the picture"
-
-
-class Short(nn.Module):
-    """A network whose own versions of these methods return nothing, as in a public bug report."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body, self.norm, self.head = nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.Linear(8, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.norm(self.body(x)).relu().mean((2, 3)))
-
-
-@pytest.mark.parametrize("method", ["eval", "train", "float", "to", "requires_grad_"])
-def test_methods_that_do_not_return_the_network_are_called_for_their_effect(method: str) -> None:
-    def call(self: nn.Module, *given: object, **named: object) -> None:
-        getattr(super(kind, self), method)(*given, **named)
-
-    kind = type("Kind", (Short,), {method: call})
-    network = nn.Module.half(kind())
-    model = load_model(network, preprocessing={"size": 32}, device="cpu")
-    assert not model.module.training
-    assert not model.module.norm.training
-    assert all(x.dtype == torch.float32 and not x.requires_grad for x in model.module.parameters())
-    assert model.folded is not None
-    assert explain(networks.picture(), model, methods="grad_cam").heatmaps
+def test_captums_own_example_is_explained_at_its_relu() -> None:
+    model = networks.loaded(Captums(), 4, channels=1, mean=(0.0,), std=(1 / 15,))
+    inputs = torch.arange(16.0).view(1, 1, 4, 4)
+    choose = choose_targets([0], model.labels, 1)
+    (evidence,) = capture(model, inputs, choose, [resolve_layer(model, "relu1")])[2]
+    heatmap = torch.einsum("knc,nchw->hw", evidence.gradients.mean(dim=(-2, -1)), evidence.activations)
+    torch.testing.assert_close(heatmap, torch.tensor([[0.0, 4.0], [28.0, 32.5]]))

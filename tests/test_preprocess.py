@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,8 @@ from timm.data import create_transform
 from torchvision import transforms
 
 from gradcam_core.errors import ModelError, PictureError
-from gradcam_core.preprocess import CROP_MODES, LARGEST_RESIZED, override_preprocessing, prepare, size_in
+from gradcam_core.preprocess import CROP_MODES, LARGEST_RESIZED, override_preprocessing, prepare
 from gradcam_core.records import ImageRecord, Preprocessing
-from gradcam_core.sources import load_model
 from tests import networks
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.2, 0.3, 0.25)
@@ -329,52 +327,3 @@ def test_what_json_shows_leads_to_the_same_tensor() -> None:
         first = override_preprocessing(LITE, changes)
         again = override_preprocessing(LITE, first.to_dict())
         torch.testing.assert_close(*(torch.from_numpy(prepare(image, x)[0]) for x in (first, again)))
-
-
-PLAIN = Preprocessing((224, 224), (256, 256), MEAN, STD)
-
-
-@pytest.mark.parametrize(
-    "size", [np.int64(160), 160.0, np.float32(160), [np.int32(160), 160.0], np.array([160, 160]), torch.tensor(160)]
-)
-def test_every_spelling_of_a_size_reaches_the_network_as_the_plain_number_does(size: object) -> None:
-    assert size_in({"size": size}) == (160, 160)
-    assert override_preprocessing(PLAIN, {"size": size}).size == (160, 160)
-    model = load_model("timm:vit_tiny_patch16_224", pretrained=False, preprocessing={"size": size}, device="cpu")
-    assert model.preprocessing.size == (160, 160)
-    assert model.layers[-1].grid == (10, 10)
-
-
-@pytest.mark.parametrize("size", [7, 5000, 160.5, True, "large", [160, 160, 160], None, float("nan")])
-def test_impossible_sizes_are_refused_before_anything_is_loaded(size: object) -> None:
-    with pytest.raises(ModelError, match="size cannot be"):
-        load_model("timm:vit_tiny_patch16_224", pretrained=False, preprocessing={"size": size})
-
-
-SCALE_255 = [
-    (
-        {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]},
-        "0.485, 0.456, 0.406; std 0.229, 0.224, 0.225",
-    ),
-    ({"mean": 127.5}, "mean 0.5"),
-    ({"std": 255}, "std 1"),
-    ({"mean": [0.5, 0.5, 127.5], "std": 0.5}, "0.5"),
-    ({"mean": -127.5}, "mean -0.5"),
-]
-
-
-@pytest.mark.parametrize(("changes", "words"), SCALE_255)
-def test_mean_and_std_for_values_up_to_255_are_refused_with_the_numbers_to_give(changes: dict, words: str) -> None:
-    with pytest.raises(ModelError, match="from 0 to 1 here") as caught:
-        override_preprocessing(PLAIN, changes)
-    assert words in caught.value.remedy
-
-
-@pytest.mark.parametrize("changes", [{"mean": 0, "std": 1}, {"mean": 0, "std": 1 / 255}, {"mean": 1, "std": 1}])
-def test_usual_and_unusual_scales_are_accepted(changes: dict) -> None:
-    assert override_preprocessing(PLAIN, changes).std[0] == changes["std"]
-
-
-def test_a_models_own_odd_scale_does_not_stop_other_changes() -> None:
-    odd = replace(PLAIN, mean=(127.5,) * 3, std=(127.5,) * 3)
-    assert override_preprocessing(odd, {"size": 64}).mean == (127.5,) * 3

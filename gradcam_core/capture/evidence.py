@@ -1,8 +1,7 @@
 """One forward pass, one batched backward pass through the tail -> Evidence."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -36,9 +35,7 @@ def capture(
     outputs [N classes], the targets and one Evidence a layer. Raises LayerError where a target's
     score does not depend on a layer.
     """
-    # A tensor made in inference mode cannot enter a graph; a copy made here can.
-    with torch.inference_mode(False):
-        inputs = inputs.clone() if inputs.is_inference() else inputs
+    inputs = _recordable(inputs)
     session = Session(frozenset(layer.name for layer in layers), "gradients" in needs)
     with listening(session, model.device):
         with clock("forward"):
@@ -47,33 +44,49 @@ def capture(
         with clock("tail"):
             scores = target_scores(outputs, targets)
             points = _points(session, layers)
-            gradients = _gradients(scores, points, layers) if session.gradients else [None] * len(points)
+            slopes = _gradients(scores, points, layers) if session.gradients else [None] * len(points)
             head = _head_rows(model, outputs, targets) if "head" in needs else None
-    outputs = outputs.detach()
-    with clock("guided backpropagation") if "guided" in needs else nullcontext():
-        shared = {need: provide(model, inputs, targets) for need, provide in _PROVIDERS.items() if need in needs}
+    shared = _of_the_input(model, inputs, targets, needs, clock)
     evidence = tuple(
         Evidence(
             layer,
             to_grid(point.detach(), layer),
-            None if gradient is None else to_grid(gradient, layer),
+            to_grid(slope, layer) if slope is not None else None,
             scores.detach(),
             head if layer.pooling else None,
-            inputs=inputs,
-            tail=_tail(model, layer, inputs, outputs, targets) if "tail" in needs else None,
+            tail=_tail(model, layer, inputs, outputs.detach(), targets) if "tail" in needs else None,
             **shared,
         )
-        for layer, point, gradient in zip(layers, points, gradients, strict=True)
+        for layer, point, slope in zip(layers, points, slopes, strict=True)
     )
-    return outputs, targets, evidence
+    return outputs.detach(), targets, evidence
+
+
+def _recordable(inputs: torch.Tensor) -> torch.Tensor:
+    """A tensor made in inference mode cannot enter a graph; a copy made outside of it can."""
+    with torch.inference_mode(False):
+        return inputs.clone() if inputs.is_inference() else inputs
+
+
+def _of_the_input(
+    model: LoadedModel, inputs: torch.Tensor, targets: Sequence[Target], needs: Collection[str], clock: Clock
+) -> dict[str, Any]:
+    """The evidence that is the same at every layer, as far as it is needed."""
+    shared: dict[str, Any] = {"inputs": inputs}
+    if "forward" in needs:
+        shared["forward"] = _forward(model, targets)
+    if "guided" in needs:
+        with clock("guided backpropagation"):
+            shared["guided"] = _guided(model, inputs, targets)
+    return shared
 
 
 def _points(session: Session, layers: Sequence[LayerInfo]) -> list[torch.Tensor]:
-    """The activations that the taps recorded at each layer."""
-    silent = [layer.name for layer in layers if layer.name not in session.heard]
+    """The outputs that the taps took at each layer."""
+    silent = [layer.name for layer in layers if layer.name not in session.outputs]
     if silent:
         raise LayerError(f"Layer '{silent[0]}' did not take part in this pass.", "Choose another layer.")
-    return [session.heard[layer.name] for layer in layers]
+    return [session.outputs[layer.name] for layer in layers]
 
 
 def _forward(model: LoadedModel, targets: Sequence[Target]) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -103,12 +116,6 @@ def _guided(model: LoadedModel, inputs: torch.Tensor, targets: Sequence[Target])
     return guided_gradients(model.module, inputs, lambda outputs: target_scores(outputs, targets))
 
 
-# Parts of the evidence that are the same at every layer, by the need that asks for them.
-_PROVIDERS: Mapping[str, Callable[[LoadedModel, torch.Tensor, Sequence[Target]], Any]] = MappingProxyType(
-    {"guided": _guided, "forward": lambda model, inputs, targets: _forward(model, targets)}
-)
-
-
 def _gradients(scores: torch.Tensor, points: list[torch.Tensor], layers: Sequence[LayerInfo]) -> list[torch.Tensor]:
     """Gradients [K ...] of the K scores [K N] at each point, batched where every operator allows it."""
     with torch.enable_grad():
@@ -125,11 +132,11 @@ def _gradients(scores: torch.Tensor, points: list[torch.Tensor], layers: Sequenc
             if is_out_of_memory(error):
                 raise
             slopes = _gradients_one_by_one(scores, points, rows, layers)
-    complete = [slope for slope in slopes if slope is not None]
-    if len(complete) < len(slopes):
+    present = [slope for slope in slopes if slope is not None]
+    if len(present) < len(slopes):
         name = next(layer.name for slope, layer in zip(slopes, layers, strict=True) if slope is None)
         raise LayerError(f"No class score depends on layer '{name}'.", "Choose another layer.")
-    return complete
+    return present
 
 
 def _gradients_one_by_one(

@@ -1,11 +1,12 @@
 """Gradients by the input through guided ReLUs (Springenberg et al. 2014, https://arxiv.org/abs/1412.6806).
 
 A guided ReLU passes a gradient back only where its input and the gradient are both positive. It takes
-the place of every ReLU while the network runs, whether that is a module or a function: the network is
-not changed, and other threads' passes stay ordinary.
+the place of every ReLU while the network runs, whether that is a module or a function: nothing is
+written on the network, and other threads' passes stay ordinary.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
@@ -20,32 +21,43 @@ from gradcam_core.capture.taps import listening
 from gradcam_core.devices import is_out_of_memory
 
 Tensor = torch.Tensor
+MOST_OUTPUTS = 200_000
 
 
-def _spellings(names: Iterable[str]) -> dict[Any, str]:
-    """All functions of these names, with the name of each."""
-    owners = (functional, torch, Tensor, torch._C._nn)
-    return {getattr(owner, name): name for name in names for owner in owners if hasattr(owner, name)}
+def _called(*names: str) -> frozenset[Any]:
+    """The functions of these names, wherever torch has them: as a function, as a method, or in place."""
+    owners = (torch, functional, Tensor, torch._C._nn, torch.special)
+    return frozenset(getattr(owner, name) for name in names for owner in owners if hasattr(owner, name))
 
 
-# The functions that can be a ReLU, each with its parameters in order; a last "_" works in place.
-_PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+_RELUS = _called("relu", "relu_")
+_RELUS6 = _called("relu6", "relu6_")
+_THRESHOLDS = _called("threshold", "threshold_")
+_HARD = _called("hardtanh", "hardtanh_")
+_BOUNDED = _HARD | _called("clamp", "clamp_", "clip", "clip_")
+_FROM_BELOW = _called("clamp_min", "clamp_min_")
+_IN_PLACE = _called("relu_", "relu6_", "threshold_", "hardtanh_", "clamp_", "clip_", "clamp_min_")
+# Where a function takes `inplace` by position.
+_INPLACE_AT: Mapping[Any, int] = MappingProxyType(
+    {functional.relu: 1, functional.relu6: 1, functional.threshold: 3, functional.hardtanh: 3}
+)
+# Steps whose results are probabilities, where they are a network's last.
+_SQUASHING: Mapping[Any, str] = MappingProxyType(
     {
-        "relu": ("input", "inplace"),
-        "relu6": ("input", "inplace"),
-        "hardtanh": ("input", "min_val", "max_val", "inplace"),
-        "threshold": ("input", "threshold", "value", "inplace"),
-        "clamp": ("input", "min", "max"),
-        "clip": ("input", "min", "max"),
-        "clamp_min": ("input", "min"),
+        **dict.fromkeys(_called("softmax"), "softmax"),
+        **dict.fromkeys(_called("sigmoid", "sigmoid_", "expit", "hardsigmoid"), "sigmoid"),
     }
 )
-_RELUS = MappingProxyType(_spellings(name + end for name in _PARAMETERS for end in ("", "_")))
 # Steps without a ReLU's hard bend: they keep their ordinary gradient, and are named.
-_OTHERS = MappingProxyType(
-    _spellings(("gelu", "silu", "hardswish", "mish", "elu", "selu", "celu", "softplus", "leaky_relu", "prelu"))
+_OTHERS: Mapping[Any, str] = MappingProxyType(
+    {
+        function: name
+        for name in ("gelu", "silu", "hardswish", "mish", "elu", "selu", "celu", "softplus", "leaky_relu", "prelu")
+        for function in {getattr(owner, name, None) for owner in (functional, torch, torch._C._nn)} - {None}
+    }
 )
-_PLAIN_NAMES = MappingProxyType({"leaky_relu": "leaky rectifier", "prelu": "learnt rectifier"})
+# Every function that a pass is asked about: most are none of these, and go on at once.
+_KNOWN = _RELUS | _RELUS6 | _THRESHOLDS | _BOUNDED | _FROM_BELOW | _SQUASHING.keys() | _OTHERS.keys()
 
 
 class _GuidedReLU(torch.autograd.Function):
@@ -63,66 +75,106 @@ class _GuidedReLU(torch.autograd.Function):
 
 
 class _Guiding(TorchFunctionMode):
-    """While this is on, ReLUs of this thread are guided, or merely noted in `kinds`."""
+    """While this is on, ReLUs of this thread are guided, or merely listed in `met`."""
 
     def __init__(self, guide: bool) -> None:
         super().__init__()
         self.guide = guide
-        self.kinds: set[str] = set()
+        self.met: set[str] = set()
+        self.squashed: deque[tuple[str, Tensor]] = deque(maxlen=8)
+
+    def kinds(self) -> tuple[str, ...]:
+        """Name the nonlinear steps met so far, in alphabetical order."""
+        return tuple(sorted(self.met))
+
+    def last_step(self, outputs: Tensor) -> str:
+        """Name the step that gave these outputs: "softmax", "sigmoid", or "" for any other."""
+        for kind, result in reversed(self.squashed):
+            if result.numel() == outputs.numel() and torch.equal(result.flatten().float(), outputs.flatten().float()):
+                return kind
+        return ""
 
     def __torch_function__(
         self, function: Any, types: Any, given: tuple[Any, ...] = (), named: dict[str, Any] | None = None
     ) -> Any:
         named = named or {}
-        if function in _OTHERS:
-            self.kinds.add(_PLAIN_NAMES.get(_OTHERS[function], _OTHERS[function]))
-        if function not in _RELUS:
+        if function not in _KNOWN:
             return function(*given, **named)
-        name = _RELUS[function]
-        arguments = dict(zip(_PARAMETERS[name.rstrip("_")], given, strict=False)) | named
-        most = _upper_bound(name.rstrip("_"), arguments)
+        if function in _OTHERS:
+            self.met.add(
+                _OTHERS[function].replace("leaky_relu", "leaky rectifier").replace("prelu", "learnt rectifier")
+            )
+        if function in _SQUASHING:
+            result = function(*given, **named)
+            if isinstance(result, Tensor) and result.numel() <= MOST_OUTPUTS:
+                self.squashed.append((_SQUASHING[function], result))
+            return result
+        most = _upper_bound(function, given, named)
         if most is None:
             return function(*given, **named)
-        self.kinds.add("relu" if most == torch.inf else "bounded relu")
+        self.met.add("relu" if most == torch.inf else "bounded relu")
         if not self.guide:
             return function(*given, **named)
-        values = arguments["input"]
+        values = _argument(given, named, 0, "input")
         result = _GuidedReLU.apply(values, most)
-        return values.copy_(result) if name.endswith("_") or arguments.get("inplace") else result
+        in_place = function in _IN_PLACE or _argument(given, named, _INPLACE_AT.get(function, 9), "inplace", False)
+        return values.copy_(result) if in_place is True else result
 
 
-def _upper_bound(name: str, arguments: Mapping[str, Any]) -> float | None:
-    """Where a ReLU ends, infinity for a plain one; None where this call is not a ReLU."""
-    if name == "relu":
+def _argument(given: tuple[Any, ...], named: Mapping[str, Any], place: int, name: str, otherwise: Any = None) -> Any:
+    """An argument by its place or by its name."""
+    return given[place] if len(given) > place else named.get(name, otherwise)
+
+
+def _upper_bound(function: Any, given: tuple[Any, ...], named: Mapping[str, Any]) -> float | None:
+    """Where a ReLU ends, infinity for a plain one; None where this call is no ReLU."""
+    if function in _RELUS:
         return torch.inf
-    if name == "relu6":
+    if function in _RELUS6:
         return 6.0
-    if name == "threshold":
-        is_zero = arguments.get("threshold") == 0 and arguments.get("value") == 0
-        return torch.inf if is_zero else None
-    if name == "hardtanh":
-        least, most = arguments.get("min_val", -1), arguments.get("max_val", 1)
-    else:
-        least, most = arguments.get("min"), arguments.get("max")
-    if isinstance(least, Tensor) or isinstance(most, Tensor) or least != 0:
+    if function in _THRESHOLDS:
+        return (
+            torch.inf
+            if _is_zero(_argument(given, named, 1, "threshold"), _argument(given, named, 2, "value"))
+            else None
+        )
+    if function in _FROM_BELOW:
+        return torch.inf if _is_zero(_argument(given, named, 1, "min")) else None
+    if function not in _BOUNDED:
+        return None
+    hard = function in _HARD
+    least = _argument(given, named, 1, "min_val" if hard else "min", -1 if hard else None)
+    most = _argument(given, named, 2, "max_val" if hard else "max", 1 if hard else None)
+    if not _is_zero(least) or not isinstance(most, int | float | None):
         return None
     return torch.inf if most is None else float(most)
 
 
+def _is_zero(*values: Any) -> bool:
+    """Whether these are plain numbers, all of them 0: a bound that is a tensor makes another kind of step."""
+    return all(isinstance(value, int | float) and value == 0 for value in values)
+
+
 @contextmanager
-def naming_activations() -> Iterator[set[str]]:
-    """Collect the kinds of nonlinear steps that run in this block: "relu", "bounded relu" (ReLU6), "gelu" and so on."""
-    mode = _Guiding(guide=False)
-    with mode:
-        yield mode.kinds
+def noting_steps() -> Iterator["_Guiding"]:
+    """Note the nonlinear steps that passes of this thread meet meanwhile."""
+    with _Guiding(guide=False) as noted:
+        yield noted
+
+
+def activation_kinds(network: nn.Module, inputs: Tensor) -> tuple[str, ...]:
+    """Name the kinds of nonlinear steps that one pass meets: "relu", "bounded relu" (ReLU6), "gelu" and their like."""
+    with listening(None, inputs.device), noting_steps() as noted:
+        network(inputs)
+    return noted.kinds()
 
 
 def guided_gradients(network: nn.Module, inputs: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
-    """Gradients [K N Cin Hin Win] with respect to the inputs [N ...] of the scores [K N] = score(outputs)."""
+    """Gradients [K N Cin Hin Win] of the scores [K N], which `score` makes of the outputs, by the inputs [N ...]."""
     with listening(None, inputs.device), torch.enable_grad():
         leaf = inputs.detach().clone().requires_grad_()
         with _Guiding(guide=True):
-            # A copy, since an in-place first step must not overwrite a leaf.
+            # A copy: a first step in place may not write on a leaf.
             scores = score(class_scores(network(leaf.clone())))
         # Pictures do not depend on each other, so the sum over them has every picture's own gradient.
         sums = scores.sum(dim=1)

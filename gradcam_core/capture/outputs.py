@@ -10,7 +10,7 @@ from gradcam_core.records import Target
 
 
 def class_scores(outputs: Any) -> torch.Tensor:
-    """Find the class scores [N classes] in whatever a classifier returns."""
+    """Find the class scores [N classes] in what a classifier returns."""
     if isinstance(outputs, dict):
         outputs = outputs.get("logits", outputs.get("out"))
     outputs = getattr(outputs, "logits", outputs)
@@ -19,9 +19,9 @@ def class_scores(outputs: Any) -> torch.Tensor:
     if isinstance(outputs, torch.Tensor) and outputs.dim() == 4 and outputs.shape[2:] == (1, 1):
         outputs = outputs.flatten(1)
     if not isinstance(outputs, torch.Tensor) or outputs.dim() != 2 or outputs.shape[1] < 1:
-        found = list(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        returned = list(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
         raise ModelError(
-            f"The model returns {found} instead of one score per class.",
+            f"The model returns {returned} instead of one score per class.",
             "Use a classifier, or wrap yours so that it returns [pictures, classes].",
         )
     if not outputs.is_floating_point():

@@ -1,4 +1,4 @@
-"""The whole network as a function from inputs to class scores; and which copy of the network to run."""
+"""Which of a model's networks runs, and the whole network as a function of changed pictures."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,10 +11,19 @@ from gradcam_core.devices import pictures_at_once
 from gradcam_core.records import LayerInfo, LoadedModel
 
 
+def network_for(model: LoadedModel, layers: Sequence[LayerInfo]) -> nn.Module:
+    """Choose the folded copy if it is up to date and serves all these layers, the network itself otherwise."""
+    folded = model.folded
+    if folded is None or not all(layer.name in folded.layers for layer in layers):
+        return model.module
+    current = all(x.data_ptr() == address and x._version == version for x, address, version in folded.weights)
+    return folded.network if current else model.module
+
+
 def scorer(model: LoadedModel) -> Callable[[torch.Tensor], torch.Tensor]:
     """Give a model as a function: inputs [B Cin Hin Win] -> class scores [B classes], without gradients.
 
-    It runs as many pictures at a time as the model's device handles best, and leaves its inputs unchanged.
+    It takes as many pictures at a time as pay on the model's device, and leaves its inputs as they are.
     """
     network = network_for(model, ())
 
@@ -26,14 +35,3 @@ def scorer(model: LoadedModel) -> Callable[[torch.Tensor], torch.Tensor]:
             return torch.cat([class_scores(network(part.to(model.device, copy=True))) for part in parts])
 
     return scores
-
-
-def network_for(model: LoadedModel, layers: Sequence[LayerInfo]) -> nn.Module:
-    """Choose the folded copy if there is one that is up to date and serves all these layers; else the network."""
-    folded = model.folded
-    if folded is None or not all(layer.name in folded.layers for layer in layers):
-        return model.module
-    unchanged = all(
-        tensor.data_ptr() == address and tensor._version == version for tensor, address, version in folded.weights
-    )
-    return folded.network if unchanged else model.module

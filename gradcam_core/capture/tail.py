@@ -23,7 +23,7 @@ from gradcam_core.records import LayerInfo
 Run = Callable[[torch.Tensor], torch.Tensor]
 # What a network raises when it meets another number of pictures in its middle than at its beginning.
 MISFITS = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, AssertionError)
-# How one picture's values are given to a batch: as they are, to be broadcast, or as copies.
+# How one picture's values are given to a batch: as they are, to be broadcast; or as copies.
 WAYS = ("broadcast", "copy")
 CONTAINERS = (nn.ModuleList, nn.ModuleDict)
 
@@ -46,7 +46,7 @@ def tail_of(network: nn.Module, layer: LayerInfo, inputs: torch.Tensor, outputs:
         records, own, changed, truth = _record(network, layer, inputs)
         expected = torch.cat([outputs, truth])
         both = to_grid(torch.cat([own, changed]), layer)
-        before = {name: one.outputs for name, one in records.items() if one.calls == len(one.outputs) > 0}
+        before = {name: record.outputs for name, record in records.items() if record.calls == len(record.outputs) > 0}
         for way in WAYS:
             run = _Replay(network, layer, inputs, own, before, way)
             if _reproduces(run, both, expected):
@@ -70,26 +70,26 @@ def _record(
     """
     records = {name: _Record() for name in _beside(network, layer.name)}
     shadow = shadow_of(network, {*records, layer.name})
-    heard: list[torch.Tensor] = []
+    seen: list[torch.Tensor] = []
 
     def note(record: _Record) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, given: Any, output: Any) -> None:
             record.calls += 1
-            if not heard:  # a later step may work in place
+            if not seen:  # a later step may work in place
                 record.outputs.append(_each(output, torch.clone))
 
         return hook
 
     def replace(module: nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
         other = 0.5 * to_grid(output, layer).roll(1, dims=1)
-        heard.extend((output.clone(), from_grid(other, output, layer).clone()))
-        return heard[1].clone()
+        seen.extend((output.clone(), from_grid(other, output, layer).clone()))
+        return seen[1].clone()
 
     for name, record in records.items():
         shadow.get_submodule(name).register_forward_hook(note(record))
     shadow.get_submodule(layer.name).register_forward_hook(replace)
     truth = class_scores(shadow(inputs))
-    return records, heard[0], heard[1], truth
+    return records, seen[0], seen[1], truth
 
 
 def _beside(network: nn.Module, target: str, name: str = "") -> Iterator[str]:
@@ -104,7 +104,7 @@ def _beside(network: nn.Module, target: str, name: str = "") -> Iterator[str]:
 
 
 class _Player(nn.Module):
-    """Stands for a module and plays back its recorded outputs, call by call."""
+    """Replaces a module, and plays back its recorded outputs call by call."""
 
     def __init__(self, outputs: list[Any], way: str) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class _Player(nn.Module):
         self.turn, self.count, self.handed = 0, count, []
 
     def forward(self, *given: Any, **named: Any) -> Any:
-        """Give the output of this call, whatever comes in."""
+        """Give the recorded output of this call."""
         self.turn += 1
         return _each(self.outputs[self.turn - 1], self._hand_out)
 
@@ -129,7 +129,7 @@ class _Player(nn.Module):
         return handed
 
     def settle(self) -> None:
-        """From now on make a copy only if the run just made overwrote one."""
+        """From now on make a copy only if the last run overwrote one."""
         self.careful = any(values._version for values in self.handed)
         self.handed = []
 
@@ -195,17 +195,17 @@ def from_grid(maps: torch.Tensor, own: torch.Tensor, layer: LayerInfo) -> torch.
 def _reproduces(run: _Replay, maps: torch.Tensor, expected: torch.Tensor) -> bool:
     """Whether a replay gives what the whole network does."""
     try:
-        found = run(maps)
+        outputs = run(maps)
     except MISFITS as error:
         if isinstance(error, RuntimeError) and is_out_of_memory(error):
             raise
         return False
     slack = 1e-5 * float(expected.abs().max())
-    return found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-4, atol=slack)
+    return outputs.shape == expected.shape and torch.allclose(outputs, expected, rtol=1e-4, atol=slack)
 
 
 def _each(values: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    """Change every tensor in whatever a module returned."""
+    """Change every tensor in what a module returned."""
     if isinstance(values, torch.Tensor):
         return change(values)
     if isinstance(values, dict):

@@ -1,7 +1,7 @@
-"""The taps: hooks put on once, when a model is loaded, which do nothing but look into a context variable.
+"""The taps: hooks that are installed once, when a model is loaded, and do nothing but look into a context variable.
 
-Every thread has that variable for itself. So many analyses run through one shared model at once,
-without a lock, and nothing is ever written on it.
+The variable is per thread, so that many analyses can run through one shared model at once, without a
+lock. Nothing is written on the model.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,18 +16,18 @@ from torch import nn
 
 @dataclass(slots=True)
 class Session:
-    """What one analysis wants to hear from the taps, and what it has heard."""
+    """Which layers' outputs one analysis wants, whether with gradients, and the outputs so far."""
 
     wanted: frozenset[str]
     gradients: bool
-    heard: dict[str, torch.Tensor] = field(default_factory=dict)
+    outputs: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 _session: ContextVar[Session | None] = ContextVar("capture_session", default=None)
 
 
 def install_taps(network: nn.Module, names: Iterable[str]) -> None:
-    """Put a tap behind every named module, for good."""
+    """Install a tap behind every named module; it stays there."""
     modules = dict(network.named_modules())
     for name in names:
         modules[name].register_forward_hook(_tap(name))
@@ -49,17 +49,17 @@ def _cut(session: Session, name: str, output: torch.Tensor) -> torch.Tensor:
     A second layer behind the first keeps its place in the graph that the first one started.
     """
     if not session.gradients:
-        session.heard[name] = output.clone()
+        session.outputs[name] = output.clone()
         return output
     torch.set_grad_enabled(True)
     leaf = output if output.requires_grad else output.detach().requires_grad_()
-    session.heard[name] = leaf
+    session.outputs[name] = leaf
     return leaf.clone()
 
 
 @contextmanager
 def listening(session: Session | None, device: torch.device) -> Iterator[None]:
-    """Run with this session's taps, whatever modes the caller is in; all are restored at the end."""
+    """Run with this session's taps, in any mode of the caller's; all are restored at the end."""
     token = _session.set(session)
     try:
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):

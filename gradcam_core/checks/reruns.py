@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from gradcam_core.capture import can_randomise_head, capture, with_random_head
+from gradcam_core.capture import can_randomise_head, capture, with_randomised_head
 from gradcam_core.errors import TargetError
 from gradcam_core.heatmaps import FirstPass, heatmaps_of_inputs
 from gradcam_core.layers import resolve_layer
@@ -101,7 +101,7 @@ def randomised_maps(rerun: Rerun) -> list[Map]:
     for seed in range(SEED, SEED + FEW_MODELS):
         count = min(len(rerun.labels), FEW_HEADS - len(maps))
         rows = [ClassTarget(row, "", float("nan")) for row in range(count)]
-        model = with_random_head(first.model, seed)
+        model = with_randomised_head(first.model, seed)
         maps += _maps(rerun, replace(first, model=model), first.inputs, rows)[0] if rows else []
     return maps
 

@@ -13,13 +13,13 @@ from torch import nn
 from gradcam_core.errors import ModelError
 from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import first_line
+from gradcam_core.sources.family import list_sources
+from gradcam_core.sources.loaded_network import Architecture, assumed_preprocessing
 from gradcam_core.sources.memory import ASSUMED
-from gradcam_core.sources.network import Architecture, assumed_preprocessing
-from gradcam_core.sources.timm_models import timm_architecture, timm_preprocessing
-from gradcam_core.sources.torchvision_models import first_convolution, torchvision_architecture
+from gradcam_core.sources.timm_models import timm_preprocessing
+from gradcam_core.sources.torchvision_models import first_convolution
 
 KNOWN_AS = {"num_classes": ("num_classes", "n_classes"), "in_chans": ("in_chans", "in_channels")}
-FORMS = "Write timm:NAME, torchvision:NAME or python:package.module:factory, or give a function that builds it."
 
 
 def find_architecture(reference: str | Callable[..., nn.Module]) -> Architecture:
@@ -27,13 +27,17 @@ def find_architecture(reference: str | Callable[..., nn.Module]) -> Architecture
     if not isinstance(reference, str):
         return _from_function(reference, getattr(reference, "__name__", type(reference).__name__))
     scheme, _, name = reference.partition(":")
-    if scheme == "timm" and name:
-        return replace(timm_architecture(name), name=reference)
-    if scheme == "torchvision" and name:
-        return replace(torchvision_architecture(name), name=reference)
+    chosen = list_sources().get(scheme)
+    if chosen and chosen.architecture and name:
+        return replace(chosen.architecture(name), name=reference)
     if scheme == "python" and name:
         return _from_function(_import(name), reference)
-    raise ModelError(f"'{reference[:80]}' names no architecture.", FORMS)
+    raise ModelError(f"'{reference[:80]}' names no architecture.", _forms())
+
+
+def _forms() -> str:
+    hubs = "".join(f"{source.name}:NAME, " for source in list_sources().values() if source.architecture)
+    return f"Write {hubs}python:package.module:factory, or give a function that builds it."
 
 
 def build_shapes(architecture: Architecture, **options: Any) -> Mapping[str, torch.Tensor]:
@@ -54,7 +58,7 @@ def build(architecture: Architecture, **options: Any) -> nn.Module:
             return _checked(architecture.build(**options))
     except ModelError:
         raise
-    # The builder is the caller's own code, or a hub's: whatever it raises is told as its own words.
+    # The builder is the caller's own code, or a hub's: any exception can come from it.
     except Exception as error:
         raise ModelError(
             f"The architecture could not be built: {type(error).__name__}: {first_line(error)}.",
@@ -74,7 +78,7 @@ def _checked(module: Any) -> nn.Module:
 def _from_function(function: Any, name: str) -> Architecture:
     """Take a function or class; the options are those of its parameters whose names are usual."""
     if isinstance(function, nn.Module) or not callable(function):
-        raise ModelError("The architecture is no function that builds a network.", FORMS)
+        raise ModelError("The architecture is no function that builds a network.", _forms())
     words = _parameters(function)
 
     def make(**options: Any) -> Any:

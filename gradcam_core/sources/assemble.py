@@ -1,69 +1,111 @@
 """A plain network -> LoadedModel: frozen, placed on its device, probed, fingerprinted, tapped."""
 
 import hashlib
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Container, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from gradcam_core.capture import Averages, Call, install_taps
-from gradcam_core.devices import choose_device
-from gradcam_core.errors import LayerError, ModelError
-from gradcam_core.layers import ATTENTION, Refused, choose_default, describe_layer
-from gradcam_core.records import LayerInfo, LoadedModel, Preprocessing
+from gradcam_core.capture import install_taps, noting_steps, probe
+from gradcam_core.devices import choose_device, is_out_of_memory
+from gradcam_core.errors import DeviceError, LayerError, ModelError
+from gradcam_core.layers import choose_default
+from gradcam_core.records import LayerInfo, LoadedModel, Outputs, Preprocessing
 from gradcam_core.sources.folding import fold, with_folded
-from gradcam_core.sources.probes import OUTPUT_NOTES, WEAK, Probes, kind_of_outputs, noise, run_probes
+from gradcam_core.sources.loaded_network import Network
+from gradcam_core.sources.structure import Calls, find_head, find_layers, with_pooling, worth_watching
+
+# What a network may raise that does not run on these inputs.
+UNFIT = (RuntimeError, ValueError, TypeError, AssertionError, IndexError, AttributeError, NotImplementedError)
+NOTES = {
+    "probabilities": "The network's outputs add up to 1: they are shown as they are, as probabilities.",
+    "independent probabilities": (
+        "The network's outputs lie between 0 and 1: each is shown as it is, as a probability of its own."
+    ),
+    "independent scores": "The file says that a picture can have several classes: each has a probability of its own.",
+}
+ONE_CLASS_ASSUMED = (
+    "That a picture has one class only was assumed, as nothing says otherwise: its classes' probabilities add up to 1."
+)
 
 
-def assemble(
-    module: nn.Module,
+class _Probes(NamedTuple):
+    """Passes on a picture and on noise of two strengths: their outputs, and what every module did."""
+
+    outputs: tuple[torch.Tensor, ...]
+    calls: tuple[Calls, ...]
+    activations: tuple[str, ...]
+    last_step: str
+
+    @property
+    def classes(self) -> int:
+        """The number of outputs."""
+        return self.outputs[0].shape[1]
+
+    @property
+    def watched(self) -> tuple[Calls, Calls]:
+        """The passes in which averages were taken."""
+        return self.calls[1], self.calls[2]
+
+
+def assemble_model(
+    network: Network,
     *,
     reference: str,
-    architecture: str,
     labels: Sequence[str] | None,
     preprocessing: Preprocessing,
-    device: str = "auto",
+    device: str,
     notes: Sequence[str] = (),
-    multi_label: bool = False,
 ) -> LoadedModel:
-    """Prepare a network for explanations; it is changed, and must not be used elsewhere.
+    """Prepare a network that is ours to keep for explanations.
 
-    Probes find the layers, the classifier's head and what it reads, and what the outputs are.
-    `multi_label` says that several classes can be present at once. Raises ModelError where the
-    network does not run or is not a classifier, or the labels do not fit it.
+    Raises ModelError where it does not run or is no classifier, or where the labels do not fit it.
     """
-    place = choose_device(device)
-    fingerprint = fingerprint_of(module)
-    with torch.inference_mode(False):
-        changed = _freeze(module, place)
-        probes = run_probes(module, preprocessing, place)
-        outputs = kind_of_outputs(module, probes, preprocessing, multi_label)
-    head_name, head_kind = _find_head(*probes.medium)
-    layers, refused = _find_layers(module, probes, preprocessing.size)
-    layers = tuple(_with_pooling(layer, probes, head_name, head_kind) for layer in layers)
-    calls = probes.weak.calls
-    twin = fold(module, calls) if place.type == "cpu" else None
-    install_taps(module, (layer.name for layer in layers))
-    loaded = LoadedModel(
+    module, place, fingerprint = network.module, choose_device(device), fingerprint_of(network.module)
+    changed = _settle(module, place)
+    probes = _probe(module, preprocessing, place)
+    head, head_kind = find_head(probes.outputs[1], probes.calls[1])
+    plain, refused = find_layers(module, probes.calls, preprocessing.size)
+    layers = tuple(with_pooling(layer, probes.watched, head, head_kind) for layer in plain)
+    kind = _kind_of_outputs(probes, bool(head), network.multi_label)
+    twin = fold(module, probes.calls[0]) if place.type == "cpu" else None
+    install_taps(module, [layer.name for layer in layers])
+    model = LoadedModel(
         module=module,
         reference=reference,
-        architecture=architecture,
-        labels=_check_labels(labels, probes.weak.outputs.shape[1]),
+        architecture=network.architecture,
+        labels=_check_labels(labels, probes.classes),
         preprocessing=preprocessing,
         fingerprint=fingerprint,
         device=place,
         layers=layers,
-        default_layer=_default_layer(module, layers, calls, head_name),
-        head=calls[head_name].module.get_parameter("weight").detach().flatten(1) if head_name else None,
+        default_layer=_default_layer(layers, probes.calls[0], head, module),
+        head=module.get_submodule(head).get_parameter("weight").detach().flatten(1) if head else None,
         refused_layers=refused,
-        notes=tuple(filter(None, (*notes, changed, OUTPUT_NOTES[outputs]))),
+        notes=(*notes, *changed, *_notes_about(kind, network.multi_label, probes.classes)),
         activations=probes.activations,
-        head_name=head_name,
-        outputs=outputs,
+        head_name=head,
+        outputs=kind,
     )
-    return with_folded(loaded, twin, noise(preprocessing, place, WEAK))
+    return with_folded(model, twin, _noise(preprocessing, place, 1.0))
+
+
+@torch.inference_mode(False)
+def _probe(module: nn.Module, preprocessing: Preprocessing, device: torch.device) -> _Probes:
+    """Run on what pictures look like, and on noise, since different steps could look alike on a smooth picture.
+
+    A step may be dead on noise and alive on pictures, or the other way round.
+    """
+    with noting_steps() as noted:
+        outputs, calls = _run(module, _black_to_white(preprocessing, device), preprocessing)
+        last_step = noted.last_step(outputs)
+    watched = worth_watching(calls, outputs.shape[1])
+    passes = [(outputs, calls)]
+    for strength in (3.0, 10.0):
+        passes.append(_run(module, _noise(preprocessing, device, strength), preprocessing, watched))
+    all_outputs, all_calls = zip(*passes, strict=True)
+    return _Probes(all_outputs, all_calls, noted.kinds(), last_step)
 
 
 def fingerprint_of(module: nn.Module) -> str:
@@ -76,119 +118,99 @@ def fingerprint_of(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _freeze(module: nn.Module, device: torch.device) -> str:
-    """Freeze a network in float32 and evaluation mode on its device; return a note where its weights changed."""
+@torch.inference_mode(False)
+def _settle(module: nn.Module, device: torch.device) -> tuple[str, ...]:
+    """Freeze a network in float32 and evaluation mode on its device; say what was changed."""
     for part in module.modules():
         # Tensors made in inference mode let no gradient pass.
-        for name, weight in part._parameters.items():
-            if weight is not None and weight.is_inference():
-                part._parameters[name] = nn.Parameter(weight.clone(), False)
-        for name, buffer in part._buffers.items():
-            if buffer is not None and buffer.is_inference():
-                part._buffers[name] = buffer.clone()
+        part._parameters |= {
+            name: nn.Parameter(tensor.clone(), False)
+            for name, tensor in part._parameters.items()
+            if tensor is not None and tensor.is_inference()
+        }
+        part._buffers |= {
+            name: tensor.clone()
+            for name, tensor in part._buffers.items()
+            if tensor is not None and tensor.is_inference()
+        }
     kinds = {str(t.dtype).removeprefix("torch.") for t in module.parameters() if t.is_floating_point()} - {"float32"}
-    # Each is called for its effect: a network's own version may return nothing.
+    # One by one, for their effect: networks that override them do not always return themselves.
     module.eval()
     module.requires_grad_(False)
     if kinds:
         module.float()
     module.to(device)
-    return f"Its weights were {' and '.join(sorted(kinds))}; it runs in float32." if kinds else ""
+    return (f"Its weights were {' and '.join(sorted(kinds))}; it runs in float32.",) if kinds else ()
 
 
-def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Equal up to rounding, and not merely both zero."""
-    if first.shape != second.shape or not second.abs().max() > 0:
-        return False
-    first, second = first.float(), second.float()
-    return torch.allclose(first, second, rtol=1e-4, atol=1e-5 * float(second.abs().max()))
+def _run(
+    module: nn.Module, inputs: torch.Tensor, preprocessing: Preprocessing, watched: Container[str] = ()
+) -> tuple[torch.Tensor, Calls]:
+    """Probe once. Raises ModelError where the network does not run, or its scores are not finite."""
+    try:
+        outputs, calls = probe(module, inputs, watched)
+    except UNFIT as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise DeviceError(
+                "The memory is too small for this model.", "Use a smaller one, or device='cpu'."
+            ) from error
+        height, width = preprocessing.size
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ModelError(
+            f"The network does not run on one picture of {width} x {height} with {preprocessing.channels} channels: "
+            f"{reason}.",
+            "Check the input size and number of channels, and that it takes one tensor [N C H W].",
+        ) from error
+    if not outputs.isfinite().all():
+        raise ModelError(
+            "The network's scores are not finite numbers.", "Its weights hold NaN or infinity: save them again."
+        )
+    return outputs, calls
 
 
-def _find_head(outputs: torch.Tensor, calls: Mapping[str, Call]) -> tuple[str, str]:
-    """Find the linear step whose output is the scores, by its numbers rather than by its name."""
-    for name, call in reversed(list(calls.items())):
-        step, entered, left = call.module, call.entered, call.channels_first
-        if call.calls != 1 or entered is None or left is None or not isinstance(step, nn.Linear | nn.Conv2d):
-            continue
-        if isinstance(step, nn.Conv2d) and (step.kernel_size != (1, 1) or step.groups != 1):
-            continue
-        if len(entered.grid) == 1:  # a step on every token
-            continue
-        whole = bool(entered.grid) and max(entered.grid) > 1
-        if _same(left.plain, outputs):
-            return name, "convolution" if whole else "linear"
-        if whole and _same(left.relu, outputs):
-            return name, "convolution, relu"
-    return "", ""
+def _noise(preprocessing: Preprocessing, device: torch.device, strength: float) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(round(strength))
+    return strength * torch.randn(1, preprocessing.channels, *preprocessing.size, generator=generator).to(device)
 
 
-def _find_layers(
-    module: nn.Module, probes: Probes, size: tuple[int, int]
-) -> tuple[tuple[LayerInfo, ...], dict[str, str]]:
-    """Sort the modules into layers with a map, in order of computation, and refused ones with the reason."""
-    calls = probes.strong.calls
-    ran = [name for name, call in sorted(calls.items(), key=lambda item: item[1].ended) if call.calls]
-    alone = {name: _describe(name, module, probes, size) for name in ran}
-    described = _compare(alone)
-    refused = {name: "it takes no part in the forward pass" for name in calls if name not in described}
-    refused |= {name: result.reason for name, result in described.items() if isinstance(result, Refused)}
-    layers = tuple(result for result in described.values() if isinstance(result, LayerInfo))
+def _black_to_white(preprocessing: Preprocessing, device: torch.device) -> torch.Tensor:
+    """What a picture looks like to the network: black to white from left to right, noise in the lower half."""
+    height, width = preprocessing.size
+    picture = torch.linspace(0, 1, width).repeat(preprocessing.channels, height, 1)
+    lower = picture[:, height // 2 :]
+    lower.copy_(torch.rand(lower.shape, generator=torch.Generator().manual_seed(0)))
+    mean, std = (torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
+    return ((picture - mean) / std)[None].to(device)
+
+
+def _kind_of_outputs(probes: _Probes, has_head: bool, multi_label: bool | None) -> Outputs:
+    """Tell what the outputs are (see LoadedModel.outputs) from the last step, and from their numbers.
+
+    By their numbers alone, outputs count as probabilities where they cannot be the scores of a linear step.
+    """
+    outputs = torch.cat(probes.outputs)
+    classes = outputs.shape[1]
+    within = bool((outputs >= -1e-6).all() and (outputs <= 1 + 1e-6).all())
+    if within and classes > 1 and bool(((outputs.sum(dim=1) - 1).abs() < 1e-3).all()):
+        return "probabilities"
+    varied = not has_head and classes > 2 and bool(outputs.std() > 0)
+    if within and (probes.last_step == "sigmoid" or varied):
+        return "independent probabilities"
+    return "independent scores" if multi_label else "scores"
+
+
+def _notes_about(kind: str, multi_label: bool | None, classes: int) -> tuple[str, ...]:
+    if kind in NOTES:
+        return (NOTES[kind],)
+    return (ONE_CLASS_ASSUMED,) if multi_label is None and classes > 2 else ()
+
+
+def _default_layer(layers: Sequence[LayerInfo], calls: Calls, head: str, module: nn.Module) -> str:
+    """The usual layer before the head. Raises LayerError where there is no layer at all."""
     if not layers:
         raise LayerError("No layer of this network keeps rows and columns.", "Use a convolutional or patch network.")
-    return layers, refused
-
-
-def _describe(name: str, module: nn.Module, probes: Probes, size: tuple[int, int]) -> LayerInfo | Refused:
-    """First pass: describe one layer by itself."""
-    samples = [probe.calls[name].sample for probe in probes.all]
-    first = samples[0]
-    # A table of positions, for example, is the same for all inputs.
-    if first is not None and all(other is not None and torch.equal(first, other) for other in samples):
-        return Refused("it does not depend on the picture")
-    call = probes.weak.calls[name]
-    return describe_layer(name, call.module, call.output, call.calls, size, module)
-
-
-def _compare(alone: Mapping[str, LayerInfo | Refused]) -> dict[str, LayerInfo | Refused]:
-    """Second pass: correct each description by what the network's other layers are."""
-    layers = [result for result in alone.values() if isinstance(result, LayerInfo)]
-    channels_first = {layer.layout for layer in layers} == {"NCHW"}
-    patches = {(math.prod(layer.grid), layer.prefix_tokens) for layer in layers if layer.layout == "tokens"}
-    tokens = {count for grid, prefix in patches for count in (grid, grid + prefix)}
-
-    def corrected(result: LayerInfo | Refused) -> LayerInfo | Refused:
-        if isinstance(result, Refused):
-            return result.channels_first or result if channels_first else result
-        height, width = result.grid
-        # As many rows and columns as tokens: how much attention each token pays to each other one.
-        attention = result.layout != "tokens" and height == width and height in tokens
-        return Refused(ATTENTION) if attention else result
-
-    return {name: corrected(result) for name, result in alone.items()}
-
-
-def _default_layer(module: nn.Module, layers: Sequence[LayerInfo], calls: Mapping[str, Call], head_name: str) -> str:
-    before_head = calls[head_name].begun if head_name else math.inf
+    before_head = calls[head].begun if head else float("inf")
     return choose_default([layer for layer in layers if calls[layer.name].ended < before_head] or layers, module)
-
-
-def _with_pooling(layer: LayerInfo, probes: Probes, head: str, head_kind: str) -> LayerInfo:
-    """Add how the head reads this layer, where both watched probes agree."""
-    watched = (probes.medium.calls, probes.strong.calls)
-    readings = {_reading(layer, calls[layer.name], calls[head].entered, head_kind) for calls in watched if head}
-    return replace(layer, pooling=readings.pop()) if len(readings) == 1 else layer
-
-
-def _reading(layer: LayerInfo, call: Call, entered: Averages | None, head_kind: str) -> str:
-    """How the head reads a layer: what enters the head must equal the layer's own averages."""
-    averages = call.channels_last if layer.layout == "NHWC" else call.channels_first
-    if averages is None or entered is None or layer.prefix_tokens:
-        return ""
-    if head_kind == "linear":
-        if _same(averages.plain, entered.plain):
-            return "mean"
-        return "mean of relu" if _same(averages.relu, entered.plain) else ""
-    return head_kind if averages.grid == entered.grid and _same(averages.plain, entered.plain) else ""
 
 
 def _check_labels(labels: Sequence[str] | None, classes: int) -> tuple[str, ...]:

@@ -13,14 +13,16 @@ from gradcam_core.records import Preprocessing
 from gradcam_core.samples.models import list_bundled as list_bundled
 from gradcam_core.samples.radiographs import LABELS
 from gradcam_core.sources.checkpoints import read_checkpoint
+from gradcam_core.sources.family import source
 from gradcam_core.sources.labels import imagenet_labels
-from gradcam_core.sources.network import Network
+from gradcam_core.sources.loaded_network import Network
 
 WEIGHTS = Path(__file__).parent / "weights"
 # The demonstration models see grey pictures whole, at half their size.
 RADIOGRAPHS = Preprocessing((128, 128), (128, 128), (0.5,), (0.25,), "bilinear", crop_mode="squash", channels=1)
 
 
+@source("bundled", example="bundled:efficientnet_lite0")
 def load_bundled(name: str) -> Network:
     """Load a bundled model by its name. Raises ModelError for an unknown one."""
     if name in _LOADERS:
@@ -53,7 +55,7 @@ def _efficientnet_lite0() -> Network:
     module.load_state_dict(dict(zip(wanted, stored.content.values(), strict=True)))
     half = (0.5, 0.5, 0.5)
     preprocessing = Preprocessing((224, 224), (256, 256), half, half, "bicubic", crop_pct=0.875)
-    return Network(module, "tf_efficientnet_lite0", preprocessing, imagenet_labels())
+    return Network(module, "tf_efficientnet_lite0", preprocessing, imagenet_labels(), multi_label=False)
 
 
 def radiograph_network() -> nn.Module:
@@ -78,7 +80,7 @@ def _radiograph(kind: str) -> Network:
     network = radiograph_network()
     stored = read_checkpoint(WEIGHTS / f"radiograph_{kind}.safetensors")
     network.load_state_dict(stored.content)
-    return Network(network, "test_resnet", RADIOGRAPHS, LABELS)
+    return Network(network, "test_resnet", RADIOGRAPHS, LABELS, multi_label=False)
 
 
 def _file_in_package(package: str, name: str) -> Path:

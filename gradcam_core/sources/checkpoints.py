@@ -1,37 +1,33 @@
 """Read a checkpoint file without ever running what is in it -> tensors and plain values."""
 
 import pickle
-import pickletools
 import re
-import threading
-import warnings
-import zipfile
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
 from gradcam_core.errors import ModelError
-from gradcam_core.kinds import AGAIN, FROM_PYTORCH, SAVE_WEIGHTS, identify, open_checkpoint
+from gradcam_core.kinds import AGAIN, identify, open_checkpoint
+from gradcam_core.sources.pickle_scan import RESAVE, PickleContents, scan_pickle
+from gradcam_core.sources.zip_check import check_zip, list_of_contents
 
-MOST_ENTRIES = 200_000
-LARGEST_PICKLE = 512_000_000
-QUIET = threading.Lock()
 DEEPEST, MOST_MAPPINGS = 8, 20_000
-SILENT_OPCODES = {"PROTO", "FRAME", "BINPUT", "LONG_BINPUT", "MEMOIZE", "PUT"}
+MOST_TENSORS, MOST_LETTERS = 100_000, 4_000_000
+LONGEST_NAME, MOST_DOTS = 2_000, 64
 TORCH_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
-RESAVE = (
-    f"In the project that made it, save the weights alone, {SAVE_WEIGHTS}, and load that file with its architecture."
+LEADING_PICKLES, OLD_PICKLES = 3, 5
+WARNING = "Do not open it with other programs either; get the weights from a source that you trust."
+# Objects that only hold values. Any other name in a pickle is taken for code, known or not.
+HARMLESS = re.compile(
+    r"(argparse\.Namespace|types\.SimpleNamespace|collections\.(defaultdict|deque)|(datetime|decimal)\.\w+|uuid\.UUID"
+    r"|pathlib\.\w*Path|numpy\.(dtype|ndarray|_?core\.multiarray\.(scalar|_reconstruct))|numpy\.dtypes\.\w+"
+    r"|builtins\.(slice|range|dict|list|tuple|frozenset|int|float|str|bool|object)"
+    r"|omegaconf\.(dictconfig|listconfig|base|nodes)\.\w+)"
 )
-RUNS_CODE = {
-    *("os", "posix", "nt", "sys", "subprocess", "importlib", "runpy", "pty", "socket", "shutil", "ctypes", "code"),
-    *("pickle", "_pickle", "webbrowser", "multiprocessing", "pip", "marshal", "types", "bdb", "pdb", "timeit"),
-    *("urllib", "http", "requests", "asyncio", "operator"),
-}
-BUILTINS_WITHOUT_HARM = {"slice", "range", "dict", "list", "tuple", "frozenset", "int", "float", "str", "object"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,21 +41,35 @@ class Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read .pth, .pt, .bin, .ckpt or .safetensors by its content, not by its name.
 
-    Only tensors and plain values are taken (`weights_only`); there is no other way to load. Raises
-    ModelError, each kind of trouble with its own sentence.
+    Only tensors and plain values are taken (`weights_only`); there is no other way to load. Time and memory
+    grow no faster than the file. Raises ModelError, each kind of trouble with its own sentence.
     """
     with open_checkpoint(path) as stream:
-        kind = identify(stream)
-        if kind == "safetensors":
-            return _read_safetensors(path)
-        if kind == "zip":
-            _check_zip(stream)
-        content = _unpickle(stream)
-        size = stream.seek(0, 2)
+        try:
+            checkpoint = _read(stream, path)
+            named_tensors(checkpoint.content)
+            return checkpoint
+        except ModelError:
+            raise
+        except MemoryError as error:
+            raise ModelError("The file's weights do not fit into this computer's memory.", RESAVE) from error
+        # A hostile or broken file can make any reader trip; all of it means the same to its user.
+        except Exception as error:
+            raise ModelError(f"The file is cut off or damaged ({first_line(error)}).", AGAIN) from error
+
+
+def _read(stream: BinaryIO, path: Path) -> Checkpoint:
+    kind = identify(stream)
+    if kind == "safetensors":
+        return _read_safetensors(path)
+    size = stream.seek(0, 2)
+    if kind == "zip":
+        check_zip(stream)
+    _check_pickles(stream, kind, size)
+    content = _unpickle(stream)
     if not isinstance(content, Mapping):
         what = "one tensor" if isinstance(content, torch.Tensor) else f"a {type(content).__name__}"
         raise ModelError(f"The file holds {what}, not a model's weights by name.", RESAVE)
-    _check_storages(content, size)
     return Checkpoint(content, {})
 
 
@@ -68,146 +78,82 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return Checkpoint(tensors, dict(file.metadata() or {}))
-    except (SafetensorError, OSError, MemoryError) as error:
+            names = list(file.keys())
+            _check_names(len(names), sum(map(len, names)))
+            return Checkpoint({name: file.get_tensor(name) for name in names}, dict(file.metadata() or {}))
+    except (SafetensorError, OSError) as error:
         raise ModelError(
             f"This safetensors file is damaged: its header and its content do not agree ({first_line(error)}).", AGAIN
         ) from error
 
 
-def _check_zip(stream: BinaryIO) -> None:
-    """Look at a zip's own directory before anything unpacks it. Raises ModelError.
+def _check_pickles(stream: BinaryIO, kind: str, size: int) -> None:
+    """Scan what torch would unpickle, before it does. Raises ModelError."""
+    if kind == "zip":
+        _refuse_foreign(scan_pickle(list_of_contents(stream), size))
+        return
+    stream.seek(0)
+    in_old_format = TORCH_MAGIC in stream.read(32)
+    stream.seek(0)
+    if not in_old_format:
+        _refuse_foreign(scan_pickle(stream, size))
+        raise ModelError("This is a Python pickle that torch.save did not write.", RESAVE)
+    # A magic number, a version, the system, then the content and a list of its storages.
+    for place in range(OLD_PICKLES):
+        contents = scan_pickle(stream, size)
+        _refuse_foreign(contents if place == LEADING_PICKLES else PickleContents(contents.foreign))
 
-    The directory must stand at the very end, without a comment, so that every reader finds the same.
-    """
-    size = stream.seek(0, 2)
-    stream.seek(max(0, size - 22))
-    ending = stream.read()
-    try:
-        entries = zipfile.ZipFile(stream).infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError, EOFError) as error:
-        raise ModelError("The file is cut off or damaged: its end is missing.", AGAIN) from error
-    if not ending.startswith(b"PK\x05\x06") or len(entries) > MOST_ENTRIES:
-        raise ModelError("The file's list of contents is not as PyTorch writes it.", RESAVE)
-    _refuse_other_zip([entry.filename for entry in entries])
-    declared = sum(entry.file_size for entry in entries)
-    if declared > 1.05 * size + 65_536:
+
+def _refuse_foreign(contents: PickleContents) -> None:
+    """Raise ModelError where a pickle names anything but weights, and say what that makes of the file."""
+    harmless = [name for name in contents.foreign if HARMLESS.fullmatch(name)]
+    code = [name for name in contents.foreign if name not in harmless]
+    own = [
+        name for name in code if not contents.foreign[name] and name.partition(".")[0] not in sys.stdlib_module_names
+    ]
+    worst = next((name for name in code if name not in own), None)
+    if worst:
         raise ModelError(
-            f"The file would unpack to {declared / 1e6:,.1f} MB, its own size is {size / 1e6:,.1f} MB; "
-            "PyTorch never compresses weights, so it was not opened.",
+            f"The file asks to run code on this computer ({worst[:100]}). It was not opened, and nothing was run.",
+            WARNING,
+        )
+    if contents.root in own:
+        raise ModelError(
+            f"The file holds a whole pickled model ({contents.root[:100]}). Opening it would run code, "
+            "so it was not opened.",
             RESAVE,
         )
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise ModelError("The file was compressed anew; PyTorch's own checkpoints are not.", RESAVE)
-    if any(entry.filename.endswith("data.pkl") and entry.file_size > LARGEST_PICKLE for entry in entries):
-        raise ModelError("The file's list of tensors is larger than any model's.", RESAVE)
-
-
-def _refuse_other_zip(names: list[str]) -> None:
-    root = next((name[: -len("data.pkl")] for name in names if name.endswith("data.pkl")), None)
-    if root is not None and f"{root}constants.pkl" in names:
-        raise ModelError("This is a TorchScript archive: a program, not only weights. It was not opened.", RESAVE)
-    if root is not None:
-        return
-    if any("archive_format" in name or name.endswith("model.json") for name in names):
-        raise ModelError("This is a torch.export archive (.pt2): a program, not only weights.", RESAVE)
-    if any(name.endswith(".npy") for name in names):
-        raise ModelError("This is a NumPy archive (.npz), not a PyTorch checkpoint.", FROM_PYTORCH)
-    if any(name.endswith(".weights.h5") for name in names):
-        raise ModelError("This is a Keras model, not a PyTorch checkpoint.", FROM_PYTORCH)
-    raise ModelError("This is a zip archive without PyTorch weights in it.", "Unpack it; choose the checkpoint inside.")
+    if own:
+        raise ModelError(
+            f"The file holds an object of a class that is not known here ({own[0][:100]}). Opening it would run "
+            "that class's code, so it was not opened.",
+            RESAVE,
+        )
+    if harmless:
+        raise ModelError(
+            f"The file holds a Python object ({harmless[0][:100]}) that cannot be read safely.",
+            f"{RESAVE} Where it is a training checkpoint: torch.save(checkpoint['state_dict'], 'weights.pth').",
+        )
 
 
 def _unpickle(stream: BinaryIO) -> Any:
-    """Load with torch's restricted unpickler, and turn its refusals into plain words."""
+    """Load with torch's restricted unpickler, after the scan."""
     stream.seek(0)
     try:
-        # The filters of warnings belong to the whole process: two loads at once would mix them up.
-        with QUIET, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(stream, map_location="cpu", weights_only=True)
+        return torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise _refusal(str(error), stream) from error
-    except MemoryError as error:
-        raise ModelError("The file's weights do not fit into this computer's memory.", RESAVE) from error
-    # A hostile or broken file can make the unpickler trip over anything; all of it means the same to its user.
-    except Exception as error:
-        if "magic number" in str(error):
-            message = "This is a Python pickle that torch.save did not write."
-            raise ModelError(message, RESAVE) from error
-        raise ModelError(f"The file is cut off or damaged ({first_line(error)}).", AGAIN) from error
-
-
-def _refusal(text: str, stream: BinaryIO) -> ModelError:
-    """Tell which Python object the file asks for, and what that makes of the file."""
-    blocked = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", text)
-    if not blocked:
-        if "pickle protocol" in text or "Unsupported operand" in text:
-            return ModelError("The file was pickled in a way that cannot be read safely (pickle protocol).", RESAVE)
-        return ModelError("The file holds Python objects that cannot be read safely.", RESAVE)
-    name = blocked.group(1)[:100]
-    module, _, member = name.partition(".")
-    if module in RUNS_CODE or (not member and name not in BUILTINS_WITHOUT_HARM):  # torch drops "builtins."
-        return ModelError(
-            f"The file asks to run code on this computer ({name}). It was not opened, and nothing was run.",
-            "Do not open it with other programs either; get the weights from a source that you trust.",
-        )
-    root = _root_object(stream)
-    if root:
-        return ModelError(
-            f"The file holds a whole pickled model ({root}). Opening it would run code, so it was not opened.", RESAVE
-        )
-    return ModelError(
-        f"The file holds a Python object ({name}) that cannot be read safely.",
-        f"{RESAVE} Where it is a training checkpoint: torch.save(checkpoint['state_dict'], 'weights.pth').",
-    )
-
-
-def _root_object(stream: BinaryIO) -> str:
-    """The class of the outermost object, or "" for a dictionary. Reads the pickle's opcodes; runs none."""
-    try:
-        steps = ((code.name, value) for code, value, _ in pickletools.genops(_pickle_of(stream)))
-        opening = list(islice((step for step in steps if step[0] not in SILENT_OPCODES), 3))
-    except (ValueError, OSError, KeyError, StopIteration, zipfile.BadZipFile, UnicodeError):
-        return ""
-    kinds = [kind for kind, _ in opening]
-    if kinds[:1] == ["GLOBAL"]:
-        root = opening[0][1]
-    elif kinds == ["MARK", "BINUNICODE", "GLOBAL"]:  # the older format keeps a note of the source with each class
-        root = opening[2][1] if opening[1][1] == "module" else ""
-    else:
-        return ""
-    return "" if root == "collections OrderedDict" else str(root).replace(" ", ".")[:100]
-
-
-def _pickle_of(stream: BinaryIO) -> Any:
-    """Stand at the pickle that holds the content."""
-    stream.seek(0)
-    if stream.read(2) == b"PK":
-        archive = zipfile.ZipFile(stream)
-        return archive.open(next(name for name in archive.namelist() if name.endswith("data.pkl")))
-    stream.seek(0)
-    if TORCH_MAGIC not in stream.read(32):
-        stream.seek(0)
-        return stream
-    # torch's older format: three small pickles (a magic number, a version, the system) lead the content.
-    stream.seek(0)
-    for _ in range(3):
-        for _operation in pickletools.genops(stream):
-            pass
-    return stream
+        raise ModelError("The file holds Python objects that cannot be read safely.", RESAVE) from error
 
 
 def named_tensors(content: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """All tensors in nested mappings, named by their keys joined with dots.
 
     So wrappers such as {"state_dict": {...}} become prefixes. Bounded, since a small hostile file
-    can nest the same mapping in itself many times over.
+    can nest the same mapping in itself many times over. Raises ModelError for names that no model has.
     """
-    found: dict[str, torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
     waiting: list[tuple[str, Mapping[Any, Any], int]] = [("", content, 0)]
-    visited = 0
+    visited = letters = 0
     while waiting and visited < MOST_MAPPINGS:
         prefix, mapping, depth = waiting.pop()
         visited += 1
@@ -215,23 +161,20 @@ def named_tensors(content: Mapping[str, Any]) -> dict[str, torch.Tensor]:
             if not isinstance(key, str):
                 continue
             if isinstance(value, torch.Tensor):
-                found[prefix + key] = value.detach()
-            elif isinstance(value, Mapping) and depth < DEEPEST:
+                name = prefix + key
+                if len(name) > LONGEST_NAME or name.count(".") > MOST_DOTS:
+                    raise ModelError("The name of a tensor in the file is far too long.", RESAVE)
+                tensors[name] = value.detach()
+                letters += len(name)
+                _check_names(len(tensors), letters)
+            elif isinstance(value, Mapping) and depth < DEEPEST and len(prefix) + len(key) < LONGEST_NAME:
                 waiting.append((f"{prefix}{key}.", value, depth + 1))
-    return found
+    return tensors
 
 
-def _check_storages(content: Mapping[str, Any], size: int) -> None:
-    """All tensors together must not claim more memory than the file has bytes. Raises ModelError."""
-    claimed: dict[int, int] = {}
-    for tensor in named_tensors(content).values():
-        if tensor.layout is torch.strided and tensor.device.type == "cpu":
-            storage = tensor.untyped_storage()
-            claimed[storage.data_ptr()] = storage.nbytes()
-    if sum(claimed.values()) > size:
-        raise ModelError(
-            f"The tensors claim {sum(claimed.values()) / 1e6:,.1f} MB, the file has {size / 1e6:,.1f} MB.", RESAVE
-        )
+def _check_names(count: int, letters: int) -> None:
+    if count > MOST_TENSORS or letters > MOST_LETTERS:
+        raise ModelError("The file holds far more tensors, or longer names, than any model.", RESAVE)
 
 
 def first_line(error: BaseException) -> str:

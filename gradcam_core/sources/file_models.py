@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradcam_core.errors import ModelError
+from gradcam_core.errors import GradcamError, ModelError
 from gradcam_core.kinds import SAVE_WEIGHTS
+from gradcam_core.progress import Progress
 from gradcam_core.sources.architectures import build, build_shapes, find_architecture, input_channels
-from gradcam_core.sources.checkpoints import Checkpoint, named_tensors, read_checkpoint
-from gradcam_core.sources.labels import MULTI_LABEL, labels_beside, labels_in, problem_type, unusable_labels_in
+from gradcam_core.sources.checkpoints import Checkpoint, first_line, named_tensors, read_checkpoint
+from gradcam_core.sources.family import source
+from gradcam_core.sources.labels import find_labels, says_multi_label
+from gradcam_core.sources.loaded_network import Architecture, Network, channel_notes
 from gradcam_core.sources.misfit import explain_misfit, suggest_architecture
-from gradcam_core.sources.network import Architecture, Network, Progress, channel_notes
 from gradcam_core.sources.state_dicts import (
     NameMatch,
     Shape,
@@ -30,22 +32,24 @@ MOST_CLASSES, MOST_CHANNELS = 100_000, 64
 PROBE = {"num_classes": 7, "in_chans": 3}
 
 
+@source("file", example="file:weights.pth with an architecture")
 def load_file(
-    path: Path,
-    architecture: str | Callable[..., nn.Module] | None,
+    name: str,
     *,
+    architecture: str | Callable[..., nn.Module] | None,
     num_classes: int | None,
     in_chans: int | None,
     size: tuple[int, int] | None,
-    named: bool,
+    labels_given: bool,
     progress: Progress,
 ) -> Network:
     """Load weights of one's own. Raises ModelError where file and architecture do not fit completely.
 
-    Where the caller has `named` the classes, no names are looked for.
+    Where the caller gives the names of the classes, none are looked for.
     """
+    path = _path(name)
     recipe = find_architecture(architecture) if architecture is not None else None
-    progress(0.05, "Reading the file")
+    progress(0.05, words="Reading the file")
     checkpoint = read_checkpoint(path)
     tensors = named_tensors(checkpoint.content)
     _require_weights(checkpoint, tensors)
@@ -55,10 +59,47 @@ def load_file(
             f"{suggest_architecture(tensors, checkpoint.content)} Give architecture='timm:NAME', "
             "'torchvision:NAME' or a function that builds the network.".strip(),
         )
-    progress(0.4, "Fitting the weights to the architecture")
-    module, classes, notes = _fit(recipe, tensors, {"num_classes": num_classes, "in_chans": in_chans, "size": size})
+    progress(0.4, words="Fitting the weights to the architecture")
+    wanted = {"num_classes": num_classes, "in_chans": in_chans, "size": size}
+    return _guarded(lambda: _network(recipe, path, checkpoint, tensors, wanted, labels_given))
+
+
+def _path(name: str) -> Path:
+    """A path as typed; the address form file:///home/... is understood too."""
+    return Path(name.removeprefix("//") if name.startswith("///") else name).expanduser()
+
+
+def _guarded(prepare: Callable[[], Network]) -> Network:
+    """Raise ModelError for anything unexpected: what a foreign file holds can make any step trip."""
+    try:
+        return prepare()
+    except GradcamError:
+        raise
+    except MemoryError as error:
+        raise ModelError("The weights do not fit into this computer's memory.", "Use a smaller model.") from error
+    except Exception as error:
+        raise ModelError(
+            f"The file's content cannot be used ({type(error).__name__}: {first_line(error)}).",
+            f"Save the weights alone: {SAVE_WEIGHTS}.",
+        ) from error
+
+
+def _network(
+    recipe: Architecture,
+    path: Path,
+    checkpoint: Checkpoint,
+    tensors: Mapping[str, torch.Tensor],
+    wanted: Mapping[str, Any],
+    labels_given: bool,
+) -> Network:
+    """Fit the tensors to the architecture, and add what the file says about classes and pictures."""
+    module, classes, notes = _fit(recipe, tensors, wanted)
     preprocessing, remarks = recipe.describe(module, input_channels(module))
-    labels, label_notes = (None, ()) if named else _find_labels(path, checkpoint, classes or class_count(module))
+    labels, label_notes = (
+        (None, ())
+        if labels_given
+        else find_labels(path, (checkpoint.metadata, checkpoint.content), classes or class_count(module))
+    )
     return Network(
         module,
         recipe.name,
@@ -66,7 +107,7 @@ def load_file(
         labels,
         (*notes, *remarks, *label_notes, *channel_notes(preprocessing.channels)),
         recipe.assumption,
-        problem_type(checkpoint.metadata, checkpoint.content) == MULTI_LABEL,
+        says_multi_label(checkpoint.metadata, checkpoint.content),
     )
 
 
@@ -86,20 +127,15 @@ def _require_weights(checkpoint: Checkpoint, tensors: Mapping[str, torch.Tensor]
 def _fit(
     recipe: Architecture, tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, Any]
 ) -> tuple[nn.Module, int | None, tuple[str, ...]]:
-    """Read classes and channels off the tensors, build to measure, and lay the tensors in.
+    """Read classes and channels off the tensors, build a network of that size, and load the tensors into it.
 
     Returns the network, its number of classes where the architecture depends on one, and notes.
     """
-    options = {key: PROBE.get(key, wanted[key]) for key in recipe.options if key in PROBE or wanted[key]}
-    probe = build_shapes(recipe, **options)
+    start = {key: PROBE.get(key, wanted[key]) for key in recipe.options if key in PROBE or wanted[key]}
+    probe = build_shapes(recipe, **start)
     match = match_names(tensors, probe)
     shapes = {own: tuple(tensors[name].shape) for own, name in match.names.items()}
-    head: tuple[str, ...] = ()
-    start = dict(options)
-    for key, most in (("num_classes", MOST_CLASSES), ("in_chans", MOST_CHANNELS)):
-        if key in recipe.options:
-            options[key], dependents = _measure(recipe, key, start, _shapes(probe), shapes, most)
-            head = dependents if key == "num_classes" else head
+    options, head = _measured_options(recipe, start, _shapes(probe), shapes)
     classes = options["num_classes"] if head else None
     _check_wish(wanted, {**options, "num_classes": classes})
     expected = build_shapes(recipe, **options)
@@ -108,12 +144,28 @@ def _fit(
         raise explain_misfit(recipe.name, match, shapes, _shapes(expected), head)
     chosen = {own: tensors[name] for own, name in match.names.items()}
     notes = (*_notes(match), *check_tensors(chosen, expected))
-    module = build(recipe, **options)
+    return _with_tensors(build(recipe, **options), chosen), classes, notes
+
+
+def _measured_options(
+    recipe: Architecture, start: Mapping[str, Any], probe: Mapping[str, Shape], shapes: Mapping[str, Shape]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The options to build with, and the names of the tensors that depend on the number of classes: the head."""
+    options = dict(start)
+    head: tuple[str, ...] = ()
+    if "num_classes" in recipe.options:
+        options["num_classes"], head = _measure(recipe, "num_classes", start, probe, shapes, MOST_CLASSES)
+    if "in_chans" in recipe.options:
+        options["in_chans"], _ = _measure(recipe, "in_chans", start, probe, shapes, MOST_CHANNELS)
+    return options, head
+
+
+def _with_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
+    """Load tensors into the network's own state dict, which keeps what it says about versions."""
     state = module.state_dict()
-    # The network's own state, so that what it keeps there about versions stays right.
-    state.update({name: tensor.to(state[name].dtype) for name, tensor in chosen.items()})
+    state.update({name: tensor.to(state[name].dtype) for name, tensor in tensors.items()})
     module.load_state_dict(state)
-    return module, classes, notes
+    return module
 
 
 def _measure(
@@ -121,18 +173,18 @@ def _measure(
     key: str,
     options: Mapping[str, Any],
     probe: Mapping[str, Shape],
-    found: Mapping[str, Shape],
+    stored: Mapping[str, Shape],
     most: int,
 ) -> tuple[int, tuple[str, ...]]:
-    """One size, as the file's tensors tell it, and the names of the tensors that depend on it."""
+    """One size, as read off the file's tensors, and the names of the tensors that depend on it."""
     start: int = options[key]
-    if key == "in_chans" and all(found.get(name, shape) == shape for name, shape in probe.items() if len(shape) == 4):
+    if key == "in_chans" and all(stored.get(name, shape) == shape for name, shape in probe.items() if len(shape) == 4):
         return start, ()
     try:
         larger = _shapes(build_shapes(recipe, **{**options, key: start + 1}))
     except ModelError:
         return start, ()
-    sizes = solve_size(found, probe, larger, start)
+    sizes = solve_size(stored, probe, larger, start)
     if len(sizes) > 1 or any(not 1 <= size <= most for size in sizes):
         what = "number of classes" if key == "num_classes" else "number of channels"
         raise ModelError(
@@ -180,27 +232,6 @@ def class_count(module: nn.Module) -> int | None:
         if isinstance(step, nn.Conv2d) and step.kernel_size == (1, 1):
             return step.out_channels
     return None
-
-
-def _find_labels(
-    path: Path, checkpoint: Checkpoint, classes: int | None
-) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """Names from the file itself, else from a file beside it, if there are as many as classes."""
-    origin, found = "in the file", labels_in(checkpoint.metadata, checkpoint.content)
-    if found is None:
-        try:
-            found, origin = labels_beside(path)[0], "in a file beside the weights"
-        except ModelError as error:
-            return None, (f"A file with names of classes lies beside the weights, but: {error.message}",)
-    if found is None and unusable_labels_in(checkpoint.metadata, checkpoint.content):
-        return None, ("The names of classes in the file are empty, too long, unprintable or incomplete: not used.",)
-    if found is None:
-        return None, ("The file names no classes: they are numbered. A file with one name a line would name them.",)
-    if len(found) != classes:
-        return None, (f"The {len(found)} names of classes {origin} do not match the {classes} classes: not used.",)
-    return found, () if origin == "in the file" else (
-        "The names of the classes were found in a file beside the weights.",
-    )
 
 
 def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, Shape]:

@@ -1,7 +1,7 @@
 """A private copy of a network that runs forward faster on a processor: BatchNorm folded in, channels last.
 
-Its maps must equal the original's, which is checked. The original is unchanged, and is used for every layer
-that the copy does not serve.
+Its maps must equal the original's, which is checked. The original stays as it is, and serves every layer
+that the copy does not.
 """
 
 import copy
@@ -18,14 +18,14 @@ from gradcam_core.errors import GradcamError
 from gradcam_core.records import Evidence, Folded, LoadedModel
 from gradcam_core.targets import choose_targets
 
-# How far the copy's maps may differ, as a share of their peak.
+# How far the copy's maps may be off, as a share of their peak.
 SLACK = 2e-4
-# What building or running a copy of a user's network may raise; then there is no copy.
+# What building or running a copy of a network may raise; then there is no copy.
 UNFIT = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, IndexError, KeyError)
 
 
 class _Rest(nn.Module):
-    """What is left of a BatchNorm after folding: the dropout and activation that some contain."""
+    """What is left of a BatchNorm after folding: the dropout and activation that some bring along."""
 
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
@@ -33,14 +33,14 @@ class _Rest(nn.Module):
             self.add_module(name, child)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Apply what is left, in order."""
+        """Go through what is left, in order."""
         for child in self.children():
             values = child(values)
         return values
 
 
 def pairs_of(calls: Mapping[str, Call]) -> dict[str, str]:
-    """Each convolution's name with that of the BatchNorm that reads its output, where each ran once."""
+    """Each convolution's name with that of the BatchNorm that takes its very output, where each ran once."""
     pairs = {}
     for name, call in calls.items():
         before = calls.get(call.follows)
@@ -53,15 +53,15 @@ def pairs_of(calls: Mapping[str, Call]) -> dict[str, str]:
 
 
 def _is_foldable(norm: nn.BatchNorm2d) -> bool:
-    """Whether it is a fixed scale and shift, followed by no more than timm's BatchNormAct2d adds."""
+    """Whether it is a fixed scale and shift, and at most steps of known order behind it (timm's BatchNormAct2d)."""
     plain = type(norm) is nn.BatchNorm2d or [*dict(norm.named_children())] == ["drop", "act"]
     return plain and norm.running_mean is not None and not norm.training
 
 
 def fold(network: nn.Module, calls: Mapping[str, Call]) -> nn.Module | None:
-    """Copy a network with its pairs of convolution and BatchNorm folded; None where there is no pair, or no copy.
+    """Copy a network with its pairs of convolution and BatchNorm folded; None where there are none, or no copy can be.
 
-    `calls` are those of a probe. The modules keep their names.
+    `calls` hold what every module did in a probe. Names of modules stay.
     """
     pairs = pairs_of(calls)
     if not pairs:
@@ -72,17 +72,13 @@ def fold(network: nn.Module, calls: Mapping[str, Call]) -> nn.Module | None:
             _fold_pair(twin.get_submodule(step), twin.get_submodule(norm))
             parent, _, key = norm.rpartition(".")
             twin.get_submodule(parent)._modules[key] = _Rest(twin.get_submodule(norm))
-        # Each is called for its effect: a network's own version may return nothing.
-        twin.eval()
-        twin.requires_grad_(False)
-        twin.to(memory_format=torch.channels_last)
-        return twin
+        return twin.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     except UNFIT:
         return None
 
 
 def _fold_pair(step: Any, norm: Any) -> None:
-    """Give a convolution the weight and bias that include its BatchNorm."""
+    """Give a convolution the weight and bias that make it do what its BatchNorm did behind it."""
     statistics = norm.running_mean, norm.running_var, norm.eps
     step.weight, step.bias = fuse_conv_bn_weights(step.weight, step.bias, *statistics, norm.weight, norm.bias)
 
@@ -91,12 +87,12 @@ def with_folded(model: LoadedModel, twin: nn.Module | None, inputs: torch.Tensor
     """Add a folded copy to a model if its maps equal the model's own on `inputs` [1 Cin Hin Win].
 
     The copy serves the usual layer and those behind it. Before that, a rounding difference of 1e-6 can
-    turn a ReLU on or off, which changes a gradient by more than a map may differ.
+    turn a ReLU on or off, which moves a gradient by more than a map may be off.
     """
     if twin is None:
         return model
     names = [layer.name for layer in model.layers]
-    own = {name for name, part in twin.named_modules() if type(part) is nn.Conv2d}  # these may include a BatchNorm now
+    own = {name for name, part in twin.named_modules() if type(part) is nn.Conv2d}  # BatchNorm may be in them now
     served = frozenset(names[names.index(model.default_layer) :]) - own
     install_taps(twin, served)
     weights = (*model.module.parameters(), *model.module.buffers())
@@ -112,16 +108,19 @@ def with_folded(model: LoadedModel, twin: nn.Module | None, inputs: torch.Tensor
 def _maps_are_equal(model: LoadedModel, candidate: LoadedModel, inputs: torch.Tensor) -> bool:
     """Compare scores and Grad-CAM's maps at the layers that the copy serves, for the first and the last class."""
     layers = [layer for layer in model.layers if candidate.folded and layer.name in candidate.folded.layers]
-    choose = choose_targets([0, len(model.labels) - 1], model.labels, 1)
-    (own, _, own_evidence), (new, _, new_evidence) = (
-        capture(either, inputs, choose, layers, needs={"gradients"}) for either in (model, candidate)
-    )
-    pairs = [(own, new), *((_grad_cam(a), _grad_cam(b)) for a, b in zip(own_evidence, new_evidence, strict=True))]
-    return all(float((a - b).abs().max()) <= SLACK * float(a.abs().max()) for a, b in pairs)
+    choose = choose_targets([0, len(model.labels) - 1], model.labels, 1, model.outputs)
+    outputs, _, evidence = capture(model, inputs, choose, layers, needs={"gradients"})
+    other_outputs, _, other_evidence = capture(candidate, inputs, choose, layers, needs={"gradients"})
+    maps = zip(map(_grad_cam, evidence), map(_grad_cam, other_evidence), strict=True)
+    return all(_are_equal(own, other) for own, other in ((outputs, other_outputs), *maps))
+
+
+def _are_equal(own: torch.Tensor, other: torch.Tensor) -> bool:
+    return float((own - other).abs().max()) <= SLACK * float(own.abs().max())
 
 
 def _grad_cam(evidence: Evidence) -> torch.Tensor:
-    """Grad-CAM's map as in its paper; `methods` cannot be imported here."""
+    """The map as in its paper; the family of methods cannot be imported here."""
     if evidence.gradients is None:
         return evidence.activations
     return torch.einsum("knc,nchw->knhw", evidence.gradients.mean(dim=(-2, -1)), evidence.activations)

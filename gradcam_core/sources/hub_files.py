@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from urllib.request import Request, getproxies, proxy_bypass, urlopen
 
 from gradcam_core.errors import ModelError
+from gradcam_core.progress import Progress
 from gradcam_core.sources.bundled import list_bundled
 from gradcam_core.sources.checkpoints import Checkpoint, read_checkpoint
-from gradcam_core.sources.network import Progress
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
@@ -30,16 +30,16 @@ def cached_hub_file(repository: str, names: Sequence[str], revision: str | None 
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        found = [try_to_load_from_cache(repository, name, revision=revision) for name in names]
+        paths = [try_to_load_from_cache(repository, name, revision=revision) for name in names]
     except ValueError as error:
         raise ModelError(f"'{repository[:80]}' cannot be a model of the hub.", "Write ORGANISATION/NAME.") from error
-    return next((Path(path) for path in found if isinstance(path, str)), None)
+    return next((Path(path) for path in paths if isinstance(path, str)), None)
 
 
 def hub_file(repository: str, names: Sequence[str], progress: Progress, revision: str | None = None) -> Path:
     """The first of these files in a Hugging Face repository: from the cache, or downloaded into it."""
-    found = cached_hub_file(repository, names, revision)
-    return found or _download_from_hub(repository, names, progress, revision)
+    cached = cached_hub_file(repository, names, revision)
+    return cached or _download_from_hub(repository, names, progress, revision)
 
 
 def _download_from_hub(repository: str, names: Sequence[str], progress: Progress, revision: str | None) -> Path:
@@ -63,7 +63,7 @@ def _download_from_hub(repository: str, names: Sequence[str], progress: Progress
         except HfHubHTTPError as error:
             status = getattr(error.response, "status_code", "no answer")
             raise ModelError(
-                f"The hub does not give out '{repository}' ({status}).",
+                f"The hub refused '{repository}' ({status}).",
                 "Check the name; a private or gated model needs `hf auth login` first.",
             ) from error
         except (TypeError, AttributeError, NameError):
@@ -85,14 +85,14 @@ def _progress_bar(progress: Progress) -> type:
         def update(self, n: Any = 1) -> Any:
             shown = super().update(n)
             if self.total:
-                progress(min(1.0, self.n / self.total), _megabytes(self.n, self.total))
+                progress(min(1.0, self.n / self.total), words=_megabytes(self.n, self.total))
             return shown
 
     return Bar
 
 
 def read_downloaded(path: Path) -> Checkpoint:
-    """Read a file from a hub's cache; where it is damaged, say that it can be fetched anew."""
+    """Read a file from a hub's cache; where it is damaged, say how to fetch it again."""
     try:
         return read_checkpoint(path)
     except ModelError as error:
@@ -156,7 +156,7 @@ def _stream(url: str, partial: Path, progress: Progress) -> str:
                 file.write(chunk)
                 digest.update(chunk)
                 done += len(chunk)
-                progress(min(1.0, done / total) if total else 0.0, _megabytes(done, total))
+                progress(min(1.0, done / total) if total else 0.0, words=_megabytes(done, total))
     if total and done != total:
         raise URLError("the connection ended early")
     return digest.hexdigest()

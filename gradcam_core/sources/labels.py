@@ -1,22 +1,24 @@
-"""Names of the classes: from an argument, from a checkpoint, or from a file beside it."""
+"""Names of the classes, from an argument, a checkpoint or a file beside it; and whether they exclude each other."""
 
-import csv
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from gradcam_core.errors import ModelError
-from gradcam_core.text import is_plain
 
 MOST_LABELS = 100_000
 LONGEST_LABEL = 300
 LARGEST_FILE = 8_000_000
+NUMBERED = re.compile(r"(\d{1,7})[\s,]\s*(.+)", re.ASCII)
+# They turn the direction of writing, and would show one name as another.
+BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+UNPRINTABLE = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff{''.join(sorted(BIDI))}]")
 KEYS = ("class_names", "classes", "labels", "idx_to_class", "class_to_idx", "label_names", "CLASSES", "id2label")
 # Names can look like numbers, as folders 0, 1, 10, 11, 2 do; these keys say which side the index is on.
 DIRECTIONS = {"class_to_idx": "to index", "idx_to_class": "to name", "id2label": "to name"}
-MULTI_LABEL = "multi_label_classification"  # as transformers writes it
 PLACES = ("hyper_parameters", "meta", "metadata", "hparams", "config", "args", "dataset_meta", "model_config")
 BESIDE = ("class_indices.json", "labels.txt", "classes.txt", "class_names.txt", "labels.json", "classes.json")
 FORMATS = (
@@ -38,14 +40,35 @@ def given_labels(labels: Sequence[str] | Mapping[Any, Any] | str | Path) -> tupl
     if isinstance(labels, str | Path):
         return read_labels(Path(labels))
     if isinstance(labels, Mapping):
-        found = labels_from(labels)
+        names = labels_from(labels)
     elif isinstance(labels, Sequence) or hasattr(labels, "tolist"):
-        found = tuple(labels) if all(isinstance(label, str) for label in labels) else None
+        names = tuple(labels) if all(isinstance(label, str) for label in labels) else None
     else:  # a set has no order, a generator no length
-        found = None
-    if found is None or len(found) > MOST_LABELS:
+        names = None
+    if names is None or len(names) > MOST_LABELS:
         raise ModelError("The labels are not a list of names.", FORMATS)
-    return found
+    return names
+
+
+def find_labels(
+    path: Path, contents: Sequence[Mapping[str, Any]], classes: int | None
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """Names from the file itself, else from a file beside it, if there are as many as classes."""
+    origin, labels = "in the file", labels_in(*contents)
+    if labels is None:
+        try:
+            labels, origin = labels_beside(path), "in a file beside the weights"
+        except ModelError as error:
+            return None, (f"A file with names of classes lies beside the weights, but: {error.message}",)
+    if labels is None and _unusable_labels_in(*contents):
+        return None, ("The names of classes in the file are empty, too long, unprintable or incomplete: not used.",)
+    if labels is None:
+        return None, ("The file names no classes: they are numbered. A file with one name a line would name them.",)
+    if len(labels) != classes:
+        return None, (f"The {len(labels)} names of classes {origin} do not match the {classes} classes: not used.",)
+    return labels, () if origin == "in the file" else (
+        "The names of the classes were found in a file beside the weights.",
+    )
 
 
 def labels_from(value: Any, direction: str = "") -> tuple[str, ...] | None:
@@ -59,48 +82,60 @@ def labels_from(value: Any, direction: str = "") -> tuple[str, ...] | None:
         return _from_mapping(value, direction)
     if not isinstance(value, Sequence) or isinstance(value, bytes) or not 0 < len(value) <= MOST_LABELS:
         return None
-    names = [_name(one) for one in value]
-    return None if None in names else tuple(name for name in names if name is not None)
+    names, letters = [], 0
+    for item in value:
+        name = _name(item)
+        letters += len(name or "")
+        if name is None or letters > LARGEST_FILE:  # in a pickle, one long name can stand for many
+            return None
+        names.append(name)
+    return tuple(names)
 
 
-def unusable_labels_in(*contents: Mapping[str, Any]) -> bool:
+def _unusable_labels_in(*contents: Mapping[str, Any]) -> bool:
     """Whether a checkpoint carries something under the usual keys that is no usable list of names."""
     return labels_in(*contents) is None and any(key in content for content in contents for key in KEYS)
 
 
 def labels_in(*contents: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Labels that a checkpoint carries, kept as written; None where it has none."""
-    for content in contents:
-        places = [content, *(content[place] for place in PLACES if isinstance(content.get(place), Mapping))]
-        for place in places:
-            for key in KEYS:
-                found = labels_from(place.get(key), DIRECTIONS.get(key, ""))
-                if found:
-                    return found
+    for place in _places(contents):
+        for key in KEYS:
+            labels = labels_from(place.get(key), DIRECTIONS.get(key, ""))
+            if labels:
+                return labels
     return None
 
 
-def problem_type(*contents: Any) -> str:
-    """What kind of classifier a checkpoint's values, or a model's configuration, say it is; "" if they do not."""
-    for content in contents:
-        places = [content, *(content.get(place) for place in PLACES)] if isinstance(content, Mapping) else [content]
-        for place in places:
-            stated = place.get("problem_type") if isinstance(place, Mapping) else getattr(place, "problem_type", None)
-            if isinstance(stated, str):
-                return stated
-    return ""
+def says_multi_label(*contents: Mapping[str, Any]) -> bool | None:
+    """Whether a checkpoint says that a picture can have several of its classes; None where it says nothing."""
+    for place in _places(contents):
+        for key in ("problem_type", "task", "multi_label", "multilabel"):
+            value = place.get(key)
+            if isinstance(value, bool) and key.startswith("multi"):
+                return value
+            kind = re.match(r"(multi|single)[-_ ]?label", value, re.IGNORECASE) if isinstance(value, str) else None
+            if kind:
+                return kind[1].lower() == "multi"
+    return None
 
 
-def labels_beside(path: Path) -> tuple[tuple[str, ...] | None, str]:
-    """Labels in a file beside the checkpoint, and that file's name; ("", None) where there is none.
+def _places(contents: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Where a checkpoint may describe itself: at the top, and under the usual keys."""
+    inner = [(content, *(content.get(place) for place in PLACES)) for content in contents]
+    return [place for places in inner for place in places if isinstance(place, Mapping)]
+
+
+def labels_beside(path: Path) -> tuple[str, ...] | None:
+    """Labels in a file beside the checkpoint; None where there is none.
 
     A file that is there but cannot be read raises ModelError.
     """
     for name in (*BESIDE, f"{path.stem}.txt", f"{path.stem}.json"):
         candidate = path.with_name(name)
         if candidate != path and candidate.is_file():
-            return read_labels(candidate), name
-    return None, ""
+            return read_labels(candidate)
+    return None
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -108,17 +143,16 @@ def read_labels(path: Path) -> tuple[str, ...]:
     text = _read_text(path)
     if text.lstrip()[:1] in ("[", "{"):
         value = _parse_json(text)
-        found = labels_from(value)
-        if found is None and isinstance(value, Mapping):
-            found = labels_in(value)
-        if found is None:
+        labels = labels_from(value)
+        if labels is None and isinstance(value, Mapping):
+            labels = labels_in(value)
+        if labels is None:
             raise ModelError("The label file's JSON is no list of names and no complete numbering.", FORMATS)
-        return found
+        return labels
     lines = [line.strip() for line in text.rstrip().splitlines()]
     if not any(lines) or len(lines) > MOST_LABELS:
         raise ModelError(f"The label file holds {len(lines) if any(lines) else 'no'} labels.", FORMATS)
-    numbered = _from_columns(lines)
-    names = numbered or tuple(lines)
+    names = _from_numbered(lines) or tuple(lines)
     broken = next((index for index, name in enumerate(names) if _name(name) is None), None)
     if broken is not None:
         raise ModelError(f"Label {broken + 1} in the label file is empty, too long or not text.", FORMATS)
@@ -180,24 +214,14 @@ def _name(value: Any) -> str | None:
         value = str(value)
     if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_LABEL:
         return None
-    return value if is_plain(value) else None
+    return None if UNPRINTABLE.search(value) else value
 
 
-def _from_columns(lines: list[str]) -> tuple[str, ...] | None:
-    """Lines that each hold an index and a name, after an optional heading; with commas in either order.
-
-    Without commas the index stands first: "grade 0" is a name and no pair.
-    """
-    rows = [row for row in csv.reader(lines) if row] if any("," in line for line in lines) else []
-    orders: Sequence[tuple[int, int]] = ((0, 1), (1, 0))
-    if not rows or any(len(row) != 2 for row in rows):
-        rows, orders = [line.split(maxsplit=1) for line in lines], ((0, 1),)
+def _from_numbered(lines: list[str]) -> tuple[str, ...] | None:
+    """Names behind their indices ("0 daisy" or "0,daisy"), after an optional heading; None for other lines."""
     for start in (0, 1):
-        pairs = [tuple(cell.strip() for cell in row) for row in rows[start:]]
-        if not pairs or any(len(pair) != 2 for pair in pairs):
-            continue
-        for index, name in orders:
-            numbers = [_index(pair[index]) for pair in pairs]
-            if None not in numbers and set(numbers) == set(range(len(pairs))):
-                return tuple(name_of for _, name_of in sorted((_index(p[index]) or 0, p[name]) for p in pairs))
+        pairs = [NUMBERED.fullmatch(line) for line in lines[start:]]
+        names = {int(pair[1]): pair[2] for pair in pairs if pair}
+        if pairs and None not in pairs and set(names) == set(range(len(pairs))):
+            return tuple(names[index] for index in range(len(pairs)))
     return None

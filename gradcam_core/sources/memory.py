@@ -10,8 +10,8 @@ from torch.nn.parameter import is_lazy
 
 from gradcam_core.errors import ModelError
 from gradcam_core.sources.checkpoints import first_line
-from gradcam_core.sources.labels import MULTI_LABEL, labels_from, problem_type
-from gradcam_core.sources.network import Network, assumed_preprocessing
+from gradcam_core.sources.labels import labels_from
+from gradcam_core.sources.loaded_network import Network, assumed_preprocessing
 from gradcam_core.sources.timm_models import timm_preprocessing
 from gradcam_core.sources.torchvision_models import first_convolution
 
@@ -37,11 +37,11 @@ def load_from_memory(model: nn.Module) -> Network:
     except Exception as error:
         raise ModelError(
             f"The model cannot be copied: {first_line(error)}.",
-            "Build it anew, load its state_dict() into it, and give that one.",
+            "Build it again, load its state_dict() into it, and give that one.",
         ) from error
     notes: tuple[str, ...] = ()
     if any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in tensors):
-        module.float()  # for its effect: a network's own version may return nothing
+        module.float()  # for its effect: some networks override it and return nothing
         notes = ("Its weights were converted to float32.",)
     return _describe(module, notes)
 
@@ -58,7 +58,6 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def _describe(module: nn.Module, notes: tuple[str, ...]) -> Network:
-    multi_label = problem_type(vars(module).get("config")) == MULTI_LABEL
     first = first_convolution(module)
     channels = first[1].in_channels if first else 3
     name = type(module).__name__
@@ -68,7 +67,6 @@ def _describe(module: nn.Module, notes: tuple[str, ...]) -> Network:
         channels = channels if channels <= 4 else config["input_size"][0]
         labels = labels_from(config.get("label_names"))
         fits = labels is not None and len(labels) == getattr(module, "num_classes", None)
-        return Network(
-            module, name, timm_preprocessing(module, channels), labels if fits else None, notes, multi_label=multi_label
-        )
-    return Network(module, name, assumed_preprocessing(channels), None, notes, ASSUMED, multi_label)
+        preprocessing = timm_preprocessing(module, channels)
+        return Network(module, name, preprocessing, labels if fits else None, notes, multi_label=False)
+    return Network(module, name, assumed_preprocessing(channels), None, notes, ASSUMED)

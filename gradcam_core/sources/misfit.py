@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from gradcam_core.errors import ModelError
+from gradcam_core.sources.family import list_sources
 from gradcam_core.sources.state_dicts import NameMatch, Shape, shorten
 
 SHOWN = 3
@@ -33,20 +34,20 @@ STYLES: tuple[tuple[tuple[str, ...], str, str], ...] = (
 def explain_misfit(
     architecture: str,
     match: NameMatch,
-    found: Mapping[str, Shape],
+    stored: Mapping[str, Shape],
     expected: Mapping[str, Shape],
     head: Sequence[str],
 ) -> ModelError:
     """One readable error: counts and examples, then the likely cause and its remedy.
 
-    `found` holds the file's shapes under the architecture's names; `head` the names of the
+    `stored` holds the file's shapes under the architecture's names; `head` the names of the
     architecture's classifier.
     """
-    misshapen = [name for name in found if name in expected and found[name] != expected[name]]
+    misshapen = [name for name in stored if name in expected and stored[name] != expected[name]]
     parts = [
         _listed("missing", match.missing, len(expected)),
         _listed("not part of it", match.unexpected),
-        _listed("of another shape", [f"{n} (file {_by(found[n])}, network {_by(expected[n])})" for n in misshapen]),
+        _listed("of another shape", [f"{n} (file {_by(stored[n])}, network {_by(expected[n])})" for n in misshapen]),
     ]
     message = f"The weights do not fit {architecture}: {'; '.join(part for part in parts if part)}."
     cause, remedy = _likely(match, misshapen, expected, head)
@@ -66,14 +67,16 @@ def suggest_architecture(names: Iterable[str], metadata: Mapping[str, object]) -
 
 
 def _known_reference(name: str) -> str:
-    import timm
-
-    from gradcam_core.sources.torchvision_models import list_torchvision
-
+    """The reference of an architecture of this name, torchvision's before timm's; "" where no source has one."""
     stem = name.partition(".")[0]
-    if stem in list_torchvision():
-        return f"torchvision:{stem}"
-    return f"timm:{stem}" if timm.is_model(stem) else ""
+    for source in reversed(list(list_sources().values())):
+        try:
+            if source.architecture:
+                source.architecture(stem)
+                return f"{source.name}:{stem}"
+        except ModelError:
+            continue
+    return ""
 
 
 def _likely(

@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 
 # Names that wrappers put between the parts of a name: DataParallel and DDP, torch.compile, FSDP, checkpointing.
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-# What profilers add, evaluation never reads, or every network computes anew when it is built.
+# What profilers add, evaluation never reads, or every network computes again when it is built.
 EXTRAS = ("num_batches_tracked", "total_ops", "total_params", "relative_position_index", "attn_mask")
 AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged?|teacher|momentum|shadow)([._]|$)", re.IGNORECASE)
 
@@ -36,27 +36,27 @@ class NameMatch:
     rivals: tuple[str, ...] = ()
 
 
-def match_names(found: Iterable[str], expected: Collection[str]) -> NameMatch:
+def match_names(stored: Iterable[str], expected: Collection[str]) -> NameMatch:
     """Strip wrappers and prefixes wherever they stand, guided by the architecture's own names.
 
     Every name votes for the prefixes that would make it one of the expected names, so an
     architecture that itself begins with `model.` keeps that part. Of equal sets the one that is no
     moving average wins, then the shortest prefix.
     """
-    found = list(found)
+    stored = list(stored)
     wanted = set(expected)
-    votes, readings = _best_reading(found, wanted)
+    votes, readings = _best_reading(stored, wanted)
     needed = sum(not name.endswith(EXTRAS) for name in wanted)
     ranked = sorted(votes, key=lambda prefix: (-votes[prefix], bool(AVERAGED.search(prefix)), len(prefix), prefix))
     prefix = ranked[0] if ranked else ""
     names: dict[str, str] = {}
-    for name in found:
+    for name in stored:
         own = readings[name].removeprefix(prefix) if readings[name].startswith(prefix) else ""
         if own in wanted:
             names.setdefault(own, name)
-    _add_relatives(names, found, readings, wanted, prefix)
+    _add_relatives(names, stored, readings, wanted, prefix)
     taken = set(names.values())
-    rest = [name for name in found if name not in taken]
+    rest = [name for name in stored if name not in taken]
     return NameMatch(
         prefix=prefix,
         names=names,
@@ -67,14 +67,14 @@ def match_names(found: Iterable[str], expected: Collection[str]) -> NameMatch:
     )
 
 
-def _best_reading(found: list[str], wanted: set[str]) -> tuple[Counter[str], dict[str, str]]:
+def _best_reading(stored: list[str], wanted: set[str]) -> tuple[Counter[str], dict[str, str]]:
     """Read the names with as few wrappers left out as give the most matches."""
-    present = [wrapper for wrapper in WRAPPERS if any(wrapper in name.split(".") for name in found)]
-    best: tuple[Counter[str], dict[str, str]] = (Counter(), {name: name for name in found})
+    present = [wrapper for wrapper in WRAPPERS if any(wrapper in name.split(".") for name in stored)]
+    best: tuple[Counter[str], dict[str, str]] = (Counter(), {name: name for name in stored})
     most = 0
     for count in range(len(present) + 1):
         for dropped in combinations(present, count):
-            readings = {name: ".".join(part for part in name.split(".") if part not in dropped) for name in found}
+            readings = {name: ".".join(part for part in name.split(".") if part not in dropped) for name in stored}
             votes = _vote(readings.values(), wanted)
             if votes and max(votes.values()) > most:
                 best, most = (votes, readings), max(votes.values())
@@ -82,40 +82,44 @@ def _best_reading(found: list[str], wanted: set[str]) -> tuple[Counter[str], dic
 
 
 def _vote(names: Iterable[str], wanted: set[str]) -> Counter[str]:
+    """Count for each prefix how many names are wanted ones behind it."""
     votes: Counter[str] = Counter()
+    most = max((name.count(".") for name in wanted), default=0) + 1
     for name in names:
-        parts = name.split(".")[-32:]
-        for start in range(len(parts)):
-            own = ".".join(parts[start:])
-            if own in wanted:
-                votes[name[: len(name) - len(own)]] += 1
+        start = len(name)
+        for _ in range(most):
+            start = name.rfind(".", 0, start)
+            if name[start + 1 :] in wanted:
+                votes[name[: start + 1]] += 1
+            if start < 0:
+                break
     return votes
 
 
 def _add_relatives(
-    names: dict[str, str], found: list[str], readings: Mapping[str, str], wanted: set[str], prefix: str
+    names: dict[str, str], stored: list[str], readings: Mapping[str, str], wanted: set[str], prefix: str
 ) -> None:
     """Take what is still missing from shorter prefixes: a `fc` beside a `backbone` that was matched."""
     parts = prefix.split(".")[:-1]
     for length in range(len(parts) - 1, -1, -1):
         shorter = "".join(f"{part}." for part in parts[:length])
-        for name in found:
+        for name in stored:
             own = readings[name].removeprefix(shorter) if readings[name].startswith(shorter) else ""
             if own in wanted:
                 names.setdefault(own, name)
 
 
 def solve_size(
-    found: Mapping[str, Shape], smaller: Mapping[str, Shape], larger: Mapping[str, Shape], start: int
+    stored: Mapping[str, Shape], smaller: Mapping[str, Shape], larger: Mapping[str, Shape], start: int
 ) -> set[int]:
     """Read a size, such as the number of classes, off the tensors that depend on it.
 
     `smaller` and `larger` are the architecture's shapes at sizes `start` and `start + 1`; where
-    they differ, the found shape tells the size, as dimensions grow evenly with it.
+    they differ, the stored shape gives the size, as dimensions grow evenly with it.
     """
     sizes: set[int] = set()
     for name, shape in smaller.items():
-        other, own = larger.get(name, shape), found.get(name)
+        other, own = larger.get(name, shape), stored.get(name)
         if own is None or other == shape or not len(own) == len(shape) == len(other):
             continue
         axis = next(index for index in range(len(shape)) if shape[index] != other[index])

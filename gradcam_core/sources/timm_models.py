@@ -11,16 +11,17 @@ from typing import Any
 from torch import nn
 
 from gradcam_core.errors import ModelError
+from gradcam_core.progress import Progress
 from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import Checkpoint, first_line, read_checkpoint
+from gradcam_core.sources.family import source
 from gradcam_core.sources.hub_files import cached_hub_file, cached_url_file, hub_file, read_downloaded, url_file
-from gradcam_core.sources.labels import imagenet_labels, labels_from
-from gradcam_core.sources.network import (
+from gradcam_core.sources.labels import imagenet_labels, labels_from, says_multi_label
+from gradcam_core.sources.loaded_network import (
     NEW_HEAD,
     RANDOM_WEIGHTS,
     Architecture,
     Network,
-    Progress,
     channel_notes,
     for_channels,
 )
@@ -33,28 +34,6 @@ LIKE_TIMM = (
 NO_CLASSIFIER = "This model has no classifier: its outputs are features, not classes."
 LARGEST_CONFIG = 16_000_000
 FOLDER_FILES = (*WEIGHT_FILES, "pytorch_model.pth", "model.pth")
-
-
-def load_timm(
-    name: str,
-    *,
-    pretrained: bool,
-    num_classes: int | None,
-    in_chans: int | None,
-    size: tuple[int, int] | None,
-    progress: Progress,
-) -> Network:
-    """Load `NAME`, `NAME.TAG`, `hf-hub:ORGANISATION/NAME` or `local-dir:FOLDER` as timm defines it."""
-    scheme, _, rest = name.partition(":")
-    if rest and scheme in ("hf-hub", "hf_hub"):
-        network = _load_folder(_hub_folder(rest, progress), pretrained, num_classes, in_chans, size)
-        return _with_imagenet(network) if rest.startswith("timm/") else network
-    if rest and scheme == "local-dir":
-        return _load_folder(Path(rest).expanduser(), pretrained, num_classes, in_chans, size)
-    config = _registered(name)
-    overlay = {"state_dict": _published_weights(name, config, progress).content} if pretrained else {}
-    module = _create(name, overlay, num_classes, in_chans, size if config.fixed_input_size else None)
-    return _with_imagenet(_describe(module, name.partition(".")[0], pretrained, num_classes, in_chans))
 
 
 def timm_architecture(name: str) -> Architecture:
@@ -70,6 +49,29 @@ def timm_architecture(name: str) -> Architecture:
     sized = {"size"} if config.fixed_input_size else set()
     options = frozenset({"num_classes", "in_chans"} | sized)
     return Architecture(name.partition(".")[0], build, options, describe, LIKE_TIMM, ("AuxLogits.",))
+
+
+@source("timm", example="timm:mobilenetv2_100", architecture=timm_architecture)
+def load_timm(
+    name: str,
+    *,
+    pretrained: bool,
+    num_classes: int | None,
+    in_chans: int | None,
+    size: tuple[int, int] | None,
+    progress: Progress,
+) -> Network:
+    """Load `NAME`, `NAME.TAG`, `hf-hub:ORGANISATION/NAME` or `local-dir:FOLDER` as timm defines it."""
+    scheme, _, rest = name.partition(":")
+    if rest and scheme in ("hf-hub", "hf_hub"):
+        folder = _hub_folder(rest, progress)
+        return _load_folder(folder, pretrained, num_classes, in_chans, size, rest.startswith("timm/"))
+    if rest and scheme == "local-dir":
+        return _load_folder(Path(rest).expanduser(), pretrained, num_classes, in_chans, size)
+    config = _registered(name)
+    overlay = {"state_dict": _published_weights(name, config, progress).content} if pretrained else {}
+    module = _create(name, overlay, num_classes, in_chans, size if config.fixed_input_size else None)
+    return _describe(module, name.partition(".")[0], pretrained, num_classes, in_chans, published_by_timm=True)
 
 
 def timm_preprocessing(module: nn.Module, channels: int | None = None) -> Preprocessing:
@@ -127,13 +129,18 @@ def _hub_folder(name: str, progress: Progress) -> Path:
     repository, _, revision = name.partition("@")
     if repository.count("/") != 1:
         raise ModelError(f"'{name[:80]}' is no model of the hub.", "Write timm:hf-hub:ORGANISATION/NAME.")
-    config = hub_file(repository, ("config.json",), lambda share, words: None, revision or None)
+    config = hub_file(repository, ("config.json",), Progress(), revision or None)
     hub_file(repository, WEIGHT_FILES, progress, revision or None)
     return config.parent
 
 
 def _load_folder(
-    folder: Path, pretrained: bool, num_classes: int | None, in_chans: int | None, size: tuple[int, int] | None
+    folder: Path,
+    pretrained: bool,
+    num_classes: int | None,
+    in_chans: int | None,
+    size: tuple[int, int] | None,
+    published_by_timm: bool = False,
 ) -> Network:
     """Load a folder with config.json and weights, as timm's save_for_hf writes it."""
     config = _folder_config(folder)
@@ -145,7 +152,9 @@ def _load_folder(
         overlay["state_dict"] = _unwrapped(read_checkpoint(weights).content)
     fixed = config.get("pretrained_cfg", config).get("fixed_input_size", False)
     module = _create(f"local-dir:{folder}", overlay, num_classes, in_chans, size if fixed else None)
-    return _describe(module, str(config["architecture"]), pretrained, num_classes, in_chans)
+    name = str(config["architecture"])
+    network = _describe(module, name, pretrained, num_classes, in_chans, published_by_timm)
+    return replace(network, multi_label=bool(says_multi_label(config)))
 
 
 def _folder_config(folder: Path) -> Mapping[str, Any]:
@@ -176,7 +185,7 @@ def _unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
 def _create(
     name: str, overlay: Mapping[str, Any], num_classes: int | None, in_chans: int | None, size: tuple[int, int] | None
 ) -> nn.Module:
-    """Build with timm, which lays the overlay's state dict in; its own complaints are put into words."""
+    """Build with timm, which loads the overlay's state dict into it; its own complaints are put into words."""
     import timm
 
     try:
@@ -188,27 +197,30 @@ def _create(
             in_chans=in_chans,
             img_size=size,
         )
-    # What fails here fails inside timm, over a configuration or weights that came from outside.
-    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError, OSError) as error:
+    # What fails here fails inside timm, over a configuration or weights that came from outside: it may be anything.
+    except Exception as error:
         raise ModelError(
             f"timm could not build this model: {first_line(error)}.", "Check its name, options and files."
         ) from error
-    # timm keeps its configuration on the network, and with it a second copy of all weights.
+    # timm keeps its configuration on the network, and with it a second copy of all weights. Its own way to read a
+    # file ({"file": path}) would leave out our checks of it.
     module.pretrained_cfg = {key: x for key, x in module.pretrained_cfg.items() if key != "state_dict"}  # type: ignore[assignment,union-attr,operator]
     module.default_cfg = module.pretrained_cfg
     return module
 
 
-def _with_imagenet(network: Network) -> Network:
-    """Name the classes of timm's own trained weights: where there are 1000, they are ImageNet's."""
-    trained = RANDOM_WEIGHTS not in network.notes and NEW_HEAD not in network.notes
-    if trained and network.labels is None and getattr(network.module, "num_classes", None) == 1000:
-        return replace(network, labels=imagenet_labels())
-    return network
+def _describe(
+    module: nn.Module,
+    name: str,
+    pretrained: bool,
+    num_classes: int | None,
+    in_chans: int | None,
+    published_by_timm: bool = False,
+) -> Network:
+    """Add labels, preprocessing and notes to what timm built.
 
-
-def _describe(module: nn.Module, name: str, pretrained: bool, num_classes: int | None, in_chans: int | None) -> Network:
-    """Add labels, preprocessing and notes to what timm built."""
+    Of timm's own trained weights, those for 1000 classes have ImageNet's.
+    """
     config = module.pretrained_cfg
     assert isinstance(config, Mapping)
     new_head = num_classes is not None and num_classes != config.get("num_classes")
@@ -221,4 +233,7 @@ def _describe(module: nn.Module, name: str, pretrained: bool, num_classes: int |
     labels = labels_from(config.get("label_names")) if pretrained and not new_head else None
     if labels is not None and len(labels) != config.get("num_classes"):
         labels = None
-    return Network(module, name, preprocessing, labels, (*notes, *channel_notes(preprocessing.channels)))
+    if labels is None and published_by_timm and pretrained and not new_head and config.get("num_classes") == 1000:
+        labels = imagenet_labels()
+    notes.extend(channel_notes(preprocessing.channels))
+    return Network(module, name, preprocessing, labels, tuple(notes), multi_label=False)

@@ -10,15 +10,16 @@ import torch
 from torch import nn
 
 from gradcam_core.errors import ModelError
+from gradcam_core.progress import Progress
 from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import first_line
+from gradcam_core.sources.family import source
 from gradcam_core.sources.hub_files import read_downloaded, url_file
-from gradcam_core.sources.network import (
+from gradcam_core.sources.loaded_network import (
     NEW_HEAD,
     RANDOM_WEIGHTS,
     Architecture,
     Network,
-    Progress,
     assumed_preprocessing,
     channel_notes,
     for_channels,
@@ -40,39 +41,6 @@ def list_torchvision() -> tuple[str, ...]:
     return tuple(models.list_models(module=models))
 
 
-def load_torchvision(
-    reference: str,
-    *,
-    pretrained: bool,
-    num_classes: int | None,
-    in_chans: int | None,
-    size: tuple[int, int] | None,
-    progress: Progress,
-) -> Network:
-    """Load `NAME` or `NAME.WEIGHTS` (resnet50.IMAGENET1K_V1) as torchvision defines it."""
-    name, weights = _choose_weights(reference)
-    channels = in_chans or 3
-    if not pretrained:
-        architecture = torchvision_architecture(name)
-        options = {"num_classes": num_classes, "in_chans": in_chans, "size": size}
-        module = architecture.build(**{key: value for key, value in options.items() if key in architecture.options})
-        return Network(
-            module, name, _preprocessing(weights, channels), None, (RANDOM_WEIGHTS, *channel_notes(channels))
-        )
-    own = _preprocessing(weights, channels).size
-    if size not in (None, own) and "size" in torchvision_architecture(name).options:
-        raise ModelError(
-            f"The published weights of {name} take pictures of {own[0]} x {own[1]} only.",
-            "Leave the size out, or choose a timm: network, which adapts to other sizes.",
-        )
-    stored = read_downloaded(url_file(weights.url, progress)).content
-    module = _build(name, num_classes=num_classes, in_chans=channels)
-    new_head = _lay_in(module, stored, channels)
-    labels = None if new_head else tuple(weights.meta.get("categories") or ()) or None
-    notes = (*((NEW_HEAD,) if new_head else ()), *channel_notes(channels))
-    return Network(module, name, _preprocessing(weights, channels), labels, notes)
-
-
 def torchvision_architecture(name: str) -> Architecture:
     """The recipe behind a name, for weights of one's own."""
     name, weights = _choose_weights(name)
@@ -89,8 +57,43 @@ def torchvision_architecture(name: str) -> Architecture:
     )
 
 
-def _lay_in(module: nn.Module, stored: Mapping[str, torch.Tensor], channels: int) -> bool:
-    """Load torchvision's own weights; tell whether the classifier had to stay random.
+@source("torchvision", example="torchvision:resnet50", architecture=torchvision_architecture)
+def load_torchvision(
+    reference: str,
+    *,
+    pretrained: bool,
+    num_classes: int | None,
+    in_chans: int | None,
+    size: tuple[int, int] | None,
+    progress: Progress,
+) -> Network:
+    """Load `NAME` or `NAME.WEIGHTS` (resnet50.IMAGENET1K_V1) as torchvision defines it."""
+    name, weights = _choose_weights(reference)
+    if num_classes == 0:
+        raise ModelError("num_classes cannot be 0 here.", "Give at least 1, or leave it out.")
+    channels = in_chans or 3
+    if not pretrained:
+        architecture = torchvision_architecture(name)
+        options = {"num_classes": num_classes, "in_chans": in_chans, "size": size}
+        module = architecture.build(**{key: value for key, value in options.items() if key in architecture.options})
+        notes = (RANDOM_WEIGHTS, *channel_notes(channels))
+        return Network(module, name, _preprocessing(weights, channels), None, notes, multi_label=False)
+    own = _preprocessing(weights, channels).size
+    if size not in (None, own) and "size" in torchvision_architecture(name).options:
+        raise ModelError(
+            f"The published weights of {name} take pictures of {own[0]} x {own[1]} only.",
+            "Leave the size out, or choose a timm: network, which adapts to other sizes.",
+        )
+    stored = read_downloaded(url_file(weights.url, progress)).content
+    module = _build(name, num_classes=num_classes, in_chans=channels)
+    new_head = _load_published(module, stored, channels)
+    labels = None if new_head else tuple(weights.meta.get("categories") or ()) or None
+    notes = (*((NEW_HEAD,) if new_head else ()), *channel_notes(channels))
+    return Network(module, name, _preprocessing(weights, channels), labels, notes, multi_label=False)
+
+
+def _load_published(module: nn.Module, stored: Mapping[str, torch.Tensor], channels: int) -> bool:
+    """Load torchvision's own weights, and return whether the classifier had to stay random.
 
     The first convolution is adapted to the number of channels as timm does it.
     """
@@ -110,10 +113,10 @@ def _lay_in(module: nn.Module, stored: Mapping[str, torch.Tensor], channels: int
         result = module.load_state_dict(state, strict=False)
     except (RuntimeError, ValueError) as error:
         raise ModelError(
-            f"These weights do not fit: {first_line(error)}", "Delete the cached file to fetch it anew."
+            f"These weights do not fit: {first_line(error)}", "Delete the cached file to fetch it again."
         ) from error
     if set(result.missing_keys) - set(new) or result.unexpected_keys:
-        raise ModelError("The downloaded weights are of another model.", "Delete the cached file to fetch it anew.")
+        raise ModelError("The downloaded weights are of another model.", "Delete the cached file to fetch it again.")
     return bool(new)
 
 
@@ -170,10 +173,10 @@ def first_convolution(module: nn.Module) -> tuple[str, nn.Conv2d] | None:
 
 
 def _replace_first_convolution(module: nn.Module, channels: int) -> None:
-    found = first_convolution(module)
-    if found is None:
+    first = first_convolution(module)
+    if first is None:
         raise ModelError("This architecture has no convolution to change the channels of.", "Leave in_chans out.")
-    name, old = found
+    name, old = first
     device, dtype = old.weight.device, old.weight.dtype
     new = nn.Conv2d(
         channels,

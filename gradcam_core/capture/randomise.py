@@ -13,17 +13,17 @@ from gradcam_core.capture.shadow import shadow_of
 from gradcam_core.records import LoadedModel
 
 
-def with_random_head(model: LoadedModel, seed: int) -> LoadedModel:
+def with_randomised_head(model: LoadedModel, seed: int) -> LoadedModel:
     """Replace the classifier's weights by random ones of the same spread; the model itself stays as it is.
 
     Every other tensor is shared. Only where `can_randomise_head(model)`.
     """
     step = copy.deepcopy(model.module.get_submodule(model.head_name))
     generator = torch.Generator().manual_seed(seed)
-    for name, learned in list(step.named_parameters(recurse=False)):
-        spread = float(learned.std(correction=0)) if learned.numel() > 1 else float(learned.abs())
-        random = spread * torch.randn(learned.shape, generator=generator)
-        setattr(step, name, nn.Parameter(random.to(learned), requires_grad=False))
+    for name, own in list(step.named_parameters(recurse=False)):
+        spread = float(own.std(correction=0)) if own.numel() > 1 else float(own.abs())
+        values = spread * torch.randn(own.shape, generator=generator)
+        setattr(step, name, nn.Parameter(values.to(own), requires_grad=False))
     module = _with_module(model.module, model.head_name, step)
     folded = model.folded
     if folded is not None:
@@ -38,8 +38,8 @@ def can_randomise_head(model: LoadedModel) -> bool:
 
 
 def _with_module(network: nn.Module, name: str, module: nn.Module) -> nn.Module:
-    """A network that shares all tensors with another one, except for the module of this name."""
-    variant = shadow_of(network, {name})
+    """A network that shares all tensors with another one, but for the module of this name."""
+    shadow = shadow_of(network, {name})
     parent, _, key = name.rpartition(".")
-    variant.get_submodule(parent)._modules[key] = module
-    return variant
+    shadow.get_submodule(parent)._modules[key] = module
+    return shadow

@@ -7,8 +7,6 @@ from torch import nn
 
 from gradcam_core.records import Preprocessing
 
-Progress = Callable[[float, str], None]
-
 RANDOM_WEIGHTS = "The weights are random: scores and heatmaps mean nothing before training."
 NEW_HEAD = "The classifier is new and random: its scores mean nothing before training."
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -21,8 +19,8 @@ class Network:
 
     `labels` is None where the source knows no names of classes. `notes` are sentences about how it
     came to be that its user should know; `assumption` is one more, about how its pictures are
-    prepared, for a user who did not say so. `multi_label` is true where the source says that several
-    classes can be present at once.
+    prepared, for a user who did not say so. `multi_label` says whether a picture can have several of its
+    classes, None where the source does not know.
     """
 
     module: nn.Module
@@ -31,7 +29,7 @@ class Network:
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     assumption: str = ""
-    multi_label: bool = False
+    multi_label: bool | None = None
 
 
 def assumed_preprocessing(channels: int = 3) -> Preprocessing:
@@ -60,8 +58,8 @@ class Architecture:
     """A recipe for networks of one kind, without weights.
 
     `build` takes the `options` it names, out of num_classes, in_chans and size (height, width), as
-    keywords. `describe` tells how pictures are prepared for a built network with that many
-    channels, and what its user should know. `assumption` goes on to Network. Tensors whose names
+    keywords. `describe` gives how pictures are prepared for a built network with that many
+    channels, and what its user should know. `assumption` becomes that of the Network. Tensors whose names
     begin with one of `unused` serve training only: a file may hold them, the network goes without.
     """
 
