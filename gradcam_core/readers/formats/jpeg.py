@@ -30,15 +30,10 @@ from gradcam_core.readers.stored import (
 )
 
 _RARE = {
-    **{
-        0xC3: "is lossless",
-        0xC7: "is lossless",
-        0xCB: "is lossless",
-        0xCF: "is lossless",
-        0xF7: "is of the kind JPEG-LS",
-    },
-    **{0xC9: "has arithmetic coding", 0xCA: "has arithmetic coding", 0xCD: "has arithmetic coding"},
-    **{0xC5: "is hierarchical", 0xC6: "is hierarchical", 0xCE: "has arithmetic coding"},
+    **dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "is lossless"),
+    **dict.fromkeys((0xC9, 0xCA, 0xCD, 0xCE), "has arithmetic coding"),
+    **dict.fromkeys((0xC5, 0xC6), "is hierarchical"),
+    0xF7: "is of the kind JPEG-LS",
 }
 _PROGRESSIVE, _SCAN, _END, _SURPLUS = 0xC2, 0xDA, 0xD9, 0x00
 _FRAMES = {0xC0, 0xC1, _PROGRESSIVE, *_RARE}

@@ -8,7 +8,6 @@ import functools
 import itertools
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -175,7 +174,8 @@ def _read_part(packed: bytes, layout: Layout, rows: int) -> Samples:
     if len(raw) < needed:
         raise cut_short("TIFF")
     if layout.predictor == 3:
-        return _undo_float_prediction(raw, dtype, rows, depth)
+        lines = np.frombuffer(raw, dtype.newbyteorder("=")).reshape(rows, columns, depth)
+        return np.asarray(imagecodecs.floatpred_decode(lines, axis=-2))
     if layout.bits < dtype.itemsize * 8:
         values = imagecodecs.packints_decode(raw, dtype.newbyteorder("="), layout.bits, runlen=columns * depth)
         return values.reshape(rows, columns, depth)
@@ -185,14 +185,6 @@ def _read_part(packed: bytes, layout: Layout, rows: int) -> Samples:
         steps = samples.view(f"u{dtype.itemsize}")
         return np.cumsum(steps, axis=1, dtype=steps.dtype).view(samples.dtype)
     return samples
-
-
-def _undo_float_prediction(raw: bytes, dtype: np.dtype[Any], rows: int, depth: int) -> Samples:
-    """Undo byte differences, then put each number's bytes, which lie apart by significance, together."""
-    lines = np.frombuffer(raw, np.uint8).reshape(rows, -1, depth)
-    sums = np.cumsum(lines, axis=1, dtype=np.uint8).reshape(rows, dtype.itemsize, -1)
-    together = np.ascontiguousarray(sums.swapaxes(1, 2))
-    return together.view(f">f{dtype.itemsize}").astype(f"=f{dtype.itemsize}").reshape(rows, -1, depth)
 
 
 def _read_fax(packed: bytes, compression: int, rows: int, columns: int) -> Shaped[np.ndarray, "rows columns"]:
