@@ -26,6 +26,7 @@ from .devices import list_devices as list_devices
 from .devices import release_memory as release_memory
 from .devices import tune_allocator as tune_allocator
 from .sources import load_model as load_model
+from .sources.family import list_sources as list_sources
 from .layers import layers_by_depth as layers_by_depth
 from .layers import list_layers as list_layers
 from .methods import equal_by_algebra as equal_by_algebra

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from gradcam_core import GradcamError, LoadedModel, describe_device, list_devices
+from gradcam_core import GradcamError, LoadedModel, describe_device, list_devices, list_sources
 from pages.components import frame, session
 from pages.components.analysis.files import keep_file
 from pages.components.analysis.requests import ModelChoice
@@ -34,6 +34,9 @@ SUGGESTED = {
         "vgg16_bn",
     ],
 }
+# The page offers no names of files: those are uploaded.
+HUBS = [name for name in list_sources() if name not in ("bundled", "file")]
+ARCHITECTURES = [name for name, source in list_sources().items() if source.architecture]
 WEIGHT_FILES = ["pth", "pt", "bin", "ckpt", "safetensors"]
 # A name and nothing else: the page hands no path, address or Python name to the loader.
 NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
@@ -74,7 +77,7 @@ def add_from_hub(hub: str) -> None:
     with st.form(f"hub {hub}", border=False):
         name = st.selectbox(
             "Name",
-            SUGGESTED[hub],
+            SUGGESTED.get(hub, []),
             accept_new_options=True,
             index=None,
             placeholder="Choose, or type a model name",
@@ -101,7 +104,7 @@ def add_from_checkpoint() -> None:
                 help="class_indices.json in either direction, or one name a line.",
             )
         with right:
-            hub = st.segmented_control("Architecture from", ["timm", "torchvision"], default="timm", required=True)
+            hub = st.segmented_control("Architecture from", ARCHITECTURES, default=ARCHITECTURES[0], required=True)
             name = st.selectbox(
                 "Architecture",
                 sorted({*SUGGESTED["timm"], *SUGGESTED["torchvision"]}),
