@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gradcam_core.capture import capture
+from gradcam_core.capture import BATCH_REFUSALS, capture
 from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import DeviceError, MethodError
 from gradcam_core.methods import make_maps, reads_layer, smoothing_of
@@ -96,7 +96,11 @@ def _maps(first: FirstPass, choice: Choice, layer: LayerInfo, progress: Progress
     try:
         if not smoothing_of(choice):
             return make_maps(choice, first.evidence[first.layers.index(layer)], progress)
-        return average(_of_copies(first, choice, layer, progress))
+        batch = 1 if OWN_PASSES & set(choice.member.needs) else COPIES
+        try:
+            return average(_of_copies(first, choice, layer, progress, batch))
+        except BATCH_REFUSALS:
+            return average(_of_copies(first, choice, layer, progress, 1))
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -106,12 +110,12 @@ def _maps(first: FirstPass, choice: Choice, layer: LayerInfo, progress: Progress
 
 
 def _of_copies(
-    first: FirstPass, choice: Choice, layer: LayerInfo, progress: Progress
+    first: FirstPass, choice: Choice, layer: LayerInfo, progress: Progress, batch: int
 ) -> Iterator[tuple[torch.Tensor, bool]]:
-    """Maps of noisy and mirrored copies of the input, for the same targets."""
+    """Maps of noisy and mirrored copies of the input, `batch` at a time, for the same targets."""
     smoothing, needs = smoothing_of(choice), choice.member.needs
     done = 0
-    for copies, mirrored in smoothed(first.inputs, smoothing, 1 if OWN_PASSES & set(needs) else COPIES):
+    for copies, mirrored in smoothed(first.inputs, smoothing, batch):
         evidence = capture(first.model, copies, lambda outputs: first.targets, [layer], needs=needs)[2][0]
         # The drafts of one copy are not those of the average.
         yield make_maps(choice, evidence, progress.part(done, smoothing.passes).without_drafts()), mirrored

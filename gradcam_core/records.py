@@ -1,7 +1,6 @@
 """The nouns: frozen values that pass from step to step. Read this first.
 
-Shape letters are explained in shapes.py. Records compare by identity (eq=False), since they hold
-arrays; what tells two of them apart is their sha256 or fingerprint.
+Shape letters are explained in shapes.py. Records that hold arrays compare by identity (eq=False).
 """
 
 from collections.abc import Callable, Mapping

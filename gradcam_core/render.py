@@ -87,6 +87,7 @@ def overlay(
 
     What the model did not see is veiled. A heatmap whose state is not "ok" leaves the picture plain.
     """
+    _check_belongs(image, heatmap)
     table, values, sizes = _colours_of(heatmap, colormap)
     _check_share("threshold", threshold)
     share = heat_opacity(sizes, opacity, 0, SIGNED_RAMP_END if heatmap.signed else RAMP_END)[:, None]
@@ -131,6 +132,14 @@ def _look_up(steps: UInt8[np.ndarray, "H W"], table: Shaped[np.ndarray, "256 3"]
     """The colour of each step, in 8 bits."""
     rows = np.rint(table).astype(np.uint8).reshape(256, 1, 3)
     return np.asarray(cv2.applyColorMap(steps, rows), np.uint8)
+
+
+def _check_belongs(image: ImageRecord, heatmap: Heatmap) -> None:
+    """Raise GradcamError for a heatmap of another picture."""
+    origin = heatmap.origin
+    same = origin is None or (origin.sha256, origin.frame) == (image.sha256, image.frame)
+    if not same or heatmap.placement.image_size != (image.height, image.width):
+        raise GradcamError("This heatmap was computed for another picture.", "Give the picture that it explains.")
 
 
 def _check_share(word: str, number: Share) -> None:

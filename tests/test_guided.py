@@ -118,7 +118,7 @@ def test_every_way_to_write_a_relu_follows_the_paper(kind: str, name: str) -> No
             x = inputs[n].flatten().double().numpy()
             expected = by_hand(network, x, index, np.inf if kind == "relu" else 6.0)
             np.testing.assert_allclose(made[place, n].flatten().numpy(), expected, atol=1e-4)
-            different += float(np.abs(expected - np.array(ordinary(network, inputs[n], index))).max())
+            different += float(np.abs(expected - ordinary(network, inputs[n], index).numpy()).max())
     assert different > 0.01  # the rule makes a difference
     assert activation_kinds(network, inputs) == (kind,)
 

@@ -14,5 +14,6 @@ from gradcam_core.capture.probing import probe as probe
 from gradcam_core.capture.probing import same_output as same_output
 from gradcam_core.capture.randomise import can_randomise_head as can_randomise_head
 from gradcam_core.capture.randomise import with_randomised_head as with_randomised_head
+from gradcam_core.capture.scores import BATCH_REFUSALS as BATCH_REFUSALS
 from gradcam_core.capture.scores import scorer as scorer
 from gradcam_core.capture.taps import install_taps as install_taps

@@ -8,7 +8,7 @@ import torch
 
 from gradcam_core.capture.guided import guided_gradients
 from gradcam_core.capture.outputs import class_scores, target_scores
-from gradcam_core.capture.scores import network_for
+from gradcam_core.capture.scores import network_for, scorer
 from gradcam_core.capture.tail import tail_of
 from gradcam_core.capture.taps import Session, listening
 from gradcam_core.devices import is_out_of_memory
@@ -91,13 +91,8 @@ def _points(session: Session, layers: Sequence[LayerInfo]) -> list[torch.Tensor]
 
 def _forward(model: LoadedModel, targets: Sequence[Target]) -> Callable[[torch.Tensor], torch.Tensor]:
     """The whole network as a function: inputs [B Cin Hin Win] -> the targets' scores [K B]."""
-    network = network_for(model, ())
-
-    def forward(inputs: torch.Tensor) -> torch.Tensor:
-        with listening(None, model.device):
-            return target_scores(class_scores(network(inputs)), targets)
-
-    return forward
+    scores = scorer(model)
+    return lambda inputs: target_scores(scores(inputs), targets)
 
 
 def _tail(

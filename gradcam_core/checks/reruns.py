@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from gradcam_core.capture import can_randomise_head, capture, with_randomised_head
+from gradcam_core.capture import BATCH_REFUSALS, can_randomise_head, capture, scorer, with_randomised_head
 from gradcam_core.errors import TargetError
 from gradcam_core.heatmaps import FirstPass, heatmaps_of_inputs
 from gradcam_core.layers import resolve_layer
-from gradcam_core.measures.given import BATCH_REFUSALS, check_same, scores_of, visible_in
+from gradcam_core.measures.given import check_same, visible_in
 from gradcam_core.measures.infill import fill_in
 from gradcam_core.methods import choose_method, make_maps, smoothing_of
 from gradcam_core.placement import Placement, resample
@@ -83,7 +83,7 @@ def begin_rerun(explanation: Explanation, heatmap: Heatmap, model: LoadedModel, 
     names = heatmap.layer.split(" + ") if heatmap.fusion else [heatmap.layer or model.default_layer]
     layers = tuple(resolve_layer(model, name) for name in names)
     inputs = torch.tensor(explanation.model_input)[None].to(model.device)
-    outputs = scores_of(model)(inputs)
+    outputs = scorer(model)(inputs)
     first = FirstPass(model, inputs, outputs, (heatmap.target,), layers, (), heatmap.placement, heatmap.origin)
     choice = choose_method(heatmap.method, heatmap.options)
     return Rerun(heatmap, first, choice, probabilities(outputs, model.outputs)[0], progress)
@@ -208,7 +208,7 @@ def without(rerun: Rerun, hidden: Bool[Tensor, "N 1 Hin Win"]) -> tuple[list[flo
     visible = visible_in(rerun.heatmap.placement)
     filled = fill_in(inputs.expand(len(hidden), -1, -1, -1), hidden.to(inputs.device), visible)
     model = rerun.first.model
-    kept: list[float] = probabilities(scores_of(model)(filled), model.outputs)[:, rerun.index].tolist()
+    kept: list[float] = probabilities(scorer(model)(filled), model.outputs)[:, rerun.index].tolist()
     return kept, filled
 
 

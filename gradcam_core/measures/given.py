@@ -1,7 +1,7 @@
 """Heatmap, reference region and model -> what measures ask for."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from gradcam_core.targets import probabilities
 # Interpolation makes equal cells differ in the seventh decimal; rounding makes them ties again.
 DECIMALS = 5
 # What networks raise for more than one input at a time.
-BATCH_REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ModelError)
 
 
 def serve(
@@ -97,32 +96,12 @@ def check_same(heatmap: Heatmap, explanation: Explanation, model: LoadedModel) -
         )
 
 
-def scores_of(model: LoadedModel) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A model as a function: inputs [B Cin Hin Win] -> class scores [B classes].
-
-    Where the network accepts no batches, or memory is short, the inputs go one by one.
-    """
-    scores = scorer(model)
-
-    def scored(inputs: torch.Tensor) -> torch.Tensor:
-        try:
-            outputs = scores(inputs)
-            if len(outputs) == len(inputs):
-                return outputs
-        except BATCH_REFUSALS:
-            if len(inputs) == 1:
-                raise
-        return torch.cat([scores(single) for single in torch.split(inputs, 1)])
-
-    return scored
-
-
 def probability_of(target: Target, model: LoadedModel) -> Probability:
     """The probability of a target's class, as a function of inputs [B Cin Hin Win].
 
     It raises NotMeasurable where the target is not one class of the model.
     """
-    scores = scores_of(model)
+    scores = scorer(model)
 
     def probability(inputs: torch.Tensor) -> np.ndarray:
         if not 0 <= target.index < len(model.labels) or math.isnan(target.probability):

@@ -191,7 +191,7 @@ def _kind_of_outputs(probes: _Probes, has_head: bool, multi_label: bool | None) 
     outputs = torch.cat(probes.outputs)
     classes = outputs.shape[1]
     within = bool((outputs >= -1e-6).all() and (outputs <= 1 + 1e-6).all())
-    if within and classes > 1 and bool(((outputs.sum(dim=1) - 1).abs() < 1e-3).all()):
+    if within and bool(((outputs.sum(dim=1) - 1).abs() < 1e-3).all()):
         return "probabilities"
     varied = not has_head and classes > 2 and bool(outputs.std() > 0)
     if within and (probes.last_step == "sigmoid" or varied):

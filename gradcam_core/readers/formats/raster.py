@@ -87,8 +87,12 @@ def read_bmp(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     width, height = struct.unpack_from("<HH" if old else "<ii", data, 18)
     # A negative height means that the rows come from top to bottom.
     check_size("BMP", width, abs(height), max_pixels, 8)
-    if not old and int.from_bytes(data[30:34], "little") in (1, 2) and width * abs(height) > _MOST_RUN_LENGTH_PIXELS:
-        raise not_read("BMP", f"of {width} x {abs(height)} pixels is packed as run lengths")
+    if not old and int.from_bytes(data[30:34], "little") in (1, 2):
+        if width * abs(height) > _MOST_RUN_LENGTH_PIXELS:
+            raise not_read("BMP", f"of {width} x {abs(height)} pixels is packed as run lengths")
+        # A run takes two bytes and gives a pixel or more, a row may end early.
+        if len(data) > (1 << 16) + 4 * (width + 4) * abs(height):
+            raise damaged("BMP", "its packed pixels are far more than its size")
     return _read(BmpImagePlugin.BmpImageFile, "BMP", data, frame, max_pixels)
 
 
@@ -103,6 +107,7 @@ def _plain_gif(data: bytes) -> bytes:
     position = 13 + (3 << (data[10] & 7) + 1) * (data[10] >> 7)
     kept, frames, blocks = [data[:position]], 0, 0
     while data[position] != _GIF_END:
+        blocks += 1
         start, image, control = position, data[position] == _GIF_IMAGE, data[position + 1] == _GIF_CONTROL
         frames += image
         table = data[position + 9] if image else 0

@@ -54,6 +54,8 @@ def panel_of(heatmap: Heatmap, *, id: str, title: str = "", subtitle: str = "", 
         "grid": grid_of(shown),
         "box": list(heatmap.placement.box),
         "peak": peak if math.isfinite(peak) else None,
+        # A fused map is made of scaled maps: its peak is 1, whatever the evidence.
+        "fused": bool(heatmap.fusion),
         "unit": f"{heatmap.method} {heatmap.layer}",
         "state": heatmap.state,
         "note": note,

@@ -33,7 +33,7 @@ function nameOf({ data, map, heat, canvas }, part) {
   part("probability").textContent = percent;
   part("bar").firstElementChild.style.width = known ? `${data.probability * 100}%` : "0";
   part("bar").classList.toggle("blank", !known);
-  part("peak").textContent = heat ? `peak evidence ${rawText(data.peak)}` : "";
+  part("peak").textContent = heat && !data.fused ? `peak evidence ${rawText(data.peak)}` : "";
   part("peak").title = data.signed
     ? "The map's largest raw value of either sign: what 1.00 and −1.00 stand for on its own scale"
     : "The map's largest raw value: what 1.00 stands for on its own scale";
