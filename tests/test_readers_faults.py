@@ -369,3 +369,26 @@ def test_a_colour_profile_other_than_srgb_is_said(kind: str) -> None:
     usual = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for harmless in (usual, usual[:200], b"junk" * 50, usual[:128] + b"\xff" * 400):
         assert not read_image(encode(CAT, kind, icc_profile=harmless)).notes
+
+
+FILLED = {
+    "HEIC": (Path(__file__).parent / "files" / "cat.heic").read_bytes(),
+    "AVIF": encode(CAT, "AVIF"),
+    "JPEG2000": encode(CAT, "JPEG2000", quality_layers=[20]),
+    "WebP": encode(CAT, "WebP"),
+}
+
+
+@pytest.mark.parametrize("kind", FILLED)
+@pytest.mark.parametrize("share", [0.4, 0.7, 0.9])
+def test_what_an_interrupted_download_left_as_zeros_is_not_shown(kind: str, share: float) -> None:
+    content = FILLED[kind]
+    kept = min(int(share * len(content)), len(content) - 300)
+    assert isinstance(outcome(content[:kept] + bytes(len(content) - kept)), PictureError)
+    assert not isinstance(outcome(content), PictureError)
+
+
+def test_a_jpeg_2000_without_its_last_tile_is_refused() -> None:
+    content = encode(CAT, "JPEG2000", tile_size=(32, 32), quality_layers=[20])
+    assert not isinstance(outcome(content), PictureError)
+    assert isinstance(outcome(content[: content.rfind(b"\xff\x90\x00\x0a")] + b"\xff\xd9"), PictureError)

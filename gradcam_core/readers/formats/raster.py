@@ -27,6 +27,9 @@ from gradcam_core.readers.stored import (
 # Pillow unpacks run lengths in Python, 0.1 s per megapixel.
 _MOST_RUN_LENGTH_PIXELS = 4_000_000
 _GIF_IMAGE, _GIF_CONTROL, _GIF_END = 0x2C, 0xF9, 0x3B
+_MOST_BOXES = 10_000
+# Coded pixels never have so many zeros in a row at their end.
+_ZEROS = 256
 _MOST_GIF_BLOCKS = 2_000_000
 
 Samples = Shaped[np.ndarray, "H W C"]
@@ -72,8 +75,7 @@ def _read(
 @reader("WebP")
 def read_webp(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     """Read one frame of a still or animated WebP."""
-    if int.from_bytes(data[4:8], "little") + 8 > len(data):
-        raise cut_short("WebP")
+    _check_end("WebP", data, int.from_bytes(data[4:8], "little") + 8)
     if data[12:16] == b"VP8X":
         width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
         check_size("WebP", width, height, max_pixels, 8)
@@ -126,12 +128,35 @@ def _plain_gif(data: bytes) -> bytes:
 @reader("AVIF")
 def read_avif(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     """Read one frame of a still or animated AVIF."""
+    _check_media("AVIF", data)
     return _read(AvifImagePlugin.AvifImageFile, "AVIF", data, frame, max_pixels)
+
+
+def _check_media(kind: str, data: bytes) -> None:
+    """Refuse HEIC and AVIF whose coded pixels (the boxes mdat) end outside the file, or in zeros."""
+    position, boxes = 0, 0
+    while position + 8 <= len(data):
+        length, name = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
+        if length == 1:
+            length = int.from_bytes(data[position + 8 : position + 16], "big")
+        position += length or len(data) - position
+        boxes += 1
+        if length in range(1, 8) or boxes > _MOST_BOXES:
+            raise damaged(kind, "its list of parts is not sound")
+        if name == b"mdat":
+            _check_end(kind, data, position)
+
+
+def _check_end(kind: str, data: bytes, end: int) -> None:
+    """Refuse coded pixels that end outside the file or in zeros, as an interrupted download leaves them."""
+    if end > len(data) or not data[max(0, end - _ZEROS) : end].strip(b"\0"):
+        raise cut_short(kind)
 
 
 @reader("HEIC")
 def read_heic(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     """Read a HEIC picture. Its index holds all sizes, so nothing is decoded before they are checked."""
+    _check_media("HEIC", data)
     pictures = pi_heif.open_heif(data)
     check_size("HEIC", pictures.size[0], pictures.size[1], max_pixels, 8)
     check_frame(frame, len(pictures))
@@ -155,6 +180,7 @@ def read_jpeg_2000(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     check_frame(frame, 1)
     if channels > 5 or right * bottom > 10_000 * max(1, tile_width * tile_height):
         raise not_read("JPEG 2000", f"has {channels} channels or thousands of tiles")
+    _check_tiles(data, start, -(-right // max(1, tile_width)) * -(-bottom // max(1, tile_height)))
     # The box colr states the kind of colours: 18 is brightness and two colour differences.
     colr = data.find(b"colr", 0, start)
     if colr > 0 and data[colr + 4 : colr + 5] == b"\1" and data[colr + 7 : colr + 11] == b"\0\0\0\x12":
@@ -166,3 +192,18 @@ def read_jpeg_2000(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     alpha = split_alpha(samples)[1] if opacity else None
     notes = (EXTRA_NOTE,) * (channels > colours and not opacity)
     return StoredPicture(samples[..., :colours], "JPEG 2000", alpha=alpha, notes=notes)
+
+
+def _check_tiles(data: bytes, start: int, tiles: int) -> None:
+    """Refuse a JPEG 2000 that lacks a tile, or whose coded pixels end in zeros: decoders leave them grey."""
+    if not data.endswith(b"\xff\xd9") and not data[-_ZEROS:].strip(b"\0"):
+        raise cut_short("JPEG 2000")
+    position, seen = data.find(b"\xff\x90\x00\x0a", start), set()
+    while position >= 0 and data[position : position + 4] == b"\xff\x90\x00\x0a":
+        seen.add(data[position + 4 : position + 6])
+        length = int.from_bytes(data[position + 6 : position + 10], "big")
+        if not length:  # the last part reaches to the end
+            break
+        position += max(12, length)
+    if len(seen) < tiles:
+        raise cut_short("JPEG 2000")

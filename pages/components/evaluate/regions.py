@@ -8,7 +8,16 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from gradcam_core import Explanation, GradcamError, ImageRecord, draw_truth, list_samples, read_truth, read_truths
+from gradcam_core import (
+    Explanation,
+    GradcamError,
+    ImageRecord,
+    draw_truth,
+    list_samples,
+    percent,
+    read_truth,
+    read_truths,
+)
 from pages.components import session
 from pages.components.marker import marker
 from pages.components.panels.figures import figures
@@ -87,5 +96,13 @@ def region_key(region: np.ndarray) -> str:
 def show_with_region(explanation: Explanation, region: np.ndarray) -> None:
     """Show the heatmaps of all methods side by side, over the picture with the region outlined."""
     heatmaps = explanation.heatmaps
-    panels = [panel_of(heatmap, id=heatmap.method, title=METHODS[heatmap.method].title) for heatmap in heatmaps]
+    panels = [
+        panel_of(
+            heatmap,
+            id=heatmap.method,
+            title=METHODS[heatmap.method].title,
+            subtitle=f"{heatmap.target.label} {percent(heatmap.target.probability)}",
+        )
+        for heatmap in heatmaps
+    ]
     show_panels(outlined(explanation.image, region), panels, "evaluate", columns=max(3, len(panels)))

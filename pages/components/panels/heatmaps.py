@@ -14,7 +14,7 @@ from pages.components.words import NO_BREAK, plain, shortened
 
 METHODS = {method.name: method for method in list_methods()}
 PICTURE_PANEL = {"id": "picture", "kind": "picture", "title": "Picture", "probability": None, "subtitle": ""}
-UNSURE, SEEN_LITTLE = 0.5, 0.7
+UNSURE, SEEN_LITTLE = 0.5, 0.99
 
 
 def show_notes(explanation: Explanation) -> None:
