@@ -24,7 +24,6 @@ from gradcam_core.checks.needs import NEEDS, check
 from gradcam_core.checks.panel import Check, Trust
 from gradcam_core.checks.thresholds import OWN, Thresholds, read_thresholds, write_thresholds
 from gradcam_core.errors import DeviceError, GradcamError, ModelError, TargetError
-from gradcam_core.measures import given
 from gradcam_core.measures.infill import fill_in
 from gradcam_core.measures.similar import similarities, similarity
 from gradcam_core.placement import Placement
@@ -547,14 +546,14 @@ def test_where_a_cards_memory_is_too_small_the_checks_run_on_the_processor_and_s
     """A stand-in for a graphics card: a device that fails for want of memory as soon as it computes."""
     found = explained(tiny)
     card = dataclasses.replace(tiny, device=torch.device("meta"))
-    real = given.scorer
+    real = reruns.scorer
 
     def scorer_of(model: LoadedModel) -> object:
         if model.device.type == "meta":
             raise torch.OutOfMemoryError("full")
         return real(model)
 
-    monkeypatch.setattr(given, "scorer", scorer_of)
+    monkeypatch.setattr(reruns, "scorer", scorer_of)
     checked = trust(found, found.heatmaps[0], card)
     assert len(checked.checks) == len(NAMES)
     assert any("memory of meta was too small" in words for words in checked.always)
@@ -562,7 +561,7 @@ def test_where_a_cards_memory_is_too_small_the_checks_run_on_the_processor_and_s
     def full(model: LoadedModel) -> object:
         raise torch.OutOfMemoryError("full")
 
-    monkeypatch.setattr(given, "scorer", full)
+    monkeypatch.setattr(reruns, "scorer", full)
     with pytest.raises(DeviceError, match="too little memory"):
         trust(found, found.heatmaps[0], tiny)
 

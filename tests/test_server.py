@@ -249,7 +249,9 @@ def test_a_refused_picture_is_said_once_and_leaves_the_former_one_chosen(page: A
     upload(page, "anna.png", b"no picture at all")
     page.get_by_test_id("stAlert").wait_for(timeout=30_000)
     page.locator(".viewer .panel .title", has_text="espresso").first.wait_for(timeout=30_000)
-    assert "anna" not in page.content()
+    assert "The picture before it is shown again." in page.get_by_test_id("stAlert").inner_text()
+    assert "anna" not in page.get_by_test_id("stAlert").inner_text()
+    page.get_by_test_id("stSidebar").filter(has_text="anna").wait_for(state="hidden", timeout=30_000)
     page.locator(".st-key-top button").first.click()
     settled(page)
     assert page.get_by_test_id("stAlert").count() == 0

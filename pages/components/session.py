@@ -170,9 +170,9 @@ def refuse(error: GradcamError) -> None:
 
 def refuse_picture(key: str, error: GradcamError) -> None:
     """Drop a picture that cannot be read, and go back to the one that was chosen before it."""
-    upload = st.session_state.uploads.pop(key, None)
-    named = f"{upload.name}: {error.message}" if upload else error.message
-    refuse(GradcamError(named, f"{error.remedy} The picture before it is shown again."))
+    st.session_state.uploads.pop(key, None)
+    # Without the file's name: texts of errors may end up in logs.
+    refuse(GradcamError(error.message, f"{error.remedy} The picture before it is shown again."))
     choose_picture(st.session_state.get("last read", ""))
     choose_picture(chosen_picture())
 
