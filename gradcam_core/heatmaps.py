@@ -1,7 +1,7 @@
 """Evidence -> one method's heatmaps: one per target and layer; with several layers, the fused map comes last."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -70,12 +70,33 @@ def heatmaps_of_inputs(
     batch = 1 if smoothing_of(choice) or OWN_PASSES & needs else COPIES
     done = 0
     for part in torch.split(inputs, batch):
-        evidence = capture(first.model, part, lambda outputs: targets, first.layers, needs=needs)[2]
-        for place in range(len(part)):
-            single = tuple(_of_input(whole, place) for whole in evidence)
-            this = dataclasses.replace(first, inputs=part[place : place + 1], targets=tuple(targets), evidence=single)
-            yield heatmaps_of(this, choice, progress.part(done, len(inputs)).without_drafts())
-            done += 1
+        for chunk, evidence in _captured(first.model, part, targets, first.layers, needs):
+            for place in range(len(chunk)):
+                single, alone = tuple(_of_input(whole, place) for whole in evidence), chunk[place : place + 1]
+                this = dataclasses.replace(first, inputs=alone, targets=tuple(targets), evidence=single)
+                yield heatmaps_of(this, choice, progress.part(done, len(inputs)).without_drafts())
+                done += 1
+
+
+def _captured(
+    model: LoadedModel,
+    inputs: torch.Tensor,
+    targets: Sequence[Target],
+    layers: Sequence[LayerInfo],
+    needs: Collection[str],
+) -> Iterator[tuple[torch.Tensor, tuple[Evidence, ...]]]:
+    """Inputs [N ...] with their evidence: all in one pass, or one by one where the network refuses several."""
+    try:
+        evidence = capture(model, inputs, lambda outputs: tuple(targets), layers, needs=needs)[2]
+    except BATCH_REFUSALS:
+        if len(inputs) == 1:
+            raise
+        evidence = ()
+    if evidence:
+        yield inputs, evidence
+        return
+    for single in torch.split(inputs, 1):
+        yield single, capture(model, single, lambda outputs: tuple(targets), layers, needs=needs)[2]
 
 
 def _of_input(evidence: Evidence, place: int) -> Evidence:
@@ -96,11 +117,7 @@ def _maps(first: FirstPass, choice: Choice, layer: LayerInfo, progress: Progress
     try:
         if not smoothing_of(choice):
             return make_maps(choice, first.evidence[first.layers.index(layer)], progress)
-        batch = 1 if OWN_PASSES & set(choice.member.needs) else COPIES
-        try:
-            return average(_of_copies(first, choice, layer, progress, batch))
-        except BATCH_REFUSALS:
-            return average(_of_copies(first, choice, layer, progress, 1))
+        return average(_of_copies(first, choice, layer, progress))
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -110,17 +127,17 @@ def _maps(first: FirstPass, choice: Choice, layer: LayerInfo, progress: Progress
 
 
 def _of_copies(
-    first: FirstPass, choice: Choice, layer: LayerInfo, progress: Progress, batch: int
+    first: FirstPass, choice: Choice, layer: LayerInfo, progress: Progress
 ) -> Iterator[tuple[torch.Tensor, bool]]:
-    """Maps of noisy and mirrored copies of the input, `batch` at a time, for the same targets."""
+    """Maps of noisy and mirrored copies of the input, for the same targets."""
     smoothing, needs = smoothing_of(choice), choice.member.needs
     done = 0
-    for copies, mirrored in smoothed(first.inputs, smoothing, batch):
-        evidence = capture(first.model, copies, lambda outputs: first.targets, [layer], needs=needs)[2][0]
-        # The drafts of one copy are not those of the average.
-        yield make_maps(choice, evidence, progress.part(done, smoothing.passes).without_drafts()), mirrored
-        done += len(copies)
-        progress(done / smoothing.passes)
+    for copies, mirrored in smoothed(first.inputs, smoothing, 1 if OWN_PASSES & set(needs) else COPIES):
+        for chunk, (evidence,) in _captured(first.model, copies, first.targets, [layer], needs):
+            # The drafts of one copy are not those of the average.
+            yield make_maps(choice, evidence, progress.part(done, smoothing.passes).without_drafts()), mirrored
+            done += len(chunk)
+            progress(done / smoothing.passes)
 
 
 def _array(maps: torch.Tensor) -> np.ndarray:

@@ -523,17 +523,7 @@ def test_what_does_not_belong_together_is_refused(tiny: LoadedModel) -> None:
 
 
 def test_a_network_that_accepts_one_picture_at_a_time_is_checked_with_the_same_result() -> None:
-    class OneByOne(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = networks.conv_net()
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            if len(x) > 1:
-                raise RuntimeError("shape '[1, 12]' is invalid for input of size 24")
-            return self.body(x)
-
-    single, plain = networks.loaded(OneByOne().eval()), networks.loaded(networks.conv_net())
+    single, plain = networks.loaded(networks.OneByOne()), networks.loaded(networks.conv_net())
     one, other = (checks_of(explained(model, top_k=1), model) for model in (single, plain))
     for name in NAMES:
         assert one[name].outcome == other[name].outcome

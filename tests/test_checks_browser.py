@@ -6,25 +6,18 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.test_app import address, page, settled
+from tests.test_front_door import pick
 
 __all__ = ["address", "page"]
 pytestmark = pytest.mark.xdist_group("browser")
-
-
-def choose(page: Any, label: str, text: str) -> None:
-    box = page.get_by_role("combobox", name=label).first
-    box.click()
-    box.fill(text)
-    page.keyboard.press("Enter")
-    settled(page)
 
 
 def test_a_cheating_model_is_caught_beside_its_heatmap(page: Any, address: str) -> None:
     page.goto(f"{address}/Explain")
     page.locator(".viewer .panel canvas").nth(1).wait_for(timeout=90_000)
     settled(page)
-    choose(page, "Picture", "nodule, marker")
-    choose(page, "Model", "demonstration) B")
+    pick(page, "Picture", "nodule, marker")
+    pick(page, "Model", "demonstration) B")
     page.get_by_role("button", name="Run the checks").click()
     page.locator(".trust li").nth(5).wait_for(timeout=60_000)
     settled(page)

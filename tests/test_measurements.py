@@ -639,17 +639,7 @@ def test_deletion_of_a_letterboxed_picture_shows_no_padding_inside_it() -> None:
 
 
 def test_a_network_that_accepts_one_picture_at_a_time_is_measured() -> None:
-    class OneByOne(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = networks.conv_net()
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            if len(x) > 1:
-                raise RuntimeError("shape '[1, 12]' is invalid for input of size 24")
-            return self.body(x)
-
-    model = networks.loaded(OneByOne().eval())
+    model = networks.loaded(networks.OneByOne())
     explanation = explain(networks.picture(), model, top_k=1, methods="layer_cam")
     values = [one.value for one in measure(explanation.heatmaps[0], explanation=explanation, model=model)]
     assert None not in values

@@ -377,3 +377,14 @@ def test_a_copy_of_a_model_explains_alike() -> None:
     twin = networks.loaded(copy.deepcopy(networks.without_taps(model.module)))
     other = explain(image, twin, methods="ablation_cam", targets=[0]).heatmaps[0]
     np.testing.assert_allclose(one.raw, other.raw, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["score_cam", "rise", "occlusion", ("grad_cam", {"copies": 3, "flip": True})])
+def test_a_network_that_accepts_one_picture_at_a_time_gives_the_same_maps(method: Any) -> None:
+    single, plain = networks.loaded(networks.OneByOne()), networks.loaded(networks.conv_net())
+    layer = plain.default_layer
+    maps = [
+        explain(networks.picture(), model, methods=[method], targets=[0], layers=name).heatmaps[0].raw
+        for model, name in ((single, f"body.{layer}"), (plain, layer))
+    ]
+    np.testing.assert_allclose(maps[0], maps[1], rtol=1e-3, atol=1e-5)

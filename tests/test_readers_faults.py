@@ -392,3 +392,10 @@ def test_a_jpeg_2000_without_its_last_tile_is_refused() -> None:
     content = encode(CAT, "JPEG2000", tile_size=(32, 32), quality_layers=[20])
     assert not isinstance(outcome(content), PictureError)
     assert isinstance(outcome(content[: content.rfind(b"\xff\x90\x00\x0a")] + b"\xff\xd9"), PictureError)
+
+
+def test_run_lengths_and_comments_far_beyond_the_picture_are_refused() -> None:
+    header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 0, 0, 0, 54 + 1024, 40, 10, 10, 1, 8, 1, 0, 0, 0, 256, 0)
+    assert isinstance(outcome(header + bytes(1024) + b"\0\0" * 100_000), PictureError)
+    comments = encode(GREY, "GIF")[:-1] + b"!\xfe\0" * 2_000_001 + b";"
+    assert isinstance(outcome(comments), PictureError)

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from gradcam_core.errors import GradcamError
+from gradcam_core.explanation import explain
 from gradcam_core.placement import Placement
 from gradcam_core.records import Heatmap, ImageRecord
 from gradcam_core.render import COLOUR_MAPS, colour_heatmap, colour_table, heat_opacity, overlay, picture_pixels
+from tests import networks
 
 
 @dataclass(frozen=True)
@@ -216,3 +218,12 @@ def test_a_map_with_both_signs_and_nothing_in_it_leaves_the_picture_plain() -> N
     np.testing.assert_array_equal(overlay(image, heatmap), np.rint(image.pixels * 255).astype(np.uint8))
     negative = dataclasses.replace(heatmap_on(image, -np.ones((3, 3), np.float32)), signed=True)
     assert negative.state == "ok"
+
+
+def test_a_heatmap_is_laid_on_its_own_picture_only() -> None:
+    image, model = networks.picture(), networks.loaded(networks.conv_net())
+    heatmap = explain(image, model, top_k=1, methods="grad_cam").heatmaps[0]
+    assert overlay(image, heatmap).shape == (image.height, image.width, 3)
+    for other in (dataclasses.replace(image, sha256="1" * 64), networks.picture(20, 60)):
+        with pytest.raises(GradcamError, match="another picture"):
+            overlay(other, heatmap)

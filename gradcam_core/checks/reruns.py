@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from gradcam_core.capture import BATCH_REFUSALS, can_randomise_head, capture, scorer, with_randomised_head
+from gradcam_core.capture import can_randomise_head, capture, scorer, with_randomised_head
 from gradcam_core.errors import TargetError
 from gradcam_core.heatmaps import FirstPass, heatmaps_of_inputs
 from gradcam_core.layers import resolve_layer
@@ -157,13 +157,7 @@ def _maps(rerun: Rerun, first: FirstPass, inputs: Tensor, targets: Sequence[Targ
     """The same kind of map of each target for each of some inputs [N ...]; with several layers, the fused one."""
     # Only methods with passes of their own take long enough for progress, or to be cancelled, within a check.
     progress = rerun.progress if rerun.choice.member.reports else SILENT
-    try:
-        computed = list(heatmaps_of_inputs(first, inputs, targets, rerun.choice, progress))
-    except BATCH_REFUSALS:
-        if len(inputs) == 1:
-            raise
-        singles = torch.split(inputs, 1)
-        computed = [maps for one in singles for maps in heatmaps_of_inputs(first, one, targets, rerun.choice, progress)]
+    computed = list(heatmaps_of_inputs(first, inputs, targets, rerun.choice, progress))
     layers = len(computed[0]) // len(targets)
     return [[heatmap.raw for heatmap in heatmaps[layers - 1 :: layers]] for heatmaps in computed]
 

@@ -114,11 +114,11 @@ def _plain_gif(data: bytes) -> bytes:
         frames += image
         table = data[position + 9] if image else 0
         position += 11 + (3 << (table & 7) + 1) * (table >> 7) if image else 2
-        while data[position]:
+        while data[position] and blocks <= _MOST_GIF_BLOCKS:
             position += 1 + data[position]
             blocks += 1
-            if blocks > _MOST_GIF_BLOCKS or frames > MOST_FRAMES:
-                raise not_read("GIF", "has more blocks or frames than any real one")
+        if blocks > _MOST_GIF_BLOCKS or frames > MOST_FRAMES:
+            raise not_read("GIF", "has more blocks or frames than any real one")
         position += 1
         if image or control:
             kept.append(data[start:position])
