@@ -6,7 +6,7 @@ import torch
 from jaxtyping import TypeCheckError
 
 from gradcam_core.errors import TargetError
-from gradcam_core.methods.gradient import grad_cam
+from gradcam_core.methods.weighting import grad_cam
 from gradcam_core.placement import resample
 from gradcam_core.records import Evidence, LayerInfo
 from gradcam_core.targets import choose_targets

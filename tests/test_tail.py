@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import nn
 
-from gradcam_core.capture.outputs import class_scores
+from gradcam_core.capture import class_scores
 from gradcam_core.capture.tail import from_grid, tail_of
 from gradcam_core.errors import LayerError
 from gradcam_core.layers import resolve_layer, to_grid

@@ -2,22 +2,20 @@
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 
 from gradcam_core.capture.guided import guided_gradients
-from gradcam_core.capture.outputs import class_scores, target_scores
-from gradcam_core.capture.scores import network_for, scorer
+from gradcam_core.capture.scores import class_scores, gradients_of, network_for, scorer, target_scores
 from gradcam_core.capture.tail import tail_of
 from gradcam_core.capture.taps import Session, listening
-from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import LayerError, TargetError
 from gradcam_core.layers import to_grid
 from gradcam_core.records import Evidence, LayerInfo, LoadedModel, Target
 
 Choose = Callable[[torch.Tensor], Sequence[Target]]
 Clock = Callable[[str], AbstractContextManager[None]]
+Run = Callable[[torch.Tensor], torch.Tensor]
 
 
 def capture(
@@ -44,41 +42,24 @@ def capture(
         with clock("tail"):
             scores = target_scores(outputs, targets)
             points = _points(session, layers)
-            slopes = _gradients(scores, points, layers) if session.gradients else [None] * len(points)
+            slopes = _gradients(scores, points, layers) if session.gradients else (None,) * len(points)
             head = _head_rows(model, outputs, targets) if "head" in needs else None
-    shared = _of_the_input(model, inputs, targets, needs, clock)
-    evidence = tuple(
-        Evidence(
-            layer,
-            to_grid(point.detach(), layer),
-            to_grid(slope, layer) if slope is not None else None,
-            scores.detach(),
-            head if layer.pooling else None,
-            tail=_tail(model, layer, inputs, outputs.detach(), targets) if "tail" in needs else None,
-            **shared,
-        )
-        for layer, point, slope in zip(layers, points, slopes, strict=True)
-    )
-    return outputs.detach(), targets, evidence
+    outputs, scores = outputs.detach(), scores.detach()
+    forward = _scoring(scorer(model) if "forward" in needs else None, targets)
+    guided = _guided(model, inputs, targets, clock) if "guided" in needs else None
+    evidence = []
+    for layer, point, slope in zip(layers, points, slopes, strict=True):
+        maps, gradients = to_grid(point.detach(), layer), None if slope is None else to_grid(slope, layer)
+        run = tail_of(network_for(model, [layer]), layer, inputs, outputs) if "tail" in needs else None
+        rows = head if layer.pooling else None
+        evidence.append(Evidence(layer, maps, gradients, scores, rows, inputs, guided, forward, _scoring(run, targets)))
+    return outputs, targets, tuple(evidence)
 
 
 def _recordable(inputs: torch.Tensor) -> torch.Tensor:
     """A tensor made in inference mode cannot enter a graph; a copy made outside of it can."""
     with torch.inference_mode(False):
         return inputs.clone() if inputs.is_inference() else inputs
-
-
-def _of_the_input(
-    model: LoadedModel, inputs: torch.Tensor, targets: Sequence[Target], needs: Collection[str], clock: Clock
-) -> dict[str, Any]:
-    """The evidence that is the same at every layer, as far as it is needed."""
-    shared: dict[str, Any] = {"inputs": inputs}
-    if "forward" in needs:
-        shared["forward"] = _forward(model, targets)
-    if "guided" in needs:
-        with clock("guided backpropagation"):
-            shared["guided"] = _guided(model, inputs, targets)
-    return shared
 
 
 def _points(session: Session, layers: Sequence[LayerInfo]) -> list[torch.Tensor]:
@@ -89,57 +70,23 @@ def _points(session: Session, layers: Sequence[LayerInfo]) -> list[torch.Tensor]
     return [session.outputs[layer.name] for layer in layers]
 
 
-def _forward(model: LoadedModel, targets: Sequence[Target]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The whole network as a function: inputs [B Cin Hin Win] -> the targets' scores [K B]."""
-    scores = scorer(model)
-    return lambda inputs: target_scores(scores(inputs), targets)
+def _scoring(run: Run | None, targets: Sequence[Target]) -> Run | None:
+    """A function that gives outputs [B classes], continued to the targets' scores [K B]."""
+    return None if run is None else lambda values: target_scores(run(values), targets)
 
 
-def _tail(
-    model: LoadedModel, layer: LayerInfo, inputs: torch.Tensor, outputs: torch.Tensor, targets: Sequence[Target]
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What follows a layer as a function: maps [B C h w] -> the targets' scores [K B]."""
-    run = tail_of(network_for(model, [layer]), layer, inputs, outputs)
-
-    def tail(maps: torch.Tensor) -> torch.Tensor:
-        return target_scores(run(maps), targets)
-
-    return tail
+def _guided(model: LoadedModel, inputs: torch.Tensor, targets: Sequence[Target], clock: Clock) -> torch.Tensor:
+    with clock("guided backpropagation"):
+        return guided_gradients(model.module, inputs, lambda outputs: target_scores(outputs, targets))
 
 
-def _guided(model: LoadedModel, inputs: torch.Tensor, targets: Sequence[Target]) -> torch.Tensor:
-    return guided_gradients(model.module, inputs, lambda outputs: target_scores(outputs, targets))
-
-
-def _gradients(scores: torch.Tensor, points: list[torch.Tensor], layers: Sequence[LayerInfo]) -> list[torch.Tensor]:
-    """Gradients [K ...] of the K scores [K N] at each point, batched where every operator allows it."""
-    with torch.enable_grad():
-        if not scores.requires_grad:
-            raise LayerError(f"No class score depends on layer '{layers[0].name}'.", "Choose another layer.")
-        count = scores.shape[0]
-        rows = torch.eye(count, dtype=scores.dtype, device=scores.device)[:, :, None].expand(count, *scores.shape)
-        slopes: tuple[torch.Tensor | None, ...]
-        try:
-            slopes = torch.autograd.grad(
-                scores, points, rows, is_grads_batched=True, retain_graph=True, allow_unused=True
-            )
-        except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise
-            slopes = _gradients_one_by_one(scores, points, rows, layers)
-    present = [slope for slope in slopes if slope is not None]
-    if len(present) < len(slopes):
-        name = next(layer.name for slope, layer in zip(slopes, layers, strict=True) if slope is None)
-        raise LayerError(f"No class score depends on layer '{name}'.", "Choose another layer.")
-    return present
-
-
-def _gradients_one_by_one(
-    scores: torch.Tensor, points: list[torch.Tensor], rows: torch.Tensor, layers: Sequence[LayerInfo]
+def _gradients(
+    scores: torch.Tensor, points: Sequence[torch.Tensor], layers: Sequence[LayerInfo]
 ) -> tuple[torch.Tensor | None, ...]:
-    """The slower way, for networks with an operator that has no batching rule."""
+    """Gradients [K N ...] of the scores [K N] at each point. Raises LayerError where there are none."""
     try:
-        singles = [torch.autograd.grad(scores, points, row, retain_graph=True, allow_unused=True) for row in rows]
+        with torch.enable_grad():
+            slopes = gradients_of(scores, points)
     except RuntimeError as error:
         if "inplace operation" not in str(error):
             raise
@@ -147,7 +94,10 @@ def _gradients_one_by_one(
             f"Behind layer '{layers[0].name}' this network overwrites values that its gradients need.",
             "Choose a layer nearer to the output, or CAM, which needs no gradients.",
         ) from error
-    return tuple(None if rows[0] is None else torch.stack(rows) for rows in zip(*singles, strict=True))
+    for layer, slope in zip(layers, slopes, strict=True):
+        if slope is None:
+            raise LayerError(f"No class score depends on layer '{layer.name}'.", "Choose another layer.")
+    return slopes
 
 
 def _head_rows(model: LoadedModel, outputs: torch.Tensor, targets: Sequence[Target]) -> torch.Tensor | None:
@@ -156,19 +106,12 @@ def _head_rows(model: LoadedModel, outputs: torch.Tensor, targets: Sequence[Targ
         return None
     with torch.enable_grad():
         free = outputs[:1].detach().requires_grad_()
-        shares = [_slope(score, free) for score in target_scores(free, targets)]
-    mixed = torch.stack(shares)
-    used = mixed.any(dim=0).nonzero().flatten()  # of a thousand classes, the targets use a few
-    return mixed[:, used] @ model.head[used]
-
-
-def _slope(score: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
-    """How a score [1] follows the outputs [1 classes]: a class's own score gives 1 there and 0 elsewhere."""
-    slope = (
-        torch.autograd.grad(score, outputs, retain_graph=True, allow_unused=True)[0] if score.requires_grad else None
-    )
-    if slope is None:
+        shares = [gradients_of(target(free)[None], [free])[0] for target in targets]
+    used = [share[0, 0] for share in shares if share is not None]
+    if len(used) < len(shares):
         raise TargetError(
             "The target does not depend on the model's scores.", "Compute it from the outputs it is given."
         )
-    return slope[0]
+    mixed = torch.stack(used)
+    columns = mixed.any(dim=0).nonzero().flatten()  # of a thousand classes, the targets use a few
+    return mixed[:, columns] @ model.head[columns]

@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from gradcam_core.capture.outputs import class_scores
+from gradcam_core.capture.scores import class_scores, gradients_of
 from gradcam_core.capture.taps import listening
-from gradcam_core.devices import is_out_of_memory
+from gradcam_core.errors import MethodError
 
 Tensor = torch.Tensor
 MOST_OUTPUTS = 200_000
@@ -34,8 +34,7 @@ _RELUS = _called("relu", "relu_")
 _RELUS6 = _called("relu6", "relu6_")
 _THRESHOLDS = _called("threshold", "threshold_")
 _HARD = _called("hardtanh", "hardtanh_")
-_BOUNDED = _HARD | _called("clamp", "clamp_", "clip", "clip_")
-_FROM_BELOW = _called("clamp_min", "clamp_min_")
+_BOUNDED = _HARD | _called("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_")
 _IN_PLACE = _called("relu_", "relu6_", "threshold_", "hardtanh_", "clamp_", "clip_", "clamp_min_")
 # Where a function takes `inplace` by position.
 _INPLACE_AT: Mapping[Any, int] = MappingProxyType(
@@ -51,13 +50,15 @@ _SQUASHING: Mapping[Any, str] = MappingProxyType(
 # Steps without a ReLU's hard bend: they keep their ordinary gradient, and are named.
 _OTHERS: Mapping[Any, str] = MappingProxyType(
     {
-        function: name
-        for name in ("gelu", "silu", "hardswish", "mish", "elu", "selu", "celu", "softplus", "leaky_relu", "prelu")
-        for function in {getattr(owner, name, None) for owner in (functional, torch, torch._C._nn)} - {None}
+        **dict.fromkeys(_called("leaky_relu", "leaky_relu_"), "leaky rectifier"),
+        **dict.fromkeys(_called("prelu"), "learnt rectifier"),
+        **{
+            function: name
+            for name in ("gelu", "silu", "hardswish", "mish", "elu", "selu", "celu", "softplus")
+            for function in _called(name, f"{name}_")
+        },
     }
 )
-# Every function that a pass is asked about: most are none of these, and go on at once.
-_KNOWN = _RELUS | _RELUS6 | _THRESHOLDS | _BOUNDED | _FROM_BELOW | _SQUASHING.keys() | _OTHERS.keys()
 
 
 class _GuidedReLU(torch.autograd.Function):
@@ -98,27 +99,25 @@ class _Guiding(TorchFunctionMode):
         self, function: Any, types: Any, given: tuple[Any, ...] = (), named: dict[str, Any] | None = None
     ) -> Any:
         named = named or {}
-        if function not in _KNOWN:
-            return function(*given, **named)
-        if function in _OTHERS:
-            self.met.add(
-                _OTHERS[function].replace("leaky_relu", "leaky rectifier").replace("prelu", "learnt rectifier")
-            )
-        if function in _SQUASHING:
-            result = function(*given, **named)
-            if isinstance(result, Tensor) and result.numel() <= MOST_OUTPUTS:
-                self.squashed.append((_SQUASHING[function], result))
-            return result
         most = _upper_bound(function, given, named)
-        if most is None:
-            return function(*given, **named)
-        self.met.add("relu" if most == torch.inf else "bounded relu")
-        if not self.guide:
-            return function(*given, **named)
-        values = _argument(given, named, 0, "input")
-        result = _GuidedReLU.apply(values, most)
-        in_place = function in _IN_PLACE or _argument(given, named, _INPLACE_AT.get(function, 9), "inplace", False)
-        return values.copy_(result) if in_place is True else result
+        if most is not None:
+            self.met.add("relu" if most == torch.inf else "bounded relu")
+            if self.guide:
+                return _guided(function, given, named, most)
+        elif function in _OTHERS:
+            self.met.add(_OTHERS[function])
+        result = function(*given, **named)
+        if function in _SQUASHING and isinstance(result, Tensor) and result.numel() <= MOST_OUTPUTS:
+            self.squashed.append((_SQUASHING[function], result))
+        return result
+
+
+def _guided(function: Any, given: tuple[Any, ...], named: Mapping[str, Any], most: float) -> Tensor:
+    """A guided ReLU in place of this call, which writes on its input where the call would."""
+    values = _argument(given, named, 0, "input")
+    result: Tensor = _GuidedReLU.apply(values, most)
+    in_place = function in _IN_PLACE or _argument(given, named, _INPLACE_AT.get(function, 9), "inplace", False)
+    return values.copy_(result) if in_place is True else result
 
 
 def _argument(given: tuple[Any, ...], named: Mapping[str, Any], place: int, name: str, otherwise: Any = None) -> Any:
@@ -133,13 +132,8 @@ def _upper_bound(function: Any, given: tuple[Any, ...], named: Mapping[str, Any]
     if function in _RELUS6:
         return 6.0
     if function in _THRESHOLDS:
-        return (
-            torch.inf
-            if _is_zero(_argument(given, named, 1, "threshold"), _argument(given, named, 2, "value"))
-            else None
-        )
-    if function in _FROM_BELOW:
-        return torch.inf if _is_zero(_argument(given, named, 1, "min")) else None
+        both = _argument(given, named, 1, "threshold"), _argument(given, named, 2, "value")
+        return torch.inf if all(map(_is_zero, both)) else None
     if function not in _BOUNDED:
         return None
     hard = function in _HARD
@@ -150,9 +144,9 @@ def _upper_bound(function: Any, given: tuple[Any, ...], named: Mapping[str, Any]
     return torch.inf if most is None else float(most)
 
 
-def _is_zero(*values: Any) -> bool:
-    """Whether these are plain numbers, all of them 0: a bound that is a tensor makes another kind of step."""
-    return all(isinstance(value, int | float) and value == 0 for value in values)
+def _is_zero(value: Any) -> bool:
+    """Whether this is the plain number 0: a bound that is a tensor makes another kind of step."""
+    return isinstance(value, int | float) and value == 0
 
 
 @contextmanager
@@ -176,13 +170,7 @@ def guided_gradients(network: nn.Module, inputs: Tensor, score: Callable[[Tensor
         with _Guiding(guide=True):
             # A copy: a first step in place may not write on a leaf.
             scores = score(class_scores(network(leaf.clone())))
-        # Pictures do not depend on each other, so the sum over them has every picture's own gradient.
-        sums = scores.sum(dim=1)
-        rows = torch.eye(len(sums), dtype=sums.dtype, device=sums.device)
-        try:
-            return torch.autograd.grad(sums, leaf, rows, is_grads_batched=True, retain_graph=True)[0]
-        except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise
-            singles = [torch.autograd.grad(total, leaf, retain_graph=True)[0] for total in sums]
-            return torch.stack(singles)
+        (gradients,) = gradients_of(scores, [leaf])
+    if gradients is None:
+        raise MethodError("No class score depends on the input here.", "Use a method that reads a layer.")
+    return gradients

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from gradcam_core.capture.outputs import class_scores
+from gradcam_core.capture.scores import class_scores
 from gradcam_core.capture.taps import listening
 
 SAMPLE = 64
@@ -53,8 +53,8 @@ def probe(
     latest = _Latest()
     handles = []
     for name, call in calls.items():
-        handles.append(call.module.register_forward_pre_hook(_begin(call, clock, name in watched, latest)))
-        handles.append(call.module.register_forward_hook(_end(call, clock, name in watched, latest, name)))
+        begin, end = _hooks(name, call, clock, name in watched, latest)
+        handles += [call.module.register_forward_pre_hook(begin), call.module.register_forward_hook(end)]
     try:
         with listening(None, inputs.device):
             outputs = class_scores(network(inputs))
@@ -72,7 +72,11 @@ class _Latest:
     output: Any = None
 
 
-def _begin(call: Call, clock: Iterator[int], watched: bool, latest: _Latest) -> Callable[[nn.Module, Any], None]:
+def _hooks(
+    name: str, call: Call, clock: Iterator[int], watched: bool, latest: _Latest
+) -> tuple[Callable[[nn.Module, Any], None], Callable[[nn.Module, Any, Any], None]]:
+    """What is noted before a module runs, and after it."""
+
     def begin(module: nn.Module, inputs: Any) -> None:
         if inputs and inputs[0] is latest.output:
             call.follows = latest.name
@@ -80,12 +84,6 @@ def _begin(call: Call, clock: Iterator[int], watched: bool, latest: _Latest) -> 
         if watched and inputs:
             call.entered = _average(inputs[0], (2, 3))
 
-    return begin
-
-
-def _end(
-    call: Call, clock: Iterator[int], watched: bool, latest: _Latest, name: str
-) -> Callable[[nn.Module, Any, Any], None]:
     def end(module: nn.Module, inputs: Any, output: Any) -> None:
         if not module._modules:
             latest.name, latest.output = name, output
@@ -99,7 +97,7 @@ def _end(
             call.trace = _trace(output)
             call.output = torch.empty_like(output, device="meta")
 
-    return end
+    return begin, end
 
 
 def _trace(output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:

@@ -1,18 +1,74 @@
-"""Which of a model's networks runs, and the whole network as a function of changed pictures."""
+"""What a network returns -> class scores -> the targets' scores, and their gradients."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
-from gradcam_core.capture.outputs import class_scores
 from gradcam_core.capture.taps import listening
-from gradcam_core.devices import pictures_at_once
-from gradcam_core.errors import ModelError
-from gradcam_core.records import LayerInfo, LoadedModel
+from gradcam_core.devices import is_out_of_memory, pictures_at_once
+from gradcam_core.errors import ModelError, TargetError
+from gradcam_core.records import LayerInfo, LoadedModel, Target
 
 # What networks raise over a batch; which of them is the network's own affair.
 BATCH_REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ModelError)
+
+
+def class_scores(outputs: Any) -> torch.Tensor:
+    """Find the class scores [N classes] in what a classifier returns."""
+    if isinstance(outputs, dict):
+        outputs = outputs.get("logits", outputs.get("out"))
+    outputs = getattr(outputs, "logits", outputs)
+    if isinstance(outputs, tuple | list) and outputs:
+        outputs = outputs[0]
+    if isinstance(outputs, torch.Tensor) and outputs.dim() == 4 and outputs.shape[2:] == (1, 1):
+        outputs = outputs.flatten(1)
+    if not isinstance(outputs, torch.Tensor) or outputs.dim() != 2 or outputs.shape[1] < 1:
+        returned = list(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        raise ModelError(
+            f"The model returns {returned} instead of one score per class.",
+            "Use a classifier, or wrap yours so that it returns [pictures, classes].",
+        )
+    if not outputs.is_floating_point():
+        raise ModelError(
+            "The model returns whole numbers, not scores.", "Let it return its scores before any rounding."
+        )
+    return outputs.float()
+
+
+def target_scores(outputs: torch.Tensor, targets: Sequence[Target]) -> torch.Tensor:
+    """Compute the targets' scores [K N] from outputs [N classes]; raises TargetError for anything else."""
+    scores = [target(outputs) for target in targets]
+    for target, score in zip(targets, scores, strict=True):
+        if not isinstance(score, torch.Tensor) or score.shape != outputs.shape[:1]:
+            raise TargetError(
+                f"Target '{target.label}' does not give one score per picture.",
+                "Let it take outputs [pictures, classes] and return scores [pictures].",
+            )
+    return torch.stack(scores)
+
+
+def gradients_of(scores: torch.Tensor, points: Sequence[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
+    """Differentiate scores [K N] by tensors [N ...] of the same pictures: [K N ...] each, None without dependence.
+
+    All K in one pass, or one by one where the network has an operator without a batching rule.
+    """
+    if not scores.requires_grad:
+        return (None,) * len(points)
+    # Pictures do not depend on each other, so the sum over them has every picture's own gradient.
+    sums = scores.sum(dim=1)
+    rows = torch.eye(len(sums), dtype=sums.dtype, device=sums.device)
+    try:
+        batched: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
+            sums, points, rows, is_grads_batched=True, retain_graph=True, allow_unused=True
+        )
+        return batched
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+    singles = [torch.autograd.grad(total, points, retain_graph=True, allow_unused=True) for total in sums]
+    return tuple(None if single[0] is None else torch.stack(single) for single in zip(*singles, strict=True))
 
 
 def network_for(model: LoadedModel, layers: Sequence[LayerInfo]) -> nn.Module:
@@ -39,12 +95,12 @@ def scorer(model: LoadedModel) -> Callable[[torch.Tensor], torch.Tensor]:
 
     def scores(inputs: torch.Tensor) -> torch.Tensor:
         parts = torch.split(inputs, pictures_at_once(model.device))
-        return torch.cat([in_batches(scores_of, part) for part in parts])
+        return torch.cat([_in_batches(scores_of, part) for part in parts])
 
     return scores
 
 
-def in_batches(function: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
+def _in_batches(function: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
     """Apply a function to inputs [B ...] at once, or one by one where it refuses several or mixes them up."""
     try:
         outputs = function(inputs)

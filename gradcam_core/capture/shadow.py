@@ -1,9 +1,14 @@
 """Another network that shares every tensor, so that modules can be replaced without touching the original."""
 
+import copy
 from collections import OrderedDict
 from collections.abc import Collection
+from dataclasses import replace
 
+import torch
 from torch import nn
+
+from gradcam_core.records import LoadedModel
 
 
 def shadow_of(network: nn.Module, names: Collection[str]) -> nn.Module:
@@ -26,3 +31,35 @@ def shadow_of(network: nn.Module, names: Collection[str]) -> nn.Module:
         return copies[id(module)]
 
     return twin(network)
+
+
+def put_in(network: nn.Module, name: str, module: nn.Module) -> None:
+    """Replace the module of this name in a shadow."""
+    parent, _, key = name.rpartition(".")
+    network.get_submodule(parent)._modules[key] = module
+
+
+def can_randomise_head(model: LoadedModel) -> bool:
+    """Whether the classifier is one linear step with weights of its own."""
+    return bool(model.head_name) and "weight" in model.module.get_submodule(model.head_name)._parameters
+
+
+def with_randomised_head(model: LoadedModel, seed: int) -> LoadedModel:
+    """Replace the classifier's weights by random ones of the same spread; the model itself stays as it is.
+
+    After Adebayo et al. 2018 (https://arxiv.org/abs/1810.03292), who re-initialise a network from its output
+    on. Every other tensor is shared. Only where `can_randomise_head(model)`.
+    """
+    step = copy.deepcopy(model.module.get_submodule(model.head_name))
+    generator = torch.Generator().manual_seed(seed)
+    for name, own in list(step.named_parameters(recurse=False)):
+        spread = float(own.std(correction=0)) if own.numel() > 1 else float(own.abs())
+        values = spread * torch.randn(own.shape, generator=generator)
+        setattr(step, name, nn.Parameter(values.to(own), requires_grad=False))
+    module = shadow_of(model.module, {model.head_name})
+    put_in(module, model.head_name, step)
+    folded = model.folded
+    if folded is not None:
+        folded = replace(folded, network=shadow_of(folded.network, {model.head_name}))
+        put_in(folded.network, model.head_name, step)
+    return replace(model, module=module, head=step.get_parameter("weight").detach().flatten(1), folded=folded)

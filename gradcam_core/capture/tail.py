@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradcam_core.capture.outputs import class_scores
-from gradcam_core.capture.shadow import shadow_of
+from gradcam_core.capture.scores import class_scores
+from gradcam_core.capture.shadow import put_in, shadow_of
 from gradcam_core.capture.taps import listening
 from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import LayerError
@@ -23,8 +23,6 @@ from gradcam_core.records import LayerInfo
 Run = Callable[[torch.Tensor], torch.Tensor]
 # What a network raises when it meets another number of pictures in its middle than at its beginning.
 MISFITS = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, AssertionError)
-# How one picture's values are given to a batch: as they are, to be broadcast; or as copies.
-WAYS = ("broadcast", "copy")
 CONTAINERS = (nn.ModuleList, nn.ModuleDict)
 
 
@@ -47,13 +45,14 @@ def tail_of(network: nn.Module, layer: LayerInfo, inputs: torch.Tensor, outputs:
         expected = torch.cat([outputs, truth])
         both = to_grid(torch.cat([own, changed]), layer)
         before = {name: record.outputs for name, record in records.items() if record.calls == len(record.outputs) > 0}
-        for way in WAYS:
-            run = _Replay(network, layer, inputs, own, before, way)
+        # One picture's values are given to a batch as they are, to be broadcast, or as copies; at worst nothing is
+        # played back, and the whole network runs each time.
+        for played, copies in ((before, False), (before, True), ({}, True)):
+            run = _Replay(network, layer, inputs, own, played, copies)
             if _reproduces(run, both, expected):
-                return run.settled()
-        run = _Replay(network, layer, inputs, own, {}, "copy")  # the whole network, each time
-        if _reproduces(run, both, expected):
-            return run.settled()
+                for player in run.players.values():
+                    player.settle()
+                return run
     raise LayerError(
         f"What follows layer '{layer.name}' cannot be run by itself in this network.",
         "Choose another layer, or a method that needs no tail.",
@@ -106,9 +105,9 @@ def _beside(network: nn.Module, target: str, name: str = "") -> Iterator[str]:
 class _Player(nn.Module):
     """Replaces a module, and plays back its recorded outputs call by call."""
 
-    def __init__(self, outputs: list[Any], way: str) -> None:
+    def __init__(self, outputs: list[Any], copies: bool) -> None:
         super().__init__()
-        self.outputs, self.way = outputs, way
+        self.outputs, self.copies = outputs, copies
         self.turn, self.count, self.careful = 0, 1, True
         self.handed: list[torch.Tensor] = []
 
@@ -122,7 +121,7 @@ class _Player(nn.Module):
         return _each(self.outputs[self.turn - 1], self._hand_out)
 
     def _hand_out(self, values: torch.Tensor) -> torch.Tensor:
-        if self.way == "copy":
+        if self.copies:
             return values.repeat(self.count, *[1] * (values.dim() - 1))
         handed = values.clone() if self.careful else values
         self.handed += [handed] if self.careful else []
@@ -156,15 +155,14 @@ class _Replay:
         inputs: torch.Tensor,
         own: torch.Tensor,
         before: dict[str, list[Any]],
-        way: str,
+        copies: bool,
     ) -> None:
         self.layer, self.inputs, self.own = layer, inputs, own
-        self.players = {name: _Player(outputs, way) for name, outputs in before.items()}
+        self.players = {name: _Player(outputs, copies) for name, outputs in before.items()}
         self.injected = _Injected()
         self.shadow = shadow_of(network, {*before, layer.name})
         for name, stand_in in (*self.players.items(), (layer.name, self.injected)):
-            parent, _, key = name.rpartition(".")
-            self.shadow.get_submodule(parent)._modules[key] = stand_in
+            put_in(self.shadow, name, stand_in)
 
     def __call__(self, maps: torch.Tensor) -> torch.Tensor:
         """Outputs [B classes] for maps [B C h w] at the layer."""
@@ -173,12 +171,6 @@ class _Replay:
         self.injected.values = from_grid(maps, self.own, self.layer)
         with listening(None, self.inputs.device):
             return class_scores(self.shadow(self.inputs.expand(len(maps), *self.inputs.shape[1:])))
-
-    def settled(self) -> "_Replay":
-        """The same, once it was checked."""
-        for player in self.players.values():
-            player.settle()
-        return self
 
 
 def from_grid(maps: torch.Tensor, own: torch.Tensor, layer: LayerInfo) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What a measure may ask for, and the mark that makes a function a measure.
+"""What a measure may ask for, what it returns, and the mark that makes a function a measure.
 
 heat        [H W]            the heatmap on the picture's pixels, 0..1; NaN where the model did not look
 truth       [H W]            the reference region on the picture's pixels
@@ -12,6 +12,7 @@ Reading, or raises NotMeasurable.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -33,3 +34,23 @@ measurement: Callable[..., Callable[[Function], Function]] = partial(member, all
 def theme_of(member: Member) -> str:
     """What a measure is about: "place" (a reference region), "change" (the picture is changed), or "spread"."""
     return "place" if "truth" in member.needs else "change" if "inputs" in member.needs else "spread"
+
+
+class NotMeasurable(Exception):
+    """Say in a sentence why there is no honest number; raised by measurements, shown as their reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The target's probability (`values`) as more and more of the picture is changed (`shares`, 0..1)."""
+
+    shares: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A measurement's number, and the curve that it was read off, if there is one."""
+
+    value: float
+    curve: Curve | None = None

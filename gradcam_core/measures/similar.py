@@ -1,16 +1,43 @@
-"""How similar two maps of one picture are, by the order of their cells."""
+"""How similar two maps of one picture are: where both are hottest, and by the order of their cells."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float32
 from scipy.stats import rankdata
 
 from gradcam_core.placement import resample
+from gradcam_core.records import Heatmap
 from gradcam_core.shapes import Map
 
+HOTTEST = 0.2
 
-def similarity(first: Map, second: np.ndarray) -> float:
+
+def agreement(first: Heatmap, second: Heatmap) -> tuple[float, float] | None:
+    """Pearson correlation of two maps' positive parts, and overlap (IoU) of their hottest fifths.
+
+    Taken on the finer of the two grids. None where one of them has no positive evidence or is
+    the same everywhere, since then there is nothing to compare.
+    """
+    one, other = (positive.ravel() for positive in _on_one_grid([first.raw, second.raw]))
+    if one.std() == 0 or other.std() == 0:
+        return None
+    return float(np.corrcoef(one, other)[0, 1]), overlap(hottest_fifth(one), hottest_fifth(other))
+
+
+def hottest_fifth(values: Float32[np.ndarray, "cells"]) -> Bool[np.ndarray, "cells"]:
+    """The hottest fifth; only what has any heat counts, and all ties at the edge are included."""
+    count = max(1, round(HOTTEST * len(values)))
+    hottest: np.ndarray = (values >= np.partition(values, -count)[-count]) & (values > 0)
+    return hottest
+
+
+def overlap(first: Bool[np.ndarray, "cells"], second: Bool[np.ndarray, "cells"]) -> float:
+    """Intersection over union."""
+    return float((first & second).sum() / (first | second).sum())
+
+
+def similarity(first: Map, second: Map) -> float:
     """Rank correlation (Spearman) of the positive parts, which are what is shown: 1 the same order, 0 no relation.
 
     Taken on the finer of the two grids; equal cells share their rank. Where one of the maps is the same
@@ -19,24 +46,6 @@ def similarity(first: Map, second: np.ndarray) -> float:
     return float(similarities(first, [second])[0])
 
 
-def similarities(first: Map, others: Sequence[np.ndarray]) -> Float[np.ndarray, " n"]:
-    """The similarity of one map [h w] with each of several, which share a grid."""
-    finest = max(first.shape, *(other.shape for other in others), key=lambda shape: shape[0] * shape[1])
-    own = _ranks(_positive(first, finest)[None])
-    ranks = _ranks(np.stack([_positive(other, finest) for other in others]))
-    sizes = np.sqrt((own**2).sum() * (ranks**2).sum(axis=1))
-    flat = ~ranks.any(axis=1)
-    alike = (ranks @ own[0]) / np.where(sizes > 0, sizes, 1)
-    return np.asarray(alike if own.any() else flat, np.float64)
-
-
-def _positive(raw: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    positive = np.maximum(raw, 0)
-    return positive if positive.shape == size else resample(positive, (size[0], size[1]))
-
-
-def _ranks(maps: np.ndarray) -> np.ndarray:
-    """Ranks [n cells] of maps [n h w], less their mean; 0 for a map that is the same everywhere."""
-    ranks: np.ndarray = rankdata(maps.reshape(len(maps), -1), axis=1)
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    return ranks
+def similarities(first: np.ndarray, others: Sequence[np.ndarray]) -> Float[np.ndarray, " n"]:
+    """The similarity of one map [h w] with each of several."""
+    own, *ranks = rankdata([positive.ravel() for positive in _on_one_grid([first, *others])], axis=1)

@@ -15,7 +15,7 @@ from gradcam_core.registry import Choice, Member, family, run
 _FAMILY = family(
     "method",
     __name__,
-    first=("activation", "gradient", "principal", "perturbation", "backpropagation", "baseline"),
+    first=("weighting", "principal", "perturbation", "backpropagation", "baseline"),
     error=MethodError,
     shared=Smoothing,
 )

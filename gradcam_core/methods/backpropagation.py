@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from gradcam_core.methods.gradient import grad_cam
+from gradcam_core.methods.weighting import grad_cam
 from gradcam_core.methods.needs import method
 from gradcam_core.shapes import Activations, Gradients, InputGradients, InputMaps
 
@@ -25,7 +25,7 @@ def guided_grad_cam(activations: Activations, gradients: Gradients, guided: Inpu
     """
     coarse = grad_cam(activations, gradients).relu()
     peak = coarse.amax(dim=(-2, -1), keepdim=True)
-    scaled = coarse / torch.where(peak > 0, peak, 1)
+    scaled = torch.where(peak > 0, coarse / peak, 0)
     size = (guided.shape[-2], guided.shape[-1])
     large = functional.interpolate(scaled.flatten(0, 1)[:, None], size=size, mode="bilinear", align_corners=False)
     return guided.sum(dim=2) * large.reshape(*coarse.shape[:2], *size)

@@ -39,32 +39,26 @@ def score_cam(
     others come in order of falling deviation, so that drafts settle early.
     """
     layer = activations[0]
-    spread = layer.flatten(1).std(dim=1, correction=0)
-    alive = torch.argsort(spread, descending=True, stable=True)
-    alive = alive[(layer.flatten(1) != 0).any(dim=1)[alive]]
-    chosen = alive[: max(1, round(share * len(alive)))]
+    alive = layer.flatten(1).any(dim=1)
+    order = layer.flatten(1).std(dim=1, correction=0).argsort(descending=True, stable=True)
+    order = order[alive[order]]
     # A channel without contrast hides the whole picture. One pass covers all such channels.
-    dark = forward(torch.zeros_like(inputs))
-    exponents = dark.expand(-1, len(layer)).clone()
-    kept = torch.zeros(len(layer), dtype=torch.bool, device=layer.device)
-    kept[(layer.flatten(1) == 0).all(dim=1)] = True
-    for done, chunk in _chunks(chosen, pictures_at_once(inputs.device)):
+    exponents = torch.where(alive, -torch.inf, forward(torch.zeros_like(inputs)))
+    for done, chunk in _chunks(order[: max(1, round(share * len(order)))], pictures_at_once(inputs.device)):
         exponents[:, chunk] = forward(inputs * _masks(layer[chunk], inputs.shape[-2:]))
-        kept[chunk] = True
-        progress(done, _softmax_map(exponents, kept, layer) if done < 1 else None)
-    return _softmax_map(exponents, kept, layer)
+        progress(done, _weighted(exponents.softmax(dim=1), layer) if done < 1 else None)
+    return _weighted(exponents.softmax(dim=1), layer)
 
 
 def _masks(channels: torch.Tensor, size: torch.Size) -> torch.Tensor:
     """Channels [B h w] at the input's size, each from 0 to 1 [B 1 H' W']; 0 where one is the same everywhere."""
     large = functional.interpolate(channels[:, None], size=tuple(size), mode="bilinear", align_corners=False)
     low, high = large.amin(dim=(2, 3), keepdim=True), large.amax(dim=(2, 3), keepdim=True)
-    return torch.where(high > low, (large - low) / torch.where(high > low, high - low, 1), 0)
+    return torch.where(high > low, (large - low) / (high - low), 0)
 
 
-def _softmax_map(exponents: torch.Tensor, kept: torch.Tensor, layer: torch.Tensor) -> Maps:
-    """Channels [C h w] summed with the softmax of those exponents [K C] that are `kept` [C]."""
-    weights = exponents.where(kept, -torch.inf).softmax(dim=1)
+def _weighted(weights: torch.Tensor, layer: torch.Tensor) -> Maps:
+    """Sum a layer's channels [C h w] with weights [K C]."""
     return torch.einsum("kc,chw->khw", weights, layer)[:, None]
 
 
@@ -76,16 +70,14 @@ def ablation_cam(activations: Activations, scores: Scores, tail: Rescore, progre
     Channels that are 0 lose nothing and are not run.
     """
     layer = activations[0]
-    alive = torch.nonzero((layer.flatten(1) != 0).any(dim=1)).flatten()
+    batch = max(2, min(TAIL_BATCH, TAIL_BYTES // (layer.numel() * layer.element_size())))
     without = scores.expand(-1, len(layer)).clone()
-    for done, chunk in _chunks(alive, _tails_at_once(layer)):
+    for done, chunk in _chunks(layer.flatten(1).any(dim=1).nonzero().flatten(), batch):
         ablated = layer.expand(len(chunk), *layer.shape).clone()
         ablated[torch.arange(len(chunk)), chunk] = 0
         without[:, chunk] = tail(ablated)
         progress(done)
-    size = scores.abs()
-    weights = torch.where(size > 0, (scores - without) / torch.where(size > 0, size, 1), 0)
-    return torch.einsum("kc,chw->khw", weights, layer)[:, None]
+    return _weighted(torch.where(scores != 0, (scores - without) / scores.abs(), 0), layer)
 
 
 @method("Occlusion", paper="Zeiler & Fergus 2014", url="https://arxiv.org/abs/1311.2901")
@@ -138,7 +130,7 @@ def _mean_over_squares(
     in_columns = ((middle_x >= left) & (middle_x <= left + patch)).to(falls.dtype)
     count = torch.einsum("ph,pw->hw", in_rows, in_columns)
     total = torch.einsum("kp,ph,pw->khw", falls, in_rows, in_columns)
-    return torch.where(count > 0, total / count.clamp(min=1), 0)
+    return torch.where(count > 0, total / count, 0)
 
 
 @method("RISE", paper="Petsiuk et al. 2018", url="https://arxiv.org/abs/1806.07421")
@@ -184,10 +176,6 @@ def _random_masks(
     down = torch.randint(0, cell[0], (count,), generator=generator).tolist()
     right = torch.randint(0, cell[1], (count,), generator=generator).tolist()
     return torch.stack([one[0, y : y + size[0], x : x + size[1]] for one, y, x in zip(large, down, right, strict=True)])
-
-
-def _tails_at_once(layer: torch.Tensor) -> int:
-    return max(2, min(TAIL_BATCH, TAIL_BYTES // (layer.numel() * layer.element_size())))
 
 
 def _chunks(indices: torch.Tensor, batch: int) -> Iterator[tuple[float, torch.Tensor]]:

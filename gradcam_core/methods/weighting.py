@@ -1,4 +1,4 @@
-"""Methods that weight the activations by the gradients of the targets' scores.
+"""Methods that weight the activations: by the classifier's own weights, or by the gradients of the targets' scores.
 
 All return signed maps [K N h w], before the final ReLU. K targets, N pictures, C channels, h w the grid.
 """
@@ -6,12 +6,18 @@ All return signed maps [K N h w], before the final ReLU. K targets, N pictures, 
 import torch
 
 from gradcam_core.methods.needs import method
-from gradcam_core.shapes import Activations, Gradients, Maps
+from gradcam_core.shapes import Activations, Gradients, Head, Maps
 
 # Relative tolerance: a denominator whose two parts cancel to less than this share counts as 0.
 CANCELLED = 1e-6
 # Relative tolerance: a single-precision sum over channels below this share of its terms is rounding noise.
 NOISE = 3e-5
+
+
+@method("CAM", paper="Zhou et al. 2016", url="https://arxiv.org/abs/1512.04150")
+def cam(activations: Activations, head: Head) -> Maps:
+    """Weight each channel by the classifier's own weight: for networks that end in average and linear step."""
+    return torch.einsum("kc,nchw->knhw", head, activations)
 
 
 @method("Grad-CAM", paper="Selvaraju et al. 2017", url="https://arxiv.org/abs/1610.02391")
@@ -38,7 +44,7 @@ def grad_cam_plus_plus(activations: Activations, gradients: Gradients) -> Maps:
     drive = total * rising
     denominator = 2 + drive
     defined = denominator.abs() > CANCELLED * (2 + drive.abs())
-    weights = torch.where(defined, rising / torch.where(defined, denominator, 1), 0).sum(dim=(-2, -1))
+    weights = torch.where(defined, rising / denominator, 0).sum(dim=(-2, -1))
     return _weighted(weights.to(activations.dtype), activations)
 
 
@@ -47,7 +53,7 @@ def xgrad_cam(activations: Activations, gradients: Gradients) -> Maps:
     """Weight each channel by its gradient, averaged by activation."""
     total = activations.sum(dim=(-2, -1))
     weighted = (gradients * activations).sum(dim=(-2, -1))
-    return _weighted(torch.where(total != 0, weighted / torch.where(total != 0, total, 1), 0), activations)
+    return _weighted(torch.where(total != 0, weighted / total, 0), activations)
 
 
 @method("HiResCAM", paper="Draelos & Carin 2020", url="https://arxiv.org/abs/2011.08891")
