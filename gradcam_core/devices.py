@@ -4,7 +4,8 @@ import copy
 import ctypes
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -55,6 +56,19 @@ def describe_device(device: torch.device | str) -> str:
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether a failure is for want of memory: the processor's allocator has no class of its own for it."""
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+@contextmanager
+def memory_for(title: str) -> Iterator[None]:
+    """Raise DeviceError where a step called `title` fails for want of memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(
+            f"There is too little memory for {title} here.", "Use a smaller input, or the processor."
+        ) from error
 
 
 def copy_to_processor(network: nn.Module) -> nn.Module:

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from gradcam_core.capture import BATCH_REFUSALS, capture
-from gradcam_core.devices import is_out_of_memory
-from gradcam_core.errors import DeviceError, MethodError
+from gradcam_core.devices import memory_for
+from gradcam_core.errors import MethodError
 from gradcam_core.methods import make_maps, reads_layer, smoothing_of
 from gradcam_core.methods.needs import OWN_PASSES
 from gradcam_core.methods.smoothing import average, smoothed
-from gradcam_core.placement import Placement, resample
+from gradcam_core.placement import Placement, on_finest_grid
 from gradcam_core.progress import SILENT, Progress
 from gradcam_core.records import Evidence, Heatmap, LayerInfo, LoadedModel, Origin, Target
 from gradcam_core.registry import Choice
@@ -114,16 +114,10 @@ def _of_input(evidence: Evidence, place: int) -> Evidence:
 
 def _maps(first: FirstPass, choice: Choice, layer: LayerInfo, progress: Progress) -> torch.Tensor:
     """One method at one layer: signed maps [K 1 h w]."""
-    try:
+    with memory_for(choice.member.title):
         if not smoothing_of(choice):
             return make_maps(choice, first.evidence[first.layers.index(layer)], progress)
         return average(_of_copies(first, choice, layer, progress))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise DeviceError(
-            f"There is too little memory for {choice.member.title} here.", "Use a smaller input, or the processor."
-        ) from error
 
 
 def _of_copies(
@@ -172,10 +166,8 @@ def _fuse(maps: Sequence[np.ndarray], signed: bool) -> np.ndarray:
     After Jiang et al. 2021, without the tanh(2 M / max M) that they apply to early stages: which layers
     are early is known of their networks only. Of signed maps the largest value of either sign is kept.
     """
-    finest = max((grid.shape for grid in maps), key=lambda shape: shape[0] * shape[1])
     parts = [grid if signed else np.maximum(grid, 0) for grid in maps]
     peaks = [float(np.abs(grid).max()) for grid in parts]
-    scaled = [resample(grid / peak if peak > 0 else grid, finest) for grid, peak in zip(parts, peaks, strict=True)]
-    stack = np.stack(scaled)
+    stack = np.stack(on_finest_grid([grid / (peak or 1) for grid, peak in zip(parts, peaks, strict=True)]))
     strongest: np.ndarray = np.take_along_axis(stack, np.abs(stack).argmax(axis=0)[None], axis=0)[0]
     return strongest

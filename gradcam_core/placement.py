@@ -1,5 +1,7 @@
 """Where the model input lies on the picture, and back: map cells -> original pixels."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +70,12 @@ class Placement:
 def resample(grid: Map, size: tuple[int, int]) -> Heat:
     """Bring a map [h w] to another grid `size` [H W] over the same input, bilinearly, centres kept."""
     return Placement(size, size, (0.0, 0.0, float(size[0]), float(size[1]))).restore(grid)
+
+
+def on_finest_grid(maps: Sequence[np.ndarray]) -> list[Map]:
+    """Bring maps over the same input to the finest of their grids."""
+    finest = max((grid.shape for grid in maps), key=math.prod)
+    return [grid if grid.shape == finest else resample(grid, (finest[0], finest[1])) for grid in maps]
 
 
 def _covered(length: int, start: float, stop: float) -> tuple[int, int]:

@@ -24,8 +24,8 @@ from gradcam_core.checks.needs import NEEDS, check
 from gradcam_core.checks.panel import Check, Trust
 from gradcam_core.checks.thresholds import OWN, Thresholds, read_thresholds, write_thresholds
 from gradcam_core.errors import DeviceError, GradcamError, ModelError, TargetError
-from gradcam_core.measures.infill import fill_in
-from gradcam_core.measures.similar import similarities, similarity
+from gradcam_core.measures.hiding import fill_in
+from gradcam_core.measures.similar import similarities
 from gradcam_core.placement import Placement
 from gradcam_core.records import Explanation, ImageRecord, LoadedModel
 from gradcam_core.targets import contrast
@@ -58,6 +58,10 @@ def ranks_twin(values: list[float]) -> list[float]:
     return [
         sum(other < value for other in values) + (sum(other == value for other in values) + 1) / 2 for value in values
     ]
+
+
+def similarity(one: np.ndarray, other: np.ndarray) -> float:
+    return float(similarities(one, [other])[0])
 
 
 def similarity_twin(one: np.ndarray, other: np.ndarray) -> float:

@@ -16,8 +16,7 @@ from gradcam_core.explanation import explain
 from gradcam_core.measures import Measurement, NotMeasurable, list_measurements, measure, theme_of
 from gradcam_core.measures import faithfulness as faithful
 from gradcam_core.measures.given import heat_of, shown_in, visible_in
-from gradcam_core.measures.infill import fill_in
-from gradcam_core.measures.ranking import hottest_first, mask_of
+from gradcam_core.measures.hiding import fill_in, hottest_first, mask_of
 from gradcam_core.measures.road import SHARES, impute, road
 from gradcam_core.placement import Placement
 from gradcam_core.progress import SILENT

@@ -17,7 +17,7 @@ from gradcam_core.errors import TargetError
 from gradcam_core.heatmaps import FirstPass, heatmaps_of_inputs
 from gradcam_core.layers import resolve_layer
 from gradcam_core.measures.given import check_same, visible_in
-from gradcam_core.measures.infill import fill_in
+from gradcam_core.measures.hiding import fill_in
 from gradcam_core.methods import choose_method, make_maps, smoothing_of
 from gradcam_core.placement import Placement, resample
 from gradcam_core.progress import SILENT, Progress

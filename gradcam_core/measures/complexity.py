@@ -1,10 +1,10 @@
 """How spread or how focused a heatmap is. Neither is good or bad: a finding may be small or large."""
 
 import numpy as np
+import scipy.stats
 from jaxtyping import Float64
 
-from gradcam_core.measures.needs import measurement
-from gradcam_core.measures.readings import NotMeasurable, Reading
+from gradcam_core.measures.needs import NotMeasurable, Reading, measurement
 from gradcam_core.shapes import Heat
 
 Shares = Float64[np.ndarray, "seen"]
@@ -14,12 +14,11 @@ Shares = Float64[np.ndarray, "seen"]
 def entropy(heat: Heat) -> Reading:
     """How widely the heat is spread: 0 is all in one pixel, 1 is the same everywhere.
 
-    Shannon's entropy of the heat as a distribution over the pixels that the model saw, in bits,
-    divided by its largest possible value, log2 of their number.
+    Shannon's entropy of the heat as a distribution over the n pixels that the model saw, divided by its
+    largest possible value, log n.
     """
     shares = _shares(heat)
-    hot = shares[shares > 0]
-    return Reading(max(0.0, float(-(hot * np.log2(hot)).sum() / np.log2(len(shares)))))
+    return Reading(max(0.0, float(scipy.stats.entropy(shares, base=len(shares)))))
 
 
 @measurement("Focus (Gini index)", paper="Chalasani et al. 2020", url="https://arxiv.org/abs/1810.06583", better="")
@@ -30,9 +29,8 @@ def gini(heat: Heat) -> Reading:
     https://doi.org/10.1109/TIT.2009.2027527), over the pixels that the model saw.
     """
     shares = np.sort(_shares(heat))
-    count = len(shares)
-    ranks = np.arange(1, count + 1)
-    return Reading(max(0.0, float(1 - 2 * (shares * (count - ranks + 0.5) / count).sum())))
+    above = np.arange(len(shares))[::-1] + 0.5
+    return Reading(max(0.0, float(1 - 2 * shares @ above / len(shares))))
 
 
 def _shares(heat: Heat) -> Shares:

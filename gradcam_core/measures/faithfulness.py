@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 
 from gradcam_core.devices import pictures_at_once
-from gradcam_core.measures.infill import fill_in
-from gradcam_core.measures.needs import Probability, Shown, Visible, measurement
-from gradcam_core.measures.ranking import Order, hottest_first, mask_of
-from gradcam_core.measures.readings import Curve, NotMeasurable, Reading
+from gradcam_core.measures.hiding import Order, fill_in, hottest_first, mask_of
+from gradcam_core.measures.needs import Curve, NotMeasurable, Probability, Reading, Shown, Visible, measurement
 from gradcam_core.progress import Progress
 from gradcam_core.registry import Range
 from gradcam_core.shapes import InputTensor
@@ -43,8 +41,7 @@ def deletion(
     def hide(hottest: Tensor) -> Tensor:
         return fill_in(inputs.expand(len(hottest), -1, -1, -1).contiguous(), hottest, visible)
 
-    order = hottest_first(shown, visible, seed)
-    return _area(_curve(order, inputs, hide, probability, progress, steps))
+    return _followed(hottest_first(shown, visible, seed), inputs, hide, probability, progress, steps)
 
 
 @measurement("Insertion", paper="Petsiuk et al. 2018", url="https://arxiv.org/abs/1806.07421")
@@ -67,8 +64,7 @@ def insertion(
     def uncover(hottest: Tensor) -> Tensor:
         return torch.where(hottest, inputs, blurred)
 
-    order = hottest_first(shown, visible, seed)
-    return _area(_curve(order, inputs, uncover, probability, progress, steps))
+    return _followed(hottest_first(shown, visible, seed), inputs, uncover, probability, progress, steps)
 
 
 @measurement("Average drop", paper="Chattopadhyay et al. 2018", url="https://arxiv.org/abs/1710.11063", better="lower")
@@ -104,29 +100,26 @@ def _through(inputs: InputTensor, shown: Shown, probability: Probability) -> tup
     return whole, through
 
 
-def _curve(
+def _followed(
     order: Order,
     inputs: InputTensor,
     change: Callable[[Tensor], Tensor],
     probability: Probability,
     progress: Progress,
     steps: int,
-) -> Curve:
-    """Change more and more of the pixels, in this order; `change` takes masks [B 1 Hin Win] of those so far."""
+) -> Reading:
+    """The area under the probability's curve (trapezoid rule) as more and more of the pixels change, in this order.
+
+    `change` takes masks [B 1 Hin Win] of those so far. The area is 0..1, since both axes are.
+    """
     shares = [step / steps for step in range(steps + 1)]
-    size = (inputs.shape[2], inputs.shape[3])
     values: list[float] = []
     while len(values) < len(shares):
         chunk = shares[len(values) : len(values) + pictures_at_once(inputs.device)]
-        masks = np.stack([mask_of(order[: round(share * len(order))], size) for share in chunk])
+        masks = np.stack([mask_of(order[: round(share * len(order))], inputs.shape[2:]) for share in chunk])
         values += probability(change(torch.from_numpy(masks)[:, None].to(inputs.device))).tolist()
         progress(len(values) / len(shares))
-    return Curve(tuple(shares), tuple(values))
-
-
-def _area(curve: Curve) -> Reading:
-    """The area under a curve by the trapezoid rule: 0..1, since both axes are."""
-    return Reading(float(np.trapezoid(curve.values, curve.shares)), curve)
+    return Reading(float(np.trapezoid(values, shares)), Curve(tuple(shares), tuple(values)))
 
 
 def _blurred(inputs: InputTensor, visible: Visible) -> InputTensor:

@@ -9,8 +9,7 @@ import torch
 
 from gradcam_core.capture import scorer
 from gradcam_core.errors import GradcamError, ModelError
-from gradcam_core.measures.needs import Probability, Shown, Truth, Visible
-from gradcam_core.measures.readings import NotMeasurable
+from gradcam_core.measures.needs import NotMeasurable, Probability, Shown, Truth, Visible
 from gradcam_core.placement import Placement, resample
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.shapes import Heat
@@ -18,7 +17,6 @@ from gradcam_core.targets import probabilities
 
 # Interpolation makes equal cells differ in the seventh decimal; rounding makes them ties again.
 DECIMALS = 5
-# What networks raise for more than one input at a time.
 
 
 def serve(
@@ -66,14 +64,13 @@ def shown_in(heatmap: Heatmap, visible: Visible) -> Shown:
 
 def check_truth(truth: Any, placement: Placement) -> Truth:
     """A reference region as booleans on the picture's own pixels. Raises GradcamError for anything else."""
-    height, width = placement.image_size
     if not isinstance(truth, np.ndarray) or truth.dtype != bool:
         kind = str(truth.dtype) if isinstance(truth, np.ndarray) else type(truth).__name__
         raise GradcamError(
             f"The reference region is {kind}, not true or false.", "Give an array of booleans: mask > 0."
         )
-    if truth.shape != (height, width):
-        size = " x ".join(map(str, truth.shape))
+    if truth.shape != placement.image_size:
+        size, (height, width) = " x ".join(map(str, truth.shape)), placement.image_size
         raise GradcamError(
             f"The reference region is {size}, the picture is {height} x {width}.",
             "Give one that is as high and as wide as the picture.",

@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from gradcam_core.measures.needs import Truth, measurement
-from gradcam_core.measures.pairs import HOTTEST
-from gradcam_core.measures.readings import NotMeasurable, Reading
+from gradcam_core.measures.needs import NotMeasurable, Reading, Truth, measurement
+from gradcam_core.measures.similar import hottest_fifth, overlap
 from gradcam_core.registry import Range
 from gradcam_core.shapes import Heat
 
@@ -30,9 +29,7 @@ def iou_top_fifth(heat: Heat, truth: Truth) -> Reading:
     two heatmaps are compared. A region much smaller than a fifth of the picture cannot reach 1.
     """
     values, inside = _seen(heat, truth)
-    count = max(1, round(HOTTEST * len(values)))
-    edge = np.partition(values, -count)[-count]
-    return Reading(_overlap((values >= edge) & (values > 0), inside))
+    return Reading(overlap(hottest_fifth(values), inside))
 
 
 @measurement("Overlap above a fixed threshold", paper="Jaccard 1912", url=JACCARD)
@@ -47,7 +44,7 @@ def iou_fixed(
     Intersection over union. The number depends strongly on the threshold.
     """
     values, inside = _seen(heat, truth)
-    return Reading(_overlap(values >= np.float32(threshold), inside))
+    return Reading(overlap(values >= np.float32(threshold), inside))
 
 
 @measurement("Overlap (Otsu threshold)", paper="Otsu 1979", url="https://doi.org/10.1109/TSMC.1979.4310076")
@@ -61,7 +58,7 @@ def iou_otsu(heat: Heat, truth: Truth) -> Reading:
     bins = np.minimum((values * BINS).astype(int), BINS - 1)
     if bins.min() == bins.max():
         raise NotMeasurable("The heatmap is the same everywhere, so no threshold divides it.")
-    return Reading(_overlap(bins > _otsu(bins), inside))
+    return Reading(overlap(bins > _otsu(bins), inside))
 
 
 def _otsu(bins: np.ndarray) -> int:
@@ -143,10 +140,6 @@ def _seen(heat: Heat, truth: Truth) -> tuple[Values, Inside]:
     if not values.any():
         raise NotMeasurable("The heatmap is 0 everywhere on the picture.")
     return values, inside
-
-
-def _overlap(hot: Inside, inside: Inside) -> float:
-    return float((hot & inside).sum() / (hot | inside).sum())
 
 
 def _share(part: float, values: Values) -> float:

@@ -1,20 +1,36 @@
 """One heatmap -> every measurement that the given things allow."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from gradcam_core.devices import is_out_of_memory
-from gradcam_core.errors import DeviceError
+from gradcam_core.devices import memory_for
 from gradcam_core.measures.given import serve
-from gradcam_core.measures.readings import Measurement, NotMeasurable, Reading
+from gradcam_core.measures.needs import Curve, NotMeasurable, Reading
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import Explanation, Heatmap, LoadedModel
 from gradcam_core.registry import Choice, Member, family, run
 
 _FAMILY = family("measurement", "gradcam_core.measures", first=("localisation", "complexity", "faithfulness", "road"))
 Options = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One number about one heatmap, with its words.
+
+    `value` is None where it could not be measured, and `reason` says why; otherwise `reason` is "".
+    `better` is "higher" or "lower", or "" where neither is good or bad by itself.
+    """
+
+    name: str
+    title: str
+    value: float | None
+    reason: str
+    curve: Curve | None
+    better: str
 
 
 def list_measurements() -> tuple[Member, ...]:
@@ -51,43 +67,32 @@ def measure(
     measurements = []
     for place, choice in enumerate(choices):
         progress = Progress(on_progress).part(place, len(choices), choice.member.title)
-        reason = _without_evidence(heatmap) or _lacking(choice.member, served)
-        measurements.append(_refused(choice.member, reason) if reason else _taken(choice, served, progress))
+        measurements.append(_measured(choice, heatmap, served, progress))
         progress(1.0)
     return tuple(measurements)
 
 
-def _without_evidence(heatmap: Heatmap) -> str:
-    """Why a heatmap without evidence on the picture has no numbers; "" where it has some."""
-    if heatmap.raw_peak <= 0:
-        return "The heatmap has no positive evidence for the target, so there is nothing to measure."
-    return "" if heatmap.state == "ok" else f"This heatmap has {heatmap.state}, so there is nothing to measure."
-
-
-def _lacking(member: Member, served: Mapping[str, Any]) -> str:
-    """What a measure needs and was not given, in words; "" where it has everything."""
-    missing = set(member.needs) - set(served)
-    if "truth" in missing:
-        return "This needs a reference region."
-    return "This needs the explanation and its model." if missing else ""
-
-
-def _taken(choice: Choice, served: Mapping[str, Any], progress: Progress) -> Measurement:
+def _measured(choice: Choice, heatmap: Heatmap, served: Mapping[str, Any], progress: Progress) -> Measurement:
     """Take one measurement, or say why there is none."""
     member = choice.member
-    device = served["inputs"].device.type if "inputs" in member.needs else "cpu"
     try:
+        _check_measurable(heatmap, member, served)
+        device = served["inputs"].device.type if "inputs" in member.needs else "cpu"
         # The caller may use mixed precision or record gradients; measures need full precision and no gradients.
-        with torch.no_grad(), torch.autocast(device, enabled=False):
+        with memory_for(member.title), torch.no_grad(), torch.autocast(device, enabled=False):
             reading: Reading = run(choice, served, progress)
     except NotMeasurable as refusal:
-        return _refused(member, str(refusal))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise DeviceError(f"There is too little memory for {member.title} here.", "Use a smaller input.") from error
+        return Measurement(member.name, member.title, None, str(refusal), None, member.better)
     return Measurement(member.name, member.title, reading.value, "", reading.curve, member.better)
 
 
-def _refused(member: Member, reason: str) -> Measurement:
-    return Measurement(member.name, member.title, None, reason, None, member.better)
+def _check_measurable(heatmap: Heatmap, member: Member, served: Mapping[str, Any]) -> None:
+    """Raise NotMeasurable for a heatmap without evidence on the picture, and where something is missing."""
+    if heatmap.raw_peak <= 0:
+        raise NotMeasurable("The heatmap has no positive evidence for the target, so there is nothing to measure.")
+    if heatmap.state != "ok":
+        raise NotMeasurable(f"This heatmap has {heatmap.state}, so there is nothing to measure.")
+    missing = set(member.needs) - set(served)
+    if missing:
+        region = "truth" in missing
+        raise NotMeasurable(f"This needs {'a reference region' if region else 'the explanation and its model'}.")

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float32, Float64
 from scipy.stats import rankdata
 
-from gradcam_core.placement import resample
+from gradcam_core.placement import on_finest_grid
 from gradcam_core.records import Heatmap
 from gradcam_core.shapes import Map
 
@@ -19,33 +19,38 @@ def agreement(first: Heatmap, second: Heatmap) -> tuple[float, float] | None:
     Taken on the finer of the two grids. None where one of them has no positive evidence or is
     the same everywhere, since then there is nothing to compare.
     """
-    one, other = (positive.ravel() for positive in _on_one_grid([first.raw, second.raw]))
+    one, other = (positive.ravel() for positive in _positive_parts([first.raw, second.raw]))
     if one.std() == 0 or other.std() == 0:
         return None
     return float(np.corrcoef(one, other)[0, 1]), overlap(hottest_fifth(one), hottest_fifth(other))
 
 
-def hottest_fifth(values: Float32[np.ndarray, "cells"]) -> Bool[np.ndarray, "cells"]:
+def hottest_fifth(values: Float32[np.ndarray, " cells"]) -> Bool[np.ndarray, " cells"]:
     """The hottest fifth; only what has any heat counts, and all ties at the edge are included."""
     count = max(1, round(HOTTEST * len(values)))
     hottest: np.ndarray = (values >= np.partition(values, -count)[-count]) & (values > 0)
     return hottest
 
 
-def overlap(first: Bool[np.ndarray, "cells"], second: Bool[np.ndarray, "cells"]) -> float:
+def overlap(first: Bool[np.ndarray, " cells"], second: Bool[np.ndarray, " cells"]) -> float:
     """Intersection over union."""
     return float((first & second).sum() / (first | second).sum())
 
 
-def similarity(first: Map, second: Map) -> float:
-    """Rank correlation (Spearman) of the positive parts, which are what is shown: 1 the same order, 0 no relation.
+def similarities(first: Map, others: Sequence[np.ndarray]) -> Float64[np.ndarray, " n"]:
+    """Rank correlation (Spearman) of one map's positive part with those of others: 1 the same order, 0 no relation.
 
-    Taken on the finer of the two grids; equal cells share their rank. Where one of the maps is the same
-    everywhere there is no order to compare: 0, and 1 where both are.
+    The positive parts are what is shown. Taken on the finest of the grids; equal cells share their rank. A map that is
+    the same everywhere has no order to compare: 0, and 1 for two of them.
     """
-    return float(similarities(first, [second])[0])
+    ranks = rankdata([positive.ravel() for positive in _positive_parts([first, *others])], axis=1)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    own, ranks = ranks[0], ranks[1:]
+    if not own.any():
+        return np.asarray(~ranks.any(axis=1), np.float64)
+    sizes = np.linalg.norm(own) * np.linalg.norm(ranks, axis=1)
+    return np.asarray(ranks @ own / np.where(sizes > 0, sizes, 1), np.float64)
 
 
-def similarities(first: np.ndarray, others: Sequence[np.ndarray]) -> Float[np.ndarray, " n"]:
-    """The similarity of one map [h w] with each of several."""
-    own, *ranks = rankdata([positive.ravel() for positive in _on_one_grid([first, *others])], axis=1)
+def _positive_parts(maps: Sequence[np.ndarray]) -> list[Map]:
+    return on_finest_grid([np.maximum(grid, 0) for grid in maps])

@@ -3,8 +3,8 @@
 import torch
 from torch.nn import functional
 
-from gradcam_core.methods.weighting import grad_cam
 from gradcam_core.methods.needs import method
+from gradcam_core.methods.weighting import grad_cam
 from gradcam_core.shapes import Activations, Gradients, InputGradients, InputMaps
 
 
