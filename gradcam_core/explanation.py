@@ -5,7 +5,7 @@ import functools
 import platform
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
@@ -53,14 +53,14 @@ def explain(
     """
     _check(image, model)
     clock = _Clock()
-    wanted = tuple(resolve_layer(model, name) for name in _layer_names(model, layers))
+    wanted = _wanted_layers(model, layers)
     choices, left_out = _choose_methods(methods, wanted, model)
     choose = _choose_targets(targets, against, model, top_k)
     with clock("preprocess"):
-        array, placement = prepare(image, model.preprocessing)
+        prepared = prepare(image, model.preprocessing)
     needs = {need for choice in choices if not smoothing_of(choice) for need in choice.member.needs}
     first, moved = with_enough_memory(
-        model, lambda usable: _first_pass(usable, image, array, placement, choose, wanted, needs, clock)
+        model, lambda usable: _first_pass(usable, image, prepared, choose, wanted, needs, clock)
     )
     heatmaps: list[Heatmap] = []
     progress = Progress(on_progress)
@@ -69,7 +69,7 @@ def explain(
             heatmaps += heatmaps_of(first, choice, progress.part(place, len(choices), choice.member.title))
     predictions = top_predictions(first.outputs, model.outputs, model.labels, top_k)
     notes = (*image.notes, *model.notes, *left_out, *moved)
-    return _record(image, model, array, first, tuple(heatmaps), predictions, clock.seconds, notes)
+    return _record(image, model, prepared[0], first, tuple(heatmaps), predictions, clock.seconds, notes)
 
 
 def predict(image: ImageRecord, model: LoadedModel, top_k: int = 5) -> tuple[Prediction, ...]:
@@ -98,8 +98,7 @@ def _a(thing: object) -> str:
 def _first_pass(
     model: LoadedModel,
     image: ImageRecord,
-    array: np.ndarray,
-    placement: Placement,
+    prepared: tuple[np.ndarray, Placement],
     choose: Callable[[torch.Tensor], tuple[Target, ...]],
     layers: tuple[LayerInfo, ...],
     needs: Collection[str],
@@ -107,11 +106,11 @@ def _first_pass(
 ) -> FirstPass:
     """Run the model once. Raises ModelError for scores that are not finite."""
     # Two copies, since a network's first step may work in place.
-    inputs, given = (torch.tensor(array)[None].to(model.device) for _ in range(2))
+    inputs, given = (torch.tensor(prepared[0])[None].to(model.device) for _ in range(2))
     outputs, targets, evidence = capture(model, given, choose, layers, needs=needs, clock=clock)
     _check_finite(outputs)
     origin = Origin(image.sha256, image.frame, image.window, model.fingerprint, model.preprocessing)
-    return FirstPass(model, inputs, outputs, targets, layers, evidence, placement, origin)
+    return FirstPass(model, inputs, outputs, targets, layers, evidence, prepared[1], origin)
 
 
 def _record(
@@ -155,17 +154,13 @@ class _Clock:
         self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
 
 
-def _layer_names(model: LoadedModel, layers: str | Sequence[str] | None) -> list[str]:
-    if layers is None or isinstance(layers, str):
-        return [layers or model.default_layer]
-    if not isinstance(layers, Sequence):
-        raise LayerError(f"{layers!r} is not a layer.", "Give a name, or a list of names.")
-    if not layers:
-        return [model.default_layer]
-    for name in layers:
-        if not isinstance(name, str):
-            raise LayerError(f"{name!r} is not a layer.", "Give a name, or a list of names.")
-    return list(dict.fromkeys(resolve_layer(model, name).name for name in layers))
+def _wanted_layers(model: LoadedModel, layers: str | Sequence[str] | None) -> tuple[LayerInfo, ...]:
+    """The layers of these names, each once; the model's usual one where none is named."""
+    names = [layers or model.default_layer] if isinstance(layers, str | None) else layers
+    wrong = [name for name in names if not isinstance(name, str)] if isinstance(names, Sequence) else [names]
+    if wrong:
+        raise LayerError(f"{wrong[0]!r} is not a layer.", "Give a name, or a list of names.")
+    return tuple(dict.fromkeys(resolve_layer(model, name) for name in names or [model.default_layer]))
 
 
 def _choose_targets(
@@ -207,17 +202,19 @@ def _choose_methods(
 
 def _listed(methods: Any) -> list[tuple[str, Mapping[str, Any]]]:
     """One method or several, as pairs of name and options."""
-    single = isinstance(methods, str) or (
-        isinstance(methods, Sequence) and len(methods) == 2 and isinstance(methods[1], Mapping)
-    )
+    single = isinstance(methods, str) or _is_pair(methods)
     asked = [methods] if single else list(methods) if isinstance(methods, Iterable) else []
     pairs = [(method, {}) if isinstance(method, str) else method for method in asked]
     if not pairs:
         raise MethodError("No method is chosen.", "Name at least one, e.g. grad_cam.")
     for pair in pairs:
-        if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[1], Mapping)):
+        if not _is_pair(pair):
             raise MethodError(f"{pair!r} is not a method.", 'Give a name, or a pair: ("name", {"option": value}).')
     return [(str(name), options) for name, options in pairs]
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, Sequence) and len(value) == 2 and isinstance(value[1], Mapping)
 
 
 def _check_finite(outputs: torch.Tensor) -> None:
@@ -232,10 +229,8 @@ def versions() -> Mapping[str, str]:
     """Versions of the packages that shape the numbers. Read once: they do not change while the program runs."""
     installed = {"cam-lightbox": __version__, "python": platform.python_version()}
     for package in ("torch", "torchvision", "timm", "numpy", "pillow"):
-        try:
+        with suppress(PackageNotFoundError):
             installed[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return MappingProxyType(installed)
 
 
@@ -247,7 +242,7 @@ def check_request(
     layers: str | Sequence[str] | None = None,
 ) -> None:
     """Raise the error that `explain` would raise for these arguments whatever the picture; compute nothing."""
-    wanted = tuple(resolve_layer(model, name) for name in _layer_names(model, layers))
+    wanted = _wanted_layers(model, layers)
     _choose_methods(methods, wanted, model)
     if targets is not None:
         choose_targets(targets, model.labels, 1)

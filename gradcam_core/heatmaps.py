@@ -1,7 +1,7 @@
 """Evidence -> one method's heatmaps: one per target and layer; with several layers, the fused map comes last."""
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,18 +45,23 @@ class FirstPass:
 
 def heatmaps_of(first: FirstPass, choice: Choice, progress: Progress) -> list[Heatmap]:
     """Run one method for every target at every layer; those that read no layer give one map of the input."""
-    layers = first.layers if reads_layer(choice.member) else first.layers[:1]
-    names = [layer.name if reads_layer(choice.member) else "" for layer in layers]
-    maps: list[np.ndarray] = []
-    for place, layer in enumerate(layers):
-        part = progress.part(place, len(layers), convert=partial(_drafts, first, choice, names[place]))
-        maps.append(_array(_maps(first, choice, layer, part)))
-    if not all(np.isfinite(values).all() for values in maps):
+    reads = reads_layer(choice.member)
+    layers = first.layers if reads else first.layers[:1]
+    names = [layer.name if reads else "" for layer in layers]
+    maps = []
+    for place, (layer, name) in enumerate(zip(layers, names, strict=True)):
+        drafts = partial(_drafts, first, choice, name)
+        maps.append(_maps(first, choice, layer, progress.part(place, len(layers), convert=drafts)).float())
+    if not all(part.isfinite().all() for part in maps):
         raise MethodError(
             f"{choice.member.title} gave numbers that are not finite here.", "Choose another layer or method."
         )
     progress(1.0)
     return _heatmaps(first, choice, names, maps)
+
+
+def _drafts(first: FirstPass, choice: Choice, name: str, maps: torch.Tensor) -> tuple[Heatmap, ...]:
+    return tuple(_heatmaps(first, choice, [name], [maps]))
 
 
 def heatmaps_of_inputs(
@@ -84,31 +89,33 @@ def _captured(
     targets: Sequence[Target],
     layers: Sequence[LayerInfo],
     needs: Collection[str],
-) -> Iterator[tuple[torch.Tensor, tuple[Evidence, ...]]]:
+) -> Iterable[tuple[torch.Tensor, tuple[Evidence, ...]]]:
     """Inputs [N ...] with their evidence: all in one pass, or one by one where the network refuses several."""
+
+    def with_evidence(part: torch.Tensor) -> tuple[torch.Tensor, tuple[Evidence, ...]]:
+        return part, capture(model, part, lambda outputs: tuple(targets), layers, needs=needs)[2]
+
     try:
-        evidence = capture(model, inputs, lambda outputs: tuple(targets), layers, needs=needs)[2]
+        return [with_evidence(inputs)]
     except BATCH_REFUSALS:
         if len(inputs) == 1:
             raise
-        evidence = ()
-    if evidence:
-        yield inputs, evidence
-        return
-    for single in torch.split(inputs, 1):
-        yield single, capture(model, single, lambda outputs: tuple(targets), layers, needs=needs)[2]
+    return map(with_evidence, torch.split(inputs, 1))
 
 
 def _of_input(evidence: Evidence, place: int) -> Evidence:
     """The evidence of one of several inputs."""
-    this = slice(place, place + 1)
+
+    def part(values: torch.Tensor | None, axis: int) -> Any:
+        return None if values is None else values.narrow(axis, place, 1)
+
     return dataclasses.replace(
         evidence,
-        activations=evidence.activations[this],
-        gradients=None if evidence.gradients is None else evidence.gradients[:, this],
-        scores=evidence.scores[:, this],
-        inputs=None if evidence.inputs is None else evidence.inputs[this],
-        guided=None if evidence.guided is None else evidence.guided[:, this],
+        activations=part(evidence.activations, 0),
+        gradients=part(evidence.gradients, 1),
+        scores=part(evidence.scores, 1),
+        inputs=part(evidence.inputs, 0),
+        guided=part(evidence.guided, 1),
     )
 
 
@@ -134,24 +141,16 @@ def _of_copies(
             progress(done / smoothing.passes)
 
 
-def _array(maps: torch.Tensor) -> np.ndarray:
-    """Maps [K 1 h w] as an array [K h w]."""
-    return np.ascontiguousarray(maps[:, 0].float().cpu().numpy())
-
-
-def _drafts(first: FirstPass, choice: Choice, name: str, maps: torch.Tensor) -> tuple[Heatmap, ...]:
-    return tuple(_heatmaps(first, choice, [name], [_array(maps)]))
-
-
-def _heatmaps(first: FirstPass, choice: Choice, names: Sequence[str], maps: Sequence[np.ndarray]) -> list[Heatmap]:
-    """Name the maps [K h w] of each layer; the fused one follows where there are several."""
+def _heatmaps(first: FirstPass, choice: Choice, names: Sequence[str], maps: Sequence[torch.Tensor]) -> list[Heatmap]:
+    """Name the maps [K 1 h w] of each layer; the fused one follows where there are several."""
+    arrays = [np.ascontiguousarray(part[:, 0].float().cpu().numpy()) for part in maps]
     member, smoothing = choice.member, smoothing_of(choice)
     options: dict[str, Any] = {**choice.options, **(choice.shared if smoothing else {})}
     heatmaps = []
     for index, target in enumerate(first.targets):
         row = [
             Heatmap(member.name, options, target, name, raw[index], first.placement, "", member.signed, first.origin)
-            for name, raw in zip(names, maps, strict=True)
+            for name, raw in zip(names, arrays, strict=True)
         ]
         if len(row) > 1:
             raw = _fuse([heatmap.raw for heatmap in row], member.signed)

@@ -3,7 +3,7 @@
 import difflib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -90,11 +90,8 @@ def _describe_tokens(
     if any(type(part).__name__ == "Unroll" for part in network.modules()):
         return Refused("this network does not keep its tokens in rows")
     patches = getattr(getattr(network, "patch_embed", None), "grid_size", None)
-    prefixes: Iterable[int] = PREFIX_TOKENS
     stated = getattr(network, "num_prefix_tokens", None)
-    if isinstance(stated, int):
-        prefixes = (stated, 0)
-    for prefix in prefixes:
+    for prefix in (stated, 0) if isinstance(stated, int) else PREFIX_TOKENS:
         known = patches is not None and math.prod(patches) == shape[1] - prefix
         grid = patches if known else _grid_of(shape[1] - prefix, input_size)
         if grid and math.prod(grid) > 1:

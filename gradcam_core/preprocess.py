@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from gradcam_core.errors import ModelError, PictureError
@@ -38,42 +38,44 @@ def prepare(image: ImageRecord, preprocessing: Preprocessing) -> tuple[InputArra
     deeper ones take the same steps in float. Raises PictureError where the model takes neither
     one nor three channels.
     """
-    size = preprocessing.size
-    window = _window(image.height, image.width, preprocessing)
-    scale = tuple(full / small for full, small in zip((image.height, image.width), window.resized, strict=True))
-    (top, left), (bottom, right) = window.offset, (window.offset[0] + size[0], window.offset[1] + size[1])
-    box = (top * scale[0], left * scale[1], bottom * scale[0], right * scale[1])
+    (height, width), window = preprocessing.size, _window(image.height, image.width, preprocessing)
+    down, across = image.height / window.resized[0], image.width / window.resized[1]
+    top, left = window.offset
+    box = (top * down, left * across, (top + height) * down, (left + width) * across)
     values = _resample(image, preprocessing, window)
-    mean = np.array(preprocessing.mean, np.float32)[:, None, None]
-    std = np.array(preprocessing.std, np.float32)[:, None, None]
-    return (values - mean) / std, Placement((image.height, image.width), size, box)
+    normalised = (values - _per_channel(preprocessing.mean)) / _per_channel(preprocessing.std)
+    return normalised, Placement((image.height, image.width), preprocessing.size, box)
 
 
 def shown_input(values: InputArray, preprocessing: Preprocessing) -> UInt8[np.ndarray, "Hin Win *colours"]:
     """A model input as a picture in 8 bits: the way back from mean and std. One channel gives [H' W'], three RGB."""
-    mean, std = (np.array(part, np.float32)[:, None, None] for part in (preprocessing.mean, preprocessing.std))
-    pixels = np.clip((values * std + mean) * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    shares = values * _per_channel(preprocessing.std) + _per_channel(preprocessing.mean)
+    pixels = np.clip(shares * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0)
     return pixels[:, :, 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
 
 
+def _per_channel(numbers: tuple[float, ...]) -> Float32[np.ndarray, "C 1 1"]:
+    return np.array(numbers, np.float32)[:, None, None]
+
+
 def _window(height: int, width: int, preprocessing: Preprocessing) -> _Window:
-    size, mode = preprocessing.size, preprocessing.fit
-    black = (0.0,) * preprocessing.channels
-    if mode == "model":
-        mode = preprocessing.crop_mode
-    elif mode == "squash":
-        return _Window(size, (0, 0), black)
-    if mode in ("squash", "center"):
-        resized = preprocessing.resize
-        if mode == "center":
-            resized = _keep_shape((height, width), preprocessing.resize)
-        return _Window(resized, _centred(resized, size), black)
-    if mode == "border":
-        fill = tuple(round(255 * value) / 255 for value in preprocessing.mean)
-        resized = _scaled((height, width), preprocessing.resize, max)
-        return _Window(resized, _centred(resized, size), fill)
-    resized = _scaled((height, width), size, min if mode == "crop" else max)
-    return _Window(resized, _centred(resized, size), preprocessing.mean)
+    picture, size, target = (height, width), preprocessing.size, preprocessing.resize
+    fill: tuple[float, ...] = (0.0,) * preprocessing.channels
+    match preprocessing.fit, preprocessing.crop_mode:
+        case "squash", _:
+            resized = size
+        case "crop", _:
+            resized = _scaled(picture, size, min)
+        case "letterbox", _:
+            resized, fill = _scaled(picture, size, max), preprocessing.mean
+        case _, "squash":
+            resized = target
+        case _, "border":
+            resized = _scaled(picture, target, max)
+            fill = tuple(round(255 * value) / 255 for value in preprocessing.mean)
+        case _:
+            resized = _keep_shape(picture, target)
+    return _Window(resized, _centred(resized, size), fill)
 
 
 def _keep_shape(picture: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
@@ -108,8 +110,7 @@ def _resample(image: ImageRecord, preprocessing: Preprocessing, window: _Window)
     planes = [_cut(plane, window.resized, first, last, resampling) for plane in _planes(image, preprocessing.channels)]
     seen = np.concatenate([np.atleast_3d(np.asarray(plane, np.float32)) for plane in planes], axis=2)
     seen = seen / np.float32(255) if image.bits == 8 else np.clip(seen, 0, 1)
-    canvas = np.empty((preprocessing.channels, *size), np.float32)
-    canvas[:] = np.array(window.fill, np.float32)[:, None, None]
+    canvas = np.tile(_per_channel(window.fill), (1, *size))
     canvas[:, first[0] - top : last[0] - top, first[1] - left : last[1] - left] = seen.transpose(2, 0, 1)
     return canvas
 

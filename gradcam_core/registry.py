@@ -152,32 +152,32 @@ def family(
     """
     names = [module.name for module in pkgutil.iter_modules(sys.modules[package].__path__)]
     modules = [importlib.import_module(f"{package}.{name}") for name in (*first, *sorted(set(names) - set(first)))]
-    marked = [value for module in modules for value in list(vars(module).values()) if _is_of(value, module)]
     options, ranges = options_of(shared) if shared else ({}, {})
     members = {
-        one.member.name: replace(
-            one.member, options={**one.member.options, **options}, ranges={**one.member.ranges, **ranges}
-        )
-        for one in marked
+        marked.name: replace(marked, options={**marked.options, **options}, ranges={**marked.ranges, **ranges})
+        for module in modules
+        for marked in _members_of(module)
     }
     return Family(noun, MappingProxyType(members), error, options)
 
 
-def _is_of(value: Any, module: ModuleType) -> bool:
-    """Whether something is a marked function that was written in this module, not imported into it."""
-    return isinstance(getattr(value, "member", None), Member) and value.__module__ == module.__name__
+def _members_of(module: ModuleType) -> list[Member]:
+    """The members that were written in this module, not imported into it."""
+    marked = (getattr(value, "member", None) for value in vars(module).values())
+    return [one for one in marked if isinstance(one, Member) and one.function.__module__ == module.__name__]
 
 
 def options_of(function: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, Range]]:
     """The options of a function with their defaults, and the ranges of those that are numbers."""
     parameters = inspect.signature(function).parameters
     options = {name: value.default for name, value in parameters.items() if value.default is not value.empty}
-    ranges = {name: limits for name, value in parameters.items() for limits in _ranges(value.annotation)}
+    ranges = {
+        name: limits
+        for name, value in parameters.items()
+        for limits in getattr(value.annotation, "__metadata__", ())
+        if isinstance(limits, Range)
+    }
     return options, ranges
-
-
-def _ranges(annotation: Any) -> list[Range]:
-    return [extra for extra in getattr(annotation, "__metadata__", ()) if isinstance(extra, Range)]
 
 
 def wrong_value(member: Member, option: str, value: Any) -> str:

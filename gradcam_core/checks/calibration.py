@@ -122,5 +122,5 @@ def _threshold(name: str, values: Sequence[Sequence[float]]) -> float:
     flat = [value for row in values for value in row]
     if not flat:
         return read_thresholds().numbers[name]
-    rare = RARE if name.startswith("least_stab") or name == "most_like_other_class" else 100 - RARE
+    rare = RARE if name in ("least_stability", "most_like_other_class") else 100 - RARE
     return float(np.clip(np.percentile(flat, rare), *BOUNDS[name]))

@@ -25,19 +25,20 @@ def class_specific(heatmap: Heatmap, rerun: Rerun, most_like_other_class: float)
     if all(_same(heatmap, raw) for raw in maps):
         words = "Every class gets this very map: by construction, the method does not depend on the class."
         return Finding("attention", words, numbers)
-    several = len(others) > 1
-    of = f"The maps of {len(others)} other classes" if several else "The map of the other class"
-    words = f"similarity {mean:.2f}{' on average' if several else ''}, where 1 is the same map"
+    if len(others) == 1:
+        subject, look, differ, average = "The map of the other class", "looks", "differs", ""
+    else:
+        subject, look, differ, average = f"The maps of {len(others)} other classes", "look", "differ", " on average"
+    words = f"similarity {mean:.2f}{average}, where 1 is the same map"
     if mean > most_like_other_class:
-        alike_words = f"{of} look{'' if several else 's'} the same ({words}): this one says little about its class."
-        return Finding("attention", alike_words, numbers)
-    next_one = f"{others[0].label} ({percent(others[0].probability)})"
-    sister = (
-        f" The next class, {next_one}, has a similar map ({alike[0]:.2f}), as related classes often do."
-        if alike[0] > most_like_other_class
-        else ""
-    )
-    return Finding("passed", f"{of} differ{'' if several else 's'} ({words}).{sister}", numbers)
+        same = f"{subject} {look} the same ({words}): this one says little about its class."
+        return Finding("attention", same, numbers)
+    sister = ""
+    if alike[0] > most_like_other_class:
+        next_class = f"{others[0].label} ({percent(others[0].probability)})"
+        similar = f"has a similar map ({alike[0]:.2f}), as related classes often do."
+        sister = f" The next class, {next_class}, {similar}"
+    return Finding("passed", f"{subject} {differ} ({words}).{sister}", numbers)
 
 
 def _same(heatmap: Heatmap, raw: np.ndarray) -> bool:

@@ -1,8 +1,7 @@
 """Can this heatmap be trusted? Every check of one heatmap, in words, with the numbers behind them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
 
 from gradcam_core.checks.needs import Finding, NotTestable, Outcome
 from gradcam_core.checks.reruns import Rerun, begin_rerun
@@ -90,11 +89,10 @@ def trust(
     progress = Progress(on_progress)
 
     def checked(usable: LoadedModel) -> tuple[Check, ...]:
-        rerun = begin_rerun(explanation, heatmap, usable)
-        members = list_checks()
-        parts = [progress.part(place, len(members), one.title) for place, one in enumerate(members)]
+        rerun, members = begin_rerun(explanation, heatmap, usable), list_checks()
+        parts = (progress.part(place, len(members), member.title) for place, member in enumerate(members))
         return tuple(
-            _check(one, replace(rerun, progress=part), limits) for one, part in zip(members, parts, strict=True)
+            _check(member, replace(rerun, progress=part), limits) for member, part in zip(members, parts, strict=True)
         )
 
     checks, notes = with_enough_memory(model, checked)
@@ -106,22 +104,9 @@ def trust(
 def _check(member: Member, rerun: Rerun, limits: Thresholds) -> Check:
     """Make one check, or say why it cannot be made."""
     rerun.progress(0.0)
-    served: Mapping[str, Any] = {
-        "heatmap": rerun.heatmap,
-        "rerun": rerun,
-        "probability": rerun.probability,
-        **limits.numbers,
-    }
+    served = {"heatmap": rerun.heatmap, "rerun": rerun, "probability": rerun.probability, **limits.numbers}
     try:
         finding: Finding = run(_FAMILY.choose(member.name), served, rerun.progress)
     except NotTestable as refusal:
         finding = Finding("not tested", str(refusal))
-    return Check(
-        member.name,
-        member.title,
-        finding.outcome,
-        finding.sentence,
-        finding.numbers,
-        finding.shown,
-        finding.shown_words,
-    )
+    return Check(member.name, member.title, **{part.name: getattr(finding, part.name) for part in fields(finding)})

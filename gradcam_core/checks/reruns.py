@@ -75,7 +75,7 @@ class Rerun:
         return float(self.probabilities[self.index])
 
 
-def begin_rerun(explanation: Explanation, heatmap: Heatmap, model: LoadedModel, progress: Progress = SILENT) -> Rerun:
+def begin_rerun(explanation: Explanation, heatmap: Heatmap, model: LoadedModel) -> Rerun:
     """Prepare to compute a heatmap again. Raises a GradcamError where explanation or model is another."""
     check_same(heatmap, explanation, model)
     if not 0 <= heatmap.target.index < len(model.labels):
@@ -86,7 +86,7 @@ def begin_rerun(explanation: Explanation, heatmap: Heatmap, model: LoadedModel, 
     outputs = scorer(model)(inputs)
     first = FirstPass(model, inputs, outputs, (heatmap.target,), layers, (), heatmap.placement, heatmap.origin)
     choice = choose_method(heatmap.method, heatmap.options)
-    return Rerun(heatmap, first, choice, probabilities(outputs, model.outputs)[0], progress)
+    return Rerun(heatmap, first, choice, probabilities(outputs, model.outputs)[0])
 
 
 def randomised_maps(rerun: Rerun) -> list[Map]:
@@ -146,9 +146,8 @@ def other_class_maps(rerun: Rerun) -> tuple[list[Target], list[Map]]:
     others = [index for index in rerun.probabilities.argsort(descending=True).tolist() if index not in taken]
     steps = np.linspace(0, len(others) - 1, min(len(others), OTHER_CLASSES)).round().astype(int)
     targets: list[Target] = [
-        replace(target, index=others[step], label=rerun.labels[others[step]], probability=float(share))
-        for step in steps
-        for share in [rerun.probabilities[others[step]]]
+        replace(target, index=index, label=rerun.labels[index], probability=float(rerun.probabilities[index]))
+        for index in (others[step] for step in steps)
     ]
     return targets, _maps(rerun, rerun.first, rerun.first.inputs, targets)[0] if targets else []
 
@@ -179,20 +178,14 @@ class Hidden:
 def without_hot_areas(rerun: Rerun) -> list[Hidden]:
     """Hide the hottest parts of HOTTEST sizes, and PATCHES areas of each size and form elsewhere."""
     placement = rerun.heatmap.placement
-    parts = []
-    for size in HOTTEST:
-        hot = hottest_part(rerun.heatmap, size)
-        parts.append(torch.cat([hot, moved_elsewhere(hot, placement, PATCHES)]))
-    after, filled = without(rerun, torch.cat(parts))
-    step, seen = PATCHES + 1, int(visible_in(placement).sum())
+    hot = [hottest_part(rerun.heatmap, size) for size in HOTTEST]
+    parts = torch.stack([torch.cat([area, moved_elsewhere(area, placement, PATCHES)]) for area in hot])
+    after, filled = without(rerun, parts.flatten(0, 1))
+    shares = (parts[:, 0].sum(dim=(1, 2, 3)).double() / int(visible_in(placement).sum())).tolist()
+    shown, rows = filled[:: PATCHES + 1].float().cpu().numpy(), np.reshape(after, parts.shape[:2]).tolist()
     return [
-        Hidden(
-            float(part[0].sum()) / seen,
-            after[place * step],
-            tuple(after[place * step + 1 : (place + 1) * step]),
-            filled[place * step].float().cpu().numpy(),
-        )
-        for place, part in enumerate(parts)
+        Hidden(share, hottest, tuple(elsewhere), picture)
+        for share, (hottest, *elsewhere), picture in zip(shares, rows, shown, strict=True)
     ]
 
 

@@ -10,10 +10,9 @@ from gradcam_core.text import percent
 def support(heatmap: Heatmap, rerun: Rerun, probability: float, least_probability: float) -> Finding:
     """Read the class's probability: a map of an improbable class is weak evidence at full colour."""
     label, peak = rerun.label, heatmap.raw_peak
-    if heatmap.state != "ok":
-        numbers = {"probability": probability, "raw_peak": peak}
-        return Finding("attention", _nothing_there(heatmap.state, label, probability), numbers)
     numbers = {"probability": probability, "raw_peak": peak}
+    if heatmap.state != "ok":
+        return Finding("attention", _nothing_there(heatmap.state, label, probability), numbers)
     which = f" This map compares {heatmap.target.label}; the probability is that of {label}." if rerun.against else ""
     if probability >= least_probability:
         words = f"The probability of {label} is {percent(probability)}, and the map’s raw peak is {peak:.3g}.{which}"
