@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from gradcam_core.capture.guided import activation_kinds, guided_gradients
+from gradcam_core.errors import MethodError
 from tests import networks
 from tests.test_capture import state_of
 
@@ -176,6 +177,29 @@ def test_other_nonlinear_steps_are_named_and_keep_their_gradient() -> None:
     assert activation_kinds(network, inputs) == ("gelu", "silu")
     made = guided_gradients(network, inputs, lambda outputs: outputs[:, :1].T)
     torch.testing.assert_close(made[0, 0].flatten(), ordinary(network, inputs[0], 0))
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        (functional.elu_, "elu"),
+        (torch.celu_, "celu"),
+        (torch.selu_, "selu"),
+        (functional.leaky_relu_, "leaky rectifier"),
+        (lambda x: x.prelu(torch.full((1,), 0.1)), "learnt rectifier"),
+    ],
+)
+def test_other_steps_are_named_in_place_and_as_methods_of_tensors_too(step: Callable[..., Any], kind: str) -> None:
+    assert activation_kinds(Small(step).requires_grad_(False), torch.randn(1, 3, 2, 2)) == (kind,)
+
+
+def test_scores_that_do_not_depend_on_the_input_are_refused_in_words() -> None:
+    class Deaf(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.detach().flatten(1)[:, :3]
+
+    with pytest.raises(MethodError, match="depends on the input"):
+        guided_gradients(Deaf(), torch.randn(1, 3, 2, 2), lambda outputs: outputs[:, :1].T)
 
 
 def test_threads_do_not_guide_each_other() -> None:

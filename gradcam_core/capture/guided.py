@@ -6,8 +6,7 @@ written on the network, and other threads' passes stay ordinary.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -149,16 +148,15 @@ def _is_zero(value: Any) -> bool:
     return isinstance(value, int | float) and value == 0
 
 
-@contextmanager
-def noting_steps() -> Iterator["_Guiding"]:
-    """Note the nonlinear steps that passes of this thread meet meanwhile."""
-    with _Guiding(guide=False) as noted:
-        yield noted
+def noting_steps() -> _Guiding:
+    """Note the nonlinear steps that passes of this thread meet within this context."""
+    return _Guiding(guide=False)
 
 
 def activation_kinds(network: nn.Module, inputs: Tensor) -> tuple[str, ...]:
     """Name the kinds of nonlinear steps that one pass meets: "relu", "bounded relu" (ReLU6), "gelu" and their like."""
-    with listening(None, inputs.device), noting_steps() as noted:
+    noted = noting_steps()
+    with listening(None, inputs.device), noted:
         network(inputs)
     return noted.kinds()
 

@@ -6,11 +6,11 @@ is used it must reproduce what the whole network gives, on the layer's own activ
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map_only
 
 from gradcam_core.capture.scores import class_scores
 from gradcam_core.capture.shadow import put_in, shadow_of
@@ -26,14 +26,6 @@ MISFITS = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyE
 CONTAINERS = (nn.ModuleList, nn.ModuleDict)
 
 
-@dataclass(slots=True)
-class _Record:
-    """Outputs of one module, call by call, before the layer ended; and how often it was called in all."""
-
-    outputs: list[Any] = field(default_factory=list)
-    calls: int = 0
-
-
 def tail_of(network: nn.Module, layer: LayerInfo, inputs: torch.Tensor, outputs: torch.Tensor) -> Run:
     """Give what follows a layer for one picture: maps [B C h w] -> outputs [B classes].
 
@@ -41,10 +33,9 @@ def tail_of(network: nn.Module, layer: LayerInfo, inputs: torch.Tensor, outputs:
     LayerError where nothing but the layer's own pass gives what the network does.
     """
     with listening(None, inputs.device):
-        records, own, changed, truth = _record(network, layer, inputs)
+        before, own, changed, truth = _record(network, layer, inputs)
         expected = torch.cat([outputs, truth])
         both = to_grid(torch.cat([own, changed]), layer)
-        before = {name: record.outputs for name, record in records.items() if record.calls == len(record.outputs) > 0}
         # One picture's values are given to a batch as they are, to be broadcast, or as copies; at worst nothing is
         # played back, and the whole network runs each time.
         for played, copies in ((before, False), (before, True), ({}, True)):
@@ -61,21 +52,23 @@ def tail_of(network: nn.Module, layer: LayerInfo, inputs: torch.Tensor, outputs:
 
 def _record(
     network: nn.Module, layer: LayerInfo, inputs: torch.Tensor
-) -> tuple[dict[str, _Record], torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[dict[str, list[Any]], torch.Tensor, torch.Tensor, torch.Tensor]:
     """Run a shadow once with other activations at the layer.
 
-    Returns what the steps beside the way to the layer gave, the layer's own output, what was put in
-    its place, and the outputs that this led to.
+    Returns the outputs, call by call, of the steps beside the way to the layer that run only before it ends; the
+    layer's own output, what was put in its place, and the outputs that this led to.
     """
-    records = {name: _Record() for name in _beside(network, layer.name)}
-    shadow = shadow_of(network, {*records, layer.name})
+    calls: dict[str, list[Any]] = {name: [] for name in _beside(network, layer.name)}
+    shadow = shadow_of(network, {*calls, layer.name})
+    later: set[str] = set()
     seen: list[torch.Tensor] = []
 
-    def note(record: _Record) -> Callable[[nn.Module, Any, Any], None]:
+    def note(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, given: Any, output: Any) -> None:
-            record.calls += 1
-            if not seen:  # a later step may work in place
-                record.outputs.append(_each(output, torch.clone))
+            if seen:
+                later.add(name)
+            else:  # a later step may work in place
+                calls[name].append(tree_map_only(torch.Tensor, torch.clone, output))
 
         return hook
 
@@ -84,11 +77,12 @@ def _record(
         seen.extend((output.clone(), from_grid(other, output, layer).clone()))
         return seen[1].clone()
 
-    for name, record in records.items():
-        shadow.get_submodule(name).register_forward_hook(note(record))
+    for name in calls:
+        shadow.get_submodule(name).register_forward_hook(note(name))
     shadow.get_submodule(layer.name).register_forward_hook(replace)
     truth = class_scores(shadow(inputs))
-    return records, seen[0], seen[1], truth
+    before = {name: outputs for name, outputs in calls.items() if outputs and name not in later}
+    return before, seen[0], seen[1], truth
 
 
 def _beside(network: nn.Module, target: str, name: str = "") -> Iterator[str]:
@@ -118,7 +112,7 @@ class _Player(nn.Module):
     def forward(self, *given: Any, **named: Any) -> Any:
         """Give the recorded output of this call."""
         self.turn += 1
-        return _each(self.outputs[self.turn - 1], self._hand_out)
+        return tree_map_only(torch.Tensor, self._hand_out, self.outputs[self.turn - 1])
 
     def _hand_out(self, values: torch.Tensor) -> torch.Tensor:
         if self.copies:
@@ -194,14 +188,3 @@ def _reproduces(run: _Replay, maps: torch.Tensor, expected: torch.Tensor) -> boo
         return False
     slack = 1e-5 * float(expected.abs().max())
     return outputs.shape == expected.shape and torch.allclose(outputs, expected, rtol=1e-4, atol=slack)
-
-
-def _each(values: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    """Change every tensor in what a module returned."""
-    if isinstance(values, torch.Tensor):
-        return change(values)
-    if isinstance(values, dict):
-        return {key: _each(value, change) for key, value in values.items()}
-    if type(values) in (tuple, list):
-        return type(values)(_each(value, change) for value in values)
-    return values
