@@ -160,9 +160,8 @@ def _planes(image: ImageRecord, channels: int) -> list[Image.Image]:
 def override_preprocessing(preprocessing: Preprocessing, changes: Mapping[str, Any]) -> Preprocessing:
     """Replace parts of a model's preprocessing by what its user knows better.
 
-    Takes the fields of Preprocessing, and single numbers for `size`, `resize`, `mean` and `std`.
-    A new size keeps the model's share of cropping. Raises
-    ModelError for an unknown name or an impossible value.
+    Takes the fields of Preprocessing, and single numbers for `size`, `resize`, `mean` and `std`. A new size
+    keeps the model's share of cropping. Raises ModelError for an unknown name or an impossible value.
     """
     allowed = [field.name for field in fields(Preprocessing)]
     unknown = sorted(set(changes) - set(allowed))
@@ -170,12 +169,13 @@ def override_preprocessing(preprocessing: Preprocessing, changes: Mapping[str, A
         raise ModelError(f"Preprocessing has no {', '.join(map(repr, unknown))}.", f"It takes {', '.join(allowed)}.")
     channels = _whole(changes.get("channels", preprocessing.channels), "channels", 1, 64)
     size = _pair(changes.get("size", preprocessing.size), "size")
+    crop_pct = _share(changes.get("crop_pct"), preprocessing.crop_pct)
     new = replace(
         preprocessing,
         size=size,
-        resize=_resize(changes, preprocessing, size),
+        resize=_resize(changes, preprocessing, size, crop_pct),
         channels=channels,
-        crop_pct=_share(changes.get("crop_pct"), preprocessing.crop_pct),
+        crop_pct=crop_pct,
         mean=_numbers(changes.get("mean", preprocessing.mean), "mean", channels),
         std=_numbers(changes.get("std", preprocessing.std), "std", channels),
         fit=_choice(changes.get("fit", preprocessing.fit), "fit", FITS),
@@ -199,15 +199,15 @@ def requested_size(changes: Mapping[str, Any]) -> tuple[int, int] | None:
     return _pair(changes["size"], "size") if "size" in changes else None
 
 
-def _resize(changes: Mapping[str, Any], model: Preprocessing, size: tuple[int, int]) -> tuple[int, int]:
+def _resize(
+    changes: Mapping[str, Any], model: Preprocessing, size: tuple[int, int], crop_pct: float | None
+) -> tuple[int, int]:
     if "resize" in changes:
         return _pair(changes["resize"], "resize")
-    share = _share(changes.get("crop_pct"), None)
-    if share is None and size == model.size:
+    if changes.get("crop_pct") is None and size == model.size:
         return model.resize
-    share = _share(share, model.crop_pct)
-    if share is not None:
-        return math.floor(size[0] / share), math.floor(size[1] / share)
+    if crop_pct is not None:
+        return math.floor(size[0] / crop_pct), math.floor(size[1] / crop_pct)
     return round(size[0] * model.resize[0] / model.size[0]), round(size[1] * model.resize[1] / model.size[1])
 
 

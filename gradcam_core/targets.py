@@ -132,9 +132,7 @@ def _listed(wanted: Any) -> list[Any]:
         return [wanted]
     if hasattr(wanted, "tolist"):
         wanted = wanted.tolist()
-    if isinstance(wanted, Iterable):
-        return list(wanted)
-    return [wanted]
+    return list(wanted) if isinstance(wanted, Iterable) else [wanted]
 
 
 def find_class(wanted: int | str, labels: Sequence[str]) -> int:

@@ -15,5 +15,6 @@ from gradcam_core.capture.scores import class_scores as class_scores
 from gradcam_core.capture.scores import scorer as scorer
 from gradcam_core.capture.scores import target_scores as target_scores
 from gradcam_core.capture.shadow import can_randomise_head as can_randomise_head
+from gradcam_core.capture.shadow import random_weights as random_weights
 from gradcam_core.capture.shadow import with_randomised_head as with_randomised_head
 from gradcam_core.capture.taps import install_taps as install_taps

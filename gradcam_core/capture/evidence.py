@@ -106,12 +106,13 @@ def _head_rows(model: LoadedModel, outputs: torch.Tensor, targets: Sequence[Targ
         return None
     with torch.enable_grad():
         free = outputs[:1].detach().requires_grad_()
-        shares = [gradients_of(target(free)[None], [free])[0] for target in targets]
-    used = [share[0, 0] for share in shares if share is not None]
-    if len(used) < len(shares):
+        scores = [target(free) for target in targets]
+        depends = all(score.requires_grad for score in scores)
+        slopes = gradients_of(torch.stack(scores), [free])[0] if depends else None
+    if slopes is None:
         raise TargetError(
             "The target does not depend on the model's scores.", "Compute it from the outputs it is given."
         )
-    mixed = torch.stack(used)
+    mixed = slopes[:, 0]
     columns = mixed.any(dim=0).nonzero().flatten()  # of a thousand classes, the targets use a few
     return mixed[:, columns] @ model.head[columns]

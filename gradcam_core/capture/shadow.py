@@ -39,6 +39,12 @@ def put_in(network: nn.Module, name: str, module: nn.Module) -> None:
     network.get_submodule(parent)._modules[key] = module
 
 
+def random_weights(own: torch.Tensor, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    """Normally distributed weights of this shape, which vary as much as a layer's own."""
+    spread = float(own.std(correction=0)) if own.numel() > 1 else float(own.abs())
+    return (spread * torch.randn(shape, generator=generator)).to(own)
+
+
 def can_randomise_head(model: LoadedModel) -> bool:
     """Whether the classifier is one linear step with weights of its own."""
     return bool(model.head_name) and "weight" in model.module.get_submodule(model.head_name)._parameters
@@ -53,9 +59,7 @@ def with_randomised_head(model: LoadedModel, seed: int) -> LoadedModel:
     step = copy.deepcopy(model.module.get_submodule(model.head_name))
     generator = torch.Generator().manual_seed(seed)
     for name, own in list(step.named_parameters(recurse=False)):
-        spread = float(own.std(correction=0)) if own.numel() > 1 else float(own.abs())
-        values = spread * torch.randn(own.shape, generator=generator)
-        setattr(step, name, nn.Parameter(values.to(own), requires_grad=False))
+        setattr(step, name, nn.Parameter(random_weights(own, own.shape, generator), requires_grad=False))
     module = shadow_of(model.module, {model.head_name})
     put_in(module, model.head_name, step)
     folded = model.folded

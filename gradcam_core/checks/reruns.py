@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from gradcam_core.capture import can_randomise_head, capture, scorer, with_randomised_head
+from gradcam_core.capture import can_randomise_head, capture, random_weights, scorer, with_randomised_head
 from gradcam_core.errors import TargetError
 from gradcam_core.heatmaps import FirstPass, heatmaps_of_inputs
 from gradcam_core.layers import resolve_layer
@@ -113,9 +113,8 @@ def _directly_randomised(rerun: Rerun) -> list[Map]:
     head, grid = rerun.first.model.head, evidence.activations.shape[-2:]
     if head is None:
         return []
-    generator = torch.Generator().manual_seed(SEED)
-    spread = float(head.std(correction=0)) if head.numel() > 1 else float(head.abs())
-    rows = (spread * torch.randn(RANDOM_HEADS, head.shape[1], generator=generator)).to(evidence.activations)
+    seeded = torch.Generator().manual_seed(SEED)
+    rows = random_weights(head, (RANDOM_HEADS, head.shape[1]), seeded).to(evidence.activations)
     open_cells = evidence.activations > 0 if layer.pooling == "mean of relu" else torch.ones_like(evidence.activations)
     means = (evidence.activations * open_cells).mean(dim=(-2, -1))
     maps: list[Map] = []
