@@ -242,8 +242,9 @@ def _pair(value: Any, name: str) -> tuple[int, int]:
 
 def _numbers(value: Any, name: str, count: int) -> tuple[float, ...]:
     """Floats for every channel; a single one serves all, several serve one channel by their average."""
+    value = value.tolist() if isinstance(value, np.ndarray) else value
     try:
-        values = [float(number) for number in (value if isinstance(value, tuple | list | np.ndarray) else (value,))]
+        values = [float(number) for number in (value if isinstance(value, tuple | list) else (value,))]
     except (TypeError, ValueError, OverflowError):
         values = []
     if len(values) == 1:

@@ -254,6 +254,7 @@ GOOD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"mean": 0.5, "std": 0.25}, {"mean": (0.5,) * 3, "std": (0.25,) * 3}),
     ({"mean": [0.1, 0.2, 0.3]}, {"mean": (0.1, 0.2, 0.3)}),
     ({"mean": np.array([0.1, 0.2, 0.3])}, {"mean": (0.1, 0.2, 0.3)}),
+    ({"mean": np.array(0.5)}, {"mean": (0.5, 0.5, 0.5)}),
     ({"size": np.int64(160)}, {"size": (160, 160)}),
     ({"size": 160.0}, {"size": (160, 160)}),
     ({"fit": "squash"}, {"fit": "squash"}),
