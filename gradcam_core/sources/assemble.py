@@ -12,8 +12,8 @@ from gradcam_core.devices import choose_device, is_out_of_memory
 from gradcam_core.errors import DeviceError, LayerError, ModelError
 from gradcam_core.layers import choose_default
 from gradcam_core.records import LayerInfo, LoadedModel, Outputs, Preprocessing
+from gradcam_core.sources.family import Network
 from gradcam_core.sources.folding import fold, with_folded
-from gradcam_core.sources.loaded_network import Network
 from gradcam_core.sources.structure import Calls, find_head, find_layers, with_pooling, worth_watching
 
 # What a network may raise that does not run on these inputs.
