@@ -13,7 +13,7 @@ from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import LoadedModel
 from gradcam_core.sources.assemble import assemble_model
 from gradcam_core.sources.bundled import list_bundled as list_bundled
-from gradcam_core.sources.family import MOST, SETTINGS, Network, Source, list_sources
+from gradcam_core.sources.family import MOST, SETTINGS, Network, Size, Source, list_sources
 from gradcam_core.sources.hub_files import list_cached as list_cached
 from gradcam_core.sources.labels import given_labels
 from gradcam_core.sources.own_networks import load_from_memory
@@ -62,11 +62,7 @@ def load_model(
 
 
 def _network(
-    reference: str | nn.Module,
-    settings: Mapping[str, Any],
-    size: tuple[int, int] | None,
-    labels_given: bool,
-    progress: Progress,
+    reference: str | nn.Module, settings: Mapping[str, Any], size: Size | None, labels_given: bool, progress: Progress
 ) -> Network:
     """Copy a network in memory, or let a reference's source load it. Raises ModelError."""
     if isinstance(reference, nn.Module):

@@ -19,12 +19,11 @@ from gradcam_core.records import Preprocessing
 
 # What load_model's caller may set. `pretrained` is given where it is False, the others where they are not None.
 SETTINGS = ("architecture", "pretrained", "num_classes", "in_chans")
-# Besides, a source may ask for the input's (height, width) if the caller chose one, whether the caller names the
-# classes, and a Progress to report to.
+# Besides, a source may ask for the input's Size if the caller chose one, whether the caller names the classes, and
+# a Progress to report to.
 SERVED = (*SETTINGS, "size", "labels_given", "progress")
+Size = tuple[int, int]  # height, width
 MOST = {"num_classes": 100_000, "in_chans": 64}
-RANDOM_WEIGHTS = "The weights are random: scores and heatmaps mean nothing before training."
-NEW_HEAD = "The classifier is new and random: its scores mean nothing before training."
 ASSUMED = (
     "How its pictures are prepared was assumed: 224 x 224, ImageNet's mean and std. "
     "Give size, mean and std as in training if they differ."
@@ -118,6 +117,13 @@ def did_you_mean(name: str, known: Iterable[str], scheme: str, otherwise: str) -
     """A remedy for an unknown name: references that are close to it, or else another sentence."""
     close = get_close_matches(name, list(known), n=3)
     return f"Did you mean {' or '.join(f'{scheme}:{other}' for other in close)}?" if close else otherwise
+
+
+def weight_notes(pretrained: bool, new_head: bool) -> tuple[str, ...]:
+    """What the user of a hub's network must know of its weights."""
+    if not pretrained:
+        return ("The weights are random: scores and heatmaps mean nothing before training.",)
+    return ("The classifier is new and random: its scores mean nothing before training.",) if new_head else ()
 
 
 def assumed_preprocessing(channels: int = 3) -> Preprocessing:

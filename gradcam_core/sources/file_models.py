@@ -12,9 +12,10 @@ from gradcam_core.errors import ModelError
 from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.progress import Progress
 from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint
-from gradcam_core.sources.family import MOST, Architecture, Network, source
+from gradcam_core.sources.family import MOST, Architecture, Network, Size, source
 from gradcam_core.sources.labels import find_labels, says_multi_label
 from gradcam_core.sources.own_networks import build, build_shapes, find_architecture, input_channels
+from gradcam_core.sources.pickle_scan import QUANTISED, SPARSE
 from gradcam_core.sources.state_dicts import OTHER, NameMatch, Shape, explain_misfit, match_names, suggest_architecture
 from gradcam_core.text import one_line
 
@@ -30,7 +31,7 @@ def load_file(
     architecture: str | Callable[..., nn.Module] | None,
     num_classes: int | None,
     in_chans: int | None,
-    size: tuple[int, int] | None,
+    size: Size | None,
     labels_given: bool,
     progress: Progress,
 ) -> Network:
@@ -99,7 +100,8 @@ def _fit(
     sizes = {"num_classes": options["num_classes"] if head else None, "in_chans": options.get("in_chans")}
     _check_wish(wanted, sizes)
     expected = build_shapes(recipe, **options)
-    match = _without_unused(match, recipe)
+    only_training = [x for x in match.unexpected if any(f".{start}" in f".{x}" for start in recipe.unused)]
+    match = replace(match, unexpected=tuple(x for x in match.unexpected if x not in only_training))
     if match.missing or match.unexpected or any(stored[x] != tuple(expected[x].shape) for x in stored):
         raise explain_misfit(recipe.name, match, stored, _shapes(expected), head)
     chosen = {own: tensors[name] for own, name in match.names.items()}
@@ -149,12 +151,6 @@ def _check_wish(wanted: Mapping[str, Any], sizes: Mapping[str, int | None]) -> N
             raise ModelError(f"The file has {own} {what}, not {wish}.", f"Leave {key} out: it is read off the file.")
 
 
-def _without_unused(match: NameMatch, recipe: Architecture) -> NameMatch:
-    """Forgive tensors that only training uses."""
-    left = [x for x in match.unexpected if not any(f".{start}" in f".{x}" for start in recipe.unused)]
-    return replace(match, unexpected=tuple(left))
-
-
 def _notes(match: NameMatch) -> tuple[str, ...]:
     if match.rivals:
         used, others = _place(match.prefix), ", ".join(_place(rival) for rival in match.rivals[:3])
@@ -192,9 +188,9 @@ def check_tensors(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, to
 
 def _unusable(tensor: torch.Tensor, model: torch.Tensor) -> str:
     if tensor.is_quantized:
-        return "quantised, which leaves no gradients to explain"
+        return QUANTISED
     if tensor.layout is not torch.strided or tensor.is_nested:
-        return "sparse, while networks here take dense weights"
+        return SPARSE
     if tensor.device.type != "cpu":
         return "empty: it has a shape but no values (saved from the 'meta' device)"
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():

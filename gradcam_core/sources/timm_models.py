@@ -15,13 +15,13 @@ from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import guarded, read_checkpoint
 from gradcam_core.sources.family import (
     ASSUMED_AS_HUB,
-    NEW_HEAD,
-    RANDOM_WEIGHTS,
     Architecture,
     Network,
+    Size,
     did_you_mean,
     for_channels,
     source,
+    weight_notes,
 )
 from gradcam_core.sources.hub_files import cached_hub_file, cached_url_file, hub_file, read_downloaded, url_file
 from gradcam_core.sources.labels import imagenet_labels, labels_from, says_multi_label
@@ -48,7 +48,7 @@ def timm_architecture(name: str) -> Architecture:
     """The recipe behind a name, for weights of one's own."""
     config = _registered(name)
 
-    def build(*, size: tuple[int, int] | None = None, **options: Any) -> nn.Module:
+    def build(*, size: Size | None = None, **options: Any) -> nn.Module:
         return _create(name, None, img_size=size, **options)
 
     def describe(module: nn.Module, channels: int) -> tuple[Preprocessing, tuple[str, ...], str]:
@@ -60,13 +60,7 @@ def timm_architecture(name: str) -> Architecture:
 
 @source("timm", example="timm:mobilenetv2_100", architecture=timm_architecture)
 def load_timm(
-    name: str,
-    *,
-    pretrained: bool,
-    num_classes: int | None,
-    in_chans: int | None,
-    size: tuple[int, int] | None,
-    progress: Progress,
+    name: str, *, pretrained: bool, num_classes: int | None, in_chans: int | None, size: Size | None, progress: Progress
 ) -> Network:
     """Load `NAME`, `NAME.TAG`, `hf-hub:ORGANISATION/NAME` or `local-dir:FOLDER` as timm defines it."""
     scheme, _, rest = name.partition(":")
@@ -197,14 +191,14 @@ def _describe_classes(
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """The names of the classes, and notes. Of timm's own trained weights, those for 1000 classes have ImageNet's."""
     config: Any = module.pretrained_cfg
-    stored_classes = config.get("num_classes")
-    new_head = num_classes not in (None, stored_classes)
-    notes = [RANDOM_WEIGHTS] if stored.weights is None else [NEW_HEAD] if new_head else []
+    classes = config.get("num_classes")
+    new_head = num_classes not in (None, classes)
+    notes = weight_notes(stored.weights is not None, new_head)
     if getattr(module, "num_classes", None) == 0:
-        notes.append(NO_CLASSIFIER)
+        notes = (*notes, NO_CLASSIFIER)
     if stored.weights is None or new_head:
-        return None, tuple(notes)
+        return None, notes
     labels = labels_from(config.get("label_names"))
-    if labels is not None and len(labels) == stored_classes:
-        return labels, tuple(notes)
-    return imagenet_labels() if stored.by_timm and stored_classes == 1000 else None, tuple(notes)
+    if labels is not None and len(labels) == classes:
+        return labels, notes
+    return imagenet_labels() if stored.by_timm and classes == 1000 else None, notes

@@ -14,13 +14,13 @@ from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import first_line
 from gradcam_core.sources.family import (
     ASSUMED_AS_HUB,
-    NEW_HEAD,
-    RANDOM_WEIGHTS,
     Architecture,
     Network,
+    Size,
     did_you_mean,
     for_channels,
     source,
+    weight_notes,
 )
 from gradcam_core.sources.hub_files import read_downloaded, url_file
 
@@ -51,22 +51,16 @@ def torchvision_architecture(name: str) -> Architecture:
 
 @source("torchvision", example="torchvision:resnet50", architecture=torchvision_architecture)
 def load_torchvision(
-    reference: str,
-    *,
-    pretrained: bool,
-    num_classes: int | None,
-    in_chans: int | None,
-    size: tuple[int, int] | None,
-    progress: Progress,
+    name: str, *, pretrained: bool, num_classes: int | None, in_chans: int | None, size: Size | None, progress: Progress
 ) -> Network:
     """Load `NAME` or `NAME.WEIGHTS` (resnet50.IMAGENET1K_V1) as torchvision defines it."""
-    name, weights = _choose_weights(reference)
+    name, weights = _choose_weights(name)
     if num_classes == 0:
         raise ModelError("num_classes cannot be 0 here.", "Give at least 1, or leave it out.")
     preprocessing = _preprocessing(weights, in_chans or 3)
     if not pretrained:
         module = _build(name, num_classes=num_classes, in_chans=in_chans, size=size)
-        return Network(module, name, preprocessing, None, (RANDOM_WEIGHTS,), multi_label=False)
+        return Network(module, name, preprocessing, None, weight_notes(False, False), multi_label=False)
     height, width = preprocessing.size
     if size not in (None, (height, width)) and _family(name) in SIZED:
         raise ModelError(
@@ -77,7 +71,7 @@ def load_torchvision(
     module = _build(name, num_classes=num_classes, in_chans=in_chans)
     new_head = _load_published(module, stored, in_chans or 3)
     labels = None if new_head else tuple(weights.meta.get("categories") or ()) or None
-    return Network(module, name, preprocessing, labels, (NEW_HEAD,) if new_head else (), multi_label=False)
+    return Network(module, name, preprocessing, labels, weight_notes(True, new_head), multi_label=False)
 
 
 def _load_published(module: nn.Module, stored: Mapping[str, torch.Tensor], channels: int) -> bool:
@@ -127,7 +121,7 @@ def _family(name: str) -> str:
 
 
 def _build(
-    name: str, *, num_classes: int | None = None, in_chans: int | None = None, size: tuple[int, int] | None = None
+    name: str, *, num_classes: int | None = None, in_chans: int | None = None, size: Size | None = None
 ) -> nn.Module:
     """Build with random weights, and without the side heads that some networks train with."""
     from torchvision import models
