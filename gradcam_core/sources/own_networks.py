@@ -46,7 +46,7 @@ def load_from_memory(model: nn.Module) -> Network:
         module.float()  # for its effect: some networks override it and return nothing
         notes = ("Its weights were converted to float32.",)
     channels, name, config = input_channels(module), type(module).__name__, timm_config(module)
-    if not config.get("input_size"):
+    if not config:
         return Network(module, name, assumed_preprocessing(channels), None, notes, ASSUMED)
     # Some of timm's networks fold pixels into channels before their first convolution.
     preprocessing = timm_preprocessing(module, channels if channels <= 4 else config["input_size"][0])
@@ -67,9 +67,9 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def timm_config(module: nn.Module) -> Mapping[str, Any]:
-    """The configuration that timm keeps on its networks; empty on others."""
+    """The configuration that timm keeps on its networks; empty where none says how pictures are prepared."""
     config = getattr(module, "pretrained_cfg", None)
-    return config if isinstance(config, Mapping) else {}
+    return config if isinstance(config, Mapping) and config.get("input_size") else {}
 
 
 def input_channels(module: nn.Module) -> int:

@@ -116,11 +116,12 @@ def _registered(name: str) -> Any:
 def _published_weights(name: str, config: Any, progress: Progress) -> Mapping[str, Any]:
     """The weights behind a name: from either cache without a look-up, else downloaded."""
     hub, names = config.hf_hub_id, (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES
-    url = config.url if isinstance(config.url, str) and not config.url.endswith(".npz") else None
+    url = config.url if isinstance(config.url, str) and not config.url.endswith(".npz") else ""
     if not hub and not url:
         raise ModelError(f"timm publishes no weights for {name}.", "Choose another model, or pretrained=False.")
-    path = (hub and cached_hub_file(hub, names)) or (url and cached_url_file(url))
-    path = path or (hub_file(hub, names, progress) if hub else url_file(str(url), progress))
+    path = cached_hub_file(hub, names) if hub else None
+    path = path or (cached_url_file(url) if url else None)
+    path = path or (hub_file(hub, names, progress) if hub else url_file(url, progress))
     return read_downloaded(path).content
 
 
