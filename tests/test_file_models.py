@@ -14,6 +14,7 @@ from torch import nn
 
 from gradcam_core.errors import ModelError
 from gradcam_core.sources import load_model
+from gradcam_core.sources.own_networks import build_shapes, find_architecture
 from gradcam_core.sources.state_dicts import match_names
 from tests.checkpoints import SmallNet, Tensors, load, same_outputs, saved, small
 
@@ -145,6 +146,12 @@ def test_loading_leaves_the_random_state_alone(tmp_path: Path) -> None:
     before = torch.get_rng_state()
     load(path)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_depends_on_classes_is_learnt_without_building_a_network_in_memory() -> None:
+    for reference in ("timm:resnet10t", "torchvision:mobilenet_v2"):
+        shapes = build_shapes(find_architecture(reference), num_classes=7, in_chans=3)
+        assert {tensor.device.type for tensor in shapes.values()} == {"meta"}
 
 
 def without(state: Tensors, *starts: str) -> Tensors:
