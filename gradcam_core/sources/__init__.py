@@ -13,12 +13,10 @@ from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import LoadedModel
 from gradcam_core.sources.assemble import assemble_model
 from gradcam_core.sources.bundled import list_bundled as list_bundled
-from gradcam_core.sources.family import MOST, SETTINGS, Network, Size, Source, list_sources
+from gradcam_core.sources.family import LIMITS, SETTINGS, Network, Size, Source, list_sources
 from gradcam_core.sources.hub_files import list_cached as list_cached
 from gradcam_core.sources.labels import given_labels
 from gradcam_core.sources.own_networks import load_from_memory
-
-LEAST = {"num_classes": 0, "in_chans": 1}
 
 
 def load_model(
@@ -105,8 +103,8 @@ def _find_source(reference: Any) -> tuple[Source, str]:
 
 def _check_settings(settings: Mapping[str, Any], source: Source | None) -> None:
     """Refuse settings that cannot work, before anything is loaded; without a source the model is in memory."""
-    for name, most in MOST.items():
-        value, least = settings[name], LEAST[name]
+    for name, (least, most) in LIMITS.items():
+        value = settings[name]
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
             raise ModelError(f"{name} cannot be {value!r}.", f"Give a number from {least} to {most}, or leave it out.")
     for name, value in settings.items():

@@ -23,7 +23,7 @@ SETTINGS = ("architecture", "pretrained", "num_classes", "in_chans")
 # a Progress to report to.
 SERVED = (*SETTINGS, "size", "labels_given", "progress")
 Size = tuple[int, int]  # height, width
-MOST = {"num_classes": 100_000, "in_chans": 64}
+LIMITS = {"num_classes": (0, 100_000), "in_chans": (1, 64)}
 ASSUMED = (
     "How its pictures are prepared was assumed: 224 x 224, ImageNet's mean and std. "
     "Give size, mean and std as in training if they differ."

@@ -12,7 +12,7 @@ from gradcam_core.errors import ModelError
 from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.progress import Progress
 from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint
-from gradcam_core.sources.family import MOST, Architecture, Network, Size, source
+from gradcam_core.sources.family import LIMITS, Architecture, Network, Size, source
 from gradcam_core.sources.labels import find_labels, says_multi_label
 from gradcam_core.sources.own_networks import build, build_shapes, find_architecture, input_channels
 from gradcam_core.sources.pickle_scan import QUANTISED, SPARSE
@@ -136,7 +136,7 @@ def _measure(
         if len(own) == len(small) == len(large):
             axis = next(index for index in range(len(small)) if small[index] != large[index])
             sizes.add(start + round((own[axis] - small[axis]) / (large[axis] - small[axis])))
-    if len(sizes) > 1 or any(not 1 <= size <= MOST[key] for size in sizes):
+    if len(sizes) > 1 or any(not 1 <= size <= LIMITS[key][1] for size in sizes):
         listed = ", ".join(map(str, sorted(sizes)[:4]))
         raise ModelError(f"The file's tensors do not agree on a usable number of {WHAT[key]}: {listed}.", OTHER)
     return (sizes.pop() if sizes else start), depending

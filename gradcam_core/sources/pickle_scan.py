@@ -160,8 +160,7 @@ class _Walk:
         if isinstance(key, (*PLAIN, _Named)):
             return
         self.odd_keys += 1
-        flat = isinstance(key, tuple) and all(isinstance(part, PLAIN) for part in key)
-        if not flat or self.odd_keys > MOST_ODD_KEYS:
+        if not _is_flat(key) or self.odd_keys > MOST_ODD_KEYS:
             self.refuse("keys in it are neither names nor numbers")
 
     def spend(self, *values: Any) -> None:
