@@ -51,14 +51,9 @@ def find_labels(
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """Names from the file itself, else from a file beside it, if there are as many as classes."""
     labels, origin = labels_in(*contents), "in the file"
-    notes: tuple[str, ...] = ()
     if labels is None:
-        origin, notes = (
-            "in a file beside the weights",
-            ("The names of the classes were found in a file beside the weights.",),
-        )
         try:
-            labels = labels_beside(path)
+            labels, origin = labels_beside(path), "in a file beside the weights"
         except ModelError as error:
             return None, (f"A file with names of classes lies beside the weights, but: {error.message}",)
     if labels is None and any(key in content for content in contents for key in KEYS):
@@ -67,7 +62,7 @@ def find_labels(
         return None, ("The file names no classes: they are numbered. A file with one name a line would name them.",)
     if len(labels) != classes:
         return None, (f"The {len(labels)} names of classes {origin} do not match the {classes} classes: not used.",)
-    return labels, notes
+    return labels, () if origin == "in the file" else (f"The names of the classes were found {origin}.",)
 
 
 def labels_from(value: Any, direction: str = "") -> tuple[str, ...] | None:
