@@ -31,12 +31,16 @@ NOTES = {
 
 
 class _Probes(NamedTuple):
-    """Passes on a picture and on noise of two strengths: their outputs, and what every module did."""
+    """Passes on a picture and on noise of two strengths: their outputs, and what every module did.
+
+    Averages were taken in those on noise only.
+    """
 
     outputs: tuple[torch.Tensor, ...]
     calls: tuple[Calls, ...]
     activations: tuple[str, ...]
     last_step: str
+    classes: int
 
 
 def assemble_model(
@@ -57,18 +61,15 @@ def assemble_model(
     probes = _probe(module, preprocessing, place)
     head, head_kind = find_head(probes.outputs[1], probes.calls[1])
     plain, refused = find_layers(module, probes.calls, preprocessing.size)
-    # Averages are taken in the passes on noise.
     layers = tuple(with_pooling(layer, probes.calls[1:], head, head_kind) for layer in plain)
     kind = _kind_of_outputs(probes, bool(head), network.multi_label)
-    classes = probes.outputs[0].shape[1]
-    note = NOTES.get("assumed" if kind == "scores" and network.multi_label is None and classes > 2 else kind)
     twin = fold(module, probes.calls[0]) if place.type == "cpu" else None
     install_taps(module, [layer.name for layer in layers])
     model = LoadedModel(
         module=module,
         reference=reference,
         architecture=network.architecture,
-        labels=_check_labels(labels, classes),
+        labels=_check_labels(labels, probes.classes),
         preprocessing=preprocessing,
         fingerprint=fingerprint,
         device=place,
@@ -76,7 +77,7 @@ def assemble_model(
         default_layer=_default_layer(layers, probes.calls[0], head, module),
         head=module.get_submodule(head).get_parameter("weight").detach().flatten(1) if head else None,
         refused_layers=refused,
-        notes=(*notes, *changed, *([note] if note else [])),
+        notes=(*notes, *changed, *_notes_about(kind, network.multi_label, probes.classes)),
         activations=probes.activations,
         head_name=head,
         outputs=kind,
@@ -98,7 +99,7 @@ def _probe(module: nn.Module, preprocessing: Preprocessing, device: torch.device
     for strength in (3.0, 10.0):
         passes.append(_run(module, _noise(preprocessing, device, strength), preprocessing, watched))
     all_outputs, all_calls = zip(*passes, strict=True)
-    return _Probes(all_outputs, all_calls, noted.kinds(), last_step)
+    return _Probes(all_outputs, all_calls, noted.kinds(), last_step, outputs.shape[1])
 
 
 def fingerprint_of(module: nn.Module) -> str:
@@ -182,6 +183,12 @@ def _kind_of_outputs(probes: _Probes, has_head: bool, multi_label: bool | None) 
     if within and (probes.last_step == "sigmoid" or varied):
         return "independent probabilities"
     return "independent scores" if multi_label else "scores"
+
+
+def _notes_about(kind: str, multi_label: bool | None, classes: int) -> tuple[str, ...]:
+    assumed = kind == "scores" and multi_label is None and classes > 2
+    note = NOTES.get("assumed" if assumed else kind)
+    return (note,) if note else ()
 
 
 def _default_layer(layers: Sequence[LayerInfo], calls: Calls, head: str, module: nn.Module) -> str:
