@@ -14,7 +14,7 @@ from torch import nn
 
 from gradcam_core.records import ImageRecord, LoadedModel, Preprocessing
 from gradcam_core.sources.assemble import assemble_model
-from gradcam_core.sources.loaded_network import Network
+from gradcam_core.sources.family import Network
 
 
 def plain(size: int | tuple[int, int] = 32, **changes: object) -> Preprocessing:

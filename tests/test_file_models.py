@@ -14,6 +14,7 @@ from torch import nn
 
 from gradcam_core.errors import ModelError
 from gradcam_core.sources import load_model
+from gradcam_core.sources.own_networks import build_shapes, find_architecture
 from gradcam_core.sources.state_dicts import match_names
 from tests.checkpoints import SmallNet, Tensors, load, same_outputs, saved, small
 
@@ -147,6 +148,12 @@ def test_loading_leaves_the_random_state_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_what_depends_on_classes_is_learnt_without_building_a_network_in_memory() -> None:
+    for reference in ("timm:resnet10t", "torchvision:mobilenet_v2"):
+        shapes = build_shapes(find_architecture(reference), num_classes=7, in_chans=3)
+        assert {tensor.device.type for tensor in shapes.values()} == {"meta"}
+
+
 def without(state: Tensors, *starts: str) -> Tensors:
     return {key: x for key, x in state.items() if not key.startswith(starts)}
 
@@ -266,6 +273,35 @@ def test_how_pictures_are_prepared_is_a_noted_assumption_unless_it_is_given(tmp_
     for preprocessing, said in ((None, True), ({"size": 96}, False)):
         model = load_model(f"file:{path}", architecture="timm:resnet10t", device="cpu", preprocessing=preprocessing)
         assert any("pictures were prepared" in note for note in model.notes) is said
+
+
+def test_a_function_that_builds_a_network_of_timm_is_prepared_for_as_timm_does_and_said_to_be(tmp_path: Path) -> None:
+    build = partial(timm.create_model, "test_efficientnet", num_classes=4)
+    path = saved(tmp_path / "x.pth", build().state_dict())
+    model = load_model(f"file:{path}", architecture=build, device="cpu")
+    assert model.preprocessing.size == (160, 160)
+    assert any("as timm does" in note for note in model.notes)
+    assert not any("224 x 224" in note for note in model.notes)
+
+
+class FoldsPixels(nn.Module):
+    """Its first convolution sees four times the channels of the picture."""
+
+    def __init__(self, num_classes: int = 4, in_chans: int = 3) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * in_chans, 8, 3), nn.ReLU())
+        self.fc = nn.Linear(8, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.body(x).mean((2, 3)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_folded_into_channels_do_not_count_as_channels_of_the_picture(channels: int, tmp_path: Path) -> None:
+    net = FoldsPixels(5, channels)
+    model = load(saved(tmp_path / "x.pth", net.state_dict()), FoldsPixels)
+    assert model.preprocessing.channels == channels
+    assert same_outputs(model.module, net, channels=channels)
 
 
 def test_a_function_as_architecture_may_name_its_options_as_is_usual_or_take_none(tmp_path: Path) -> None:

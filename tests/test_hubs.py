@@ -283,6 +283,25 @@ def test_weights_are_downloaded_from_the_hub_with_progress_and_kept(
     assert same_outputs(load_model("timm:resnet10t", device="cpu").module, net)
 
 
+@pytest.mark.parametrize("reference", ["timm:resnet10t", "torchvision:squeezenet1_1"])
+def test_an_exception_in_the_callback_cancels_a_download_as_itself(
+    reference: str, caches: Path, server: tuple[str, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cancelled(Exception):
+        pass
+
+    def cancel(share: float, words: str, drafts: object) -> None:
+        if "Downloading" in words:
+            raise Cancelled
+
+    weights = torchvision.models.SqueezeNet1_1_Weights
+    server[1]["/timm/resnet10t.c3_in1k/resolve/main/model.safetensors"] = bytes(3_000_000)
+    server[1]["/net.pth"] = bytes(3_000_000)
+    monkeypatch.setattr(weights.DEFAULT.value, "url", f"{server[0]}/net.pth")
+    with pytest.raises(Cancelled):
+        load_model(reference, device="cpu", on_progress=cancel)
+
+
 def test_a_hub_model_brings_its_classes_and_names(
     caches: Path, server: tuple[str, dict[str, bytes]], tmp_path: Path
 ) -> None:
@@ -353,3 +372,16 @@ def test_a_folder_whose_weights_do_not_fit_is_refused_in_words(tmp_path: Path) -
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(ModelError, match="timm could not build"):
         load_model(f"timm:local-dir:{tmp_path}")
+
+
+def test_a_file_without_weights_does_not_lead_timm_to_the_network(tmp_path: Path, connections: list[Any]) -> None:
+    """Where it gets no tensors, timm would download those of the hub that config.json names, past every check."""
+    timm.models.save_for_hf(timm.create_model("resnet10t", num_classes=5), tmp_path, safe_serialization=True)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["pretrained_cfg"]["hf_hub_id"] = "timm/resnet10t.c3_in1k"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="holds no tensors at all"):
+        load_model(f"timm:local-dir:{tmp_path}")
+    assert not connections

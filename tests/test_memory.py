@@ -76,3 +76,21 @@ def test_a_model_that_cannot_be_copied_or_run_is_refused_in_words() -> None:
     ):
         with pytest.raises(ModelError, match=words):
             load_model(net, device="cpu")
+
+
+def test_a_network_that_fails_in_its_own_code_is_refused_in_words() -> None:
+    class OneSize(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return {224: self.body}[x.shape[-1]](x).mean((2, 3))
+
+    with pytest.raises(ModelError, match="does not run on one picture of 32 x 32 with 3 channels: KeyError"):
+        load_model(OneSize(), device="cpu", preprocessing={"size": 32})
+
+
+def test_a_network_in_memory_of_four_channels_says_so() -> None:
+    model = load_model(SmallNet(in_chans=4), device="cpu", preprocessing={"size": 32})
+    assert any("4 channels" in note for note in model.notes)

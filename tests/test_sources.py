@@ -185,8 +185,7 @@ TOY = '''
 
 from torch import nn
 
-from gradcam_core.sources.family import source
-from gradcam_core.sources.loaded_network import Network, assumed_preprocessing
+from gradcam_core.sources.family import Network, assumed_preprocessing, source
 
 
 @source("toy", example="toy:3")

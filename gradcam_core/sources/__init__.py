@@ -13,14 +13,10 @@ from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import LoadedModel
 from gradcam_core.sources.assemble import assemble_model
 from gradcam_core.sources.bundled import list_bundled as list_bundled
-from gradcam_core.sources.family import SETTINGS, Source, list_sources
+from gradcam_core.sources.family import LIMITS, SETTINGS, Network, Size, Source, list_sources
 from gradcam_core.sources.hub_files import list_cached as list_cached
 from gradcam_core.sources.labels import given_labels
-from gradcam_core.sources.loaded_network import Network
-from gradcam_core.sources.memory import load_from_memory
-
-MOST = {"num_classes": 100_000, "in_chans": 64}
-LEAST = {"num_classes": 0, "in_chans": 1}
+from gradcam_core.sources.own_networks import load_from_memory
 
 
 def load_model(
@@ -42,31 +38,29 @@ def load_model(
     a file of names; `preprocessing` replaces parts of the model's own. `on_progress` is called with
     a share 0..1, words and (). Raises ModelError, or another GradcamError, where anything cannot work.
     """
-    changes = _check_preprocessing(preprocessing)
+    if preprocessing is not None and not isinstance(preprocessing, Mapping):
+        remedy = 'Give names and values: {"size": 160, "fit": "squash"}.'
+        raise ModelError(f"{preprocessing!r} is no preprocessing.", remedy)
+    changes = dict(preprocessing or {})
     names = given_labels(labels) if labels is not None else None
     progress = Progress(on_progress, "Looking for the model")
     settings = dict(zip(SETTINGS, (architecture, pretrained, num_classes, in_chans), strict=True))
     network = _network(reference, settings, requested_size(changes), names is not None, progress)
     progress(0.85, words="Preparing the model")
-    assumptions = (network.assumption,) if network.assumption and not changes else ()
     model = assemble_model(
         network,
         reference=reference if isinstance(reference, str) else f"memory:{type(reference).__name__}",
         labels=names if names is not None else network.labels,
         preprocessing=override_preprocessing(network.preprocessing, changes),
         device=device,
-        notes=(*network.notes, *assumptions),
+        notes=_notes(network, bool(changes)),
     )
     progress(1.0, words="Ready")
     return model
 
 
 def _network(
-    reference: str | nn.Module,
-    settings: Mapping[str, Any],
-    size: tuple[int, int] | None,
-    labels_given: bool,
-    progress: Progress,
+    reference: str | nn.Module, settings: Mapping[str, Any], size: Size | None, labels_given: bool, progress: Progress
 ) -> Network:
     """Copy a network in memory, or let a reference's source load it. Raises ModelError."""
     if isinstance(reference, nn.Module):
@@ -81,12 +75,14 @@ def _network(
     return source.load(name, **{key: served[key] for key in source.takes})
 
 
-def _check_preprocessing(preprocessing: Any) -> dict[str, Any]:
-    if preprocessing is not None and not isinstance(preprocessing, Mapping):
-        raise ModelError(
-            f"{preprocessing!r} is no preprocessing.", 'Give names and values: {"size": 160, "fit": "squash"}.'
-        )
-    return dict(preprocessing or {})
+def _notes(network: Network, preprocessing_given: bool) -> tuple[str, ...]:
+    """What the source says of the network, and what it assumed unless the caller gave it."""
+    notes, channels = list(network.notes), network.preprocessing.channels
+    if channels not in (1, 3):
+        notes.append(f"This network takes {channels} channels; a picture has one (grey) or three (colour).")
+    if network.assumption and not preprocessing_given:
+        notes.append(network.assumption)
+    return tuple(notes)
 
 
 def _find_source(reference: Any) -> tuple[Source, str]:
@@ -107,8 +103,8 @@ def _find_source(reference: Any) -> tuple[Source, str]:
 
 def _check_settings(settings: Mapping[str, Any], source: Source | None) -> None:
     """Refuse settings that cannot work, before anything is loaded; without a source the model is in memory."""
-    for name, most in MOST.items():
-        value, least = settings[name], LEAST[name]
+    for name, (least, most) in LIMITS.items():
+        value = settings[name]
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
             raise ModelError(f"{name} cannot be {value!r}.", f"Give a number from {least} to {most}, or leave it out.")
     for name, value in settings.items():

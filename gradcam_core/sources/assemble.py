@@ -12,41 +12,35 @@ from gradcam_core.devices import choose_device, is_out_of_memory
 from gradcam_core.errors import DeviceError, LayerError, ModelError
 from gradcam_core.layers import choose_default
 from gradcam_core.records import LayerInfo, LoadedModel, Outputs, Preprocessing
-from gradcam_core.sources.folding import fold, with_folded
-from gradcam_core.sources.loaded_network import Network
+from gradcam_core.sources.checkpoints import first_line
+from gradcam_core.sources.family import Network
+from gradcam_core.sources.folding import UNFIT, fold, with_folded
 from gradcam_core.sources.structure import Calls, find_head, find_layers, with_pooling, worth_watching
 
-# What a network may raise that does not run on these inputs.
-UNFIT = (RuntimeError, ValueError, TypeError, AssertionError, IndexError, AttributeError, NotImplementedError)
 NOTES = {
     "probabilities": "The network's outputs add up to 1: they are shown as they are, as probabilities.",
     "independent probabilities": (
         "The network's outputs lie between 0 and 1: each is shown as it is, as a probability of its own."
     ),
     "independent scores": "The file says that a picture can have several classes: each has a probability of its own.",
+    "assumed": (
+        "That a picture has one class only was assumed, as nothing says otherwise: "
+        "its classes' probabilities add up to 1."
+    ),
 }
-ONE_CLASS_ASSUMED = (
-    "That a picture has one class only was assumed, as nothing says otherwise: its classes' probabilities add up to 1."
-)
 
 
 class _Probes(NamedTuple):
-    """Passes on a picture and on noise of two strengths: their outputs, and what every module did."""
+    """Passes on a picture and on noise of two strengths: their outputs, and what every module did.
+
+    Averages were taken in those on noise only.
+    """
 
     outputs: tuple[torch.Tensor, ...]
     calls: tuple[Calls, ...]
     activations: tuple[str, ...]
     last_step: str
-
-    @property
-    def classes(self) -> int:
-        """The number of outputs."""
-        return self.outputs[0].shape[1]
-
-    @property
-    def watched(self) -> tuple[Calls, Calls]:
-        """The passes in which averages were taken."""
-        return self.calls[1], self.calls[2]
+    classes: int
 
 
 def assemble_model(
@@ -67,7 +61,7 @@ def assemble_model(
     probes = _probe(module, preprocessing, place)
     head, head_kind = find_head(probes.outputs[1], probes.calls[1])
     plain, refused = find_layers(module, probes.calls, preprocessing.size)
-    layers = tuple(with_pooling(layer, probes.watched, head, head_kind) for layer in plain)
+    layers = tuple(with_pooling(layer, probes.calls[1:], head, head_kind) for layer in plain)
     kind = _kind_of_outputs(probes, bool(head), network.multi_label)
     twin = fold(module, probes.calls[0]) if place.type == "cpu" else None
     install_taps(module, [layer.name for layer in layers])
@@ -105,7 +99,7 @@ def _probe(module: nn.Module, preprocessing: Preprocessing, device: torch.device
     for strength in (3.0, 10.0):
         passes.append(_run(module, _noise(preprocessing, device, strength), preprocessing, watched))
     all_outputs, all_calls = zip(*passes, strict=True)
-    return _Probes(all_outputs, all_calls, noted.kinds(), last_step)
+    return _Probes(all_outputs, all_calls, noted.kinds(), last_step, outputs.shape[1])
 
 
 def fingerprint_of(module: nn.Module) -> str:
@@ -123,16 +117,11 @@ def _settle(module: nn.Module, device: torch.device) -> tuple[str, ...]:
     """Freeze a network in float32 and evaluation mode on its device; say what was changed."""
     for part in module.modules():
         # Tensors made in inference mode let no gradient pass.
-        part._parameters |= {
-            name: nn.Parameter(tensor.clone(), False)
-            for name, tensor in part._parameters.items()
-            if tensor is not None and tensor.is_inference()
-        }
-        part._buffers |= {
-            name: tensor.clone()
-            for name, tensor in part._buffers.items()
-            if tensor is not None and tensor.is_inference()
-        }
+        for tensors in (part._parameters, part._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None and tensor.is_inference():
+                    copied = tensor.clone()
+                    setattr(part, name, nn.Parameter(copied, False) if tensors is part._parameters else copied)
     kinds = {str(t.dtype).removeprefix("torch.") for t in module.parameters() if t.is_floating_point()} - {"float32"}
     # One by one, for their effect: networks that override them do not always return themselves.
     module.eval()
@@ -151,20 +140,17 @@ def _run(
         outputs, calls = probe(module, inputs, watched)
     except UNFIT as error:
         if isinstance(error, RuntimeError) and is_out_of_memory(error):
-            raise DeviceError(
-                "The memory is too small for this model.", "Use a smaller one, or device='cpu'."
-            ) from error
+            remedy = "Use a smaller one, or device='cpu'."
+            raise DeviceError("The memory is too small for this model.", remedy) from error
         height, width = preprocessing.size
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        picture = f"one picture of {width} x {height} with {preprocessing.channels} channels"
         raise ModelError(
-            f"The network does not run on one picture of {width} x {height} with {preprocessing.channels} channels: "
-            f"{reason}.",
+            f"The network does not run on {picture}: {first_line(error)}.",
             "Check the input size and number of channels, and that it takes one tensor [N C H W].",
         ) from error
     if not outputs.isfinite().all():
-        raise ModelError(
-            "The network's scores are not finite numbers.", "Its weights hold NaN or infinity: save them again."
-        )
+        remedy = "Its weights hold NaN or infinity: save them again."
+        raise ModelError("The network's scores are not finite numbers.", remedy)
     return outputs, calls
 
 
@@ -200,9 +186,9 @@ def _kind_of_outputs(probes: _Probes, has_head: bool, multi_label: bool | None) 
 
 
 def _notes_about(kind: str, multi_label: bool | None, classes: int) -> tuple[str, ...]:
-    if kind in NOTES:
-        return (NOTES[kind],)
-    return (ONE_CLASS_ASSUMED,) if multi_label is None and classes > 2 else ()
+    assumed = kind == "scores" and multi_label is None and classes > 2
+    note = NOTES.get("assumed" if assumed else kind)
+    return (note,) if note else ()
 
 
 def _default_layer(layers: Sequence[LayerInfo], calls: Calls, head: str, module: nn.Module) -> str:

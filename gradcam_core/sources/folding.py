@@ -5,6 +5,7 @@ that the copy does not.
 """
 
 import copy
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,42 +21,27 @@ from gradcam_core.targets import choose_targets
 
 # How far the copy's maps may be off, as a share of their peak.
 SLACK = 2e-4
-# What building or running a copy of a network may raise; then there is no copy.
-UNFIT = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, IndexError, KeyError)
-
-
-class _Rest(nn.Module):
-    """What is left of a BatchNorm after folding: the dropout and activation that some bring along."""
-
-    def __init__(self, norm: nn.Module) -> None:
-        super().__init__()
-        for name, child in norm.named_children():
-            self.add_module(name, child)
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Go through what is left, in order."""
-        for child in self.children():
-            values = child(values)
-        return values
+# What a network's own code may raise where it does not run, or a copy of it cannot be built.
+UNFIT = (RuntimeError, ValueError, TypeError, AttributeError, AssertionError, LookupError, ArithmeticError)
 
 
 def pairs_of(calls: Mapping[str, Call]) -> dict[str, str]:
     """Each convolution's name with that of the BatchNorm that takes its very output, where each ran once."""
-    pairs = {}
-    for name, call in calls.items():
-        before = calls.get(call.follows)
-        if before is None or call.calls != 1 or before.calls != 1:
-            continue
-        norm, step = call.module, before.module
-        if type(step) is nn.Conv2d and isinstance(norm, nn.BatchNorm2d) and _is_foldable(norm):
-            pairs[call.follows] = name
-    return pairs
+    return {
+        call.follows: name
+        for name, call in calls.items()
+        if (before := calls.get(call.follows))
+        and call.calls == before.calls == 1
+        and type(before.module) is nn.Conv2d
+        and _is_foldable(call.module)
+    }
 
 
-def _is_foldable(norm: nn.BatchNorm2d) -> bool:
+def _is_foldable(norm: nn.Module) -> bool:
     """Whether it is a fixed scale and shift, and at most steps of known order behind it (timm's BatchNormAct2d)."""
-    plain = type(norm) is nn.BatchNorm2d or [*dict(norm.named_children())] == ["drop", "act"]
-    return plain and norm.running_mean is not None and not norm.training
+    if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.training:
+        return False
+    return type(norm) is nn.BatchNorm2d or [*dict(norm.named_children())] == ["drop", "act"]
 
 
 def fold(network: nn.Module, calls: Mapping[str, Call]) -> nn.Module | None:
@@ -70,8 +56,8 @@ def fold(network: nn.Module, calls: Mapping[str, Call]) -> nn.Module | None:
         twin = copy.deepcopy(network)
         for step, norm in pairs.items():
             _fold_pair(twin.get_submodule(step), twin.get_submodule(norm))
-            parent, _, key = norm.rpartition(".")
-            twin.get_submodule(parent)._modules[key] = _Rest(twin.get_submodule(norm))
+            # What is left of a BatchNorm after folding: the dropout and activation that some bring along.
+            twin.set_submodule(norm, nn.Sequential(OrderedDict(twin.get_submodule(norm).named_children())))
         return twin.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     except UNFIT:
         return None

@@ -38,44 +38,40 @@ def cached_hub_file(repository: str, names: Sequence[str], revision: str | None 
 
 def hub_file(repository: str, names: Sequence[str], progress: Progress, revision: str | None = None) -> Path:
     """The first of these files in a Hugging Face repository: from the cache, or downloaded into it."""
-    cached = cached_hub_file(repository, names, revision)
-    return cached or _download_from_hub(repository, names, progress, revision)
-
-
-def _download_from_hub(repository: str, names: Sequence[str], progress: Progress, revision: str | None) -> Path:
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
+    cached = cached_hub_file(repository, names, revision)
+    if cached:
+        return cached
     endpoint = constants.ENDPOINT
     if constants.HF_HUB_OFFLINE:
         raise offline_error("HF_HUB_OFFLINE is set")
     require_network(endpoint)
+    cancelled: list[Exception] = []
     for name in names:
         try:
             # One short question first: the download itself would retry for most of a minute.
-            get_hf_file_metadata(
-                hf_hub_url(repository, name, revision=revision, endpoint=endpoint), timeout=ANSWER_SECONDS
-            )
-            bar = _progress_bar(progress)
+            url = hf_hub_url(repository, name, revision=revision, endpoint=endpoint)
+            get_hf_file_metadata(url, timeout=ANSWER_SECONDS)
+            bar = _progress_bar(progress, cancelled)
             return Path(hf_hub_download(repository, name, revision=revision, endpoint=endpoint, tqdm_class=bar))
         except EntryNotFoundError:
             continue
         except HfHubHTTPError as error:
             status = getattr(error.response, "status_code", "no answer")
-            raise ModelError(
-                f"The hub refused '{repository}' ({status}).",
-                "Check the name; a private or gated model needs `hf auth login` first.",
-            ) from error
-        except (TypeError, AttributeError, NameError):
-            raise
+            remedy = "Check the name; a private or gated model needs `hf auth login` first."
+            raise ModelError(f"The hub refused '{repository}' ({status}).", remedy) from error
         # The hub's client passes on whatever its network library raises, which differs between releases.
         except Exception as error:
+            if error in cancelled or isinstance(error, TypeError | AttributeError | NameError):
+                raise
             raise offline_error(f"the download failed ({type(error).__name__})") from error
     raise ModelError(f"'{repository}' has none of {', '.join(names)} on the hub.", "Check the name of the model.")
 
 
-def _progress_bar(progress: Progress) -> type:
-    """A tqdm that draws nothing and passes its position on."""
+def _progress_bar(progress: Progress, cancelled: list[Exception]) -> type:
+    """A tqdm that draws nothing and passes its position on; keeps the exception by which a caller cancels."""
     from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
 
     class Bar(tqdm):  # type: ignore[misc,unused-ignore]
@@ -84,8 +80,12 @@ def _progress_bar(progress: Progress) -> type:
 
         def update(self, n: Any = 1) -> Any:
             shown = super().update(n)
-            if self.total:
-                progress(min(1.0, self.n / self.total), words=_megabytes(self.n, self.total))
+            try:
+                if self.total:
+                    progress(min(1.0, self.n / self.total), words=_megabytes(self.n, self.total))
+            except Exception as error:
+                cancelled.append(error)
+                raise
             return shown
 
     return Bar
@@ -102,22 +102,22 @@ def read_downloaded(path: Path) -> Checkpoint:
         ) from error
 
 
-def torch_cache() -> Path:
-    """The folder where torch and torchvision keep what they downloaded."""
-    import torch
-
-    return Path(torch.hub.get_dir()) / "checkpoints"
-
-
 def cached_url_file(url: str) -> Path | None:
     """The file that torch's cache holds for this address, if any."""
-    path = torch_cache() / Path(urlsplit(url).path).name
+    path = _place_in_cache(url)
     return path if path.is_file() else None
 
 
 def url_file(url: str, progress: Progress) -> Path:
     """A weight file by its address: from torch's cache, or downloaded into it."""
-    return cached_url_file(url) or download(url, torch_cache() / Path(urlsplit(url).path).name, progress)
+    return cached_url_file(url) or download(url, _place_in_cache(url), progress)
+
+
+def _place_in_cache(url: str) -> Path:
+    """Where torch and torchvision keep what they downloaded from this address."""
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
 
 
 def download(url: str, target: Path, progress: Progress) -> Path:
@@ -198,13 +198,15 @@ def _first_hop(url: str) -> tuple[str, int]:
 
 def offline_error(reason: str) -> ModelError:
     """Say what is missing and everything that works without a network."""
-    here = list_cached()
-    shown = ", ".join(here[:8]) + (f" and {len(here) - 8} more" if len(here) > 8 else "")
+    bundled, cached = ", ".join(f"bundled:{model.name}" for model in list_bundled()), list_cached()
+    more = f" and {len(cached) - 8} more" if len(cached) > 8 else ""
+    downloaded = (
+        f"already downloaded: {', '.join(cached[:8])}{more}" if cached else "nothing else has been downloaded yet"
+    )
     return ModelError(
         f"The weights of this model are not on this computer, and {reason}.",
-        f"Without a network these work: {', '.join(f'bundled:{model.name}' for model in list_bundled())}"
-        + (f"; already downloaded: {shown}" if here else "; nothing else has been downloaded yet")
-        + ". Or connect once, or bring a checkpoint over and load it as file:PATH with its architecture.",
+        f"Without a network these work: {bundled}; {downloaded}. "
+        "Or connect once, or bring a checkpoint over and load it as file:PATH with its architecture.",
     )
 
 
@@ -216,26 +218,17 @@ def list_cached() -> tuple[str, ...]:
 def _cached_timm() -> Iterable[str]:
     from huggingface_hub import constants
 
-    folders = sorted(_folder(Path(constants.HF_HUB_CACHE), "models--timm--*"))
-    return [f"timm:{folder.name.removeprefix('models--timm--')}" for folder in folders if any(_weights_in(folder))]
-
-
-def _weights_in(folder: Path) -> Iterable[Path]:
-    endings = (".safetensors", ".bin", ".pth")
-    return (path for path in folder.glob("snapshots/*/*") if path.suffix in endings and path.exists())
+    start, endings = "models--timm--", (".safetensors", ".bin", ".pth")
+    for folder in sorted(Path(constants.HF_HUB_CACHE).glob(f"{start}*")):
+        # A link into the cache may lead to a file that was deleted.
+        if any(path.suffix in endings and path.exists() for path in folder.glob("snapshots/*/*")):
+            yield f"timm:{folder.name.removeprefix(start)}"
 
 
 def _cached_torchvision() -> Iterable[str]:
     from torchvision import models
 
-    present = {path.name for path in _folder(torch_cache(), "*")}
-    return [
-        f"torchvision:{name}.{weights.name}"
-        for name in (models.list_models(module=models) if present else ())
-        for weights in models.get_model_weights(name)
-        if Path(urlsplit(weights.url).path).name in present
-    ]
-
-
-def _folder(path: Path, pattern: str) -> list[Path]:
-    return list(path.glob(pattern)) if path.is_dir() else []
+    for name in models.list_models(module=models):
+        for weights in models.get_model_weights(name):
+            if cached_url_file(weights.url):
+                yield f"torchvision:{name}.{weights.name}"

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from gradcam_core.errors import ModelError
+from gradcam_core.text import is_plain
 
 MOST_LABELS = 100_000
 LONGEST_LABEL = 300
 LARGEST_FILE = 8_000_000
 NUMBERED = re.compile(r"(\d{1,7})[\s,]\s*(.+)", re.ASCII)
-# They turn the direction of writing, and would show one name as another.
-BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-UNPRINTABLE = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff{''.join(sorted(BIDI))}]")
 KEYS = ("class_names", "classes", "labels", "idx_to_class", "class_to_idx", "label_names", "CLASSES", "id2label")
 # Names can look like numbers, as folders 0, 1, 10, 11, 2 do; these keys say which side the index is on.
 DIRECTIONS = {"class_to_idx": "to index", "idx_to_class": "to name", "id2label": "to name"}
@@ -39,12 +37,10 @@ def given_labels(labels: Sequence[str] | Mapping[Any, Any] | str | Path) -> tupl
     """Labels that the caller gave, as names or as a file. Raises ModelError where they are unusable."""
     if isinstance(labels, str | Path):
         return read_labels(Path(labels))
-    if isinstance(labels, Mapping):
-        names = labels_from(labels)
-    elif isinstance(labels, Sequence) or hasattr(labels, "tolist"):
+    names = labels_from(labels) if isinstance(labels, Mapping) else None
+    # Of others, a set has no order, a generator no length.
+    if isinstance(labels, Sequence) or hasattr(labels, "tolist"):
         names = tuple(labels) if all(isinstance(label, str) for label in labels) else None
-    else:  # a set has no order, a generator no length
-        names = None
     if names is None or len(names) > MOST_LABELS:
         raise ModelError("The labels are not a list of names.", FORMATS)
     return names
@@ -54,21 +50,19 @@ def find_labels(
     path: Path, contents: Sequence[Mapping[str, Any]], classes: int | None
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """Names from the file itself, else from a file beside it, if there are as many as classes."""
-    origin, labels = "in the file", labels_in(*contents)
+    labels, origin = labels_in(*contents), "in the file"
     if labels is None:
         try:
             labels, origin = labels_beside(path), "in a file beside the weights"
         except ModelError as error:
             return None, (f"A file with names of classes lies beside the weights, but: {error.message}",)
-    if labels is None and _unusable_labels_in(*contents):
+    if labels is None and any(key in content for content in contents for key in KEYS):
         return None, ("The names of classes in the file are empty, too long, unprintable or incomplete: not used.",)
     if labels is None:
         return None, ("The file names no classes: they are numbered. A file with one name a line would name them.",)
     if len(labels) != classes:
         return None, (f"The {len(labels)} names of classes {origin} do not match the {classes} classes: not used.",)
-    return labels, () if origin == "in the file" else (
-        "The names of the classes were found in a file beside the weights.",
-    )
+    return labels, () if origin == "in the file" else (f"The names of the classes were found {origin}.",)
 
 
 def labels_from(value: Any, direction: str = "") -> tuple[str, ...] | None:
@@ -90,11 +84,6 @@ def labels_from(value: Any, direction: str = "") -> tuple[str, ...] | None:
             return None
         names.append(name)
     return tuple(names)
-
-
-def _unusable_labels_in(*contents: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint carries something under the usual keys that is no usable list of names."""
-    return labels_in(*contents) is None and any(key in content for content in contents for key in KEYS)
 
 
 def labels_in(*contents: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -212,9 +201,8 @@ def _name(value: Any) -> str | None:
         value = value[-1]
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_LABEL:
-        return None
-    return None if UNPRINTABLE.search(value) else value
+    usable = isinstance(value, str) and value.strip() and len(value) <= LONGEST_LABEL and is_plain(value)
+    return value if usable else None
 
 
 def _from_numbered(lines: list[str]) -> tuple[str, ...] | None:

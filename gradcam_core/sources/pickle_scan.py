@@ -33,14 +33,13 @@ ALLOWED = REBUILD | {
     *("torch.nn.parameter.Parameter", "torch.storage.TypedStorage", "torch.storage.UntypedStorage"),
 }
 # torch's other ways to write tensors: harmless, and of no use here.
+SPARSE = "sparse, while networks here take dense weights"
+QUANTISED = "quantised, which leaves no gradients to explain"
 UNFIT = {
-    re.compile(
-        r"torch(\.cuda)?\.sparse\.\w+|torch\._utils\._rebuild_sparse_tensor|torch\.serialization\._get_layout"
-    ): ("sparse, while networks here take dense weights"),
-    re.compile(r"torch\._utils\._rebuild_qtensor|torch\.per_(tensor|channel)_\w+"): (
-        "quantised, which leaves no gradients to explain"
-    ),
-    re.compile(r"torch\._utils\._rebuild_\w+"): "kept in a form for another kind of device or wrapper",
+    r"torch(\.cuda)?\.sparse\.\w+": SPARSE,
+    r"torch\._utils\._rebuild_sparse_tensor|torch\.serialization\._get_layout": SPARSE,
+    r"torch\._utils\._rebuild_qtensor|torch\.per_(tensor|channel)_\w+": QUANTISED,
+    r"torch\._utils\._rebuild_\w+": "kept in a form for another kind of device or wrapper",
 }
 RESAVE = (
     f"If you made this file, or know and trust who did: save the weights alone, {SAVE_WEIGHTS}, "
@@ -89,8 +88,7 @@ def scan_pickle(stream: BinaryIO, most_bytes: int) -> PickleContents:
         if walk.contents.foreign:  # reason enough to refuse it
             return walk.contents
         raise ModelError(
-            f"The file is cut off or damaged ({type(error).__name__} in its list of contents).",
-            AGAIN,
+            f"The file is cut off or damaged ({type(error).__name__} in its list of contents).", AGAIN
         ) from error
     return walk.contents
 
@@ -111,9 +109,8 @@ class _Walk:
         """Take one opcode with its argument."""
         take = STEPS.get(name)
         if take is None:
-            raise ModelError(
-                f"The file was pickled in a way that cannot be read safely (pickle protocol: {name}).", RESAVE
-            )
+            message = f"The file was pickled in a way that cannot be read safely (pickle protocol: {name})."
+            raise ModelError(message, RESAVE)
         take(self, value)
 
     def push(self, value: Any) -> None:
@@ -163,8 +160,7 @@ class _Walk:
         if isinstance(key, (*PLAIN, _Named)):
             return
         self.odd_keys += 1
-        flat = isinstance(key, tuple) and all(isinstance(part, PLAIN) for part in key)
-        if not flat or self.odd_keys > MOST_ODD_KEYS:
+        if not _is_flat(key) or self.odd_keys > MOST_ODD_KEYS:
             self.refuse("keys in it are neither names nor numbers")
 
     def spend(self, *values: Any) -> None:
@@ -202,7 +198,7 @@ class _Walk:
         if is_weights(full):
             return _Named(full)
         for names, what in UNFIT.items():
-            if names.fullmatch(full):
+            if re.fullmatch(names, full):
                 raise ModelError(f"Tensors in the file are {what}.", RESAVE)
         self.contents.foreign.setdefault(full[:200], False)
         return _Named(full)

@@ -1,14 +1,14 @@
-"""Fit the tensors of a checkpoint to an architecture's own names, and say in words what does not fit."""
+"""Match the names in a checkpoint with an architecture's own, and say in words what does not fit."""
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-import torch
-
 from gradcam_core.errors import ModelError
+from gradcam_core.sources.family import list_sources
+from gradcam_core.text import one_line
 
 Shape = tuple[int, ...]
 
@@ -17,6 +17,27 @@ WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_
 # What profilers add, evaluation never reads, or every network computes again when it is built.
 EXTRAS = ("num_batches_tracked", "total_ops", "total_params", "relative_position_index", "attn_mask")
 AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged?|teacher|momentum|shadow)([._]|$)", re.IGNORECASE)
+SHOWN = 3
+OTHER = "Give the architecture that the weights were trained with."
+# Names that give a family away, what it is, and references to try: one of the names must begin a part of a tensor's.
+STYLES: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("rpn.", "roi_heads."), "a torchvision detection model", ""),
+    (("model.22.", "model.23."), "a YOLO detection model", ""),
+    (("query_embed.", "bbox_embed.", "class_embed."), "a detection transformer (DETR)", ""),
+    (("decode_head.", "outc.", "up1.", "decoder.blocks."), "a segmentation model", ""),
+    (("vit.encoder.", "vit.embeddings."), "a Hugging Face transformers model", ""),
+    (("resnet.embedder.", "swin.embeddings."), "a Hugging Face transformers model", ""),
+    (("visual.", "text_model.", "token_embedding."), "a CLIP model (pictures and words)", ""),
+    (("_conv_stem.", "_blocks."), "the package efficientnet_pytorch", ""),
+    (("conv_stem.",), "timm's EfficientNet and MobileNet family", "timm:mobilenetv2_100 or timm:efficientnet_b0"),
+    (("features.0.0.",), "torchvision's MobileNet, EfficientNet and ConvNeXt family", "torchvision:mobilenet_v2"),
+    (("features.denseblock1.",), "DenseNet", "torchvision:densenet121"),
+    (("layer1.0.",), "a ResNet", "torchvision:resnet18, torchvision:resnet50 or timm:resnet50"),
+    (("encoder.layers.encoder_layer_0.",), "torchvision's vision transformer", "torchvision:vit_b_16"),
+    (("patch_embed.",), "timm's vision transformers", "timm:vit_small_patch16_224"),
+    (("stages.0.", "stem.0."), "timm's ConvNeXt or a similar staged network", "timm:convnext_tiny"),
+    (("features.0.",), "torchvision's VGG or AlexNet, or a network of your own", "torchvision:vgg16"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +64,14 @@ def match_names(stored: Iterable[str], expected: Collection[str]) -> NameMatch:
     architecture that itself begins with `model.` keeps that part. Of equal sets the one that is no
     moving average wins, then the shortest prefix.
     """
-    stored = list(stored)
     wanted = set(expected)
-    votes, readings = _best_reading(stored, wanted)
+    votes, readings = _best_reading(list(stored), wanted)
     needed = sum(not name.endswith(EXTRAS) for name in wanted)
     ranked = sorted(votes, key=lambda prefix: (-votes[prefix], bool(AVERAGED.search(prefix)), len(prefix), prefix))
     prefix = ranked[0] if ranked else ""
-    names: dict[str, str] = {}
-    for name in stored:
-        own = readings[name].removeprefix(prefix) if readings[name].startswith(prefix) else ""
-        if own in wanted:
-            names.setdefault(own, name)
-    _add_relatives(names, stored, readings, wanted, prefix)
+    names = _names_under(prefix, readings, wanted)
     taken = set(names.values())
-    rest = [name for name in stored if name not in taken]
+    rest = [name for name in readings if name not in taken]
     return NameMatch(
         prefix=prefix,
         names=names,
@@ -96,78 +111,110 @@ def _vote(names: Iterable[str], wanted: set[str]) -> Counter[str]:
     return votes
 
 
-def _add_relatives(
-    names: dict[str, str], stored: list[str], readings: Mapping[str, str], wanted: set[str], prefix: str
-) -> None:
-    """Take what is still missing from shorter prefixes: a `fc` beside a `backbone` that was matched."""
+def _names_under(prefix: str, readings: Mapping[str, str], wanted: set[str]) -> dict[str, str]:
+    """Find the wanted names under a prefix, and what is missing under shorter ones: a `fc` beside a `backbone`."""
+    names: dict[str, str] = {}
     parts = prefix.split(".")[:-1]
-    for length in range(len(parts) - 1, -1, -1):
-        shorter = "".join(f"{part}." for part in parts[:length])
-        for name in stored:
-            own = readings[name].removeprefix(shorter) if readings[name].startswith(shorter) else ""
-            if own in wanted:
-                names.setdefault(own, name)
+    for length in range(len(parts), -1, -1):
+        start = "".join(f"{part}." for part in parts[:length])
+        for name, reading in readings.items():
+            if reading.startswith(start) and reading[len(start) :] in wanted:
+                names.setdefault(reading[len(start) :], name)
+    return names
 
 
-def solve_size(
-    stored: Mapping[str, Shape], smaller: Mapping[str, Shape], larger: Mapping[str, Shape], start: int
-) -> set[int]:
-    """Read a size, such as the number of classes, off the tensors that depend on it.
+def explain_misfit(
+    architecture: str, match: NameMatch, stored: Mapping[str, Shape], expected: Mapping[str, Shape], head: Sequence[str]
+) -> ModelError:
+    """One readable error: counts and examples, then the likely cause and its remedy.
 
-    `smaller` and `larger` are the architecture's shapes at sizes `start` and `start + 1`; where
-    they differ, the stored shape gives the size, as dimensions grow evenly with it.
+    `stored` holds the file's shapes under the architecture's names; `head` the names of the
+    architecture's classifier.
     """
-    sizes: set[int] = set()
-    for name, shape in smaller.items():
-        other, own = larger.get(name, shape), stored.get(name)
-        if own is None or other == shape or not len(own) == len(shape) == len(other):
+    misshapen = [name for name in stored if name in expected and stored[name] != expected[name]]
+    parts = [
+        _listed(f"of {len(expected)} tensors missing", match.missing),
+        _listed("tensors not part of it", match.unexpected),
+        _listed(
+            "tensors of another shape", [f"{n} (file {_by(stored[n])}, network {_by(expected[n])})" for n in misshapen]
+        ),
+    ]
+    message = f"The weights do not fit {architecture}: {'; '.join(part for part in parts if part)}."
+    needed = [name for name in expected if not name.endswith("num_batches_tracked")]
+    if len(match.missing) > len(needed) // 2:
+        cause, remedy = _cause_where_most_is_missing(match)
+    else:
+        cause, remedy = _likely_cause(match, misshapen, head)
+    return ModelError(f"{message} Probably {cause}.", remedy)
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    shown = ", ".join(one_line(name) for name in names[:SHOWN])
+    return f"{len(names)} {what} ({shown}{', ...' if len(names) > SHOWN else ''})"
+
+
+def _by(shape: Shape) -> str:
+    return " x ".join(map(str, shape)) or "a single number"
+
+
+def _cause_where_most_is_missing(match: NameMatch) -> tuple[str, str]:
+    style = _style((*match.unexpected, *match.elsewhere, *match.names.values()))
+    if style and match.unexpected:
+        hint = f"Try {style[1]}." if style[1] else "Only classifiers can be explained here."
+        return f"another architecture: the names look like {style[0]}", f"{OTHER} {hint}"
+    if match.names and not match.unexpected:
+        return "the file holds only a part of the network", "Save the whole model's state_dict()."
+    return "another architecture", OTHER
+
+
+def _likely_cause(match: NameMatch, misshapen: Sequence[str], head: Sequence[str]) -> tuple[str, str]:
+    if match.missing and set(match.missing) <= set(head):
+        if match.unexpected or match.elsewhere:
+            remedy = "Give the architecture as a function that builds the network with that classifier."
+            return "the classifier was replaced by one of your own, under other names", remedy
+        return "a backbone without its classifier", "Load a file that was saved with its classifier."
+    if match.missing and not match.unexpected:
+        remedy = f"Save the whole model's state_dict(). {OTHER}"
+        return "the file holds only a part of the network, or a smaller one of its family", remedy
+    if match.missing:
+        return "a variant of this architecture", OTHER
+    if match.unexpected:
+        return "the file holds a larger network, of which this architecture is only a part", OTHER
+    if all("pos_embed" in name or "position" in name for name in misshapen):
+        return "the network was trained on pictures of another size", "Give that size: preprocessing={'size': ...}."
+    return "another width or variant of the same family", OTHER
+
+
+def suggest_architecture(names: Iterable[str], metadata: Mapping[str, object]) -> str:
+    """A hint at the architecture: what the checkpoint says itself, or what its names look like."""
+    for place in (metadata, *(x for x in metadata.values() if isinstance(x, Mapping))):
+        for key in ("arch", "architecture", "model_name", "backbone", "encoder_name"):
+            value = place.get(key)
+            if isinstance(value, str) and 0 < len(value) < 80:
+                known = _known_reference(value)
+                return f"The checkpoint says '{one_line(value)}'" + (f": try architecture='{known}'." if known else ".")
+    style = _style(names)
+    return f"Its names look like {style[0]}" + (f": try {style[1]}." if style[1] else ".") if style else ""
+
+
+def _known_reference(name: str) -> str:
+    """The reference of an architecture of this name, torchvision's before timm's; "" where no source has one."""
+    stem = name.partition(".")[0]
+    for source in reversed(list(list_sources().values())):
+        try:
+            if source.architecture:
+                source.architecture(stem)
+                return f"{source.name}:{stem}"
+        except ModelError:
             continue
-        axis = next(index for index in range(len(shape)) if shape[index] != other[index])
-        sizes.add(start + round((own[axis] - shape[axis]) / (other[axis] - shape[axis])))
-    return sizes
-
-
-def depends_on(smaller: Mapping[str, Shape], larger: Mapping[str, Shape]) -> tuple[str, ...]:
-    """Names of the tensors whose shapes differ: the head, or the first convolution."""
-    return tuple(name for name, shape in smaller.items() if larger.get(name, shape) != shape)
-
-
-def check_tensors(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
-    """Refuse tensors that cannot be weights; return notes about types that will be converted.
-
-    Raises ModelError for sparse, quantised, complex, empty-handed (meta), stretched and
-    non-finite tensors. Shapes are checked before, so nothing large is made here.
-    """
-    narrow: set[str] = set()
-    for name, tensor in tensors.items():
-        kind = _unusable(tensor, expected[name])
-        if kind:
-            raise ModelError(f"The tensor {shorten(name)} is {kind}.", "Save the model's ordinary 32-bit weights.")
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ModelError(
-                f"The tensor {shorten(name)} holds NaN or infinity: training had failed when it was saved.",
-                "Load a checkpoint from before that.",
-            )
-        if tensor.is_floating_point() and tensor.dtype != torch.float32:
-            narrow.add(str(tensor.dtype).removeprefix("torch."))
-    return (f"The file's weights are {', '.join(sorted(narrow))}; they compute as float32 here.",) if narrow else ()
-
-
-def _unusable(tensor: torch.Tensor, model: torch.Tensor) -> str:
-    if tensor.is_quantized:
-        return "quantised, which leaves no gradients to explain"
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        return "sparse, while networks here take dense weights"
-    if tensor.device.type != "cpu":
-        return "empty: it has a shape but no values (saved from the 'meta' device)"
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        return "stretched: it repeats a few values over a shape that is far larger than what is stored"
-    if model.is_floating_point() and not (tensor.is_floating_point() and tensor.element_size() > 1):
-        return f"of type {str(tensor.dtype).removeprefix('torch.')}, as quantised or packed weights are"
     return ""
 
 
-def shorten(name: str) -> str:
-    """Keep a name from a file short and printable enough for a message."""
-    plain = "".join(sign if sign.isprintable() else "?" for sign in name)
-    return plain if len(plain) <= 80 else plain[:77] + "..."
+def _style(names: Iterable[str]) -> tuple[str, str] | None:
+    listed = list(names)
+    for starts, title, example in STYLES:
+        if any(f".{start}" in f".{name}" for name in listed for start in starts):
+            return title, example
+    return None

@@ -1,7 +1,7 @@
 """What probe passes show of a network: its layers, its classifier's head and what the head reads."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -44,7 +44,7 @@ def find_layers(
     the other layers decide.
     """
     calls = passes[0]
-    ran = [name for name, call in sorted(calls.items(), key=lambda item: item[1].ended) if call.calls]
+    ran = sorted((name for name in calls if calls[name].calls), key=lambda name: calls[name].ended)
     layers = {name: _describe(name, passes, input_size, module) for name in ran}
     if {layer.layout for layer in _kept(layers)} == {"NCHW"}:
         for name, layer in layers.items():
@@ -58,8 +58,11 @@ def find_layers(
     }
     refused = {name: "it takes no part in the forward pass" for name in calls if name not in layers}
     refused |= {name: layer.reason for name, layer in layers.items() if isinstance(layer, Refused)}
+    # A map with as many rows and columns as the network has tokens says how each token weighs each other one.
     attention = {
-        layer.name: "its outputs are attention weights" for layer in _kept(layers) if _is_square(layer, tokens)
+        layer.name: "its outputs are attention weights"
+        for layer in _kept(layers)
+        if layer.layout != "tokens" and layer.grid[0] == layer.grid[1] and layer.grid[0] in tokens
     }
     return tuple(layer for layer in _kept(layers) if layer.name not in attention), refused | attention
 
@@ -72,25 +75,16 @@ def _describe(
     name: str, passes: Sequence[Calls], input_size: tuple[int, int], module: nn.Module, assumed: str = ""
 ) -> LayerInfo | Refused:
     call = passes[0][name]
-    if not _depends([calls[name] for calls in passes]):
+    # A table of positions is the same in all probes.
+    if all(same_output(call, other[name]) for other in passes[1:]):
         return Refused("its output was the same for every test picture")
     return describe_layer(name, call.module, call.output, call.calls, input_size, module, assumed)
 
 
-def _depends(calls: Sequence[Call]) -> bool:
-    """Whether a module's output differs between any two probes: a table of positions is the same in all."""
-    return not all(same_output(calls[0], other) for other in calls[1:])
-
-
-def _is_square(layer: LayerInfo, tokens: Collection[int]) -> bool:
-    """Whether a map has as many rows and columns as the network has tokens: how each token weighs each other one."""
-    return layer.layout != "tokens" and layer.grid[0] == layer.grid[1] and layer.grid[0] in tokens
-
-
 def worth_watching(calls: Calls, classes: int) -> frozenset[str]:
     """Steps that could be the head, and modules as wide as what such a step reads."""
-    heads = {name: call.module.weight for name, call in calls.items() if isinstance(call.module, nn.Linear | nn.Conv2d)}
-    heads = {name: weight for name, weight in heads.items() if weight.shape[0] == classes}
+    steps = {name: call.module.weight for name, call in calls.items() if isinstance(call.module, nn.Linear | nn.Conv2d)}
+    heads = {name: weight for name, weight in steps.items() if weight.shape[0] == classes}
     widths = {weight.shape[1] for weight in heads.values()}
     wide = {name for name, call in calls.items() if widths & set(getattr(call.output, "shape", ())[1:])}
     return frozenset(wide | heads.keys())

@@ -2,76 +2,81 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
-from difflib import get_close_matches
 from math import floor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from gradcam_core.errors import ModelError
+from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.progress import Progress
 from gradcam_core.records import Preprocessing
-from gradcam_core.sources.checkpoints import Checkpoint, first_line, read_checkpoint
-from gradcam_core.sources.family import source
-from gradcam_core.sources.hub_files import cached_hub_file, cached_url_file, hub_file, read_downloaded, url_file
-from gradcam_core.sources.labels import imagenet_labels, labels_from, says_multi_label
-from gradcam_core.sources.loaded_network import (
-    NEW_HEAD,
-    RANDOM_WEIGHTS,
+from gradcam_core.sources.checkpoints import guarded, read_checkpoint
+from gradcam_core.sources.family import (
+    ASSUMED_AS_HUB,
     Architecture,
     Network,
-    channel_notes,
+    Size,
+    did_you_mean,
     for_channels,
+    source,
+    weight_notes,
 )
+from gradcam_core.sources.hub_files import cached_hub_file, cached_url_file, hub_file, read_downloaded, url_file
+from gradcam_core.sources.labels import imagenet_labels, labels_from, says_multi_label
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-LIKE_TIMM = (
-    "The file does not say how its pictures were prepared; as timm does for this architecture was assumed. "
-    "Give size, mean and std as in training if they differ."
-)
+FOLDER_FILES = (*WEIGHT_FILES, "pytorch_model.pth", "model.pth")
 NO_CLASSIFIER = "This model has no classifier: its outputs are features, not classes."
 LARGEST_CONFIG = 16_000_000
-FOLDER_FILES = (*WEIGHT_FILES, "pytorch_model.pth", "model.pth")
+WRITE_FOLDER = "Write it with timm's save_for_hf."
+
+
+class _Stored(NamedTuple):
+    """What is to be built: timm's name for it, its architecture, its weights if wanted, and what is known of it."""
+
+    name: str
+    architecture: str
+    weights: Mapping[str, Any] | None
+    one_size: bool
+    multi_label: bool
+    by_timm: bool
 
 
 def timm_architecture(name: str) -> Architecture:
     """The recipe behind a name, for weights of one's own."""
     config = _registered(name)
 
-    def build(**options: Any) -> nn.Module:
-        return _create(name, {}, options.get("num_classes"), options.get("in_chans"), options.get("size"))
+    def build(*, size: Size | None = None, **options: Any) -> nn.Module:
+        return _create(name, None, img_size=size, **options)
 
-    def describe(module: nn.Module, channels: int) -> tuple[Preprocessing, tuple[str, ...]]:
-        return timm_preprocessing(module, channels), ()
+    def describe(module: nn.Module, channels: int) -> tuple[Preprocessing, tuple[str, ...], str]:
+        return timm_preprocessing(module, channels), (), ASSUMED_AS_HUB.format("timm")
 
-    sized = {"size"} if config.fixed_input_size else set()
-    options = frozenset({"num_classes", "in_chans"} | sized)
-    return Architecture(name.partition(".")[0], build, options, describe, LIKE_TIMM, ("AuxLogits.",))
+    options = {"num_classes", "in_chans"} | ({"size"} if config.fixed_input_size else set())
+    return Architecture(f"timm:{name}", build, frozenset(options), describe, ("AuxLogits.",))
 
 
 @source("timm", example="timm:mobilenetv2_100", architecture=timm_architecture)
 def load_timm(
-    name: str,
-    *,
-    pretrained: bool,
-    num_classes: int | None,
-    in_chans: int | None,
-    size: tuple[int, int] | None,
-    progress: Progress,
+    name: str, *, pretrained: bool, num_classes: int | None, in_chans: int | None, size: Size | None, progress: Progress
 ) -> Network:
     """Load `NAME`, `NAME.TAG`, `hf-hub:ORGANISATION/NAME` or `local-dir:FOLDER` as timm defines it."""
     scheme, _, rest = name.partition(":")
     if rest and scheme in ("hf-hub", "hf_hub"):
-        folder = _hub_folder(rest, progress)
-        return _load_folder(folder, pretrained, num_classes, in_chans, size, rest.startswith("timm/"))
-    if rest and scheme == "local-dir":
-        return _load_folder(Path(rest).expanduser(), pretrained, num_classes, in_chans, size)
-    config = _registered(name)
-    overlay = {"state_dict": _published_weights(name, config, progress).content} if pretrained else {}
-    module = _create(name, overlay, num_classes, in_chans, size if config.fixed_input_size else None)
-    return _describe(module, name.partition(".")[0], pretrained, num_classes, in_chans, published_by_timm=True)
+        stored = _in_folder(_hub_folder(rest, progress), pretrained, by_timm=rest.startswith("timm/"))
+    elif rest and scheme == "local-dir":
+        stored = _in_folder(Path(rest).expanduser(), pretrained, by_timm=False)
+    else:
+        config = _registered(name)
+        weights = _published_weights(name, config, progress) if pretrained else None
+        stored = _Stored(name, name.partition(".")[0], weights, config.fixed_input_size, False, by_timm=True)
+    image_size = size if stored.one_size else None
+    module = _create(stored.name, stored.weights, num_classes=num_classes, in_chans=in_chans, img_size=image_size)
+    preprocessing = timm_preprocessing(module, in_chans)
+    labels, notes = _describe_classes(module, stored, num_classes)
+    return Network(module, stored.architecture, preprocessing, labels, notes, multi_label=stored.multi_label)
 
 
 def timm_preprocessing(module: nn.Module, channels: int | None = None) -> Preprocessing:
@@ -100,8 +105,7 @@ def _registered(name: str) -> Any:
 
     stem, _, tag = name.partition(".")
     if not timm.is_model(stem):
-        close = get_close_matches(stem, timm.list_models(), n=3)
-        meant = f"Did you mean {' or '.join(f'timm:{x}' for x in close)}?" if close else "Try timm:mobilenetv2_100."
+        meant = did_you_mean(stem, timm.list_models(), "timm", "Try timm:mobilenetv2_100.")
         raise ModelError(f"timm has no model '{stem[:80]}'.", meant)
     known = timm.list_models(f"{stem}.*", pretrained=True)
     if tag and name not in known:
@@ -109,19 +113,16 @@ def _registered(name: str) -> Any:
     return timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
 
 
-def _published_weights(name: str, config: Any, progress: Progress) -> Checkpoint:
+def _published_weights(name: str, config: Any, progress: Progress) -> Mapping[str, Any]:
     """The weights behind a name: from either cache without a look-up, else downloaded."""
-    names = (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES
-    url = config.url if isinstance(config.url, str) and not config.url.endswith(".npz") else None
-    path = cached_hub_file(config.hf_hub_id, names) if config.hf_hub_id else None
-    path = path or (cached_url_file(url) if url else None)
-    if path is None and config.hf_hub_id:
-        path = hub_file(config.hf_hub_id, names, progress)
-    elif path is None and url:
-        path = url_file(url, progress)
-    if path is None:
+    hub, names = config.hf_hub_id, (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES
+    url = config.url if isinstance(config.url, str) and not config.url.endswith(".npz") else ""
+    if not hub and not url:
         raise ModelError(f"timm publishes no weights for {name}.", "Choose another model, or pretrained=False.")
-    return read_downloaded(path)
+    path = cached_hub_file(hub, names) if hub else None
+    path = path or (cached_url_file(url) if url else None)
+    path = path or (hub_file(hub, names, progress) if hub else url_file(url, progress))
+    return read_downloaded(path).content
 
 
 def _hub_folder(name: str, progress: Progress) -> Path:
@@ -134,27 +135,22 @@ def _hub_folder(name: str, progress: Progress) -> Path:
     return config.parent
 
 
-def _load_folder(
-    folder: Path,
-    pretrained: bool,
-    num_classes: int | None,
-    in_chans: int | None,
-    size: tuple[int, int] | None,
-    published_by_timm: bool = False,
-) -> Network:
-    """Load a folder with config.json and weights, as timm's save_for_hf writes it."""
+def _in_folder(folder: Path, pretrained: bool, *, by_timm: bool) -> _Stored:
+    """What a folder with config.json and weights holds, as timm's save_for_hf writes it."""
+    from timm.models import clean_state_dict
+
     config = _folder_config(folder)
-    weights = next((folder / file for file in FOLDER_FILES if (folder / file).is_file()), None)
-    if pretrained and weights is None:
-        raise ModelError("There are no weights in this folder.", f"It needs one of {', '.join(FOLDER_FILES)}.")
-    overlay: dict[str, Any] = {"source": None, "file": None}
-    if pretrained and weights:
-        overlay["state_dict"] = _unwrapped(read_checkpoint(weights).content)
-    fixed = config.get("pretrained_cfg", config).get("fixed_input_size", False)
-    module = _create(f"local-dir:{folder}", overlay, num_classes, in_chans, size if fixed else None)
-    name = str(config["architecture"])
-    network = _describe(module, name, pretrained, num_classes, in_chans, published_by_timm)
-    return replace(network, multi_label=bool(says_multi_label(config)))
+    weights: Mapping[str, Any] | None = None
+    if pretrained:
+        file = next((folder / file for file in FOLDER_FILES if (folder / file).is_file()), None)
+        if file is None:
+            raise ModelError("There are no weights in this folder.", f"It needs one of {', '.join(FOLDER_FILES)}.")
+        content = read_checkpoint(file).content
+        wrapped = (content[key] for key in ("state_dict", "model") if isinstance(content.get(key), Mapping))
+        weights = clean_state_dict(dict(next(wrapped, content)))
+    one_size = config.get("pretrained_cfg", config).get("fixed_input_size", False)
+    multi_label = bool(says_multi_label(config))
+    return _Stored(f"local-dir:{folder}", str(config["architecture"]), weights, one_size, multi_label, by_timm)
 
 
 def _folder_config(folder: Path) -> Mapping[str, Any]:
@@ -167,73 +163,43 @@ def _folder_config(folder: Path) -> Mapping[str, Any]:
             "timm:local-dir: takes a folder written by timm's save_for_hf: config.json and model.safetensors.",
         ) from error
     if not isinstance(config, dict) or not isinstance(config.get("pretrained_cfg", {}), dict):
-        raise ModelError("The folder's config.json is no model configuration.", "Write it with timm's save_for_hf.")
+        raise ModelError("The folder's config.json is no model configuration.", WRITE_FOLDER)
     if "architecture" not in config:
-        raise ModelError("The folder's config.json names no timm architecture.", "Write it with timm's save_for_hf.")
+        raise ModelError("The folder's config.json names no timm architecture.", WRITE_FOLDER)
     _registered(str(config["architecture"]))
     return config
 
 
-def _unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    from timm.models import clean_state_dict
-
-    inner = next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), Mapping)), content)
-    cleaned: Mapping[str, Any] = clean_state_dict(dict(inner))
-    return cleaned
-
-
-def _create(
-    name: str, overlay: Mapping[str, Any], num_classes: int | None, in_chans: int | None, size: tuple[int, int] | None
-) -> nn.Module:
-    """Build with timm, which loads the overlay's state dict into it; its own complaints are put into words."""
+def _create(name: str, weights: Mapping[str, Any] | None, **options: Any) -> nn.Module:
+    """Build with timm, which loads the weights into it; its own complaints are put into words."""
     import timm
 
-    try:
-        module: nn.Module = timm.create_model(
-            name,
-            pretrained="state_dict" in overlay,
-            pretrained_cfg_overlay=dict(overlay),
-            num_classes=num_classes,
-            in_chans=in_chans,
-            img_size=size,
-        )
-    # What fails here fails inside timm, over a configuration or weights that came from outside: it may be anything.
-    except Exception as error:
-        raise ModelError(
-            f"timm could not build this model: {first_line(error)}.", "Check its name, options and files."
-        ) from error
-    # timm keeps its configuration on the network, and with it a second copy of all weights. Its own way to read a
-    # file ({"file": path}) would leave out our checks of it.
+    if weights is not None and not weights:  # timm would look for others in the network
+        raise ModelError("The file holds no tensors at all, so no weights.", f"Save the model: {SAVE_WEIGHTS}.")
+    # Without a source and file of its own, what timm reads in a folder does not lead past our checks of the weights.
+    overlay = {"source": None, "file": None, **({} if weights is None else {"state_dict": weights})}
+    with guarded("timm could not build this model", "Check its name, options and files."):
+        pretrained = weights is not None
+        module: nn.Module = timm.create_model(name, pretrained, pretrained_cfg_overlay=overlay, **options)
+    # timm keeps its configuration on the network, and with it a second copy of all weights.
     module.pretrained_cfg = {key: x for key, x in module.pretrained_cfg.items() if key != "state_dict"}  # type: ignore[assignment,union-attr,operator]
     module.default_cfg = module.pretrained_cfg
     return module
 
 
-def _describe(
-    module: nn.Module,
-    name: str,
-    pretrained: bool,
-    num_classes: int | None,
-    in_chans: int | None,
-    published_by_timm: bool = False,
-) -> Network:
-    """Add labels, preprocessing and notes to what timm built.
-
-    Of timm's own trained weights, those for 1000 classes have ImageNet's.
-    """
-    config = module.pretrained_cfg
-    assert isinstance(config, Mapping)
-    new_head = num_classes is not None and num_classes != config.get("num_classes")
-    preprocessing = timm_preprocessing(module, in_chans)
-    notes = [] if pretrained else [RANDOM_WEIGHTS]
-    if pretrained and new_head:
-        notes.append(NEW_HEAD)
+def _describe_classes(
+    module: nn.Module, stored: _Stored, num_classes: int | None
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """The names of the classes, and notes. Of timm's own trained weights, those for 1000 classes have ImageNet's."""
+    config: Any = module.pretrained_cfg
+    classes = config.get("num_classes")
+    new_head = num_classes not in (None, classes)
+    notes = weight_notes(stored.weights is not None, new_head)
     if getattr(module, "num_classes", None) == 0:
-        notes.append(NO_CLASSIFIER)
-    labels = labels_from(config.get("label_names")) if pretrained and not new_head else None
-    if labels is not None and len(labels) != config.get("num_classes"):
-        labels = None
-    if labels is None and published_by_timm and pretrained and not new_head and config.get("num_classes") == 1000:
-        labels = imagenet_labels()
-    notes.extend(channel_notes(preprocessing.channels))
-    return Network(module, name, preprocessing, labels, tuple(notes), multi_label=False)
+        notes = (*notes, NO_CLASSIFIER)
+    if stored.weights is None or new_head:
+        return None, notes
+    labels = labels_from(config.get("label_names"))
+    if labels is not None and len(labels) == classes:
+        return labels, notes
+    return imagenet_labels() if stored.by_timm and classes == 1000 else None, notes

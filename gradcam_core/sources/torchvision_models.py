@@ -3,7 +3,6 @@
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -13,83 +12,66 @@ from gradcam_core.errors import ModelError
 from gradcam_core.progress import Progress
 from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import first_line
-from gradcam_core.sources.family import source
-from gradcam_core.sources.hub_files import read_downloaded, url_file
-from gradcam_core.sources.loaded_network import (
-    NEW_HEAD,
-    RANDOM_WEIGHTS,
+from gradcam_core.sources.family import (
+    ASSUMED_AS_HUB,
     Architecture,
     Network,
-    assumed_preprocessing,
-    channel_notes,
+    Size,
+    did_you_mean,
     for_channels,
+    source,
+    weight_notes,
 )
+from gradcam_core.sources.hub_files import read_downloaded, url_file
 
 SIZED = {"vit": "image_size", "maxvit": "input_size"}
 RESCALING = ("googlenet", "inception_v3")
-LIKE_TORCHVISION = (
-    "The file does not say how its pictures were prepared; as torchvision does for this architecture was assumed. "
-    "Give size, mean and std as in training if they differ."
+RESCALED = (
+    "Started from ImageNet weights, this network rescales its input itself; that was assumed. "
+    "If yours was trained from scratch, give the architecture as a function that builds it."
 )
 SIDE_HEADS = ("AuxLogits.", "aux1.", "aux2.")
-
-
-def list_torchvision() -> tuple[str, ...]:
-    """Names of torchvision's classification models."""
-    from torchvision import models
-
-    return tuple(models.list_models(module=models))
+FETCH_AGAIN = "Delete the cached file to fetch it again."
 
 
 def torchvision_architecture(name: str) -> Architecture:
     """The recipe behind a name, for weights of one's own."""
-    name, weights = _choose_weights(name)
+    stem, weights = _choose_weights(name)
 
     def build(**options: Any) -> nn.Module:
-        return _build(name, **options)
+        return _build(stem, **options)
 
-    def describe(module: nn.Module, channels: int) -> tuple[Preprocessing, tuple[str, ...]]:
-        return _preprocessing(weights, channels), (RESCALED,) if name in RESCALING and channels == 3 else ()
+    def describe(module: nn.Module, channels: int) -> tuple[Preprocessing, tuple[str, ...], str]:
+        notes = (RESCALED,) if stem in RESCALING and channels == 3 else ()
+        return _preprocessing(weights, channels), notes, ASSUMED_AS_HUB.format("torchvision")
 
-    sized = {"size"} if name.split("_")[0] in SIZED else set()
-    return Architecture(
-        name, build, frozenset({"num_classes", "in_chans"} | sized), describe, LIKE_TORCHVISION, SIDE_HEADS
-    )
+    options = {"num_classes", "in_chans"} | ({"size"} if _family(stem) in SIZED else set())
+    return Architecture(f"torchvision:{name}", build, frozenset(options), describe, SIDE_HEADS)
 
 
 @source("torchvision", example="torchvision:resnet50", architecture=torchvision_architecture)
 def load_torchvision(
-    reference: str,
-    *,
-    pretrained: bool,
-    num_classes: int | None,
-    in_chans: int | None,
-    size: tuple[int, int] | None,
-    progress: Progress,
+    name: str, *, pretrained: bool, num_classes: int | None, in_chans: int | None, size: Size | None, progress: Progress
 ) -> Network:
     """Load `NAME` or `NAME.WEIGHTS` (resnet50.IMAGENET1K_V1) as torchvision defines it."""
-    name, weights = _choose_weights(reference)
+    name, weights = _choose_weights(name)
     if num_classes == 0:
         raise ModelError("num_classes cannot be 0 here.", "Give at least 1, or leave it out.")
-    channels = in_chans or 3
+    preprocessing = _preprocessing(weights, in_chans or 3)
     if not pretrained:
-        architecture = torchvision_architecture(name)
-        options = {"num_classes": num_classes, "in_chans": in_chans, "size": size}
-        module = architecture.build(**{key: value for key, value in options.items() if key in architecture.options})
-        notes = (RANDOM_WEIGHTS, *channel_notes(channels))
-        return Network(module, name, _preprocessing(weights, channels), None, notes, multi_label=False)
-    own = _preprocessing(weights, channels).size
-    if size not in (None, own) and "size" in torchvision_architecture(name).options:
+        module = _build(name, num_classes=num_classes, in_chans=in_chans, size=size)
+        return Network(module, name, preprocessing, None, weight_notes(False, False), multi_label=False)
+    height, width = preprocessing.size
+    if size not in (None, (height, width)) and _family(name) in SIZED:
         raise ModelError(
-            f"The published weights of {name} take pictures of {own[0]} x {own[1]} only.",
+            f"The published weights of {name} take pictures of {height} x {width} only.",
             "Leave the size out, or choose a timm: network, which adapts to other sizes.",
         )
     stored = read_downloaded(url_file(weights.url, progress)).content
-    module = _build(name, num_classes=num_classes, in_chans=channels)
-    new_head = _load_published(module, stored, channels)
+    module = _build(name, num_classes=num_classes, in_chans=in_chans)
+    new_head = _load_published(module, stored, in_chans or 3)
     labels = None if new_head else tuple(weights.meta.get("categories") or ()) or None
-    notes = (*((NEW_HEAD,) if new_head else ()), *channel_notes(channels))
-    return Network(module, name, _preprocessing(weights, channels), labels, notes, multi_label=False)
+    return Network(module, name, preprocessing, labels, weight_notes(True, new_head), multi_label=False)
 
 
 def _load_published(module: nn.Module, stored: Mapping[str, torch.Tensor], channels: int) -> bool:
@@ -112,18 +94,10 @@ def _load_published(module: nn.Module, stored: Mapping[str, torch.Tensor], chann
     try:
         result = module.load_state_dict(state, strict=False)
     except (RuntimeError, ValueError) as error:
-        raise ModelError(
-            f"These weights do not fit: {first_line(error)}", "Delete the cached file to fetch it again."
-        ) from error
+        raise ModelError(f"These weights do not fit: {first_line(error)}.", FETCH_AGAIN) from error
     if set(result.missing_keys) - set(new) or result.unexpected_keys:
-        raise ModelError("The downloaded weights are of another model.", "Delete the cached file to fetch it again.")
+        raise ModelError("The downloaded weights are of another model.", FETCH_AGAIN)
     return bool(new)
-
-
-RESCALED = (
-    "Started from ImageNet weights, this network rescales its input itself; that was assumed. "
-    "If yours was trained from scratch, give the architecture as a function that builds it."
-)
 
 
 def _choose_weights(reference: str) -> tuple[str, Any]:
@@ -131,39 +105,40 @@ def _choose_weights(reference: str) -> tuple[str, Any]:
     from torchvision import models
 
     name, _, tag = reference.partition(".")
-    if name not in list_torchvision():
-        close = get_close_matches(name, list_torchvision(), n=3)
-        raise ModelError(
-            f"torchvision has no classification model '{name[:80]}'.",
-            f"Did you mean {' or '.join(f'torchvision:{x}' for x in close)}?" if close else "Try torchvision:resnet50.",
-        )
+    known = models.list_models(module=models)
+    if name not in known:
+        meant = did_you_mean(name, known, "torchvision", "Try torchvision:resnet50.")
+        raise ModelError(f"torchvision has no classification model '{name[:80]}'.", meant)
     available = models.get_model_weights(name)
     if tag and tag not in available.__members__:
-        raise ModelError(
-            f"torchvision has no weights '{tag[:80]}' for {name}.", f"There are {', '.join(available.__members__)}."
-        )
+        names = ", ".join(available.__members__)
+        raise ModelError(f"torchvision has no weights '{tag[:80]}' for {name}.", f"There are {names}.")
     return name, available[tag] if tag else available.DEFAULT
 
 
+def _family(name: str) -> str:
+    return name.split("_")[0]
+
+
 def _build(
-    name: str,
-    *,
-    num_classes: int | None = None,
-    in_chans: int | None = None,
-    size: tuple[int, int] | None = None,
+    name: str, *, num_classes: int | None = None, in_chans: int | None = None, size: Size | None = None
 ) -> nn.Module:
     """Build with random weights, and without the side heads that some networks train with."""
     from torchvision import models
 
-    options: dict[str, Any] = {"num_classes": num_classes} if num_classes is not None else {}
+    options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+    channels = in_chans or 3
     if name in RESCALING:
-        grey = in_chans not in (None, 3)
-        options |= {"init_weights": False, "aux_logits": False, "transform_input": not grey}
-    if size and name.split("_")[0] in SIZED:
-        options[SIZED[name.split("_")[0]]] = size[0] if name.startswith("vit") else size
+        options |= {"init_weights": False, "aux_logits": False, "transform_input": channels == 3}
+    if size and _family(name) in SIZED:
+        options[SIZED[_family(name)]] = size[0] if name.startswith("vit") else size
     module: nn.Module = models.get_model(name, weights=None, **options)
-    if in_chans not in (None, 3):
-        _replace_first_convolution(module, in_chans)
+    first = first_convolution(module)
+    if first and channels != 3:
+        step = first[1]
+        step.in_channels = channels
+        step.weight = nn.Parameter(step.weight.new_empty(step.out_channels, channels, *step.kernel_size))
+        step.reset_parameters()
     return module
 
 
@@ -172,31 +147,9 @@ def first_convolution(module: nn.Module) -> tuple[str, nn.Conv2d] | None:
     return next(((name, step) for name, step in module.named_modules() if isinstance(step, nn.Conv2d)), None)
 
 
-def _replace_first_convolution(module: nn.Module, channels: int) -> None:
-    first = first_convolution(module)
-    if first is None:
-        raise ModelError("This architecture has no convolution to change the channels of.", "Leave in_chans out.")
-    name, old = first
-    device, dtype = old.weight.device, old.weight.dtype
-    new = nn.Conv2d(
-        channels,
-        old.out_channels,
-        old.kernel_size,  # type: ignore[arg-type]
-        old.stride,  # type: ignore[arg-type]
-        old.padding,  # type: ignore[arg-type]
-        old.dilation,  # type: ignore[arg-type]
-        bias=old.bias is not None,
-        device=device,
-        dtype=dtype,
-    )
-    module.set_submodule(name, new)
-
-
 def _preprocessing(weights: Any, channels: int) -> Preprocessing:
     """What the weights' own evaluation transform does."""
-    transform = weights.transforms() if weights else None
-    if transform is None:
-        return assumed_preprocessing(channels)
+    transform = weights.transforms()
     cut, short = transform.crop_size[0], transform.resize_size[0]
     own = Preprocessing(
         size=(cut, cut),

@@ -1,0 +1,167 @@
+"""Networks that the caller's own code builds: a model in memory, or an architecture for a checkpoint's weights."""
+
+import copy
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from gradcam_core.errors import ModelError
+from gradcam_core.records import Preprocessing
+from gradcam_core.sources.checkpoints import first_line, guarded
+from gradcam_core.sources.family import (
+    ASSUMED,
+    ASSUMED_AS_HUB,
+    Architecture,
+    Network,
+    assumed_preprocessing,
+    list_sources,
+)
+from gradcam_core.sources.labels import labels_from
+from gradcam_core.sources.timm_models import timm_preprocessing
+from gradcam_core.sources.torchvision_models import first_convolution
+
+KNOWN_AS = {"num_classes": ("num_classes", "n_classes"), "in_chans": ("in_chans", "in_channels")}
+
+
+def load_from_memory(model: nn.Module) -> Network:
+    """Copy a model out of its wrappers. Raises ModelError where it cannot be copied or computed."""
+    model = unwrap(model)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError("A TorchScript model cannot be looked into.", "Give the nn.Module that it was made from.")
+    tensors = [*model.parameters(), *model.buffers()]
+    if any(is_lazy(tensor) for tensor in tensors):
+        raise ModelError("Some layers of the model have no weights yet (lazy layers).", "Run it once on a picture.")
+    if any(tensor.is_meta for tensor in tensors):
+        raise ModelError("The model has shapes but no weights (meta device).", "Load its weights first.")
+    # A model may hold anything: locks, files, results of its last pass. Any of it can refuse to be copied.
+    with guarded("The model cannot be copied", "Build it again, load its state_dict() into it, and give that one."):
+        module = copy.deepcopy(model)
+    notes: tuple[str, ...] = ()
+    if any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in tensors):
+        module.float()  # for its effect: some networks override it and return nothing
+        notes = ("Its weights were converted to float32.",)
+    channels, name, config = input_channels(module), type(module).__name__, timm_config(module)
+    if not config:
+        return Network(module, name, assumed_preprocessing(channels), None, notes, ASSUMED)
+    # Some of timm's networks fold pixels into channels before their first convolution.
+    preprocessing = timm_preprocessing(module, channels if channels <= 4 else config["input_size"][0])
+    labels = labels_from(config.get("label_names"))
+    fits = labels is not None and len(labels) == getattr(module, "num_classes", None)
+    return Network(module, name, preprocessing, labels if fits else None, notes, multi_label=False)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The network inside DataParallel, DistributedDataParallel and torch.compile, in any order."""
+    while True:
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
+            model = model._orig_mod  # type: ignore[assignment]
+        else:
+            return model
+
+
+def timm_config(module: nn.Module) -> Mapping[str, Any]:
+    """The configuration that timm keeps on its networks; empty where none says how pictures are prepared."""
+    config = getattr(module, "pretrained_cfg", None)
+    return config if isinstance(config, Mapping) and config.get("input_size") else {}
+
+
+def input_channels(module: nn.Module) -> int:
+    """The channels of the first convolution; three where there is none."""
+    first = first_convolution(module)
+    return first[1].in_channels if first else 3
+
+
+def find_architecture(reference: str | Callable[..., nn.Module]) -> Architecture:
+    """Look up timm:NAME, torchvision:NAME, python:module:factory, or a function. Raises ModelError."""
+    if not isinstance(reference, str):
+        return _from_function(reference, getattr(reference, "__name__", type(reference).__name__))
+    scheme, _, name = reference.partition(":")
+    chosen = list_sources().get(scheme)
+    if chosen and chosen.architecture and name:
+        return chosen.architecture(name)
+    if scheme == "python" and name:
+        return _from_function(_import(name), reference)
+    raise ModelError(f"'{reference[:80]}' names no architecture.", _forms())
+
+
+def _forms() -> str:
+    hubs = "".join(f"{source.name}:NAME, " for source in list_sources().values() if source.architecture)
+    return f"Write {hubs}python:package.module:factory, or give a function that builds it."
+
+
+def _import(path: str) -> Any:
+    """Import the caller's own factory, written package.module:factory."""
+    module_name, _, attribute = path.partition(":")
+    if not module_name or not attribute:
+        raise ModelError(f"'python:{path[:80]}' is incomplete.", "Write python:package.module:factory.")
+    try:
+        module = importlib.import_module(module_name)
+    # Importing runs the caller's own code, which may raise anything.
+    except Exception as error:
+        raise ModelError(
+            f"The Python module '{module_name[:80]}' cannot be imported: {first_line(error)}.",
+            "Start from the folder that holds it, or install it.",
+        ) from error
+    if not hasattr(module, attribute):
+        raise ModelError(f"The Python module has no '{attribute[:80]}'.", "Check the name of the factory.")
+    return getattr(module, attribute)
+
+
+def _from_function(function: Any, name: str) -> Architecture:
+    """Take a function or class; the options are those of its parameters whose names are usual."""
+    if isinstance(function, nn.Module) or not callable(function):
+        raise ModelError("The architecture is no function that builds a network.", _forms())
+    words = _parameters(function)
+
+    def make(**options: Any) -> Any:
+        # A copy, since the function may hand out a network that it keeps.
+        return copy.deepcopy(function(**{words[key]: value for key, value in options.items() if value is not None}))
+
+    return Architecture(name, make, frozenset(words), _describe)
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, str]:
+    """How the function calls our options; one that takes any keyword is asked for num_classes."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {}
+    words = {key: next((x for x in names if x in parameters), "") for key, names in KNOWN_AS.items()}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        words["num_classes"] = words["num_classes"] or "num_classes"
+    return {key: word for key, word in words.items() if word}
+
+
+def _describe(module: nn.Module, channels: int) -> tuple[Preprocessing, tuple[str, ...], str]:
+    if timm_config(module):
+        return timm_preprocessing(module, channels), (), ASSUMED_AS_HUB.format("timm")
+    return assumed_preprocessing(channels), (), ASSUMED
+
+
+def build_shapes(architecture: Architecture, **options: Any) -> Mapping[str, torch.Tensor]:
+    """The state dict of a network, as a rule on the meta device: names, shapes and types, no memory."""
+    try:
+        with torch.device("meta"):
+            module = build(architecture, **options)
+    # Some constructors compute with real numbers, which the meta device cannot: build those in earnest.
+    except ModelError:
+        module = build(architecture, **options)
+    return {name: tensor for name, tensor in module.state_dict().items() if isinstance(tensor, torch.Tensor)}
+
+
+def build(architecture: Architecture, **options: Any) -> nn.Module:
+    """Build a network of our own, leaving torch's random state as it was. Raises ModelError."""
+    remedy = "Check that the function runs by itself, or give another architecture."
+    with guarded("The architecture could not be built", remedy), torch.random.fork_rng(devices=[]):
+        module = architecture.build(**options)
+    if not isinstance(module, nn.Module):
+        message = f"The architecture's function returned a {type(module).__name__}, not a network."
+        raise ModelError(message, "It must return a torch.nn.Module.")
+    return module
