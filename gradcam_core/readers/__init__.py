@@ -11,10 +11,9 @@ from jaxtyping import Shaped
 
 from gradcam_core.errors import PictureError
 from gradcam_core.kinds import HEAD_BYTES, not_a_picture, recognise
-from gradcam_core.readers.colour import profile_note
 from gradcam_core.readers.depth import Shown, show
 from gradcam_core.readers.formats import READERS
-from gradcam_core.readers.stored import StoredPicture, damaged
+from gradcam_core.readers.stored import StoredPicture, damaged, profile_note
 from gradcam_core.records import ImageRecord
 
 __all__ = ["read_image"]

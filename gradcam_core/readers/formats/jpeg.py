@@ -16,7 +16,6 @@ import simplejpeg
 from jaxtyping import UInt8
 from PIL import ImageChops, JpegImagePlugin
 
-from gradcam_core.readers.colour import inks_to_rgb
 from gradcam_core.readers.directory import orientation
 from gradcam_core.readers.stored import (
     INK_NOTE,
@@ -25,6 +24,7 @@ from gradcam_core.readers.stored import (
     check_size,
     cut_short,
     damaged,
+    inks_to_rgb,
     not_read,
     reader,
 )

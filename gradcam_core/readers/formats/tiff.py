@@ -4,7 +4,6 @@ Source: TIFF 6.0; Adobe Photoshop TIFF Technical Notes (Deflate, predictor 3); I
 """
 
 import contextlib
-import functools
 import itertools
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,8 +15,7 @@ from PIL import Image, ImageCms
 
 from gradcam_core.errors import PictureError
 from gradcam_core.kinds import DEVELOP
-from gradcam_core.readers.colour import inks_to_rgb
-from gradcam_core.readers.directory import MOST_VALUES, Directory, read_directories, read_directory, upright
+from gradcam_core.readers.directory import MOST_VALUES, Directory, read_directories, read_directory
 from gradcam_core.readers.formats.jpeg import decode, in_adobe, take_apart
 from gradcam_core.readers.formats.tiff_layout import (
     CHANNELS,
@@ -44,30 +42,28 @@ from gradcam_core.readers.stored import (
     check_frame,
     cut_short,
     damaged,
+    inks_to_rgb,
     reader,
 )
 
 _REDUCED, _MASK = 1, 4
 _CAMERA_RAW = {32803, 34892}
 _PREMULTIPLIED, _STRAIGHT = 1, 2
-_FILLERS = (bytes((181 + 73 * step) % 255 for step in range(64)), b"\x2a\x6b" * 40, b"\xff" * 64)
+_FILLERS = (b"", bytes((181 + 73 * step) % 255 for step in range(64)), b"\x2a\x6b" * 40, b"\xff" * 64)
 
 Samples = Shaped[np.ndarray, "H W C"]
 Colours = Shaped[np.ndarray, "H W D"]
 
 
-def _inflate(packed: bytes, most: int) -> bytes:
-    return zlib.decompressobj().decompress(packed, most)
-
-
 _UNPACK: Mapping[int, Callable[[bytes, int], bytes]] = {
     PLAIN: lambda packed, most: packed,
-    LZW: lambda packed, most: bytes(imagecodecs.lzw_decode(packed, out=most)),
-    **dict.fromkeys(DEFLATE, _inflate),
-    PACKBITS: lambda packed, most: bytes(imagecodecs.packbits_decode(packed, out=most)),
-    LZMA: lambda packed, most: bytes(imagecodecs.lzma_decode(packed, out=most)),
-    ZSTD: lambda packed, most: bytes(imagecodecs.zstd_decode(packed, out=most)),
+    LZW: lambda packed, most: imagecodecs.lzw_decode(packed, out=most),
+    **dict.fromkeys(DEFLATE, lambda packed, most: zlib.decompressobj().decompress(packed, most)),
+    PACKBITS: lambda packed, most: imagecodecs.packbits_decode(packed, out=most),
+    LZMA: lambda packed, most: imagecodecs.lzma_decode(packed, out=most),
+    ZSTD: lambda packed, most: imagecodecs.zstd_decode(packed, out=most),
 }
+_UNPACK_FAX = {2: imagecodecs.ccittrle_decode, 3: imagecodecs.ccittfax3_decode, 4: imagecodecs.ccittfax4_decode}
 
 
 @reader("TIFF")
@@ -101,7 +97,7 @@ def read_tiff(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
         "TIFF",
         alpha=alpha,
         inverted=layout.colours == WHITE_IS_ZERO,
-        orientation=upright(page),
+        orientation=page.orientation,
         frames=len(whole),
         notes=tuple(note for note, applies in notes.items() if applies),
         nodata=_nodata(page),
@@ -115,7 +111,7 @@ def _refuse_camera_raw(pages: Sequence[Directory]) -> None:
     below = []
     for offset in first.values(330, 8):
         with contextlib.suppress(PictureError):
-            below.append(read_directory(first.data, first.order, offset, first.big))
+            below.append(read_directory(first.data, first.order, first.big, offset))
     if 50706 in first.entries or any(page.number(262, 0) in _CAMERA_RAW for page in (*pages, *below)):
         raise PictureError("This is a camera's raw file (DNG, NEF, ARW, ...), which is not read.", DEVELOP)
 
@@ -123,20 +119,18 @@ def _refuse_camera_raw(pages: Sequence[Directory]) -> None:
 def _read_samples(page: Directory, layout: Layout) -> tuple[Samples, int]:
     """Read all parts of a page into one array [H W C]; gives also how many parts were never written."""
     samples = np.empty((layout.height, layout.width, layout.channels), layout.dtype.newbyteorder("="))
-    rows, columns = layout.part
-    nodata = _nodata(page)
+    (rows, columns), depth, nodata = layout.part, layout.depth, _nodata(page)
+    fill = nodata if nodata is not None and np.can_cast(np.min_scalar_type(nodata), samples.dtype) else 0
     empty = 0
-    read = functools.partial(_read_jpeg_part, page.raw(347, 1 << 16)) if layout.compression == JPEG else _read_part
     for packed, (plane, top, left) in zip(_packed_parts(page, layout), layout.places, strict=True):
-        # Tiles are always whole; the last strip may end with the picture.
-        tall = rows if layout.tiled else min(rows, layout.height - top)
-        first = plane * layout.depth
-        target = samples[top : top + rows, left : left + columns, first : first + layout.depth]
+        target = samples[top : top + rows, left : left + columns, plane * depth : (plane + 1) * depth]
         if packed is None:
-            target[...] = nodata if nodata is not None and np.can_cast(np.min_scalar_type(nodata), target.dtype) else 0
+            target[...] = fill
             empty += 1
         else:
-            target[...] = read(packed, layout, tall)[: target.shape[0], : target.shape[1]]
+            # Tiles are always whole; the last strip may end with the picture.
+            part = _read_part(packed, page, layout, rows if layout.tiled else len(target))
+            target[...] = part[: target.shape[0], : target.shape[1]]
     return samples, empty
 
 
@@ -163,43 +157,33 @@ def _packed_parts(page: Directory, layout: Layout) -> Iterator[bytes | None]:
         yield bytes(imagecodecs.bitorder_decode(page.data[offset:end])) if turned else page.data[offset:end]
 
 
-def _read_part(packed: bytes, layout: Layout, rows: int) -> Samples:
+def _read_part(packed: bytes, page: Directory, layout: Layout, rows: int) -> Samples:
     """Unpack one strip or tile to [rows columns channels]."""
-    columns, depth, dtype = layout.part[1], layout.depth, layout.dtype
+    shape, dtype, native = (rows, layout.part[1], layout.depth), layout.dtype, layout.dtype.newbyteorder("=")
+    if layout.compression == JPEG:
+        return _read_jpeg(packed, page.raw(347, 1 << 16), layout, rows)
     if layout.compression in FAX:
-        return _read_fax(packed, layout.compression, rows, columns)[..., None]
+        # A decoder that lacks data takes filler for pixels.
+        pixels, *others = (_UNPACK_FAX[layout.compression](packed + filler, *shape[:2]) for filler in _FILLERS)
+        if not all(np.array_equal(pixels, other) for other in others):
+            raise cut_short("TIFF")
+        return pixels[..., None]
     needed = layout.row_bytes * rows
     # The last strip may be stored whole, and some packers write a little more than the pixels.
     raw = _UNPACK[layout.compression](packed, 2 * layout.row_bytes * layout.part[0])[:needed]
     if len(raw) < needed:
         raise cut_short("TIFF")
-    if layout.predictor == 3:
-        lines = np.frombuffer(raw, dtype.newbyteorder("=")).reshape(rows, columns, depth)
-        return np.asarray(imagecodecs.floatpred_decode(lines, axis=-2))
     if layout.bits < dtype.itemsize * 8:
-        values = imagecodecs.packints_decode(raw, dtype.newbyteorder("="), layout.bits, runlen=columns * depth)
-        return values.reshape(rows, columns, depth)
-    samples = np.frombuffer(raw, dtype).reshape(rows, columns, depth).astype(dtype.newbyteorder("="))
-    if layout.predictor == 2:
-        # Each sample is stored as the difference from its left neighbour; sums wrap around.
-        steps = samples.view(f"u{dtype.itemsize}")
-        return np.cumsum(steps, axis=1, dtype=steps.dtype).view(samples.dtype)
-    return samples
+        return imagecodecs.packints_decode(raw, native, layout.bits, runlen=shape[1] * shape[2]).reshape(shape)
+    if layout.predictor == 3:  # the bytes of floats, in an order of its own
+        return np.asarray(imagecodecs.floatpred_decode(np.frombuffer(raw, native).reshape(shape), axis=-2))
+    samples = np.frombuffer(raw, dtype).reshape(shape).astype(native)
+    return np.asarray(imagecodecs.delta_decode(samples, axis=-2)) if layout.predictor == 2 else samples
 
 
-def _read_fax(packed: bytes, compression: int, rows: int, columns: int) -> Shaped[np.ndarray, "rows columns"]:
-    """Decode fax pixels, and prove that no data were missing: a decoder that lacks data takes filler for pixels."""
-    decode_fax = {2: imagecodecs.ccittrle_decode, 3: imagecodecs.ccittfax3_decode, 4: imagecodecs.ccittfax4_decode}
-    pixels = decode_fax[compression](packed, rows, columns)
-    if any(not np.array_equal(pixels, decode_fax[compression](packed + filler, rows, columns)) for filler in _FILLERS):
-        raise cut_short("TIFF")
-    return pixels
-
-
-def _read_jpeg_part(tables: bytes, packed: bytes, layout: Layout, rows: int) -> Samples:
+def _read_jpeg(packed: bytes, tables: bytes, layout: Layout, rows: int) -> Samples:
     """Decode a strip or tile that is a JPEG; what its numbers mean is stated by the page, not by itself."""
-    colours = in_adobe(layout.colours == YCBCR) if layout.depth == 3 else b""
-    parts = take_apart(packed, tables, colours)
+    parts = take_apart(packed, tables, in_adobe(layout.colours == YCBCR) if layout.depth == 3 else b"")
     if parts.size not in ((layout.part[1], rows), layout.part[::-1]) or parts.components != layout.depth:
         raise damaged("TIFF", "its parts are not as large as its header says")
     return decode(parts, "TIFF")[0]
@@ -226,8 +210,7 @@ def _in_grey_or_rgb(samples: Samples, layout: Layout, page: Directory) -> Colour
         lab, screen = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return np.asarray(ImageCms.profileToProfile(_picture("LAB", samples), lab, screen, outputMode="RGB"))
     if layout.bits < 8:
-        full = (1 << layout.bits) - 1
-        return np.rint(samples * np.float32(255 / full)).astype(np.uint8)
+        return np.rint(samples * np.float32(255 / ((1 << layout.bits) - 1))).astype(np.uint8)
     return samples
 
 

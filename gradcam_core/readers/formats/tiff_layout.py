@@ -22,7 +22,6 @@ CHANNELS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, INKS: 4, YCB
 
 _PREDICTED = (LZW, *DEFLATE, LZMA, ZSTD)
 _COMPRESSIONS = {PLAIN, JPEG, PACKBITS, *FAX, *_PREDICTED}
-_KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
 _DTYPES = {"u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"}
 _MOST_CHANNELS, _MOST_PARTS, _LARGEST_PART = 6, 65_536, 1 << 22
 
@@ -78,8 +77,7 @@ def read_layout(page: Directory, max_pixels: int) -> Layout:
         raise damaged("TIFF", f"it has {channels} channels, which do not fit its colours")
     bits, dtype = _number_form(page)
     check_size("TIFF", width, height, max_pixels, channels * dtype.itemsize + 4 * (channels in (2, 4, 5)))
-    tiled = 322 in page.entries
-    rows = page.number(278, height)
+    compression, tiled = page.number(259, PLAIN), 322 in page.entries
     layout = Layout(
         height=height,
         width=width,
@@ -87,11 +85,13 @@ def read_layout(page: Directory, max_pixels: int) -> Layout:
         bits=bits,
         dtype=dtype,
         colours=page.number(262, RGB if channels > 2 else BLACK_IS_ZERO),
-        compression=page.number(259, PLAIN),
-        predictor=page.number(317, 1) if page.number(259, PLAIN) in _PREDICTED else 1,
+        compression=compression,
+        predictor=page.number(317, 1) if compression in _PREDICTED else 1,
         planes=channels if page.number(284, 1) == 2 else 1,
         # Some writers state 0 rows per strip for one strip.
-        part=(page.number(323, 0), page.number(322, 0)) if tiled else (min(rows or height, height), width),
+        part=(page.number(323, 0), page.number(322, 0))
+        if tiled
+        else (min(page.number(278, 0) or height, height), width),
         tiled=tiled,
     )
     _check_layout(layout, page)
@@ -101,7 +101,7 @@ def read_layout(page: Directory, max_pixels: int) -> Layout:
 def _number_form(page: Directory) -> tuple[int, np.dtype[Any]]:
     """The bits of a sample, and the type that holds it."""
     bits, forms = set(page.values(258, 16)) or {1}, set(page.values(339, 16)) or {1}
-    depth, kind = max(bits), _KINDS.get(max(forms), "")
+    depth, kind = max(bits), {1: "u", 2: "i", 3: "f", 4: "u"}.get(max(forms), "")
     container = next((size for size in (8, 16, 32, 64) if size >= depth), 0) if kind == "u" else depth
     name = f"{kind}{container // 8}"
     if len(bits) > 1 or len(forms) > 1 or name not in _DTYPES or container % 8:
