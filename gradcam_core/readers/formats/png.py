@@ -37,7 +37,14 @@ _COLOURS = {
     4: (2, (8, 16), ()),
     6: (4, (8, 16), ()),
 }
-_FRAME_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT"}
+_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT")
+# By a word of libpng's complaint; the last row fits every other.
+_COMPLAINTS = {
+    "enough": "its pixels do not fill the size that its header gives",
+    "filter": "a row is stored in a way that does not exist",
+    "frame": "a frame of its animation is larger than the picture",
+    "": "it cannot be unpacked",
+}
 _MOST_CHUNKS, _LARGEST_TEXT, _LARGEST_PROFILE = 100_000, 1 << 16, 1 << 20
 
 # A name and a body.
@@ -57,15 +64,14 @@ def read_png(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     needed = [chunk for chunk in chunks if chunk[0] != b"tRNS" or len(chunk[1]) in key_lengths]
     frames = _count_frames(chunks)
     check_frame(frame, frames)
-    checksum = True
-    if frame:
-        check_animation(frame, width, height, max_pixels)
-        samples = _animation_frame(needed, frame, depth)
-    else:
-        samples, checksum = _decode(needed)
+    check_animation(frame, width, height, max_pixels)
+    try:
+        samples, unchecked = (_animation_frame(needed, frame, depth), False) if frame else _decode(needed)
+    except (imagecodecs.PngError, imagecodecs.ApngError) as error:
+        raise damaged("PNG", next(_COMPLAINTS[word] for word in _COMPLAINTS if word in str(error))) from error
     samples, alpha = split_alpha(samples)
     notes = {
-        "The checksum at the end of the PNG's pixels is missing; all of its pixels are there.": not checksum,
+        "The checksum at the end of the PNG's pixels is missing; all of its pixels are there.": unchecked,
         "The see-through colour that the PNG states does not fit its pixels, and is left out.": needed != chunks,
         "The PNG's end mark is missing; all of its pixels are there.": b"IEND" not in names,
     }
@@ -127,18 +133,15 @@ def _read_header(chunks: Sequence[Chunk]) -> tuple[int, int, int, int]:
 
 
 def _decode(chunks: Sequence[Chunk]) -> tuple[Samples, bool]:
-    """Decode the still picture to [H W C]; False where the checksum of its pixels is missing."""
-    kept = [chunk for chunk in chunks if chunk[0] in (b"IHDR", b"PLTE", b"tRNS")]
+    """Decode the still picture to [H W C]; True where the checksum of its pixels is missing."""
+    kept = [chunk for chunk in chunks if chunk[0] in _PIXEL_CHUNKS[:3]]
     packed = _join(chunks, b"IDAT")
     try:
-        try:
-            samples, whole = imagecodecs.png_decode(_write([*kept, (b"IDAT", packed)])), True
-        except imagecodecs.PngError:
-            completed = packed + _checksum(chunks[0][1], packed)
-            samples, whole = imagecodecs.png_decode(_write([*kept, (b"IDAT", completed)])), False
-    except imagecodecs.PngError as error:
-        raise _incomplete(str(error)) from error
-    return samples.reshape(*samples.shape[:2], -1), whole
+        samples, missing = imagecodecs.png_decode(_write([*kept, (b"IDAT", packed)])), False
+    except imagecodecs.PngError:
+        packed += _checksum(chunks[0][1], packed)
+        samples, missing = imagecodecs.png_decode(_write([*kept, (b"IDAT", packed)])), True
+    return samples.reshape(*samples.shape[:2], -1), missing
 
 
 def _checksum(header: bytes, packed: bytes) -> bytes:
@@ -150,17 +153,6 @@ def _checksum(header: bytes, packed: bytes) -> bytes:
         return b""
 
 
-def _incomplete(words: str) -> PictureError:
-    """The error for pixels that libpng does not decode."""
-    details = {
-        "enough": "its pixels do not fill the size that its header gives",
-        "filter": "a row is stored in a way that does not exist",
-        "frame": "a frame of its animation is larger than the picture",
-        "": "it cannot be unpacked",
-    }
-    return damaged("PNG", next(detail for word, detail in details.items() if word in words))
-
-
 def _count_frames(chunks: Sequence[Chunk]) -> int:
     """How many frames there are; a first picture that is no part of the animation counts as one."""
     names = [name for name, _ in chunks]
@@ -169,8 +161,8 @@ def _count_frames(chunks: Sequence[Chunk]) -> int:
     frames = names.count(b"fcTL")
     if names.count(b"acTL") > 1 or int.from_bytes(_join(chunks, b"acTL")[:4], "big") != frames or frames > MOST_FRAMES:
         raise damaged("PNG", "frames of its animation are missing")
-    animated_first = b"fcTL" in names and b"IDAT" in names and names.index(b"fcTL") < names.index(b"IDAT")
-    return frames if animated_first else frames + 1
+    first = next((name for name in names if name in (b"fcTL", b"IDAT")), b"")
+    return frames + (first != b"fcTL")
 
 
 def _animation_frame(chunks: Sequence[Chunk], frame: int, depth: int) -> Samples:
@@ -179,11 +171,8 @@ def _animation_frame(chunks: Sequence[Chunk], frame: int, depth: int) -> Samples
         raise PictureError(
             "Of an animated PNG with 16 bits per channel only the first frame is read.", "Ask for frame 0."
         )
-    file = _write([chunk for chunk in chunks if chunk[0] in _FRAME_CHUNKS])
-    try:
-        imagecodecs.apng_decode(file, frame)  # Pillow leaves missing pixels of this frame and those before it black
-    except imagecodecs.ApngError as error:
-        raise _incomplete(str(error)) from error
+    file = _write([chunk for chunk in chunks if chunk[0] in _PIXEL_CHUNKS])
+    imagecodecs.apng_decode(file, frame)  # raises ApngError for missing pixels, also of earlier frames; Pillow does not
     opened = PngImagePlugin.PngImageFile(io.BytesIO(file))
     opened.seek(frame)
     return samples_of(opened)
