@@ -161,7 +161,8 @@ def read_heic(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     _check_media("HEIC", data)
     pictures = pi_heif.open_heif(data)
     check_frame(frame, len(pictures))
-    check_size("HEIC", *pictures[frame].size, max_pixels, 8)
+    width, height = pictures[frame].size
+    check_size("HEIC", width, height, max_pixels, 8)
     return _stored(pictures[frame].to_pillow(), "HEIC", len(pictures))  # upright already
 
 
