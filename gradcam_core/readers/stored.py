@@ -131,6 +131,7 @@ def profile_note(profile: bytes) -> tuple[str, ...]:
     return (f"Its colours follow the profile '{name}', not sRGB; they are used as stored, so they may look different.",)
 
 
-def inks_to_rgb(inks: UInt8[np.ndarray, "H W 4"]) -> UInt8[np.ndarray, "H W 3"]:
-    """Turn cyan, magenta, yellow and black into screen colours; 0 means no ink."""
-    return np.asarray(Image.frombytes("CMYK", inks.shape[1::-1], np.ascontiguousarray(inks).tobytes()).convert("RGB"))
+def to_rgb(mode: str, samples: UInt8[np.ndarray, "H W C"]) -> UInt8[np.ndarray, "H W 3"]:
+    """Turn CMYK (0 means no ink), YCbCr or LAB into screen colours."""
+    packed = np.ascontiguousarray(samples).tobytes()
+    return np.asarray(Image.frombytes(mode, samples.shape[1::-1], packed).convert("RGB"))

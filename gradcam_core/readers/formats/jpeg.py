@@ -24,9 +24,9 @@ from gradcam_core.readers.stored import (
     check_size,
     cut_short,
     damaged,
-    inks_to_rgb,
     not_read,
     reader,
+    to_rgb,
 )
 
 _RARE = {
@@ -91,7 +91,7 @@ def read_jpeg(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     samples, notes = decode(parts, "JPEG")
     if parts.components == 4:
         # Adobe's programs store inks inverted, and every other program follows them.
-        samples, notes = inks_to_rgb(255 - samples if b"Adobe" in parts.colours else samples), (*notes, INK_NOTE)
+        samples, notes = to_rgb("CMYK", 255 - samples if b"Adobe" in parts.colours else samples), (*notes, INK_NOTE)
     return StoredPicture(
         samples, "JPEG", orientation=orientation(parts.exif), notes=parts.notes + notes, profile=parts.profile
     )

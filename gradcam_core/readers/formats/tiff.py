@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float32, Shaped
-from PIL import Image, ImageCms
 
 from gradcam_core.errors import PictureError
 from gradcam_core.kinds import DEVELOP
@@ -28,13 +27,14 @@ from gradcam_core.readers.stored import (
     StoredPicture,
     check_frame,
     damaged,
-    inks_to_rgb,
     reader,
+    to_rgb,
 )
 
 _REDUCED, _MASK = 1, 4
 _CAMERA_RAW = {32803, 34892}
 _PREMULTIPLIED, _STRAIGHT = 1, 2
+_MODES = {INKS: "CMYK", YCBCR: "YCbCr", LAB: "LAB"}
 
 Samples = Shaped[np.ndarray, "H W C"]
 Colours = Shaped[np.ndarray, "H W D"]
@@ -53,16 +53,14 @@ def read_tiff(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     layout = read_layout(page, max_pixels)
     nodata = _nodata(page)
     samples, empty = read_samples(page, layout, nodata)
-    colours = CHANNELS[layout.colours]
+    colours, skipped = CHANNELS[layout.colours], len(pages) - len(whole)
     alpha, role = None, page.number(338, 0)
     if layout.channels == colours + 1 and role in (_PREMULTIPLIED, _STRAIGHT):
         full = (1 << layout.bits) - 1 if layout.dtype.kind == "u" else 1
         alpha = np.clip(np.nan_to_num(samples[..., -1] / np.float32(full), nan=1.0), 0, 1).astype(np.float32)
         samples = _straighten(samples, alpha) if role == _PREMULTIPLIED else samples
     notes = {
-        f"Reduced copies of the picture (thumbnails) and masks in the file, skipped: {len(pages) - len(whole)}.": (
-            len(whole) < len(pages)
-        ),
+        f"Reduced copies of the picture (thumbnails) and masks in the file, skipped: {skipped}.": skipped > 0,
         EXTRA_NOTE: layout.channels > colours and alpha is None,
         INK_NOTE: layout.colours == INKS,
         f"Strips or tiles that were never written, shown as no data: {empty}.": empty > 0,
@@ -104,13 +102,8 @@ def _in_grey_or_rgb(samples: Samples, layout: Layout, page: Directory) -> Colour
     if layout.colours == PALETTE:
         shown: Colours = _palette(layout, page)[samples[..., 0]]
         return shown
-    if layout.colours == INKS:
-        return inks_to_rgb(samples)
-    if layout.colours == YCBCR and layout.compression != JPEG:
-        return np.asarray(_picture("YCbCr", samples).convert("RGB"))
-    if layout.colours == LAB:
-        lab, screen = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return np.asarray(ImageCms.profileToProfile(_picture("LAB", samples), lab, screen, outputMode="RGB"))
+    if layout.colours in _MODES and (layout.colours, layout.compression) != (YCBCR, JPEG):
+        return to_rgb(_MODES[layout.colours], samples)
     if layout.bits < 8:
         return np.rint(samples * np.float32(255 / ((1 << layout.bits) - 1))).astype(np.uint8)
     return samples
@@ -123,10 +116,6 @@ def _palette(layout: Layout, page: Directory) -> Shaped[np.ndarray, "colours 3"]
         raise damaged("TIFF", "its colour table does not fit")
     colours = np.array(table, np.uint16).reshape(3, -1).T
     return (colours // 256 if colours.max() > 255 else colours).astype(np.uint8)
-
-
-def _picture(mode: str, samples: Samples) -> Image.Image:
-    return Image.frombytes(mode, samples.shape[1::-1], np.ascontiguousarray(samples).tobytes(), "raw", mode)
 
 
 def _nodata(page: Directory) -> float | None:

@@ -88,6 +88,7 @@ def read_layout(page: Directory, max_pixels: int) -> Layout:
     bits, dtype = _number_form(page)
     check_size("TIFF", width, height, max_pixels, channels * dtype.itemsize + 4 * (channels in (2, 4, 5)))
     compression, tiled = page.number(259, _PLAIN), 322 in page.entries
+    strip = page.number(278, 0) or height  # some writers state 0 rows for one strip
     layout = Layout(
         height=height,
         width=width,
@@ -98,10 +99,7 @@ def read_layout(page: Directory, max_pixels: int) -> Layout:
         compression=compression,
         predictor=page.number(317, 1) if compression in _PREDICTED else 1,
         planes=channels if page.number(284, 1) == 2 else 1,
-        # Some writers state 0 rows per strip for one strip.
-        part=(page.number(323, 0), page.number(322, 0))
-        if tiled
-        else (min(page.number(278, 0) or height, height), width),
+        part=(page.number(323, 0), page.number(322, 0)) if tiled else (min(strip, height), width),
         tiled=tiled,
     )
     _check_layout(layout, page)
