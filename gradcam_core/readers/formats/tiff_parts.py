@@ -157,7 +157,7 @@ def _check_layout(layout: Layout, page: Directory) -> None:
 def _rare(what: str) -> PictureError:
     return PictureError(
         f"This TIFF {what}.",
-        "Save it as grey or RGB of 8 or 16 bits, uncompressed or with _LZW or Deflate compression, or as PNG.",
+        "Save it as grey or RGB of 8 or 16 bits, uncompressed or with LZW or Deflate compression, or as PNG.",
     )
 
 
