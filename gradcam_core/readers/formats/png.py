@@ -171,9 +171,11 @@ def _animation_frame(chunks: Sequence[Chunk], frame: int, depth: int) -> Samples
         raise PictureError(
             "Of an animated PNG with 16 bits per channel only the first frame is read.", "Ask for frame 0."
         )
-    file = _write([chunk for chunk in chunks if chunk[0] in _PIXEL_CHUNKS])
-    imagecodecs.apng_decode(file, frame)  # raises ApngError for missing pixels, also of earlier frames; Pillow does not
-    opened = PngImagePlugin.PngImageFile(io.BytesIO(file))
+    needed = [chunk for chunk in chunks if chunk[0] in _PIXEL_CHUNKS]
+    # Pillow leaves missing pixels black; this raises ApngError for them. Without blending it has nothing to warn of.
+    unblended = [(name, body[:-1] + b"\0" if name == b"fcTL" else body) for name, body in needed]
+    imagecodecs.apng_decode(_write(unblended), frame)
+    opened = PngImagePlugin.PngImageFile(io.BytesIO(_write(needed)))
     opened.seek(frame)
     return samples_of(opened)
 
