@@ -95,10 +95,8 @@ def identify(stream: BinaryIO) -> Literal["zip", "pickle", "safetensors"]:
     if kind.name == "safetensors":
         _check_header(head, size)
         return "safetensors"
-    if kind.name in ("zip checkpoint", "ZIP"):
-        return "zip"
-    if kind.name == "pickle":
-        return "pickle"
+    if kind.name in ("zip checkpoint", "ZIP", "pickle"):
+        return "pickle" if kind.name == "pickle" else "zip"
     raise ModelError(f"This is {kind.what}, not a PyTorch checkpoint.", kind.for_model)
 
 

@@ -82,7 +82,7 @@ def read_png(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
         orientation=orientation(_join(chunks, b"eXIf") or _exif_in_text(chunks)),
         frames=frames,
         notes=tuple(note for note, applies in notes.items() if applies),
-        profile=_profile(_join(chunks, b"iCCP")),
+        profile=_inflate(_join(chunks, b"iCCP").partition(b"\0")[2][1:], _LARGEST_PROFILE),
     )
 
 
@@ -139,16 +139,16 @@ def _decode(chunks: Sequence[Chunk]) -> tuple[Samples, bool]:
     try:
         samples, missing = imagecodecs.png_decode(_write([*kept, (b"IDAT", packed)])), False
     except imagecodecs.PngError:
-        packed += _checksum(chunks[0][1], packed)
+        width, height = struct.unpack(">II", chunks[0][1][:8])
+        packed += zlib.adler32(_inflate(packed, 2 * height * (width * 8 + 1))).to_bytes(4, "big")
         samples, missing = imagecodecs.png_decode(_write([*kept, (b"IDAT", packed)])), True
     return samples.reshape(*samples.shape[:2], -1), missing
 
 
-def _checksum(header: bytes, packed: bytes) -> bytes:
-    """The checksum that should stand at the end of the packed pixels."""
-    width, height = struct.unpack(">II", header[:8])
+def _inflate(packed: bytes, most: int) -> bytes:
+    """Unpack at most so many bytes; b"" where that fails."""
     try:
-        return zlib.adler32(zlib.decompressobj().decompress(packed, 2 * height * (width * 8 + 1))).to_bytes(4, "big")
+        return zlib.decompressobj().decompress(packed, most)
     except zlib.error:
         return b""
 
@@ -185,17 +185,9 @@ def _exif_in_text(chunks: Sequence[Chunk]) -> bytes:
     for name, body in chunks:
         key, _, text = body[: 2 * _LARGEST_TEXT].partition(b"\0")
         if name in (b"tEXt", b"zTXt") and key in (b"Raw profile type exif", b"Raw profile type APP1"):
+            text = _inflate(text[1:], 2 * _LARGEST_TEXT) if name == b"zTXt" else text
             try:
-                text = zlib.decompressobj().decompress(text[1:], 2 * _LARGEST_TEXT) if name == b"zTXt" else text
                 return bytes.fromhex(text.split(None, 2)[2].decode("ascii"))
-            except (ValueError, IndexError, zlib.error):
+            except (ValueError, IndexError):
                 return b""
     return b""
-
-
-def _profile(body: bytes) -> bytes:
-    """The packed ICC profile, up to the size that any real one has."""
-    try:
-        return zlib.decompressobj().decompress(body.partition(b"\0")[2][1:], _LARGEST_PROFILE)
-    except zlib.error:
-        return b""

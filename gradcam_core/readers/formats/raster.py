@@ -172,8 +172,7 @@ def read_jpeg_2000(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     start = data.find(b"\xff\x4f\xff\x51")
     if start < 0:
         raise damaged("JPEG 2000", "it contains no picture")
-    right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
-    tile_width, tile_height = struct.unpack_from(">2I", data, start + 24)
+    right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">6I", data, start + 8)
     channels, bits = struct.unpack_from(">HB", data, start + 40)
     depth = 2 if (bits & 0x7F) >= 8 else 1
     check_size("JPEG 2000", right - left, bottom - top, max_pixels, 4 * min(channels, 5) + depth)
