@@ -23,10 +23,13 @@ AGAIN = "Copy or download the file once more, and compare its size with the orig
 _CONVERT = "Only PyTorch weights can be loaded here. " + FROM_PYTORCH
 _WEIGHTS = "Pictures are opened on their own; choose the model's weights here."
 _SAVE = "Save it as PNG, JPEG or TIFF."
+_PULL = "Run `git lfs pull` in the folder it came from, or download the file itself from the repository's page."
 _UNPACK = "Unpack it, and choose the file inside."
 DEVELOP = "Export it as JPEG or TIFF from the camera maker's program or a photo editor."
 _MODELS = "Open it under models, and choose a picture here."
 _SLICE = "Export the slice as PNG or TIFF."
+
+_PACKED = (b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")
 
 Mark = Callable[[bytes], bool]
 
@@ -92,10 +95,8 @@ def identify(stream: BinaryIO) -> Literal["zip", "pickle", "safetensors"]:
     if kind.name == "safetensors":
         _check_header(head, size)
         return "safetensors"
-    if kind.name in ("zip checkpoint", "ZIP"):
-        return "zip"
-    if kind.name == "pickle":
-        return "pickle"
+    if kind.name in ("zip checkpoint", "ZIP", "pickle"):
+        return "pickle" if kind.name == "pickle" else "zip"
     raise ModelError(f"This is {kind.what}, not a PyTorch checkpoint.", kind.for_model)
 
 
@@ -146,6 +147,18 @@ def _is_onnx(head: bytes) -> bool:
     return head[:1] == b"\x08" and head[2:3] in (b"\x12", b":") and any(name in head[:128] for name in known)
 
 
+def _is_video(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" or head[:4] == b"\x1a\x45\xdf\xa3" or head[:4] + head[8:12] == b"RIFFAVI "
+
+
+def _is_saved_model(head: bytes) -> bool:
+    return head[:1] == b"\x08" and (b"tensorflow" in head.lower() or head[1:3] == b"\x01\x12")
+
+
+def _is_frozen_graph(head: bytes) -> bool:
+    return head[:1] == b"\n" and b"Placeholder" in head[:200]
+
+
 def _markup(head: bytes) -> bytes:
     """The start of an HTML or XML file in lower case, after its byte-order mark, comments and declaration."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -167,13 +180,17 @@ def _is_text(head: bytes) -> bool:
     return not _CONTROL.search(head.decode(encoding, errors="replace")[:-1])
 
 
-def _format(name: str, *signatures: bytes, fits: Mark | None = None, do: str = _SAVE) -> Kind:
+def _format(name: str, *signatures: bytes, fits: Mark | None = None) -> Kind:
     article = "an" if name[0] in "AEIO" else "a"
-    return Kind(name, f"{article} {name} picture", fits or _starts(*signatures), do, picture=True)
+    return Kind(name, f"{article} {name} picture", fits or _starts(*signatures), picture=True)
 
 
 def _raw(name: str, fits: Mark) -> Kind:
     return Kind("camera raw", f"a camera's raw file ({name})", fits, DEVELOP, picture=True)
+
+
+def _other_model(name: str, what: str, fits: Mark) -> Kind:
+    return Kind(name, what, fits, _MODELS, _CONVERT)
 
 
 # The first row that fits counts.
@@ -207,14 +224,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("PDF", "a PDF document", _starts(b"%PDF"), "Export the page or the picture in it as PNG."),
     Kind("NIfTI", "a NIfTI volume", _starts(b"n+1\0", at=344), _SLICE, picture=True),
     Kind("NRRD", "an NRRD volume", _starts(b"NRRD"), _SLICE, picture=True),
-    Kind(
-        "Git LFS",
-        "a Git LFS pointer of a few lines",
-        _starts(b"version https://git-lfs"),
-        "Run `git lfs pull` in the folder it came from, or download the picture itself.",
-        "It stands in for a file kept with Git LFS: run `git lfs pull` in the folder it came from, "
-        "or download the file itself from the repository's page.",
-    ),
+    Kind("Git LFS", "a Git LFS pointer of a few lines", _starts(b"version https://git-lfs"), _PULL, _PULL),
     Kind(
         "web page",
         "a web page (HTML); the download may have led to a sign-in or error page",
@@ -226,57 +236,17 @@ KINDS: tuple[Kind, ...] = (
     Kind("zip checkpoint", "a model's checkpoint", lambda head: head[:4] == b"PK\3\4" and b"data.pkl" in head, _MODELS),
     Kind("ZIP", "a ZIP archive or an office document", _starts(b"PK\3\4"), _UNPACK),
     Kind("HDF5", "a Keras or other HDF5 file (.h5)", _starts(b"\x89HDF\r\n\x1a\n"), _SLICE, _CONVERT),
-    Kind(
-        "NumPy",
-        "a NumPy array (.npy)",
-        _starts(b"\x93NUMPY"),
-        "Save it as TIFF or 16-bit PNG; both keep the values of a grey picture.",
-        _CONVERT,
-    ),
-    Kind("TensorFlow Lite", "a TensorFlow Lite model", _starts(b"TFL3", at=4), _MODELS, _CONVERT),
-    Kind("GGUF", "a GGUF language model", _starts(b"GGUF"), _MODELS, _CONVERT),
-    Kind("ONNX", "an ONNX model", _is_onnx, _MODELS, _CONVERT),
-    Kind(
-        "SavedModel",
-        "a TensorFlow model (SavedModel)",
-        lambda head: head[:1] == b"\x08" and (b"tensorflow" in head.lower() or head[1:3] == b"\x01\x12"),
-        _MODELS,
-        _CONVERT,
-    ),
-    Kind(
-        "frozen graph",
-        "a TensorFlow frozen graph",
-        lambda head: head[:1] == b"\n" and b"Placeholder" in head[:200],
-        _MODELS,
-        _CONVERT,
-    ),
-    Kind(
-        "archive",
-        "a packed archive (gzip, 7z, rar, ...)",
-        _starts(b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd"),
-        _UNPACK,
-        _UNPACK,
-    ),
+    Kind("NumPy", "a NumPy array (.npy)", _starts(b"\x93NUMPY"), "Save it as TIFF or 16-bit PNG.", _CONVERT),
+    _other_model("TensorFlow Lite", "a TensorFlow Lite model", _starts(b"TFL3", at=4)),
+    _other_model("GGUF", "a GGUF language model", _starts(b"GGUF")),
+    _other_model("ONNX", "an ONNX model", _is_onnx),
+    _other_model("SavedModel", "a TensorFlow model (SavedModel)", _is_saved_model),
+    _other_model("frozen graph", "a TensorFlow frozen graph", _is_frozen_graph),
+    Kind("archive", "a packed archive (gzip, 7z, rar, ...)", _starts(*_PACKED), _UNPACK, _UNPACK),
     Kind("tar", "a packed archive (tar)", _starts(b"ustar", at=257), _UNPACK, _UNPACK),
-    Kind(
-        "video",
-        "a video",
-        lambda head: head[4:8] == b"ftyp" or head[:4] == b"\x1a\x45\xdf\xa3" or (head[:4] + head[8:12]) == b"RIFFAVI ",
-        "Save one frame of it as PNG.",
-    ),
-    Kind(
-        "pickle",
-        "a model's checkpoint",
-        lambda head: head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"),
-        _MODELS,
-    ),
-    Kind(
-        "zeros",
-        "a row of zeros, as an interrupted download leaves it",
-        lambda head: not head.strip(b"\0"),
-        AGAIN,
-        AGAIN,
-    ),
+    Kind("video", "a video", _is_video, "Save one frame of it as PNG."),
+    Kind("pickle", "a model's checkpoint", _starts(b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5"), _MODELS),
+    Kind("zeros", "a row of zeros, as after an interrupted download", lambda head: not head.strip(b"\0"), AGAIN, AGAIN),
     Kind("text", "a table (CSV) or text file", _is_text, "Choose a picture file.", FROM_PYTORCH),
     Kind("unknown", "a file of an unknown kind", lambda head: True, _SAVE, FROM_PYTORCH),
 )

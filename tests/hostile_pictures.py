@@ -74,6 +74,16 @@ def longs(count: int, tag: int) -> bytes:
     return file[:place] + struct.pack("<II", count, len(file)) + file[place + 8 :] + struct.pack("<I", 20) * count
 
 
+def shared_pages(count: int, tags: int) -> bytes:
+    """A TIFF of so many pages, each of which starts 16 bytes behind the one before and has the same tags."""
+    reach = 2 + 12 * tags
+    file = bytearray(b"II*\0\x08\0\0\0") + bytes(16 * count + reach)
+    for start in range(8, 8 + 16 * count, 16):
+        struct.pack_into("<H", file, start, tags)
+        struct.pack_into("<I", file, start + reach, start + 16)
+    return bytes(file)
+
+
 # Name -> file, frame, most seconds, most megabytes. Small ones come first, since the peak never goes down.
 FILES: dict[str, tuple[Callable[[], bytes], int, float, int]] = {
     "comments of a web page": (lambda: b"<!---->" * 585, 0, 0.1, 50),
@@ -98,6 +108,7 @@ FILES: dict[str, tuple[Callable[[], bytes], int, float, int]] = {
         100,
     ),
     "numbers in one tag": (lambda: longs(5_000_000, 256), 0, 2, 150),
+    "pages that share their tags": (lambda: shared_pages(9_000, 4096), 0, 1, 150),
     "empty parts of a png": (lambda: png_of_chunks(chunk(b"IDAT", b"") * 1_000_000), 0, 2, 150),
     "comments of a jpeg": (lambda: jpeg(2_000_000), 0, 2, 150),
     "an exif note of 60 MB": (lambda: png_of_chunks(chunk(b"eXIf", b"II*\0\x08\0\0\0" + bytes(60_000_000))), 0, 2, 250),

@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from jaxtyping import Shaped
 
 from gradcam_core.errors import PictureError
 from gradcam_core.kinds import HEAD_BYTES, not_a_picture, recognise
-from gradcam_core.readers.colour import profile_note
 from gradcam_core.readers.depth import Shown, show
 from gradcam_core.readers.formats import READERS
-from gradcam_core.readers.stored import StoredPicture, damaged
+from gradcam_core.readers.stored import StoredPicture, damaged, profile_note
 from gradcam_core.records import ImageRecord
 
 __all__ = ["read_image"]
@@ -70,23 +68,20 @@ def _read_source(source: object, max_bytes: int) -> bytes:
     return bytes(source)
 
 
-# By EXIF orientation: how the stored rows are turned upright.
-_TURNS: Mapping[int, Callable[[Stored], Stored]] = {
-    2: lambda stored: stored[:, ::-1],
-    3: lambda stored: stored[::-1, ::-1],
-    4: lambda stored: stored[::-1],
-    5: lambda stored: stored.swapaxes(0, 1),
-    6: lambda stored: stored[::-1].swapaxes(0, 1),
-    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
-    8: lambda stored: stored[:, ::-1].swapaxes(0, 1),
-}
+# By EXIF orientation: the steps through the stored rows and columns; from 5 on, the two change places as well.
+_STEPS = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (-1, 1), 7: (-1, -1), 8: (1, -1)}
 
 
 def _upright(picture: StoredPicture) -> StoredPicture:
     """Turn the stored rows upright, without copying them."""
-    turn = _TURNS.get(picture.orientation)
-    if turn is None:
+    if picture.orientation not in _STEPS:
         return picture
+
+    def turn(stored: Stored) -> Stored:
+        rows, columns = _STEPS[picture.orientation]
+        turned = stored[::rows, ::columns]
+        return turned.swapaxes(0, 1) if picture.orientation >= 5 else turned
+
     note = f"Turned upright as the file says (EXIF orientation {picture.orientation})."
     alpha = None if picture.alpha is None else turn(picture.alpha)
     return replace(picture, samples=turn(picture.samples), alpha=alpha, notes=(*picture.notes, note))

@@ -22,16 +22,14 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """One page's tags: number -> (type, how many values, the values or where they lie).
-
-    `following` is the offset of the next directory, 0 for none.
-    """
+    """One page's tags: number -> (type, how many values, the values or where they lie)."""
 
     data: bytes = field(repr=False)
     order: str
+    big: bool
     entries: Mapping[int, tuple[int, int, bytes]]
-    following: int
-    big: bool = False
+    size: int  # bytes of all tags
+    following: int  # offset of the next directory, 0 for none
 
     def values(self, tag: int, most: int = MOST_VALUES) -> tuple[int, ...]:
         """The whole numbers under a tag, at most `most` of them; () where the tag is missing."""
@@ -39,8 +37,7 @@ class Directory:
 
     def number(self, tag: int, default: int) -> int:
         """The first whole number under a tag, however many are claimed."""
-        values = self.values(tag, 1)
-        return values[0] if values else default
+        return next(iter(self.values(tag, 1)), default)
 
     def raw(self, tag: int, most: int = MOST_VALUES) -> bytes:
         """The bytes of a tag's first `most` values. Raises PictureError where they lie outside the file."""
@@ -56,6 +53,12 @@ class Directory:
             raise cut_short("TIFF")
         return self.data[start : start + length]
 
+    @property
+    def orientation(self) -> int:
+        """The orientation by EXIF, 1 to 8; 1 (upright) where nothing sensible is stated."""
+        value = self.number(274, 1)
+        return value if 1 <= value <= 8 else 1
+
     def _type(self, tag: int) -> np.dtype[np.generic]:
         kind = self.entries[tag][0] if tag in self.entries else 1
         if kind not in _TYPES:
@@ -64,57 +67,49 @@ class Directory:
 
 
 def read_directories(data: bytes) -> tuple[Directory, ...]:
-    """Read the directory of every page."""
-    first, offset, big = _header(data)
+    """Read the directory of every page. Pages may share bytes, but not so that their tags outgrow the file."""
+    order, big, offset = _header(data)
     pages: dict[int, Directory] = {}
+    size = 0
     while offset:
-        if offset in pages or len(pages) == MOST_FRAMES:
+        if offset in pages or len(pages) == MOST_FRAMES or size > 4 * len(data):
             raise damaged("TIFF", "its list of pages never ends")
-        pages[offset] = read_directory(data, first, offset, big)
+        pages[offset] = read_directory(data, order, big, offset)
+        size += pages[offset].size
         offset = pages[offset].following
     return tuple(pages.values())
 
 
-def read_directory(data: bytes, order: str, offset: int, big: bool = False) -> Directory:
+def read_directory(data: bytes, order: str, big: bool, offset: int) -> Directory:
     """Read which tags the directory at this offset has; at most 4,096, as no real page has more."""
-    count, entry, pointer = (
-        struct.Struct(order + code) for code in (("Q", "HHQ8s", "Q") if big else ("H", "HHI4s", "I"))
-    )
-    try:
-        (entries,) = count.unpack_from(data, offset)
-        start = offset + count.size
-        end = start + entries * entry.size
-        if entries > 4096 or end > len(data):
-            raise cut_short("TIFF")
-        # The last pointer may be missing; nothing follows then.
-        following = pointer.unpack_from(data, end)[0] if end + pointer.size <= len(data) else 0
-    except struct.error as error:
-        raise cut_short("TIFF") from error
+    codes = ("Q", "HHQ8s", "Q") if big else ("H", "HHI4s", "I")
+    count, entry, pointer = (struct.Struct(order + code) for code in codes)
+    if offset + count.size > len(data):
+        raise cut_short("TIFF")
+    start = offset + count.size
+    end = start + count.unpack_from(data, offset)[0] * entry.size
+    if end - start > 4096 * entry.size or end > len(data):
+        raise cut_short("TIFF")
     tags = {tag: (kind, values, place) for tag, kind, values, place in entry.iter_unpack(data[start:end])}
-    return Directory(data, order, tags, following, big)
+    # The last pointer may be missing; nothing follows then.
+    following = pointer.unpack_from(data, end)[0] if end + pointer.size <= len(data) else 0
+    return Directory(data, order, big, tags, end - start, following)
 
 
-def _header(data: bytes) -> tuple[str, int, bool]:
-    """Byte order, the first directory's offset, and whether offsets have 64 bits."""
+def _header(data: bytes) -> tuple[str, bool, int]:
+    """Byte order, whether offsets have 64 bits, and the first directory's offset."""
     order = ">" if data[:2] == b"MM" else "<"
     try:
         big = struct.unpack_from(order + "H", data, 2)[0] == 43
-        return order, struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0], big
+        return order, big, struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
     except struct.error as error:
         raise cut_short("TIFF") from error
-
-
-def upright(page: Directory) -> int:
-    """The orientation that a page states, 1 to 8 by EXIF; 1 (upright) where it states nothing sensible."""
-    value = page.number(_ORIENTATION, 1)
-    return value if 1 <= value <= 8 else 1
 
 
 def orientation(exif: bytes) -> int:
     """The orientation in an EXIF note; a damaged note counts as none."""
     exif = exif[: 1 << 16].removeprefix(b"Exif\0\0")
     try:
-        order, offset, big = _header(exif)
-        return upright(read_directory(exif, order, offset, big))
+        return read_directory(exif, *_header(exif)).orientation
     except PictureError:
         return 1

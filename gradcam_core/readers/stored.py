@@ -1,18 +1,23 @@
-"""What every reader hands on, and the checks that each makes before it decodes."""
+"""What every reader hands on, and what they share: checks before decoding, errors, inks and colour profiles."""
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float32, Shaped, UInt8
+from PIL import Image, ImageCms
 
 from gradcam_core.errors import PictureError
 
 # Memory for one decoded picture: its stored samples and the float32 copy that is shown and analysed.
 MOST_BYTES = 1 << 30
 MOST_FRAMES = 10_000
-RETRY = "Export or download the picture again, and check that another viewer opens it whole."
+_LARGEST_PROFILE = 1 << 20
+# The red, green and blue primaries of sRGB, adapted to D50 (ICC.1:2022, annex C of sRGB's own profile).
+_SRGB = ((0.436, 0.222, 0.014), (0.385, 0.717, 0.097), (0.143, 0.061, 0.714))
+_RETRY = "Export or download the picture again, and check that another viewer opens it whole."
 INK_NOTE = "Ink colours (CMYK) were turned into screen colours without a colour profile; print may look different."
 EXTRA_NOTE = "A further channel without a stated meaning is left out."
 
@@ -51,7 +56,7 @@ def reader(kind: str) -> Callable[[Function], Function]:
 
 def damaged(kind: str, detail: str) -> PictureError:
     """The error for a file that contradicts itself or its format."""
-    return PictureError(f"This {kind} file is damaged: {detail}.", RETRY)
+    return PictureError(f"This {kind} file is damaged: {detail}.", _RETRY)
 
 
 def cut_short(kind: str) -> PictureError:
@@ -104,3 +109,29 @@ def check_animation(frame: int, width: int, height: int, max_pixels: int) -> Non
             f"Frame {frame} lies too far into the animation: all frames before it have to be decoded first.",
             "Save this frame as a picture of its own.",
         )
+
+
+def profile_note(profile: bytes) -> tuple[str, ...]:
+    """A sentence about an ICC profile other than sRGB; () for sRGB, and where there is no usable profile.
+
+    Profiles are not applied, since models are trained on pixels as stored.
+    """
+    if not profile or len(profile) > _LARGEST_PROFILE or profile[16:20] != b"RGB ":
+        return ()
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        name = ImageCms.getProfileDescription(opened)
+        primaries = [opened.profile.red_colorant, opened.profile.green_colorant, opened.profile.blue_colorant]
+        close = all(primaries) and np.allclose([both[0] for both in primaries], _SRGB, atol=0.01)  # type: ignore[index]
+    except Exception:  # a broken profile must not cost the picture, and littlecms raises many kinds of exceptions
+        return ()
+    if close or "srgb" in name.lower():
+        return ()
+    name = "".join(sign for sign in name if sign.isprintable()).strip()[:60] or "without a name"
+    return (f"Its colours follow the profile '{name}', not sRGB; they are used as stored, so they may look different.",)
+
+
+def to_rgb(mode: str, samples: UInt8[np.ndarray, "H W C"]) -> UInt8[np.ndarray, "H W 3"]:
+    """Turn CMYK (0 means no ink), YCbCr or LAB into screen colours."""
+    packed = np.ascontiguousarray(samples).tobytes()
+    return np.asarray(Image.frombytes(mode, samples.shape[1::-1], packed).convert("RGB"))

@@ -16,7 +16,6 @@ import simplejpeg
 from jaxtyping import UInt8
 from PIL import ImageChops, JpegImagePlugin
 
-from gradcam_core.readers.colour import inks_to_rgb
 from gradcam_core.readers.directory import orientation
 from gradcam_core.readers.stored import (
     INK_NOTE,
@@ -27,6 +26,7 @@ from gradcam_core.readers.stored import (
     damaged,
     not_read,
     reader,
+    to_rgb,
 )
 
 _RARE = {
@@ -35,12 +35,10 @@ _RARE = {
     **dict.fromkeys((0xC5, 0xC6), "is hierarchical"),
     0xF7: "is of the kind JPEG-LS",
 }
-_PROGRESSIVE, _SCAN, _END, _SURPLUS = 0xC2, 0xDA, 0xD9, 0x00
+_PROGRESSIVE, _SCAN, _END, _RESTARTS, _SURPLUS = 0xC2, 0xDA, 0xD9, 0xDD, 0x00
 _FRAMES = {0xC0, 0xC1, _PROGRESSIVE, *_RARE}
-# Huffman and quantisation tables, and restarts.
-_RESTARTS = 0xDD
-_TABLES = {0xC4, 0xDB, _RESTARTS}
-_WITHOUT_BODY = {0x01, *range(0xD0, 0xD9)}
+# Besides the frame's header: Huffman and quantisation tables, restarts, scans.
+_NEEDED = {0xC4, 0xDB, _RESTARTS, _SCAN}
 # Each scan costs a pass over all pixels and takes a few bytes to ask for; real pictures have some ten.
 _MOST_SCANS, _MOST_SEGMENTS = 100, 10_000
 
@@ -52,10 +50,8 @@ _FILLER = bytes((181 + 73 * step) % 255 for step in range(64))
 
 _JFIF = b"\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"
 
-_MPO_NOTE = "The file holds further pictures (MPO); the main one is read."
 _END_NOTE = "The JPEG's end mark is missing; all of its pixels are there."
 _SURPLUS_NOTE = "The JPEG contains surplus bytes, which are skipped."
-_ADOBE_NOTE = "The JPEG states a kind of colours that does not exist; the usual kind was assumed."
 
 # A marker, its body, and the coded data behind it.
 Segment = tuple[int, bytes, bytes]
@@ -95,7 +91,7 @@ def read_jpeg(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     samples, notes = decode(parts, "JPEG")
     if parts.components == 4:
         # Adobe's programs store inks inverted, and every other program follows them.
-        samples, notes = inks_to_rgb(255 - samples if b"Adobe" in parts.colours else samples), (*notes, INK_NOTE)
+        samples, notes = to_rgb("CMYK", 255 - samples if b"Adobe" in parts.colours else samples), (*notes, INK_NOTE)
     return StoredPicture(
         samples, "JPEG", orientation=orientation(parts.exif), notes=parts.notes + notes, profile=parts.profile
     )
@@ -103,27 +99,23 @@ def read_jpeg(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
 
 def take_apart(data: bytes, tables: bytes = b"", colours: bytes | None = None) -> Jpeg:
     """Read a JPEG's segments. For TIFF, `tables` come before it, and `colours` replace its own words on them."""
-    segments = [segment for part in filter(None, (tables, data)) for segment in _segments(part)]
+    segments = [*(_segments(tables) if tables else ()), *_segments(data)]
     kinds = [marker for marker, _, _ in segments]
     if _SCAN not in kinds:
         raise damaged("JPEG", "it contains no picture") if _END in kinds else cut_short("JPEG")
-    headers = [(marker, body) for marker, body, _ in segments if marker in _FRAMES]
-    if len(headers) != 1:
-        raise damaged("JPEG", "it has two headers" if headers else "its header is missing")
-    marker, header = headers[0]
-    _check_header(marker, header)
+    frame, header = _read_header(segments)
+    needed = [segment for segment in segments if segment[0] in {frame, *_NEEDED}]
     own, odd = _colours(segments, header[5])
-    needed = [segment for segment in segments if segment[0] in {marker, *_TABLES, _SCAN}]
     chunks = [body for marker, body, _ in segments if marker == 0xE2]
     notes = {
-        _MPO_NOTE: any(body.startswith(b"MPF\0") for body in chunks),
+        "The file holds further pictures (MPO); the main one is read.": any(body[:4] == b"MPF\0" for body in chunks),
         _END_NOTE: kinds[-1] != _END,
         _SURPLUS_NOTE: _SURPLUS in kinds,
-        _ADOBE_NOTE: odd,
+        "The JPEG states a kind of colours that does not exist; the usual kind was assumed.": odd,
     }
     return Jpeg(
         header=header,
-        segments=tuple(_check_scans(marker == _PROGRESSIVE, header, needed)),
+        segments=tuple(_check_scans(frame == _PROGRESSIVE, header, needed)),
         colours=own if colours is None else colours,
         exif=next((body for marker, body, _ in segments if marker == 0xE1 and body.startswith(b"Exif\0")), b""),
         profile=b"".join(body[14:] for body in chunks if body.startswith(b"ICC_PROFILE\0")),
@@ -144,7 +136,7 @@ def _segments(data: bytes) -> Iterator[Segment]:
         if marker == _END:
             yield _END, b"", b""
             return
-        if marker in _WITHOUT_BODY:
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # without a body
             continue
         length = int.from_bytes(data[position : position + 2], "big")
         body, position = data[position + 2 : position + length], position + length
@@ -159,13 +151,19 @@ def _segments(data: bytes) -> Iterator[Segment]:
     raise damaged("JPEG", f"it has more than {_MOST_SEGMENTS:,} segments")
 
 
-def _check_header(marker: int, header: bytes) -> None:
+def _read_header(segments: Sequence[Segment]) -> tuple[int, bytes]:
+    """The kind and the body of the frame header, which lists the channels."""
+    headers = [(marker, body) for marker, body, _ in segments if marker in _FRAMES]
+    if len(headers) != 1:
+        raise damaged("JPEG", "it has two headers" if headers else "its header is missing")
+    marker, header = headers[0]
     if marker in _RARE:
         raise not_read("JPEG", _RARE[marker])
     if header[:1] != b"\x08":
         raise not_read("JPEG", f"has {header[0] if header else 0} bits per channel")
     if len(header) < 6 or header[5] not in (1, 2, 3, 4) or len(header) < 6 + 3 * header[5]:
         raise damaged("JPEG", "its header does not list its channels")
+    return marker, header
 
 
 def _check_scans(progressive: bool, header: bytes, segments: Sequence[Segment]) -> Iterator[Segment]:
@@ -195,10 +193,11 @@ def _colours(segments: Sequence[Segment], channels: int) -> tuple[bytes, bool]:
     """The segments that state how colours are stored, written plainly, and whether they were odd."""
     jfif = any(marker == 0xE0 and body.startswith(b"JFIF\0") for marker, body, _ in segments)
     adobe = next((body for marker, body, _ in segments if marker == 0xEE and body.startswith(b"Adobe")), b"")
-    known = {3: (0, 1), 4: (0, 2)}.get(channels, (0,))
     if len(adobe) < 12:
         return _JFIF * jfif, False
-    return _JFIF * jfif + in_adobe(adobe[11] if adobe[11] in known else known[-1]), adobe[11] not in known
+    known = {3: (0, 1), 4: (0, 2)}.get(channels, (0,))
+    odd = adobe[11] not in known
+    return _JFIF * jfif + in_adobe(known[-1] if odd else adobe[11]), odd
 
 
 def in_adobe(transform: int) -> bytes:
@@ -231,7 +230,7 @@ def decode(parts: Jpeg, kind: str) -> tuple[Pixels8, tuple[str, ...]]:
 
 
 def _surplus(complaint: str, kind: str) -> int:
-    """How many bytes libjpeg found behind the last pixel. Any other complaint raises PictureError.
+    """How many bytes libjpeg saw behind the last pixel; any complaint about something else raises PictureError.
 
     libjpeg stops at its first complaint: without restarts, all pixels came before this one.
     """
@@ -240,18 +239,15 @@ def _surplus(complaint: str, kind: str) -> int:
         return int(surplus[1])
     if "premature end" in complaint:
         raise cut_short(kind)
-    raise damaged(
-        kind, "a part in its middle is missing" if "marker" in complaint else "its coded pixels contain errors"
-    )
+    missing = "marker" in complaint
+    raise damaged(kind, "a part in its middle is missing" if missing else "its coded pixels contain errors")
 
 
 def _with_third(parts: Jpeg) -> Jpeg:
     """Add an empty third channel to two, which libjpeg-turbo does not decode."""
     header = parts.header[:5] + b"\3" + parts.header[6:12] + b"\xfe\x11" + parts.header[8:9]
-    segments = tuple(
-        (marker, header if body == parts.header else body, coded) for marker, body, coded in parts.segments
-    )
-    return dataclasses.replace(parts, header=header, segments=segments, colours=in_adobe(0))
+    segments = ((marker, header if body == parts.header else body, coded) for marker, body, coded in parts.segments)
+    return dataclasses.replace(parts, header=header, segments=tuple(segments), colours=in_adobe(0))
 
 
 def _decode_twice(parts: Jpeg, plain: bytes) -> Pixels8:

@@ -29,15 +29,23 @@ from gradcam_core.readers.stored import (
 )
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}
-_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-_MOST_CHUNKS = 100_000
-_LARGEST_TEXT = 1 << 16
-_LARGEST_PROFILE = 1 << 20
-_END_NOTE = "The PNG's end mark is missing; all of its pixels are there."
-_CHECKSUM_NOTE = "The checksum at the end of the PNG's pixels is missing; all of its pixels are there."
-
-_KEY_NOTE = "The see-through colour that the PNG states does not fit its pixels, and is left out."
+# By kind of colours: the number of channels, how many bits each may have, how many bytes name a see-through colour.
+_COLOURS = {
+    0: (1, (1, 2, 4, 8, 16), (2,)),
+    2: (3, (8, 16), (6,)),
+    3: (4, (1, 2, 4, 8), range(257)),
+    4: (2, (8, 16), ()),
+    6: (4, (8, 16), ()),
+}
+_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT")
+# By a word of libpng's complaint; the last row fits every other.
+_COMPLAINTS = {
+    "enough": "its pixels do not fill the size that its header gives",
+    "filter": "a row is stored in a way that does not exist",
+    "frame": "a frame of its animation is larger than the picture",
+    "": "it cannot be unpacked",
+}
+_MOST_CHUNKS, _LARGEST_TEXT, _LARGEST_PROFILE = 100_000, 1 << 16, 1 << 20
 
 # A name and a body.
 Chunk = tuple[bytes, bytes]
@@ -50,27 +58,31 @@ def read_png(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     chunks = list(_chunks(data))
     names = [name for name, _ in chunks]
     width, height, depth, colour = _read_header(chunks)
-    channels = _CHANNELS[colour] + (b"tRNS" in names and colour != 3)
+    channels, _, key_lengths = _COLOURS[colour]
+    channels += b"tRNS" in names and colour != 3
     check_size("PNG", width, height, max_pixels, channels * (depth // 16 + 1) + 4 * (channels in (2, 4)))
-    lengths = {0: (2,), 2: (6,), 3: range(257)}.get(colour, ())
-    needed = [chunk for chunk in chunks if chunk[0] != b"tRNS" or len(chunk[1]) in lengths]
+    needed = [chunk for chunk in chunks if chunk[0] != b"tRNS" or len(chunk[1]) in key_lengths]
     frames = _count_frames(chunks)
     check_frame(frame, frames)
-    notes: tuple[str, ...] = ()
-    if frame:
-        check_animation(frame, width, height, max_pixels)
-        samples = _animation_frame(needed, frame, depth)
-    else:
-        samples, notes = _decode(needed[0][1], needed, _join(chunks, b"IDAT"))
+    check_animation(frame, width, height, max_pixels)
+    try:
+        samples, unchecked = (_animation_frame(needed, frame, depth), False) if frame else _decode(needed)
+    except (imagecodecs.PngError, imagecodecs.ApngError) as error:
+        raise damaged("PNG", next(_COMPLAINTS[word] for word in _COMPLAINTS if word in str(error))) from error
     samples, alpha = split_alpha(samples)
+    notes = {
+        "The checksum at the end of the PNG's pixels is missing; all of its pixels are there.": unchecked,
+        "The see-through colour that the PNG states does not fit its pixels, and is left out.": needed != chunks,
+        "The PNG's end mark is missing; all of its pixels are there.": b"IEND" not in names,
+    }
     return StoredPicture(
         samples,
         "PNG",
         alpha=alpha,
         orientation=orientation(_join(chunks, b"eXIf") or _exif_in_text(chunks)),
         frames=frames,
-        notes=notes + (_KEY_NOTE,) * (len(needed) < len(chunks)) + (_END_NOTE,) * (b"IEND" not in names),
-        profile=_profile(_join(chunks, b"iCCP")),
+        notes=tuple(note for note, applies in notes.items() if applies),
+        profile=_inflate(_join(chunks, b"iCCP").partition(b"\0")[2][1:], _LARGEST_PROFILE),
     )
 
 
@@ -113,36 +125,30 @@ def _read_header(chunks: Sequence[Chunk]) -> tuple[int, int, int, int]:
     if names[0] != b"IHDR" or names.count(b"IHDR") > 1 or len(chunks[0][1]) != 13:
         raise damaged("PNG", "it does not start with its header")
     width, height, depth, colour, packing, filtering, interlace = struct.unpack(">IIBBBBB", chunks[0][1])
-    if depth not in _DEPTHS.get(colour, ()) or packing or filtering or interlace > 1:
+    if colour not in _COLOURS or depth not in _COLOURS[colour][1] or packing or filtering or interlace > 1:
         raise damaged("PNG", "its header names a way of storing pixels that does not exist")
     if colour == 3 and b"PLTE" not in names:
         raise damaged("PNG", "its colour table is missing")
     return width, height, depth, colour
 
 
-def _decode(header: bytes, chunks: Sequence[Chunk], packed: bytes) -> tuple[Samples, tuple[str, ...]]:
-    """Decode packed pixels to [H W C], with the colour table among `chunks`. Missing pixels are an error."""
-    kept = [chunk for chunk in chunks if chunk[0] in (b"PLTE", b"tRNS")]
-    for checksum, notes in ((b"", ()), (_checksum(header, packed), (_CHECKSUM_NOTE,))):
-        try:
-            file = _write([(b"IHDR", header), *kept, (b"IDAT", packed + checksum)])
-            samples = imagecodecs.png_decode(file)
-            return samples.reshape(*samples.shape[:2], -1), notes
-        except imagecodecs.PngError as error:
-            words = str(error)
-    if "enough" in words:
-        raise damaged("PNG", "its pixels do not fill the size that its header gives")
-    raise damaged(
-        "PNG", "a row is stored in a way that does not exist" if "filter" in words else "it cannot be unpacked"
-    )
-
-
-def _checksum(header: bytes, packed: bytes) -> bytes:
-    """The checksum that should stand at the end of the packed pixels."""
-    width, height = struct.unpack(">II", header[:8])
-    most = 2 * height * (width * 8 + 1)
+def _decode(chunks: Sequence[Chunk]) -> tuple[Samples, bool]:
+    """Decode the still picture to [H W C]; True where the checksum of its pixels is missing."""
+    kept = [chunk for chunk in chunks if chunk[0] in _PIXEL_CHUNKS[:3]]
+    packed = _join(chunks, b"IDAT")
     try:
-        return zlib.adler32(zlib.decompressobj().decompress(packed, most)).to_bytes(4, "big")
+        samples, missing = imagecodecs.png_decode(_write([*kept, (b"IDAT", packed)])), False
+    except imagecodecs.PngError:
+        width, height = struct.unpack(">II", chunks[0][1][:8])
+        packed += zlib.adler32(_inflate(packed, 2 * height * (width * 8 + 1))).to_bytes(4, "big")
+        samples, missing = imagecodecs.png_decode(_write([*kept, (b"IDAT", packed)])), True
+    return samples.reshape(*samples.shape[:2], -1), missing
+
+
+def _inflate(packed: bytes, most: int) -> bytes:
+    """Unpack at most so many bytes; b"" where that fails."""
+    try:
+        return zlib.decompressobj().decompress(packed, most)
     except zlib.error:
         return b""
 
@@ -155,8 +161,8 @@ def _count_frames(chunks: Sequence[Chunk]) -> int:
     frames = names.count(b"fcTL")
     if names.count(b"acTL") > 1 or int.from_bytes(_join(chunks, b"acTL")[:4], "big") != frames or frames > MOST_FRAMES:
         raise damaged("PNG", "frames of its animation are missing")
-    animated_first = b"fcTL" in names and b"IDAT" in names and names.index(b"fcTL") < names.index(b"IDAT")
-    return frames if animated_first else frames + 1
+    first = next((name for name in names if name in (b"fcTL", b"IDAT")), b"")
+    return frames + (first != b"fcTL")
 
 
 def _animation_frame(chunks: Sequence[Chunk], frame: int, depth: int) -> Samples:
@@ -165,31 +171,13 @@ def _animation_frame(chunks: Sequence[Chunk], frame: int, depth: int) -> Samples
         raise PictureError(
             "Of an animated PNG with 16 bits per channel only the first frame is read.", "Ask for frame 0."
         )
-    _check_frames(chunks, frame)
-    needed = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT"}
-    opened = PngImagePlugin.PngImageFile(io.BytesIO(_write([chunk for chunk in chunks if chunk[0] in needed])))
+    needed = [chunk for chunk in chunks if chunk[0] in _PIXEL_CHUNKS]
+    # Pillow leaves missing pixels black; this raises ApngError for them. Without blending it has nothing to warn of.
+    unblended = [(name, body[:-1] + b"\0" if name == b"fcTL" else body) for name, body in needed]
+    imagecodecs.apng_decode(_write(unblended), frame)
+    opened = PngImagePlugin.PngImageFile(io.BytesIO(_write(needed)))
     opened.seek(frame)
     return samples_of(opened)
-
-
-def _check_frames(chunks: Sequence[Chunk], last: int) -> None:
-    """Decode each frame up to `last` on its own, since Pillow leaves missing pixels black."""
-    header = chunks[0][1]
-    _decode(header, chunks, _join(chunks, b"IDAT"))
-    width, height = struct.unpack(">II", header[:8])
-    areas: list[bytes] = []
-    packed: list[list[bytes]] = []
-    for name, body in chunks[[name for name, _ in chunks].index(b"IDAT") :]:
-        if name == b"fcTL":
-            areas.append(body[4:12])
-            packed.append([])
-        elif name == b"fdAT" and packed:
-            packed[-1].append(body[4:])
-    for area, parts in list(zip(areas, packed, strict=True))[:last]:
-        columns, rows = struct.unpack(">II", area)
-        if not 0 < columns <= width or not 0 < rows <= height:
-            raise damaged("PNG", "a frame of its animation is larger than the picture")
-        _decode(area + header[8:], chunks, b"".join(parts))
 
 
 def _exif_in_text(chunks: Sequence[Chunk]) -> bytes:
@@ -197,17 +185,9 @@ def _exif_in_text(chunks: Sequence[Chunk]) -> bytes:
     for name, body in chunks:
         key, _, text = body[: 2 * _LARGEST_TEXT].partition(b"\0")
         if name in (b"tEXt", b"zTXt") and key in (b"Raw profile type exif", b"Raw profile type APP1"):
+            text = _inflate(text[1:], 2 * _LARGEST_TEXT) if name == b"zTXt" else text
             try:
-                text = zlib.decompressobj().decompress(text[1:], 2 * _LARGEST_TEXT) if name == b"zTXt" else text
                 return bytes.fromhex(text.split(None, 2)[2].decode("ascii"))
-            except (ValueError, IndexError, zlib.error):
+            except (ValueError, IndexError):
                 return b""
     return b""
-
-
-def _profile(body: bytes) -> bytes:
-    """The packed ICC profile, up to the size that any real one has."""
-    try:
-        return zlib.decompressobj().decompress(body.partition(b"\0")[2][1:], _LARGEST_PROFILE)
-    except zlib.error:
-        return b""

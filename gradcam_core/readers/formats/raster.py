@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 
 import imagecodecs
 import numpy as np
@@ -27,10 +28,9 @@ from gradcam_core.readers.stored import (
 # Pillow unpacks run lengths in Python, 0.1 s per megapixel.
 _MOST_RUN_LENGTH_PIXELS = 4_000_000
 _GIF_IMAGE, _GIF_CONTROL, _GIF_END = 0x2C, 0xF9, 0x3B
-_MOST_BOXES = 10_000
+_MOST_BOXES, _MOST_GIF_BLOCKS = 10_000, 2_000_000
 # Coded pixels never have so many zeros in a row at their end.
 _ZEROS = 256
-_MOST_GIF_BLOCKS = 2_000_000
 
 Samples = Shaped[np.ndarray, "H W C"]
 Colours = Shaped[np.ndarray, "H W D"]
@@ -60,16 +60,18 @@ def _read(
     check_size(kind, *size, max_pixels, 8)
     frames = getattr(opened, "n_frames", 1)
     check_frame(frame, frames)
-    if frame:
-        check_animation(frame, *size, max_pixels)
-        opened.seek(frame)
+    check_animation(frame, *size, max_pixels)
+    opened.seek(frame)
     opened.load()
     if opened.size != size:
         raise damaged(kind, "its parts differ in size")
-    samples, alpha = split_alpha(samples_of(opened))
-    turned = orientation(opened.info.get("exif") or b"")
-    profile = opened.info.get("icc_profile") or b""
-    return StoredPicture(samples, kind, alpha=alpha, orientation=turned, frames=frames, profile=profile)
+    return replace(_stored(opened, kind, frames), orientation=orientation(opened.info.get("exif") or b""))
+
+
+def _stored(picture: Image.Image, kind: str, frames: int) -> StoredPicture:
+    samples, alpha = split_alpha(samples_of(picture))
+    profile = picture.info.get("icc_profile") or b""
+    return StoredPicture(samples, kind, alpha=alpha, frames=frames, profile=profile)
 
 
 @reader("WebP")
@@ -158,12 +160,10 @@ def read_heic(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     """Read a HEIC picture. Its index holds all sizes, so nothing is decoded before they are checked."""
     _check_media("HEIC", data)
     pictures = pi_heif.open_heif(data)
-    check_size("HEIC", pictures.size[0], pictures.size[1], max_pixels, 8)
     check_frame(frame, len(pictures))
-    # libheif turns the picture upright itself.
-    samples, alpha = split_alpha(samples_of(pictures[frame].to_pillow()))
-    profile = pictures[frame].info.get("icc_profile") or b""
-    return StoredPicture(samples, "HEIC", alpha=alpha, frames=len(pictures), profile=profile)
+    width, height = pictures[frame].size
+    check_size("HEIC", width, height, max_pixels, 8)
+    return _stored(pictures[frame].to_pillow(), "HEIC", len(pictures))  # upright already
 
 
 @reader("JPEG 2000")
@@ -172,8 +172,7 @@ def read_jpeg_2000(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     start = data.find(b"\xff\x4f\xff\x51")
     if start < 0:
         raise damaged("JPEG 2000", "it contains no picture")
-    right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
-    tile_width, tile_height = struct.unpack_from(">2I", data, start + 24)
+    right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">6I", data, start + 8)
     channels, bits = struct.unpack_from(">HB", data, start + 40)
     depth = 2 if (bits & 0x7F) >= 8 else 1
     check_size("JPEG 2000", right - left, bottom - top, max_pixels, 4 * min(channels, 5) + depth)

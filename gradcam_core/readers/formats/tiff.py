@@ -1,73 +1,43 @@
-"""TIFF and BigTIFF: one page's strips or tiles, unpacked by imagecodecs and checked to be complete.
-
-Source: TIFF 6.0; Adobe Photoshop TIFF Technical Notes (Deflate, predictor 3); ITU-T T.4 and T.6 (fax).
-"""
+"""TIFF and BigTIFF: one page, in any kind of colours. Source: TIFF 6.0."""
 
 import contextlib
-import functools
-import itertools
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
-import imagecodecs
 import numpy as np
 from jaxtyping import Float32, Shaped
-from PIL import Image, ImageCms
 
 from gradcam_core.errors import PictureError
 from gradcam_core.kinds import DEVELOP
-from gradcam_core.readers.colour import inks_to_rgb
-from gradcam_core.readers.directory import MOST_VALUES, Directory, read_directories, read_directory, upright
-from gradcam_core.readers.formats.jpeg import decode, in_adobe, take_apart
-from gradcam_core.readers.formats.tiff_layout import (
+from gradcam_core.readers.directory import MOST_VALUES, Directory, read_directories, read_directory
+from gradcam_core.readers.formats.tiff_parts import (
     CHANNELS,
-    DEFLATE,
-    FAX,
     INKS,
     JPEG,
     LAB,
-    LZMA,
-    LZW,
-    PACKBITS,
     PALETTE,
-    PLAIN,
     WHITE_IS_ZERO,
     YCBCR,
-    ZSTD,
     Layout,
     read_layout,
+    read_samples,
 )
 from gradcam_core.readers.stored import (
     EXTRA_NOTE,
     INK_NOTE,
     StoredPicture,
     check_frame,
-    cut_short,
     damaged,
     reader,
+    to_rgb,
 )
 
 _REDUCED, _MASK = 1, 4
 _CAMERA_RAW = {32803, 34892}
 _PREMULTIPLIED, _STRAIGHT = 1, 2
-_FILLERS = (bytes((181 + 73 * step) % 255 for step in range(64)), b"\x2a\x6b" * 40, b"\xff" * 64)
+_MODES = {INKS: "CMYK", YCBCR: "YCbCr", LAB: "LAB"}
 
 Samples = Shaped[np.ndarray, "H W C"]
 Colours = Shaped[np.ndarray, "H W D"]
-
-
-def _inflate(packed: bytes, most: int) -> bytes:
-    return zlib.decompressobj().decompress(packed, most)
-
-
-_UNPACK: Mapping[int, Callable[[bytes, int], bytes]] = {
-    PLAIN: lambda packed, most: packed,
-    LZW: lambda packed, most: bytes(imagecodecs.lzw_decode(packed, out=most)),
-    **dict.fromkeys(DEFLATE, _inflate),
-    PACKBITS: lambda packed, most: bytes(imagecodecs.packbits_decode(packed, out=most)),
-    LZMA: lambda packed, most: bytes(imagecodecs.lzma_decode(packed, out=most)),
-    ZSTD: lambda packed, most: bytes(imagecodecs.zstd_decode(packed, out=most)),
-}
 
 
 @reader("TIFF")
@@ -81,17 +51,16 @@ def read_tiff(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     check_frame(frame, len(whole))
     page = whole[frame]
     layout = read_layout(page, max_pixels)
-    samples, empty = _read_samples(page, layout)
-    colours = CHANNELS[layout.colours]
+    nodata = _nodata(page)
+    samples, empty = read_samples(page, layout, nodata)
+    colours, skipped = CHANNELS[layout.colours], len(pages) - len(whole)
     alpha, role = None, page.number(338, 0)
     if layout.channels == colours + 1 and role in (_PREMULTIPLIED, _STRAIGHT):
         full = (1 << layout.bits) - 1 if layout.dtype.kind == "u" else 1
         alpha = np.clip(np.nan_to_num(samples[..., -1] / np.float32(full), nan=1.0), 0, 1).astype(np.float32)
         samples = _straighten(samples, alpha) if role == _PREMULTIPLIED else samples
     notes = {
-        f"Reduced copies of the picture (thumbnails) and masks in the file, skipped: {len(pages) - len(whole)}.": (
-            len(whole) < len(pages)
-        ),
+        f"Reduced copies of the picture (thumbnails) and masks in the file, skipped: {skipped}.": skipped > 0,
         EXTRA_NOTE: layout.channels > colours and alpha is None,
         INK_NOTE: layout.colours == INKS,
         f"Strips or tiles that were never written, shown as no data: {empty}.": empty > 0,
@@ -101,10 +70,10 @@ def read_tiff(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
         "TIFF",
         alpha=alpha,
         inverted=layout.colours == WHITE_IS_ZERO,
-        orientation=upright(page),
+        orientation=page.orientation,
         frames=len(whole),
         notes=tuple(note for note, applies in notes.items() if applies),
-        nodata=_nodata(page),
+        nodata=nodata,
         profile=page.raw(34675, 1 << 20),
     )
 
@@ -115,94 +84,9 @@ def _refuse_camera_raw(pages: Sequence[Directory]) -> None:
     below = []
     for offset in first.values(330, 8):
         with contextlib.suppress(PictureError):
-            below.append(read_directory(first.data, first.order, offset, first.big))
+            below.append(read_directory(first.data, first.order, first.big, offset))
     if 50706 in first.entries or any(page.number(262, 0) in _CAMERA_RAW for page in (*pages, *below)):
         raise PictureError("This is a camera's raw file (DNG, NEF, ARW, ...), which is not read.", DEVELOP)
-
-
-def _read_samples(page: Directory, layout: Layout) -> tuple[Samples, int]:
-    """Read all parts of a page into one array [H W C]; gives also how many parts were never written."""
-    samples = np.empty((layout.height, layout.width, layout.channels), layout.dtype.newbyteorder("="))
-    rows, columns = layout.part
-    nodata = _nodata(page)
-    empty = 0
-    read = functools.partial(_read_jpeg_part, page.raw(347, 1 << 16)) if layout.compression == JPEG else _read_part
-    for packed, (plane, top, left) in zip(_packed_parts(page, layout), layout.places, strict=True):
-        # Tiles are always whole; the last strip may end with the picture.
-        tall = rows if layout.tiled else min(rows, layout.height - top)
-        first = plane * layout.depth
-        target = samples[top : top + rows, left : left + columns, first : first + layout.depth]
-        if packed is None:
-            target[...] = nodata if nodata is not None and np.can_cast(np.min_scalar_type(nodata), target.dtype) else 0
-            empty += 1
-        else:
-            target[...] = read(packed, layout, tall)[: target.shape[0], : target.shape[1]]
-    return samples, empty
-
-
-def _packed_parts(page: Directory, layout: Layout) -> Iterator[bytes | None]:
-    """The bytes of each strip or tile; None for one that was never written, as in GDAL's sparse files."""
-    needed, size = layout.part_count, len(page.data)
-    offsets = page.values(324 if layout.tiled and 324 in page.entries else 273, needed)
-    counts = page.values(325 if layout.tiled and 325 in page.entries else 279, needed)
-    if len(offsets) < needed or not any(offsets) or (len(counts) < needed and counts):
-        raise damaged("TIFF", "parts of its picture are missing")
-    if sum(counts) > 4 * size:
-        raise cut_short("TIFF")
-    later = dict(itertools.pairwise(sorted({*offsets, size})))
-    # The bits of each byte may be stored the other way round; JPEG does not care.
-    turned = page.number(266, 1) == 2 and layout.compression != JPEG
-    for offset, count in zip(offsets, counts or (0,) * needed, strict=True):
-        if not offset and not count:
-            yield None
-            continue
-        # Lengths may be missing or 0; then a part reaches to the next one.
-        end = offset + count if count else later.get(offset, size)
-        if not offset < end <= size:
-            raise cut_short("TIFF")
-        yield bytes(imagecodecs.bitorder_decode(page.data[offset:end])) if turned else page.data[offset:end]
-
-
-def _read_part(packed: bytes, layout: Layout, rows: int) -> Samples:
-    """Unpack one strip or tile to [rows columns channels]."""
-    columns, depth, dtype = layout.part[1], layout.depth, layout.dtype
-    if layout.compression in FAX:
-        return _read_fax(packed, layout.compression, rows, columns)[..., None]
-    needed = layout.row_bytes * rows
-    # The last strip may be stored whole, and some packers write a little more than the pixels.
-    raw = _UNPACK[layout.compression](packed, 2 * layout.row_bytes * layout.part[0])[:needed]
-    if len(raw) < needed:
-        raise cut_short("TIFF")
-    if layout.predictor == 3:
-        lines = np.frombuffer(raw, dtype.newbyteorder("=")).reshape(rows, columns, depth)
-        return np.asarray(imagecodecs.floatpred_decode(lines, axis=-2))
-    if layout.bits < dtype.itemsize * 8:
-        values = imagecodecs.packints_decode(raw, dtype.newbyteorder("="), layout.bits, runlen=columns * depth)
-        return values.reshape(rows, columns, depth)
-    samples = np.frombuffer(raw, dtype).reshape(rows, columns, depth).astype(dtype.newbyteorder("="))
-    if layout.predictor == 2:
-        # Each sample is stored as the difference from its left neighbour; sums wrap around.
-        steps = samples.view(f"u{dtype.itemsize}")
-        return np.cumsum(steps, axis=1, dtype=steps.dtype).view(samples.dtype)
-    return samples
-
-
-def _read_fax(packed: bytes, compression: int, rows: int, columns: int) -> Shaped[np.ndarray, "rows columns"]:
-    """Decode fax pixels, and prove that no data were missing: a decoder that lacks data takes filler for pixels."""
-    decode_fax = {2: imagecodecs.ccittrle_decode, 3: imagecodecs.ccittfax3_decode, 4: imagecodecs.ccittfax4_decode}
-    pixels = decode_fax[compression](packed, rows, columns)
-    if any(not np.array_equal(pixels, decode_fax[compression](packed + filler, rows, columns)) for filler in _FILLERS):
-        raise cut_short("TIFF")
-    return pixels
-
-
-def _read_jpeg_part(tables: bytes, packed: bytes, layout: Layout, rows: int) -> Samples:
-    """Decode a strip or tile that is a JPEG; what its numbers mean is stated by the page, not by itself."""
-    colours = in_adobe(layout.colours == YCBCR) if layout.depth == 3 else b""
-    parts = take_apart(packed, tables, colours)
-    if parts.size not in ((layout.part[1], rows), layout.part[::-1]) or parts.components != layout.depth:
-        raise damaged("TIFF", "its parts are not as large as its header says")
-    return decode(parts, "TIFF")[0]
 
 
 def _straighten(samples: Samples, alpha: Float32[np.ndarray, "H W"]) -> Samples:
@@ -218,16 +102,10 @@ def _in_grey_or_rgb(samples: Samples, layout: Layout, page: Directory) -> Colour
     if layout.colours == PALETTE:
         shown: Colours = _palette(layout, page)[samples[..., 0]]
         return shown
-    if layout.colours == INKS:
-        return inks_to_rgb(samples)
-    if layout.colours == YCBCR and layout.compression != JPEG:
-        return np.asarray(_picture("YCbCr", samples).convert("RGB"))
-    if layout.colours == LAB:
-        lab, screen = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return np.asarray(ImageCms.profileToProfile(_picture("LAB", samples), lab, screen, outputMode="RGB"))
+    if layout.colours in _MODES and (layout.colours, layout.compression) != (YCBCR, JPEG):
+        return to_rgb(_MODES[layout.colours], samples)
     if layout.bits < 8:
-        full = (1 << layout.bits) - 1
-        return np.rint(samples * np.float32(255 / full)).astype(np.uint8)
+        return np.rint(samples * np.float32(255 / ((1 << layout.bits) - 1))).astype(np.uint8)
     return samples
 
 
@@ -238,10 +116,6 @@ def _palette(layout: Layout, page: Directory) -> Shaped[np.ndarray, "colours 3"]
         raise damaged("TIFF", "its colour table does not fit")
     colours = np.array(table, np.uint16).reshape(3, -1).T
     return (colours // 256 if colours.max() > 255 else colours).astype(np.uint8)
-
-
-def _picture(mode: str, samples: Samples) -> Image.Image:
-    return Image.frombytes(mode, samples.shape[1::-1], np.ascontiguousarray(samples).tobytes(), "raw", mode)
 
 
 def _nodata(page: Directory) -> float | None:
