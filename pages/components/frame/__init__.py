@@ -16,6 +16,7 @@ from gradcam_core import GradcamError
 from pages.components import session
 from pages.components.frame.navigation import show_navigation, title_and_icon
 from pages.components.frame.sidebar import Picked, pick_device, pick_frame, reading_words, show_pickers
+from pages.components.intake import show_intake
 from pages.components.words import plain, show_error
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def frame(first_line: str, heading: str, *, pickers: bool = True, picture: bool 
     session.start_session()
     picked = _sidebar(pickers)
     st.html(f"<style>{(HERE / 'frame.css').read_text('utf-8')}</style>")
+    show_intake()
     st.title(heading)
     image_shown = f"{picked.picture} {picked.choice} {picked.fit}" if picked and picture else ""
     changed = image_shown != st.session_state.get("on screen", "")

@@ -58,7 +58,7 @@ def _pick_picture() -> tuple[str, DeltaGenerator]:
         accept_multiple_files=True,
         key=session.uploader_key(),
         on_change=session.take_uploads,
-        max_upload_size=256,
+        max_upload_size=session.MOST_MEGABYTES,
         help="JPEG, PNG, TIFF, WebP, BMP, GIF, HEIC, AVIF or JPEG 2000, up to 50 megapixels and 256 MB. They stay on "
         "this machine, and are removed a few minutes after this tab is closed.",
     )
