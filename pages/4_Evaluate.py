@@ -46,7 +46,7 @@ if not methods:
 request = Request(methods, layers, 1, () if target is None else (target,))
 analysis = Analysis(chosen.image, chosen.model, request)
 try:
-    explanation = explained(analysis)
+    analysis, explanation = explained(analysis, "evaluate")
 except GradcamError as error:
     show_error(error)
     st.stop()

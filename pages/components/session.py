@@ -216,6 +216,8 @@ def forget_upload() -> None:
     st.session_state.uploads.pop(sha256, None)
     for name in ("regions", "masks", "encoded"):
         st.session_state.get(name, {}).pop(sha256, None)
+    for name in [name for name in st.session_state if str(name).startswith("last analysis")]:
+        del st.session_state[name]  # they hold pixels
     cache.forget_picture(sha256)
     choose_picture(next(iter(pictures())))
 

@@ -17,13 +17,14 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
-from gradcam_core import Explanation, Heatmap, ImageRecord, overlay, percent
+from gradcam_core import Explanation, Heatmap, ImageRecord, list_methods, overlay, percent
 from pages.components.analysis import cache
-from pages.components.analysis.requests import Analysis
+from pages.components.analysis.requests import Analysis, model_key
 from pages.components.panels.figures import figures
 from pages.components.words import NO_BREAK, plain
 
 Result = TypeVar("Result")
+METHODS = {method.name: method for method in list_methods()}
 QUICK, POLL, DRAFT_EVERY = 0.4, 0.25, 1.0
 AWAY_S = 120.0  # a lasting job outlives a lost connection by this
 SHOWN_DRAFTS, DRAFT_PIXELS = 3, 4_000_000
@@ -96,16 +97,32 @@ def _begun(work: AnyWork, compute: Callable[[], Result], prepare: Callable[[], A
     return Job(work, done)
 
 
-def explained(analysis: Analysis) -> Explanation:
-    """Explain, showing how far it is where that takes long. Ends the page's run if the user stopped it."""
+def explained(analysis: Analysis, key: str) -> tuple[Analysis, Explanation]:
+    """Explain, showing how far it is where that takes long.
+
+    If the user stopped it, return what the page `key` showed of the same picture and model before, and say so;
+    where there is nothing of that kind, end the page's run.
+    """
     explanation = watched(
         analysis.key,
         lambda work: cache.explanation(analysis, work),
         lambda place, drafts: _show_drafts(place, analysis.image, drafts),
     )
-    if explanation is None:
+    if explanation is not None:
+        st.session_state[f"last analysis {key}"] = analysis
+        return analysis, explanation
+    last: Analysis | None = st.session_state.get(f"last analysis {key}")
+    if last is None or not _same_subject(last, analysis) or last.key not in cache.EXPLANATIONS:
         st.stop()
-    return explanation
+    methods = ", ".join(METHODS[name].title for name, _ in last.request.methods)
+    st.markdown(f"The heatmaps below are those of before: {plain(methods)}, {plain(', '.join(last.request.layers))}.")
+    return last, cache.explanation(last)
+
+
+def _same_subject(last: Analysis, now: Analysis) -> bool:
+    image, before = now.image, last.image
+    same_picture = (image.sha256, image.frame, image.window) == (before.sha256, before.frame, before.window)
+    return same_picture and model_key(last.model) == model_key(now.model)
 
 
 def watched(
