@@ -86,3 +86,18 @@ def test_a_stopped_server_is_said_in_the_apps_own_words(page: Any) -> None:
     assert page.get_by_text("connected to the internet").count() == 0
     with running(ROOT / "app.py", ROOT, port):
         page.get_by_text("Lost: 1 picture").wait_for(timeout=90_000)
+
+
+def test_a_thumbnail_chooses_its_picture(page: Any, address: str) -> None:
+    open_page(page, f"{address}/Explain")
+    upload(page, "mine.png", read_sample("coffee"))
+    mine = page.get_by_role("group", name="Pictures").get_by_role("button", name="mine.png")
+    mine.locator("img").wait_for(timeout=30_000)
+    page.get_by_role("button", name="Photographer (grey)").click()
+    page.locator(".viewer .panel .title", has_text="tripod").first.wait_for(timeout=60_000)
+    mine.click()
+    page.locator(".viewer .panel .title", has_text="espresso").first.wait_for(timeout=60_000)
+    settled(page)
+    assert mine.get_attribute("aria-pressed") == "true"
+    page.get_by_role("button", name="Remove this picture").click()
+    mine.wait_for(state="detached", timeout=30_000)

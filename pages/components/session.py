@@ -214,7 +214,7 @@ def forget_upload() -> None:
 
     sha256 = chosen_picture()
     st.session_state.uploads.pop(sha256, None)
-    for name in ("regions", "masks", "encoded"):
+    for name in ("regions", "masks", "encoded", "thumbnails"):
         st.session_state.get(name, {}).pop(sha256, None)
     for name in [name for name in st.session_state if str(name).startswith("last analysis")]:
         del st.session_state[name]  # they hold pixels

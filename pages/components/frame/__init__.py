@@ -14,6 +14,7 @@ import streamlit as st
 
 from gradcam_core import GradcamError
 from pages.components import session
+from pages.components.filmstrip import note_thumbnail, show_filmstrip
 from pages.components.frame.navigation import show_navigation, title_and_icon
 from pages.components.frame.sidebar import Picked, pick_device, pick_frame, reading_words, show_pickers
 from pages.components.intake import show_intake
@@ -56,6 +57,9 @@ def frame(first_line: str, heading: str, *, pickers: bool = True, picture: bool 
     choice_made = st.session_state.pop("choice_made", False)
     place = st.empty()
     image = _picture(picked, place) if picked and picture else None
+    if picked:
+        with picked.film:  # after the picture is read, and so has a thumbnail
+            show_filmstrip()
     loaded = _model(picked, place) if picked and model else None
     for error in session.refusals():
         show_error(error)
@@ -106,6 +110,7 @@ def _picture(picked: Picked, place: Any) -> ImageRecord | None:
         session.refuse(error)
         return None
     session.note_read(picked.picture)
+    note_thumbnail(picked.picture, image)
     return image
 
 
