@@ -6,6 +6,7 @@ from starlette.middleware import Middleware
 from pages.components.example import show_example
 from pages.components.frame import frame
 from pages.components.frame.navigation import go_to, link
+from pages.components.intake import drop_zone
 from pages.components.server import Guard, lifespan
 
 # What `streamlit run app.py` serves. The script that it runs for each visitor is this file again.
@@ -36,10 +37,13 @@ def start() -> None:
     chosen = frame(__doc__, "See what an image model looked at, and whether to believe it.", picture=False, model=False)
     if chosen.changed:  # the example below is always the same: a choice in the sidebar leads to its own result
         go_to("pages/1_Explain.py")
-    st.markdown(
+    words, place = st.columns([1.5, 1], vertical_alignment="center", gap="large")
+    words.markdown(
         "One picture, one model, two questions. For *Egyptian cat* the model relies on the left half; "
         "for *espresso*, on the right. Drag the opacity, or point at a heatmap to read its value."
     )
+    with place:
+        drop_zone("Drop a picture here, or anywhere on the page")
     show_example()
     for column, (page, label, words) in zip(st.columns(4, gap="medium"), NEXT_STEPS, strict=True):
         with column, st.container(key=f"next-{page[6]}", gap=None):

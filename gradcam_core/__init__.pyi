@@ -11,6 +11,7 @@ from .progress import Progress as Progress
 
 from .errors import GradcamError as GradcamError
 from .text import counted as counted
+from .text import csv_cell as csv_cell
 from .text import percent as percent
 from .targets import contrast as contrast
 from .readers import read_image as read_image

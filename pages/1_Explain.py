@@ -15,28 +15,32 @@ from pages.components.checks import offer_checks
 from pages.components.panels.details import show_details, show_help, show_times
 from pages.components.panels.downloads import show_downloads
 from pages.components.panels.heatmaps import show_headline, show_heatmaps
+from pages.components.pickers import fold
 from pages.components.pickers.classes import pick_classes
-from pages.components.pickers.layers import pick_layers
+from pages.components.pickers.layers import chosen_layers, pick_layers
 from pages.components.pickers.methods import layer_words, pick_method
 from pages.components.words import show_error
 
-left, middle, right = st.columns([1.1, 1.2, 1.5], vertical_alignment="top", gap="medium")
-with middle:
-    layers = pick_layers(chosen.model)
-with left:
-    method = pick_method(chosen.model, layers)
-middle.caption(layer_words(method[0]))
-with right:
-    top_k, targets, against = pick_classes(chosen.model)
+answers = st.container()
+with fold(chosen_layers(chosen.model), methods="method", top="top", key="explain"):
+    left, middle, right = st.columns([1.1, 1.2, 1.5], vertical_alignment="top", gap="medium")
+    with middle:
+        layers = pick_layers(chosen.model)
+    with left:
+        method = pick_method(chosen.model, layers)
+    middle.caption(layer_words(method[0]))
+    with right:
+        top_k, targets, against = pick_classes(chosen.model)
 
 analysis = Analysis(chosen.image, chosen.model, Request((method,), layers, top_k, targets, against))
 try:
-    explanation = explained(analysis)
+    analysis, explanation = explained(analysis, "explain")
 except GradcamError as error:
     show_error(error)
     st.stop()
 
-show_headline(explanation)
+with answers:
+    show_headline(explanation)
 settings = show_heatmaps(explanation, key="explain")
 offer_checks(explanation, analysis, key="explain")
 show_downloads(explanation, settings, key="explain")

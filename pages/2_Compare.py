@@ -12,33 +12,38 @@ from gradcam_core import GradcamError
 from pages.components.analysis.requests import Analysis, Request
 from pages.components.analysis.work import explained
 from pages.components.checks import offer_checks
-from pages.components.panels.details import show_agreement, show_times
+from pages.components.panels.details import show_agreement, show_times, show_verdict
 from pages.components.panels.downloads import show_downloads
 from pages.components.panels.heatmaps import show_heatmaps, show_notes
+from pages.components.pickers import fold
 from pages.components.pickers.classes import pick_classes
-from pages.components.pickers.layers import pick_layer
+from pages.components.pickers.layers import chosen_layers, pick_layer
 from pages.components.pickers.methods import pick_methods
 from pages.components.words import show_error
 
-left, middle, right = st.columns([1.35, 0.9, 1.45], vertical_alignment="top", gap="medium")
-with middle:
-    layers = pick_layer(chosen.model)
-with left:
-    methods = pick_methods(chosen.model, layers)
-with right:
-    top_k, targets, against = pick_classes(chosen.model, most=5, key="compare_top", start=3)
+verdict = st.container()
+with fold(chosen_layers(chosen.model)[:1], methods="compared", top="compare_top", key="compare"):
+    left, middle, right = st.columns([1.35, 0.9, 1.45], vertical_alignment="top", gap="medium")
+    with middle:
+        layers = pick_layer(chosen.model)
+    with left:
+        methods = pick_methods(chosen.model, layers)
+    with right:
+        top_k, targets, against = pick_classes(chosen.model, most=5, key="compare_top", start=3)
 if not methods:
     st.info("Choose at least one method to see its heatmap.", icon=":material/arrow_upward:")
     st.stop()
 
 analysis = Analysis(chosen.image, chosen.model, Request(methods, layers, top_k, targets, against))
 try:
-    explanation = explained(analysis)
+    analysis, explanation = explained(analysis, "compare")
 except GradcamError as error:
     show_error(error)
     st.stop()
 
-show_notes(explanation)
+with verdict:
+    show_verdict(explanation, chosen.model)
+    show_notes(explanation)
 settings = show_heatmaps(explanation, key="compare", by_method=True)
 show_agreement(explanation, chosen.model)
 offer_checks(explanation, analysis, key="compare")

@@ -36,7 +36,7 @@ with right:
 targets = () if target is None else (target,)
 analysis = Analysis(chosen.image, chosen.model, Request((method,), layers, 1, targets))
 try:
-    explanation = explained(analysis)
+    analysis, explanation = explained(analysis, "layers")
 except GradcamError as error:
     show_error(error)
     st.stop()

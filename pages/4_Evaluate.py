@@ -20,6 +20,7 @@ from pages.components.evaluate.tables import (
     show_curves,
     show_measurements,
 )
+from pages.components.evaluate.verdict import offer_measurements, show_verdict
 from pages.components.panels.details import show_algebra
 from pages.components.panels.heatmaps import show_notes
 from pages.components.pickers.classes import pick_class
@@ -46,12 +47,13 @@ if not methods:
 request = Request(methods, layers, 1, () if target is None else (target,))
 analysis = Analysis(chosen.image, chosen.model, request)
 try:
-    explanation = explained(analysis)
+    analysis, explanation = explained(analysis, "evaluate")
 except GradcamError as error:
     show_error(error)
     st.stop()
 
 show_notes(explanation)
+verdict, tables = st.container(), []
 if region is None:
     st.info("Mark the finding first; the heatmaps then appear.", icon=":material/draw:")
 else:
@@ -59,10 +61,15 @@ else:
     show_algebra(explanation, chosen.model)
     names = names_of("place")
     key = f"{analysis.key} place {region_key(region)}"
-    show_measurements("In the right place", measured(key, lambda: measured_directly(explanation, region, names)), names)
+    place = measured(key, lambda: measured_directly(explanation, region, names))
+    with verdict:
+        show_verdict(explanation, region, place)
+    show_measurements("In the right place", place, names)
+    tables.append(place)
 names = names_of("spread")
 spread = measured(f"{analysis.key} spread", lambda: measured_directly(explanation, None, names))
 show_measurements("How wide it spreads", spread, names)
+tables.append(spread)
 
 st.header("Does the model use what the heatmap shows?")
 name = f"{analysis.key} changed"
@@ -82,3 +89,5 @@ if name in opened:
     if changed is not None:
         show_measurements("With the picture changed", changed, names_of("change"))
         show_curves(changed)
+        tables.append(changed)
+offer_measurements(explanation, tables)

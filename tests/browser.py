@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -46,21 +47,26 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Serve]:
     """Run a Streamlit script with the settings of a folder's .streamlit, and give its address once it answers."""
-    started = []
+    with ExitStack() as servers:
 
-    def start(script: Path, folder: Path, *options: str) -> str:
-        port = free_port()
-        command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        server = subprocess.Popen(
-            [*command, f"--server.port={port}", *options], cwd=folder, env=environment, stdout=subprocess.DEVNULL
-        )
-        started.append(server)
+        def start(script: Path, folder: Path, *options: str) -> str:
+            return servers.enter_context(running(script, folder, free_port(), *options))
+
+        yield start
+
+
+@contextmanager
+def running(script: Path, folder: Path, port: int, *options: str) -> Iterator[str]:
+    """Run a Streamlit script on a port until the block ends; give its address once it answers."""
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    server = subprocess.Popen(
+        [*command, f"--server.port={port}", *options], cwd=folder, env=environment, stdout=subprocess.DEVNULL
+    )
+    try:
         _wait_until_healthy(server, port)
-        return f"http://127.0.0.1:{port}"
-
-    yield start
-    for server in started:
+        yield f"http://127.0.0.1:{port}"
+    finally:
         server.terminate()
         server.wait(10)
 

@@ -39,6 +39,13 @@ def settled(page: Any) -> None:
         page.wait_for_timeout(300)
 
 
+def unfold(page: Any) -> None:
+    """Open the fold with the method, the layers and the classes."""
+    fold = page.locator("[class*=st-key-fold-] details")
+    if fold.get_attribute("open") is None:
+        fold.locator("summary").click()
+
+
 def titles(page: Any) -> list[str]:
     return page.locator(".viewer .panel .title").all_inner_texts()
 
@@ -82,6 +89,7 @@ def test_from_upload_to_download(page: Any, address: str) -> None:
     page.keyboard.press("End")
     settled(page)
 
+    unfold(page)
     page.locator(".st-key-top button").first.click()
     settled(page)
     page.locator(".viewer .panel canvas").nth(2).wait_for(state="detached", timeout=30_000)
@@ -152,6 +160,7 @@ def test_a_long_analysis_shows_drafts_can_be_stopped_and_started_again(page: Any
     page.goto(f"{address}/Explain")
     page.locator(".viewer .cell", has_text="map cell").wait_for(timeout=60_000)
     settled(page)
+    unfold(page)
     box = page.get_by_role("combobox", name="Method").first
     box.click()
     box.fill("RISE")
@@ -160,6 +169,8 @@ def test_a_long_analysis_shows_drafts_can_be_stopped_and_started_again(page: Any
     page.get_by_text("Draft: it changes").wait_for(timeout=30_000)
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("Stopped.").wait_for(timeout=30_000)
+    page.get_by_text("those of before: Grad-CAM").wait_for(timeout=30_000)
+    assert page.locator(".viewer .panel canvas").count() == 4, "the heatmaps of before are kept"
     page.get_by_role("button", name="Start again").click()
     page.get_by_text("Draft: it changes").wait_for(timeout=30_000)
     # Another choice cancels it too.

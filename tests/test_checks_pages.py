@@ -1,6 +1,7 @@
 """The pages that hold heatmaps to account: the checks, the measurements, the demonstration. Without a browser."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from gradcam_core import read_sample, read_truths
+from gradcam_core import explain, load_model, read_image, read_sample, read_truths
+from pages.components.evaluate.tables import measured_directly
+from pages.components.evaluate.verdict import _csv, _rows, _words
 from tests.test_pages import opened, png, text_of
 
 ROOT = Path(__file__).parent.parent
@@ -96,6 +99,12 @@ def test_evaluate_measures_a_sample_against_its_own_mask() -> None:
     for words in ("Pointing game", "Relevance rank", "Spread (entropy)", "Grad-CAM++"):
         assert words in html_of(run)
     assert "Deletion" not in html_of(run), "what costs passes waits for a click"
+    verdict = next(part.value for part in run.markdown if "by chance" in part.value)
+    assert verdict.count("of the heat lies in a region that is") == 3, "one line a method"
+    assert re.search(r"Grad-CAM\*\*: \d.*: \*\*\d+ times as much as by chance", verdict)
+    assert {"download evaluate Measurements, CSV", "download evaluate Measurements, JSON"} <= {
+        str(button.key) for button in run.get("download_button")
+    }
     run.multiselect(key="evaluated").set_value(["grad_cam"]).run()
     run.button(key="change").click().run()
     assert not run.exception
@@ -153,3 +162,22 @@ def test_the_presenter_view_survives_the_steps() -> None:
     next(button for button in run.button if button.label == "Next").click().run()
     assert "font-size: 1.42rem" in html_of(run)
     assert not run.exception
+
+
+def test_a_verdict_compares_the_heat_with_the_share_of_what_the_model_saw() -> None:
+    image = read_image(read_sample("radiograph_two"))
+    model = load_model("bundled:radiograph_clean")
+    explanation = explain(image, model, top_k=1, methods=["grad_cam"])
+    heatmap = explanation.heatmaps[0]
+    half = np.zeros(heatmap.values.shape, bool)
+    half[:, : image.width // 2] = True
+    heat = float(heatmap.values[half].sum() / heatmap.values.sum())
+    (row, *_) = _rows(explanation, [measured_directly(explanation, half, ("relevance_mass",))])
+    assert row["value"] == pytest.approx(heat, abs=1e-6)
+    assert row["measurement"] == "relevance_mass"
+    assert _words(1.0) == "hardly better than chance"
+    assert _words(0.4) == "less than by chance"
+    assert _words(7.2) == "7 times as much as by chance"
+    line = _csv([{**row, "class": "=cmd()", "value": -0.5}]).decode("utf-8-sig").splitlines()[1]
+    assert '"\'=cmd()"' in line
+    assert '"-0.5"' in line

@@ -346,6 +346,21 @@ def test_it_goes_picture_by_picture_and_can_be_called_off(corner: LoadedModel) -
     assert not any("anna" in words for _, words in heard)
 
 
+def test_it_can_be_stopped_and_goes_on_with_the_rows_so_far(corner: LoadedModel) -> None:
+    pictures = files(a=png(True), b=png(False), c=b"no picture", d=png(True, seed=3))
+    whole = evaluate(pictures, (), {}, corner)
+    asked: list[int] = []
+    part = evaluate(pictures, (), {}, corner, stop=lambda: bool(asked.append(1)) or len(asked) > 2)
+    assert part.count == 2
+    passes: list[float] = []
+    known = (*part.rows, *whole.rows[-1:])
+    rest = evaluate(pictures, (), {}, corner, known=known, on_progress=lambda share, *_: passes.append(share))
+    assert rest.rows == whole.rows
+    assert {row.name: row for row in rest.rows}[part.rows[0].name] is part.rows[0], "it was not computed again"
+    other = evaluate(files(a=png(False)), (), {}, corner, known=part.rows)
+    assert other.rows[0].sha256 != part.rows[0].sha256, "rows of other content with the same name do not count"
+
+
 # --- the numbers over all of them, against their twins ---------------------------------------------------------------
 
 

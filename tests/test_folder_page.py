@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from gradcam_core.checks.edges import EDGE_REGIONS, edge_regions
 from gradcam_core.placement import Placement
 from pages.components.analysis.requests import ModelChoice
-from pages.components.folder import files
+from pages.components.folder import evaluation, files
 from pages.components.folder.charts import _region
 
 PAGE = Path(__file__).parent.parent / "pages/5_Folder.py"
@@ -120,17 +121,29 @@ def test_labels_of_another_model_are_refused_in_words(page: AppTest) -> None:
     assert not page.dataframe
 
 
-def test_a_stopped_evaluation_keeps_nothing_and_can_be_started_again(page: AppTest) -> None:
-    upload(page, anna_png=png(1), bert_png=png(2))
+def test_a_stopped_evaluation_keeps_its_results_and_goes_on(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evaluation.evaluate
+    seen: list[int] = []
+
+    def stopped_after_one(pictures: Any, *given: Any, stop: Any, **options: Any) -> Any:
+        """Evaluate as the page does, with Stop pressed while the first picture is under way."""
+        calls: list[int] = []
+        seen.append(len(tuple(options["known"])))
+        return whole(pictures, *given, stop=lambda: bool(calls.append(1)) or len(calls) > 1, **options)
+
+    upload(page, anna_png=png(1), bert_png=png(2), carl_png=png(3))
+    monkeypatch.setattr(evaluation, "evaluate", stopped_after_one)
     evaluate(page)
-    asked = page.session_state["folder_task"]
-    del page.session_state["evaluations"]
-    page.session_state["stopped"] = asked  # what the button does while it runs
-    page.run()
-    assert "**Stopped.**" in text_of(page)
-    assert not page.dataframe
-    next(button for button in page.button if str(button.key).startswith("start again")).click().run()
-    assert len(page.dataframe[0].value) == 2
+    assert "**Stopped after 1 of 3 pictures.**" in text_of(page)
+    assert len(page.dataframe[0].value) == 1
+    first = page.dataframe[0].value["Name"].tolist()
+    monkeypatch.undo()
+    assert page.button(key="evaluate").label == "Go on with the other 2"
+    evaluate(page)
+    assert len(page.dataframe[0].value) == 3
+    assert "Stopped" not in text_of(page)
+    assert first[0] in page.dataframe[0].value["Name"].tolist()
+    assert seen == [0]
 
 
 def test_a_cleared_folder_is_empty(page: AppTest) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_app import address, page, settled
+from tests.test_app import address, page, settled, unfold
 
 __all__ = ["address", "page"]
 pytestmark = pytest.mark.xdist_group("browser")
@@ -58,6 +58,7 @@ def test_nothing_changes_that_the_visitor_did_not_change(page: Any, address: str
         if name != "Demonstration":
             assert chosen(page, "What the model sees") == fit, name
     follow(page, "Explain")
+    unfold(page)
     page.locator(".st-key-top button").first.click()
     settled(page)
     assert chosen(page, "What the model sees") == fit
@@ -86,6 +87,7 @@ def test_every_page_stands_with_everything_changed(page: Any, address: str) -> N
     settled(page)
     pick(page, "Model", "demonstration) C")
     pick(page, "What the model sees", "padded")
+    unfold(page)
     page.get_by_role("combobox", name="Layers").first.click()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
@@ -99,8 +101,10 @@ def test_every_page_stands_with_everything_changed(page: Any, address: str) -> N
     for name in PAGES:
         follow(page, name)
         if name == "Compare":
+            unfold(page)
             assert page.get_by_text("2 layers are chosen on Explain").is_visible()
     follow(page, "Explain")
+    unfold(page)
     assert page.locator(".stMultiSelect", has_text="Layers").locator("[data-tag]").all_inner_texts() == layers
     assert "padded" in chosen(page, "What the model sees")
     assert "streak" in chosen(page, "Picture")

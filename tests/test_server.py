@@ -24,7 +24,7 @@ from pages.components.frame.navigation import pages
 from pages.components.server import Guard
 from pages.components.words import plain
 from tests.browser import ROOT, Serve
-from tests.test_app import address, page, settled, upload
+from tests.test_app import address, page, settled, unfold, upload
 
 __all__ = ["address", "page"]
 pytestmark = pytest.mark.xdist_group("browser")
@@ -252,6 +252,7 @@ def test_a_refused_picture_is_said_once_and_leaves_the_former_one_chosen(page: A
     assert "The picture before it is shown again." in page.get_by_test_id("stAlert").inner_text()
     assert "anna" not in page.get_by_test_id("stAlert").inner_text()
     page.get_by_test_id("stSidebar").filter(has_text="anna").wait_for(state="hidden", timeout=30_000)
+    unfold(page)
     page.locator(".st-key-top button").first.click()
     settled(page)
     assert page.get_by_test_id("stAlert").count() == 0

@@ -1,7 +1,7 @@
 """The straight line of an evaluation: pictures, one at a time -> rows -> the numbers over all of them."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,6 +44,8 @@ def evaluate(
     method: Method = "grad_cam",
     layers: str | Sequence[str] | None = None,
     thresholds: Thresholds | None = None,
+    known: Iterable[Row] = (),
+    stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
 ) -> Evaluation:
     """Evaluate a model on many pictures, each a name and a function that returns its bytes.
@@ -53,15 +55,22 @@ def evaluate(
     memory; each takes one forward pass, its backward pass and nine forward passes more. What is wrong with one
     picture is kept in its row. Raises a GradcamError for what suits no picture: the method, the layers, labels of
     another model. Raise an exception in `on_progress` to cancel.
+
+    `stop` is called before each picture: once it returns True, the pictures so far are summarised. To go on later,
+    pass the rows of that evaluation as `known`; they count for the same pictures with the same request.
     """
     request = _Request(model, method, layers, thresholds or read_thresholds())
+    kept = {(row.name, row.sha256): row for row in known if row.sha256}
     files = match(pictures, table, masks)
     _check_labels(files, model.labels)
     progress = Progress(on_progress)
     rows = []
     for place, file in enumerate(files):
+        if stop():
+            break
         # No file names here: progress texts can end up in logs.
-        rows.append(_row(file, request, progress.part(place, len(files), f"Picture {place + 1} of {len(files)}")))
+        words = f"Picture {place + 1} of {len(files)}"
+        rows.append(_row(file, request, kept, progress.part(place, len(files), words)))
     progress(1.0, words="Done")
     return summarise(rows, request.limits, len(table) - len({file.row for file in files if file.row}))
 
@@ -90,13 +99,15 @@ def _is_class(label: str, labels: Sequence[str]) -> bool:
         return False
 
 
-def _row(file: PictureFile, request: _Request, progress: Progress) -> Row:
+def _row(file: PictureFile, request: _Request, kept: Mapping[tuple[str, str], Row], progress: Progress) -> Row:
     """Evaluate one picture. What is wrong with the picture goes into its row; what is wrong with the request raises."""
     progress(0.0)
     row = Row(file.name, "", label=file.row.label if file.row else "")
     try:
         content = _content(file.load)
         row = replace(row, sha256=hashlib.sha256(content).hexdigest())
+        if (row.name, row.sha256) in kept:
+            return kept[row.name, row.sha256]
         return _evaluated(row, content, file, request, progress)
     except (MethodError, LayerError):
         raise

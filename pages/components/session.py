@@ -13,10 +13,10 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from gradcam_core import GradcamError, list_bundled, list_samples, read_sample
+from gradcam_core import GradcamError, counted, list_bundled, list_samples, read_sample
 from pages.components.analysis.requests import ModelChoice
 
-MOST_FILES, MOST_BYTES = 2000, 2 * 2**30
+MOST_FILES, MOST_BYTES, MOST_MEGABYTES = 2000, 2 * 2**30, 256
 MOST_WORDS = f"{MOST_FILES} pictures or 2 GB"
 PICTURE, MODEL, DEVICE, FIT = "picture", "model", "device", "fit"
 FITS = {
@@ -150,9 +150,9 @@ def _held() -> list[Upload]:
     return [*st.session_state.get("uploads", {}).values(), *st.session_state.get("folder_files", {}).values()]
 
 
-def take_uploads() -> None:
+def take_uploads(place: str = "sidebar") -> None:
     """Keep what was just uploaded, since the uploader itself forgets it on the next page."""
-    uploads = taken(st.session_state.get(uploader_key()) or [])
+    uploads = taken(st.session_state.get(uploader_key(place)) or [])
     # A new uploader: the old one would keep the files even after they are removed here.
     st.session_state.uploader += 1
     for upload in uploads:
@@ -194,9 +194,18 @@ def choose_picture(key: str) -> None:
     picture_changed()
 
 
-def uploader_key() -> str:
-    """The key of the uploader that is on the page now."""
-    return f"uploader {st.session_state.uploader}"
+def uploader_key(place: str = "sidebar") -> str:
+    """The key of the uploader that is in this place of the page now."""
+    return f"uploader {place} {st.session_state.uploader}"
+
+
+def own_work() -> str:
+    """What this session has that would be lost with its tab, in words; empty where there is nothing."""
+    state = st.session_state
+    pictures = len(state.uploads) + len(state.get("folder_files", {}))
+    models = len(state.models) - len(bundled())
+    parts = [counted(pictures, "picture") if pictures else "", counted(models, "own model") if models else ""]
+    return " and ".join(filter(None, parts))
 
 
 def forget_upload() -> None:
@@ -205,8 +214,10 @@ def forget_upload() -> None:
 
     sha256 = chosen_picture()
     st.session_state.uploads.pop(sha256, None)
-    for name in ("regions", "masks", "encoded"):
+    for name in ("regions", "masks", "encoded", "thumbnails"):
         st.session_state.get(name, {}).pop(sha256, None)
+    for name in [name for name in st.session_state if str(name).startswith("last analysis")]:
+        del st.session_state[name]  # they hold pixels
     cache.forget_picture(sha256)
     choose_picture(next(iter(pictures())))
 

@@ -1,6 +1,7 @@
-"""Long work: an analysis runs in a thread of its own, so that its page can show how far it is, and stop it.
+"""Long work: it runs in a thread of its own, so that its page can show how far it is, and stop it.
 
-Whatever ends the page's run (another choice, another page, a closed tab) cancels the analysis.
+Whatever ends the page's run (another choice, another page, a closed tab) cancels an analysis. A lasting job goes on
+over other pages and choices, and ends with its session.
 """
 
 import hashlib
@@ -8,20 +9,24 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass, field
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import streamlit as st
+from streamlit import runtime
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
-from gradcam_core import Explanation, Heatmap, ImageRecord, overlay, percent
+from gradcam_core import Explanation, Heatmap, ImageRecord, list_methods, overlay, percent
 from pages.components.analysis import cache
-from pages.components.analysis.requests import Analysis
+from pages.components.analysis.requests import Analysis, model_key
 from pages.components.panels.figures import figures
 from pages.components.words import NO_BREAK, plain
 
 Result = TypeVar("Result")
+METHODS = {method.name: method for method in list_methods()}
 QUICK, POLL, DRAFT_EVERY = 0.4, 0.25, 1.0
+AWAY_S = 120.0  # a lasting job outlives a lost connection by this
 SHOWN_DRAFTS, DRAFT_PIXELS = 3, 4_000_000
 
 
@@ -30,7 +35,7 @@ class Cancelled(Exception):
 
 
 class Work:
-    """How far an analysis is, and whether it is to be cancelled; called as the core's `on_progress`."""
+    """How far work is, and whether it is to be cancelled; called as the core's `on_progress`."""
 
     def __init__(self) -> None:
         self.cancel = Event()
@@ -44,16 +49,80 @@ class Work:
         self.drafts = drafts or self.drafts
 
 
-def explained(analysis: Analysis) -> Explanation:
-    """Explain, showing how far it is where that takes long. Ends the page's run if the user stopped it."""
+class LastingWork(Work):
+    """Work that `stop` ends after the picture that is under way; it is cancelled when its session has ended."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__()
+        self.stop = Event()
+        self._session_id, self._seen = session_id, time.monotonic()
+
+    def __call__(self, share: float, words: str, drafts: tuple[Any, ...] = ()) -> None:
+        if not runtime.exists() or runtime.get_instance().is_active_session(self._session_id):
+            self._seen = time.monotonic()
+        elif time.monotonic() - self._seen > AWAY_S:
+            raise Cancelled
+        super().__call__(share, words, drafts)
+
+
+AnyWork = TypeVar("AnyWork", bound=Work)
+
+
+@dataclass(frozen=True)
+class Job(Generic[AnyWork, Result]):
+    """Work that was begun in a thread."""
+
+    work: AnyWork
+    done: "Future[Result]"
+    begun: float = field(default_factory=time.monotonic)
+
+
+def begin(compute: Callable[[Work], Result]) -> Job[Work, Result]:
+    """Begin work as a part of this run; `compute` gets the callback for its progress."""
+    context, work = get_script_run_ctx(), Work()
+    return _begun(work, lambda: compute(work), lambda: add_script_run_ctx(ctx=context))
+
+
+def begin_lasting(compute: Callable[[LastingWork], Result]) -> Job[LastingWork, Result]:
+    """Begin a job that goes on over other pages and choices. `compute` may not touch the session."""
+    context = get_script_run_ctx()
+    work = LastingWork(context.session_id if context else "")
+    return _begun(work, lambda: compute(work), lambda: None)
+
+
+def _begun(work: AnyWork, compute: Callable[[], Result], prepare: Callable[[], Any]) -> Job[AnyWork, Result]:
+    threads = ThreadPoolExecutor(1, initializer=prepare)
+    done = threads.submit(compute)
+    threads.shutdown(wait=False)
+    return Job(work, done)
+
+
+def explained(analysis: Analysis, key: str) -> tuple[Analysis, Explanation]:
+    """Explain, showing how far it is where that takes long.
+
+    If the user stopped it, return what the page `key` showed of the same picture and model before, and say so;
+    where there is nothing of that kind, end the page's run.
+    """
     explanation = watched(
         analysis.key,
         lambda work: cache.explanation(analysis, work),
         lambda place, drafts: _show_drafts(place, analysis.image, drafts),
     )
-    if explanation is None:
+    if explanation is not None:
+        st.session_state[f"last analysis {key}"] = analysis
+        return analysis, explanation
+    last: Analysis | None = st.session_state.get(f"last analysis {key}")
+    if last is None or not _same_subject(last, analysis) or last.key not in cache.EXPLANATIONS:
         st.stop()
-    return explanation
+    methods = ", ".join(METHODS[name].title for name, _ in last.request.methods)
+    st.markdown(f"The heatmaps below are those of before: {plain(methods)}, {plain(', '.join(last.request.layers))}.")
+    return last, cache.explanation(last)
+
+
+def _same_subject(last: Analysis, now: Analysis) -> bool:
+    image, before = now.image, last.image
+    same_picture = (image.sha256, image.frame, image.window) == (before.sha256, before.frame, before.window)
+    return same_picture and model_key(last.model) == model_key(now.model)
 
 
 def watched(
@@ -66,17 +135,19 @@ def watched(
     if st.session_state.get("stopped") == name:
         _show_stopped(name)
         return None
-    work, context, start = Work(), get_script_run_ctx(), time.monotonic()
-    threads = ThreadPoolExecutor(1, initializer=lambda: add_script_run_ctx(ctx=context))
-    done = threads.submit(compute, work)
-    threads.shutdown(wait=False)
+    job = begin(compute)
     try:
-        result = _finished(done, QUICK)
-        if result is None:
-            result = _watch(done, work, name, start, show_drafts)
+        return watch(job, name, lambda: _stop(name), show_drafts)
     finally:  # also where Streamlit ends this run
-        work.cancel.set()
-    return result
+        job.work.cancel.set()
+
+
+def watch(
+    job: Job[Any, Result], name: str, stop: Callable[[], None], show_drafts: Callable[[Any, Any], None] | None = None
+) -> Result:
+    """Wait until a job is done, with its progress on the page and a button that calls `stop`."""
+    result = _finished(job.done, QUICK)
+    return _watch(job, name, stop, show_drafts) if result is None else result
 
 
 def _finished(done: "Future[Result]", seconds: float) -> Result | None:
@@ -88,19 +159,19 @@ def _finished(done: "Future[Result]", seconds: float) -> Result | None:
 
 
 def _watch(
-    done: "Future[Result]", work: "Work", name: str, start: float, show_drafts: Callable[[Any, Any], None] | None
+    job: Job[Any, Result], name: str, stop: Callable[[], None], show_drafts: Callable[[Any, Any], None] | None
 ) -> Result:
-    place = st.empty()
+    place, work = st.empty(), job.work
     short = _short(name)  # several pieces of work may stand on one page
     with place.container():
         with st.container(horizontal=True, vertical_alignment="center", key=f"working {short}"):
             bar = st.progress(0.0, "Computing …")
-            st.button("Stop", on_click=_stop, args=(name,), key=f"stop {short}", icon=":material/stop_circle:")
+            st.button("Stop", on_click=stop, key=f"stop {short}", icon=":material/stop_circle:")
         drafts = st.empty()
     drawn, seen = 0.0, ()
     try:
-        while (result := _finished(done, POLL)) is None:
-            bar.progress(min(work.share, 1.0), _words(work, time.monotonic() - start))
+        while (result := _finished(job.done, POLL)) is None:
+            bar.progress(min(work.share, 1.0), _words(work, time.monotonic() - job.begun))
             if show_drafts and work.drafts is not seen and time.monotonic() - drawn > DRAFT_EVERY:
                 drawn, seen = time.monotonic(), work.drafts
                 show_drafts(drafts, work.drafts)

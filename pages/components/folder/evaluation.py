@@ -1,13 +1,14 @@
 """The evaluation of a folder: the button that starts it, and its results. They stay in the session, with the names."""
 
 import dataclasses
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 
-from gradcam_core import Evaluation, GradcamError, LoadedModel, counted, evaluate
+from gradcam_core import Evaluation, GradcamError, LoadedModel, counted, evaluate, percent
 from pages.components.analysis.requests import digest, model_key
-from pages.components.analysis.work import watched
+from pages.components.analysis.work import Cancelled, Job, LastingWork, begin_lasting, watch
 from pages.components.folder.files import Folder
 from pages.components.words import show_error
 
@@ -24,44 +25,97 @@ class Task:
     key: str
 
 
+@dataclasses.dataclass(frozen=True)
+class _FolderJob:
+    """An evaluation that was begun, and the identity of its task."""
+
+    key: str
+    running: Job[LastingWork, Evaluation]
+
+
 def offer_evaluation(
     folder: Folder, model: LoadedModel, method: tuple[str, tuple[tuple[str, Any], ...]], layers: tuple[str, ...]
 ) -> Task:
-    """Draw the button that starts an evaluation, and return its task."""
-    key = digest([folder.key, model_key(model), method, layers])
+    """Draw the button that starts an evaluation or goes on with it, and return its task."""
+    task = Task(model, (method[0], dict(method[1])), layers, digest([folder.key, model_key(model), method, layers]))
     st.html('<div style="height: 0.6rem"></div>')  # beside boxes whose labels are above them
-    if key in st.session_state.get("evaluations", {}):
+    job, earlier = _job(), _results().get(task.key)
+    if job is not None and job.key == task.key:
+        st.caption("It goes on while you are on other pages.")
+        return task
+    left = len(folder.pictures) - (earlier.count if earlier else 0)
+    if left == 0:
         st.caption("Evaluated with these settings.")
     else:
-        words = f"Evaluate {counted(len(folder.pictures), 'picture')}"
-        st.button(words, on_click=_start, args=(key,), key="evaluate", type="primary")
-    return Task(model, (method[0], dict(method[1])), layers, key)
-
-
-def _start(key: str) -> None:
-    st.session_state.folder_task = key
-    st.session_state.pop("stopped", None)
+        words = f"Go on with the other {left}" if earlier else f"Evaluate {counted(left, 'picture')}"
+        st.button(words, on_click=_start, args=(task, folder), key="evaluate", type="primary")
+    if job is not None:
+        done = percent(job.running.work.share, 0)
+        st.caption(f"An evaluation with other settings is running ({done} done). Starting this one stops that one.")
+    return task
 
 
 def evaluated(task: Task, folder: Folder) -> Evaluation | None:
-    """The results, after the button was pressed; None until then, or if it was stopped or cannot be done."""
-    results: dict[str, Evaluation] = st.session_state.setdefault("evaluations", {})
-    if task.key in results or st.session_state.get("folder_task") != task.key:
-        return results.get(task.key)
+    """The results so far; None where nothing was evaluated with these settings. Waits for a job that is running."""
+    job = _job()
+    if job is not None and job.key == task.key:
+        try:
+            _keep(task.key, watch(job.running, task.key, stop_evaluation))
+        except GradcamError as error:
+            st.session_state.pop("folder_job")
+            show_error(error)
+            return None
+        st.rerun()  # the button above was drawn while there was no result
+    evaluation = _results().get(task.key)
+    if evaluation is not None and evaluation.count < len(folder.pictures):
+        st.markdown(f"**Stopped after {evaluation.count} of {counted(len(folder.pictures), 'picture')}.**")
+    return evaluation
+
+
+def stop_evaluation() -> None:
+    """Stop the session's evaluation after the picture that is under way, and keep what it has so far."""
+    job = _job()
+    if job is None:
+        return
+    job.running.work.stop.set()
+    with suppress(GradcamError, Cancelled):
+        _keep(job.key, job.running.done.result())
+    st.session_state.pop("folder_job", None)
+
+
+def _start(task: Task, folder: Folder) -> None:
+    """Begin the evaluation. What another one has so far is kept."""
+    stop_evaluation()
+    earlier = _results().get(task.key)
     pictures = [(name, lambda file=file: file.content) for (name, _), file in folder.pictures.items()]
     masks = {name: lambda file=file: file.content for (name, _), file in folder.masks.items()}
-    chosen = {"method": task.method, "layers": task.layers or None}
-    try:
-        evaluation = watched(
-            task.key,
-            lambda work: evaluate(pictures, folder.table, masks, task.model, on_progress=work, **chosen),
-        )
-    except GradcamError as error:
-        show_error(error)
+    chosen: dict[str, Any] = {"method": task.method, "layers": task.layers or None}
+    chosen["known"] = earlier.rows if earlier else ()
+
+    def compute(work: LastingWork) -> Evaluation:
+        return evaluate(pictures, folder.table, masks, task.model, stop=work.stop.is_set, on_progress=work, **chosen)
+
+    st.session_state.folder_job = _FolderJob(task.key, begin_lasting(compute))
+
+
+def _job() -> _FolderJob | None:
+    """The evaluation that is running in this session. The results of one that has ended meanwhile are kept."""
+    job: _FolderJob | None = st.session_state.get("folder_job")
+    if job is not None and job.running.done.done() and not job.running.done.exception():
+        _keep(job.key, job.running.done.result())
         return None
-    if evaluation is not None:
-        results[task.key] = evaluation
-        for old in list(results)[:-MOST_RESULTS]:
-            del results[old]
-        st.rerun()  # the button above was drawn while there was no result
-    return evaluation
+    return job
+
+
+def _results() -> dict[str, Evaluation]:
+    results: dict[str, Evaluation] = st.session_state.setdefault("evaluations", {})
+    return results
+
+
+def _keep(key: str, evaluation: Evaluation) -> None:
+    st.session_state.pop("folder_job", None)
+    results = _results()
+    if evaluation.count:
+        results[key] = evaluation
+    for old in list(results)[:-MOST_RESULTS]:
+        del results[old]

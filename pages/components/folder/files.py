@@ -107,15 +107,16 @@ def _show_bar(words: str) -> None:
 
 
 def _uploader(label: str) -> None:
-    st.file_uploader(
-        label,
-        accept_multiple_files=True,
-        key=f"folder uploader {st.session_state.folder_uploader}",
-        on_change=_take_files,
-        max_upload_size=256,
-        help="All at once, or bit by bit. They stay on this machine, and are removed a few minutes after this tab "
-        "is closed.",
-    )
+    with st.container(key="takes-drops"):
+        st.file_uploader(
+            label,
+            accept_multiple_files=True,
+            key=f"folder uploader {st.session_state.folder_uploader}",
+            on_change=_take_files,
+            max_upload_size=session.MOST_MEGABYTES,
+            help="All at once, or bit by bit. They stay on this machine, and are removed a few minutes after this tab "
+            "is closed.",
+        )
 
 
 def _how_files_belong() -> None:

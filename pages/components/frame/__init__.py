@@ -14,8 +14,10 @@ import streamlit as st
 
 from gradcam_core import GradcamError
 from pages.components import session
+from pages.components.filmstrip import note_thumbnail, show_filmstrip
 from pages.components.frame.navigation import show_navigation, title_and_icon
 from pages.components.frame.sidebar import Picked, pick_device, pick_frame, reading_words, show_pickers
+from pages.components.intake import show_intake
 from pages.components.words import plain, show_error
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def frame(first_line: str, heading: str, *, pickers: bool = True, picture: bool 
     session.start_session()
     picked = _sidebar(pickers)
     st.html(f"<style>{(HERE / 'frame.css').read_text('utf-8')}</style>")
+    show_intake()
     st.title(heading)
     image_shown = f"{picked.picture} {picked.choice} {picked.fit}" if picked and picture else ""
     changed = image_shown != st.session_state.get("on screen", "")
@@ -54,6 +57,9 @@ def frame(first_line: str, heading: str, *, pickers: bool = True, picture: bool 
     choice_made = st.session_state.pop("choice_made", False)
     place = st.empty()
     image = _picture(picked, place) if picked and picture else None
+    if picked:
+        with picked.film:  # after the picture is read, and so has a thumbnail
+            show_filmstrip()
     loaded = _model(picked, place) if picked and model else None
     for error in session.refusals():
         show_error(error)
@@ -104,6 +110,7 @@ def _picture(picked: Picked, place: Any) -> ImageRecord | None:
         session.refuse(error)
         return None
     session.note_read(picked.picture)
+    note_thumbnail(picked.picture, image)
     return image
 
 

@@ -30,25 +30,27 @@ class Picked:
     content: bytes
     choice: ModelChoice
     fit: str
+    film: DeltaGenerator
     below_picture: DeltaGenerator
     below_model: DeltaGenerator
 
 
 def show_pickers() -> Picked:
     """Draw the pickers; return what is picked."""
-    picture, below_picture = _pick_picture()
+    picture, film, below_picture = _pick_picture()
     choice, fit, below_model = _pick_model()
     sha256, content = session.picture_content(picture)
     title = session.pictures()[picture]
-    return Picked(picture, title, sha256, content, choice, fit, below_picture, below_model)
+    return Picked(picture, title, sha256, content, choice, fit, film, below_picture, below_model)
 
 
-def _pick_picture() -> tuple[str, DeltaGenerator]:
+def _pick_picture() -> tuple[str, DeltaGenerator, DeltaGenerator]:
     titles = session.pictures()
     kept = session.kept(session.PICTURE, next(iter(titles)), titles, then=session.picture_changed)
     st.selectbox("Picture", list(titles), format_func=titles.get, **kept)
     picture = session.chosen_picture()
     _show_all_of(titles[picture])
+    film = st.container()
     below = st.container()
     if picture in st.session_state.uploads:
         forget = {"on_click": session.forget_upload, "key": "forget", "icon": ":material/delete:"}
@@ -58,11 +60,11 @@ def _pick_picture() -> tuple[str, DeltaGenerator]:
         accept_multiple_files=True,
         key=session.uploader_key(),
         on_change=session.take_uploads,
-        max_upload_size=256,
+        max_upload_size=session.MOST_MEGABYTES,
         help="JPEG, PNG, TIFF, WebP, BMP, GIF, HEIC, AVIF or JPEG 2000, up to 50 megapixels and 256 MB. They stay on "
         "this machine, and are removed a few minutes after this tab is closed.",
     )
-    return picture, below
+    return picture, film, below
 
 
 def _pick_model() -> tuple[ModelChoice, str, DeltaGenerator]:

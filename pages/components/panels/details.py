@@ -19,7 +19,10 @@ from gradcam_core import (
 )
 from pages.components.panels.figures import figures
 from pages.components.panels.heatmaps import METHODS, by_class, layer_title, seen_share
-from pages.components.words import NO_BREAK, plain
+from pages.components.words import NO_BREAK, plain, shortened
+
+AGREE, AGREE_IN_PART = 0.8, 0.5
+BY_CHANCE = 0.2 / (2 - 0.2)  # of two hottest fifths, placed by chance, as intersection over union
 
 
 def show_details(explanation: Explanation) -> None:
@@ -124,33 +127,51 @@ def _step_title(step: str) -> str:
     return titles.get(step, METHODS[step].title if step in METHODS else step)
 
 
+def show_verdict(explanation: Explanation, model: LoadedModel) -> None:
+    """Say in one sentence how far the methods agree, compared with chance."""
+    same = show_algebra(explanation, model)
+    if pairs := _pairs(explanation, same[1:]):
+        first, second, correlation, overlap = min(pairs, key=lambda pair: pair[2])
+        words = "agree" if correlation >= AGREE else "agree in part" if correlation >= AGREE_IN_PART else "disagree"
+        least = f" least for {plain(shortened(first.target.label))}:" if len(pairs) > 1 else ""
+        st.markdown(
+            f"The methods **{words}**,{least} {METHODS[first.method].title} and {METHODS[second.method].title} have "
+            f"{percent(overlap, 0)} of their hottest areas in common (chance: {percent(BY_CHANCE, 0)}), correlation "
+            f"{correlation:.2f}."
+        )
+
+
 def show_agreement(explanation: Explanation, model: LoadedModel) -> None:
-    """Show how far the methods agree, and say where they must."""
-    methods = list(dict.fromkeys(heatmap.method for heatmap in explanation.heatmaps))
+    """Show how far each pair of methods agrees, and what their agreement does not mean."""
+    methods = {heatmap.method for heatmap in explanation.heatmaps}
     if len(methods) < 2:
         return
     st.header("Agreement")
-    same = show_algebra(explanation, model)
     if "random" in methods:
         st.markdown("A method that agrees with the **random map** says nothing about the picture.")
     if "eigen_cam" in methods:
         st.markdown("**Eigen-CAM** knows no class: its map is the same for all of them.")
-    rows = [row for heatmaps in by_class(explanation) for row in _agreement_rows(heatmaps, same[1:])]
-    if not rows:
-        return
-    st.dataframe(rows, hide_index=True, width="stretch")
+    rows = [
+        {
+            "Class": first.target.label,
+            "Methods": f"{METHODS[first.method].title} and {METHODS[second.method].title}",
+            "Correlation": f"{correlation:.2f}",
+            "Overlap of the hottest fifths": f"{overlap:.0%}",
+        }
+        for first, second, correlation, overlap in _pairs(explanation, _equal(explanation, model)[1:])
+    ]
+    if rows:
+        st.dataframe(rows, hide_index=True, width="stretch")
     st.caption(
         "Correlation: 1 means the same map up to scale, 0 no relation. Overlap: the share that the hottest fifths "
-        "of both maps have in common. Methods that agree may still be wrong together."
+        f"of both maps have in common; {percent(BY_CHANCE, 0)} is chance. Methods that agree may still be wrong "
+        "together. A pair of which one has no evidence is left out."
     )
 
 
 def show_algebra(explanation: Explanation, model: LoadedModel) -> list[str]:
     """Name the methods that give the same map at this layer, whatever the picture; return them."""
-    methods = list(dict.fromkeys(heatmap.method for heatmap in explanation.heatmaps))
-    used = next((heatmap.layer for heatmap in explanation.heatmaps if heatmap.layer), model.default_layer)
-    layer = next(info for info in model.layers if info.name == used)
-    same = [name for name in methods if name in equal_by_algebra(layer)]
+    same = _equal(explanation, model)
     if len(same) > 1:
         titles = " and ".join(METHODS[name].title for name in same)
         st.markdown(
@@ -160,20 +181,22 @@ def show_algebra(explanation: Explanation, model: LoadedModel) -> list[str]:
     return same
 
 
-def _agreement_rows(heatmaps: Sequence[Heatmap], doubles: Sequence[str]) -> list[dict[str, str]]:
-    """Every pair of methods for one class, without those that equal another one by algebra."""
-    rows = []
-    for first, second in itertools.combinations([heatmap for heatmap in heatmaps if heatmap.method not in doubles], 2):
-        numbers = agreement(first, second)
-        rows.append(
-            {
-                "Class": first.target.label,
-                "Methods": f"{METHODS[first.method].title} and {METHODS[second.method].title}",
-                "Correlation": f"{numbers[0]:.2f}" if numbers else "nothing to compare",
-                "Overlap of the hottest fifths": f"{numbers[1]:.0%}" if numbers else "",
-            }
-        )
-    return rows
+def _equal(explanation: Explanation, model: LoadedModel) -> list[str]:
+    methods = list(dict.fromkeys(heatmap.method for heatmap in explanation.heatmaps))
+    used = next((heatmap.layer for heatmap in explanation.heatmaps if heatmap.layer), model.default_layer)
+    layer = next(info for info in model.layers if info.name == used)
+    return [name for name in methods if name in equal_by_algebra(layer)]
+
+
+def _pairs(explanation: Explanation, doubles: Sequence[str]) -> list[tuple[Heatmap, Heatmap, float, float]]:
+    """Every pair of methods for one class with correlation and overlap, without those equal by algebra."""
+    pairs = []
+    for heatmaps in by_class(explanation):
+        kept = [heatmap for heatmap in heatmaps if heatmap.method not in doubles]
+        for first, second in itertools.combinations(kept, 2):
+            if numbers := agreement(first, second):
+                pairs.append((first, second, *numbers))
+    return pairs
 
 
 def show_help(explanation: Explanation, model: LoadedModel) -> None:

@@ -1,0 +1,22 @@
+"""What is asked for, in one line; the pickers themselves are folded away under it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from pages.components.pickers.classes import TOP
+from pages.components.pickers.methods import METHODS, USUAL
+from pages.components.session import value_of
+from pages.components.words import plain, shortened
+
+
+def fold(layers: Sequence[str], *, methods: str, top: str, key: str) -> Any:
+    """A fold for the pickers whose values are kept under `methods` and `top`; its label says what is chosen."""
+    chosen = value_of(methods, USUAL[methods])
+    names = [chosen] if isinstance(chosen, str) else chosen
+    titles = [METHODS[name].title for name in names if name in METHODS] or ["no method"]
+    count = value_of(top, 3)
+    classes = "chosen classes" if count == 0 else f"top {count} classes" if count in TOP else ""
+    parts = [", ".join(titles), shortened(", ".join(layers)), classes]
+    return st.expander(plain(" · ".join(filter(None, parts))), key=f"fold {key}", icon=":material/tune:")

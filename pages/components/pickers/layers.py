@@ -32,7 +32,7 @@ def pick_layers(model: LoadedModel) -> tuple[str, ...]:
 def pick_layer(model: LoadedModel) -> tuple[str, ...]:
     """Pick one layer; where several were chosen on Explain, the first one is taken, and the page says so."""
     infos, key = _ordered_layers(model), _layers_key(model)
-    layers = [name for name in value_of(key, []) if name in infos] or [model.default_layer]
+    layers = chosen_layers(model)
     one = f"one of {key}"
     choose(one, layers[0])
     name = st.selectbox(
@@ -45,6 +45,12 @@ def pick_layer(model: LoadedModel) -> tuple[str, ...]:
     if len(layers) > 1 and name == layers[0]:
         st.caption(f"{len(layers)} layers are chosen on Explain. This page uses the first, {plain(name)}.")
     return (name,)
+
+
+def chosen_layers(model: LoadedModel) -> list[str]:
+    """The names of the layers that are chosen, or of the recommended one."""
+    names = {layer.name for layer in model.layers}
+    return [name for name in value_of(_layers_key(model), []) if name in names] or [model.default_layer]
 
 
 def _ordered_layers(model: LoadedModel) -> dict[str, LayerInfo]:

@@ -9,6 +9,7 @@ from pages.components.session import kept, value_of
 from pages.components.words import plain
 
 MOST_METHODS = 6
+USUAL = {"method": ["grad_cam"], "compared": ["cam", "grad_cam", "grad_cam_plus_plus"]}
 TOGGLES = {"flip": "Average with the map of the mirrored picture, mirrored back"}
 LABELS = {
     "copies": "Smoothing: noisy copies",
@@ -69,7 +70,7 @@ def pick_methods(
         "Methods",
         list(METHODS),
         format_func=lambda name: _method_title(name, reasons[name]),
-        **kept(key, ["cam", "grad_cam", "grad_cam_plus_plus"], METHODS, most=MOST_METHODS),
+        **kept(key, USUAL["compared"], METHODS, most=MOST_METHODS),
         max_selections=MOST_METHODS,
         select_all=False,
         wrap=True,
