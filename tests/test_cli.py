@@ -1,6 +1,8 @@
 """The command line, on real files: what it writes, what it prints, and how it ends."""
 
+import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +20,8 @@ from gradcam_core.cli import main
 from gradcam_core.commands import list_commands
 from gradcam_core.commands.explain import report
 from gradcam_core.commands.flags import to_method, to_option
-from gradcam_core.errors import MethodError
+from gradcam_core.commands.terminal import FLAG_NAMES
+from gradcam_core.errors import MethodError, ModelError
 from gradcam_core.files import FileTooLargeError, read_bounded, write_whole
 from gradcam_core.render import overlay
 
@@ -364,6 +367,56 @@ def test_folders_of_strangers_and_unfinished_ones_are_told_apart(tmp_path: Path,
 
 
 # What it prints
+
+
+@pytest.mark.parametrize(
+    ("flags", "options", "flag", "keyword"),
+    [
+        (["--model", "file:{folder}/labels=x.pth"], {}, "--architecture", "architecture"),
+        (
+            ["--model", "bundled:radiograph_clean", "--no-pretrained"],
+            {"pretrained": False},
+            "--no-pretrained",
+            "pretrained",
+        ),
+    ],
+)
+def test_an_error_spells_its_option_as_a_flag_here_and_as_a_keyword_in_python(
+    flags: list[str],
+    options: dict[str, Any],
+    flag: str,
+    keyword: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    torch.save({"state_dict": small_network().state_dict(), "arch": "top_k="}, tmp_path / "labels=x.pth")
+    flags = [text.format(folder=tmp_path) for text in flags]
+    assert run("layers", *flags) == 2
+    error = capsys.readouterr().err.strip()
+    words, _, option = error.removeprefix("error: ").partition(" (Option: ")
+    assert option == f"{flag})"
+    assert "=" not in words.replace("'top_k='", ""), "what comes from the file stays as it is"
+    with pytest.raises(ModelError) as raised:
+        load_model(flags[1], **options)
+    assert f"{raised.value.message} {raised.value.remedy}" == words
+    assert str(raised.value) == f"{words} (Option: {keyword}=)"
+
+
+def test_no_text_of_the_core_spells_an_option_and_every_option_of_an_error_is_a_flag(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = [file for file in (ROOT / "gradcam_core").rglob("*.py") if file.parent.name != "commands"]
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text("utf-8")))]
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    texts = [node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    spelled = [node.value for node in texts if id(node) not in docstrings and re.search(r"\b[a-z_]+=", node.value)]
+    assert [text for text in spelled if not text.startswith("http")] == []
+    errors = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Error")]
+    options = {ast.unparse(error.args[2]).strip("'") for error in errors if len(error.args) == 3} - {"name"}
+    assert {"architecture", "pretrained", "device"} <= options
+    assert run("explain", "--help") == 0
+    usage = capsys.readouterr().out
+    assert not [option for option in options if not re.search(rf"--{FLAG_NAMES.get(option, option)}\b", usage)]
 
 
 def test_hostile_labels_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

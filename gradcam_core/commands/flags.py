@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import gradcam_core as core
-from gradcam_core.commands.family import Flags, Given
+from gradcam_core.commands import Flags, Given
 from gradcam_core.commands.terminal import show_progress
 from gradcam_core.errors import GradcamError, MethodError
+from gradcam_core.files import write_whole
 
 YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -61,8 +62,13 @@ def load_chosen(given: Given) -> core.LoadedModel:
         preprocessing=preprocessing | ({"fit": given.fit} if given.fit else {}),
         pretrained=given.pretrained,
         device=given.device,
-        on_progress=None if getattr(given, "quiet", False) else show_progress,
+        on_progress=progress_of(given),
     )
+
+
+def progress_of(given: Given) -> core.OnProgress | None:
+    """Return what reports progress; None where --quiet is given."""
+    return None if getattr(given, "quiet", False) else show_progress
 
 
 def read_chosen(path: Path, given: Given) -> core.ImageRecord:
@@ -73,6 +79,14 @@ def read_chosen(path: Path, given: Given) -> core.ImageRecord:
 def thresholds_of(given: Given) -> core.Thresholds:
     """Read the thresholds that the flags name, or the project's own."""
     return core.read_thresholds(given.thresholds) if given.thresholds else core.read_thresholds()
+
+
+def write_out(path: Path, content: bytes, what: str) -> None:
+    """Write the file that --out names, whole or not at all. Raises GradcamError."""
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise GradcamError(f"The {what} cannot be written.", "Choose another place for --out.") from error
 
 
 def files_in(folder: Path) -> list[Path]:

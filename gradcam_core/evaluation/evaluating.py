@@ -101,7 +101,7 @@ def _row(file: PictureFile, request: _Request, progress: Progress) -> Row:
     except (MethodError, LayerError):
         raise
     except GradcamError as error:
-        return replace(row, problem=str(error))
+        return replace(row, problem=f"{error.message} {error.remedy}")
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise

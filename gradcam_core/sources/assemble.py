@@ -152,7 +152,7 @@ def _run(
     except UNFIT as error:
         if isinstance(error, RuntimeError) and is_out_of_memory(error):
             raise DeviceError(
-                "The memory is too small for this model.", "Use a smaller one, or device='cpu'."
+                "The memory is too small for this model.", "Use a smaller one, or the processor (cpu).", "device"
             ) from error
         height, width = preprocessing.size
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -11,7 +11,7 @@ from torch import nn
 from gradcam_core.errors import GradcamError, ModelError
 from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.progress import Progress
-from gradcam_core.sources.architectures import build, build_shapes, find_architecture, input_channels
+from gradcam_core.sources.architectures import accepted_forms, build, build_shapes, find_architecture, input_channels
 from gradcam_core.sources.checkpoints import Checkpoint, first_line, named_tensors, read_checkpoint
 from gradcam_core.sources.family import source
 from gradcam_core.sources.labels import find_labels, says_multi_label
@@ -56,8 +56,8 @@ def load_file(
     if recipe is None:
         raise ModelError(
             "A checkpoint holds weights but no network: its architecture is missing.",
-            f"{suggest_architecture(tensors, checkpoint.content)} Give architecture='timm:NAME', "
-            "'torchvision:NAME' or a function that builds the network.".strip(),
+            f"{suggest_architecture(tensors, checkpoint.content)} {accepted_forms()}".strip(),
+            "architecture",
         )
     progress(0.4, words="Fitting the weights to the architecture")
     wanted = {"num_classes": num_classes, "in_chans": in_chans, "size": size}

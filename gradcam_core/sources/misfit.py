@@ -61,7 +61,7 @@ def suggest_architecture(names: Iterable[str], metadata: Mapping[str, object]) -
             value = place.get(key)
             if isinstance(value, str) and 0 < len(value) < 80:
                 known = _known_reference(value)
-                return f"The checkpoint says '{shorten(value)}'" + (f": try architecture='{known}'." if known else ".")
+                return f"The checkpoint says '{shorten(value)}'" + (f": try {known}." if known else ".")
     style = _style(names)
     return f"Its names look like {style[0]}" + (f": try {style[1]}." if style[1] else ".") if style else ""
 
@@ -108,7 +108,7 @@ def _likely(
         if all("pos_embed" in name or "position" in name for name in misshapen):
             return (
                 "Probably the network was trained on pictures of another size.",
-                "Give that size: preprocessing={'size': ...}.",
+                "Give that size in the preprocessing.",
             )
         return "Probably another width or variant of the same family.", other
     if match.unexpected and not match.missing:

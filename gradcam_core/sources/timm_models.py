@@ -120,7 +120,7 @@ def _published_weights(name: str, config: Any, progress: Progress) -> Checkpoint
     elif path is None and url:
         path = url_file(url, progress)
     if path is None:
-        raise ModelError(f"timm publishes no weights for {name}.", "Choose another model, or pretrained=False.")
+        raise ModelError(f"timm publishes no weights for {name}.", "Choose another, or leave them out.", "pretrained")
     return read_downloaded(path)
 
 
