@@ -6,13 +6,11 @@ from pathlib import Path
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import (
+    checked_flags,
     files_in,
-    layer_flag,
     load_chosen,
-    method_flag,
     model_flags,
     progress_of,
-    thresholds_flag,
     thresholds_of,
     to_method,
     write_out,
@@ -32,9 +30,7 @@ def evaluate_flags(flags: Flags) -> None:
     flags.add_argument(
         "--table", type=Path, metavar="CSV", help="labels: columns name, label, and mask where there are any"
     )
-    layer_flag(flags)
-    method_flag(flags)
-    thresholds_flag(flags)
+    checked_flags(flags)
     flags.add_argument("--names", choices=("keep", "hash"), default="keep", help="hash: no file name in the results")
     flags.add_argument("--out", type=Path, required=True, metavar="CSV", help="one row per picture, the worst first")
     flags.add_argument("--quiet", action="store_true", help="no progress")

@@ -35,20 +35,17 @@ def layer_flag(flags: Flags) -> None:
     flags.add_argument("--layer", nargs="+", action="extend", metavar="NAME", help="default: the model's usual one")
 
 
-def method_flag(flags: Flags) -> None:
-    """Add the flag for one method."""
+def checked_flags(flags: Flags) -> None:
+    """Add the flags that say which heatmap to check: the layers, one method; and by which thresholds."""
+    layer_flag(flags)
     flags.add_argument("--method", default="grad_cam", metavar="NAME", help="a name, or name:option=value (grad_cam)")
+    flags.add_argument("--thresholds", type=Path, metavar="FILE", help="default: the project's own set")
 
 
 def picture_flags(flags: Flags) -> None:
     """Add the flags that say how a picture is read."""
     flags.add_argument("--frame", type=whole(0), default=0, metavar="N", help="page or frame, counted from 0")
     flags.add_argument("--window", nargs=2, type=number, metavar=("CENTRE", "WIDTH"), help="grey values to show")
-
-
-def thresholds_flag(flags: Flags) -> None:
-    """Add the flag for thresholds of one's own."""
-    flags.add_argument("--thresholds", type=Path, metavar="FILE", help="default: the project's own set")
 
 
 def load_chosen(given: Given) -> core.LoadedModel:
@@ -107,25 +104,21 @@ def to_method(text: str) -> tuple[str, Mapping[str, Any]]:
             raise MethodError(f"'{pair}' is no option of a method.", "Write name:option=value,option=value.")
         texts[option.strip()] = value.strip()
     defaults = {method.name: method.options for method in core.list_methods()}.get(name, {})
-    options = {
-        option: to_option(option, value, defaults[option]) if option in defaults else value
-        for option, value in texts.items()
-    }
+    options = {option: to_option(value, defaults.get(option)) for option, value in texts.items()}
     core.find_method(name, options)
     return name, options
 
 
-def to_option(option: str, text: str, default: object) -> object:
-    """Read an option's value, of the type of its default. Raises MethodError."""
+def to_option(text: str, default: object) -> object:
+    """Read an option's value in the type of its default. Other text stays as it is: the method refuses it in words."""
     try:
         if isinstance(default, bool):
             return YES_OR_NO[text.lower()]
         if isinstance(default, int):
             return int(text)
         return number(text) if isinstance(default, float) else text
-    except (ValueError, LookupError, argparse.ArgumentTypeError) as error:
-        kind = {bool: "true or false", int: "a whole number"}.get(type(default), "a number")
-        raise MethodError(f"The option {option} cannot be '{text}'.", f"Give {kind}, such as {default}.") from error
+    except (ValueError, LookupError, argparse.ArgumentTypeError):
+        return text
 
 
 def whole(least: int) -> Callable[[str], int]:

@@ -8,15 +8,13 @@ from pathlib import Path
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import (
+    checked_flags,
     files_in,
-    layer_flag,
     load_chosen,
-    method_flag,
     model_flags,
     picture_flags,
     progress_of,
     read_chosen,
-    thresholds_flag,
     thresholds_of,
     to_method,
     write_out,
@@ -32,11 +30,9 @@ def trust_flags(flags: Flags) -> None:
     """Add the flags of `trust`."""
     flags.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help="picture files")
     model_flags(flags)
-    layer_flag(flags)
-    method_flag(flags)
+    checked_flags(flags)
     flags.add_argument("--target", metavar="INDEX_OR_LABEL", help="default: the most probable class")
     picture_flags(flags)
-    thresholds_flag(flags)
     flags.add_argument("--json", action="store_true", help="one JSON object per picture, instead of words")
     flags.add_argument("--names", choices=("keep", "hash"), help="hash: name pictures by their checksum alone")
     flags.add_argument("--quiet", action="store_true", help="no progress")

@@ -6,7 +6,7 @@ from typing import Any
 
 from gradcam_core.checks.panel import Trust
 from gradcam_core.exporters.names import Names, file_name, shown_reference
-from gradcam_core.records import Explanation, Heatmap, ImageRecord, Target
+from gradcam_core.records import Explanation, Heatmap, ImageRecord
 from gradcam_core.targets import ContrastTarget
 
 Files = Mapping[int, Mapping[str, str]]
@@ -78,10 +78,11 @@ def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
 def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
     """`cell_size` is height and width of a map cell in picture pixels; `grid` is rows and columns."""
     target, grid = heatmap.target, heatmap.raw.shape
+    against = {"against": target.against} if isinstance(target, ContrastTarget) else {}
     return {
         "method": heatmap.method,
         "options": heatmap.options,
-        "target": {"index": target.index, "label": target.label, "probability": target.probability} | _against(target),
+        "target": {"index": target.index, "label": target.label, "probability": target.probability} | against,
         "layer": heatmap.layer,
         "fusion": heatmap.fusion,
         "state": heatmap.state,
@@ -90,11 +91,6 @@ def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
         "grid": grid,
         "cell_size": heatmap.placement.cell_size((grid[0], grid[1])),
     }
-
-
-def _against(target: Target) -> dict[str, int]:
-    """Return the class that a contrast is compared with."""
-    return {"against": target.against} if isinstance(target, ContrastTarget) else {}
 
 
 def _strict(value: Any) -> Any:
