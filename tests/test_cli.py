@@ -1,6 +1,7 @@
 """The command line, on real files: what it writes, what it prints, and how it ends."""
 
 import ast
+import io
 import json
 import re
 import shutil
@@ -435,6 +436,27 @@ def test_quiet_tells_only_what_failed(tmp_path: Path, model: list[str], capsys: 
     assert told.out == ""
     assert told.err.splitlines() == [line for line in told.err.splitlines() if line.startswith("failed: ")]
     assert len(told.err.splitlines()) == 1
+
+
+class Terminal(io.StringIO):
+    """An error stream that is a terminal; `lines` are those that stay on it."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+    def lines(self) -> list[str]:
+        return [line.rpartition("\r\033[K")[2] for line in self.getvalue().rstrip("\n").split("\n")]
+
+
+def test_a_failure_takes_the_place_of_unfinished_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save(small_network().state_dict(), tmp_path / "weights.pth")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert run("layers", "--model", f"file:{tmp_path / 'weights.pth'}") == 2
+    assert "Reading the file" in terminal.getvalue()
+    assert terminal.lines()[-1].startswith("error: ")
 
 
 def test_methods_are_listed_as_the_registry_has_them(capsys: pytest.CaptureFixture[str]) -> None:

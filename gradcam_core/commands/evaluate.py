@@ -10,6 +10,7 @@ from gradcam_core.commands.flags import (
     files_in,
     load_chosen,
     model_flags,
+    names_flag,
     progress_of,
     thresholds_of,
     to_method,
@@ -31,7 +32,7 @@ def evaluate_flags(flags: Flags) -> None:
         "--table", type=Path, metavar="CSV", help="labels: columns name, label, and mask where there are any"
     )
     checked_flags(flags)
-    flags.add_argument("--names", choices=("keep", "hash"), default="keep", help="hash: no file name in the results")
+    names_flag(flags)
     flags.add_argument("--out", type=Path, required=True, metavar="CSV", help="one row per picture, the worst first")
     flags.add_argument("--quiet", action="store_true", help="no progress")
 

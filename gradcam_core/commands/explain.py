@@ -10,6 +10,7 @@ from gradcam_core.commands.flags import (
     layer_flag,
     load_chosen,
     model_flags,
+    names_flag,
     picture_flags,
     progress_of,
     read_chosen,
@@ -40,12 +41,7 @@ def explain_flags(flags: Flags) -> None:
     )
     flags.add_argument("--against", metavar="INDEX_OR_LABEL", help="compare each --target with this class")
     picture_flags(flags)
-    flags.add_argument(
-        "--names",
-        choices=("keep", "hash"),
-        default="keep",
-        help="hash: name pictures and model files by their checksum alone (keep)",
-    )
+    names_flag(flags)
     flags.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     flags.add_argument("--quiet", action="store_true", help="print only what failed")
 

@@ -42,6 +42,12 @@ def checked_flags(flags: Flags) -> None:
     flags.add_argument("--thresholds", type=Path, metavar="FILE", help="default: the project's own set")
 
 
+def names_flag(flags: Flags) -> None:
+    """Add the flag that says how pictures are named in what is written."""
+    words = "hash: name pictures and model files by their checksum alone (keep)"
+    flags.add_argument("--names", choices=("keep", "hash"), default="keep", help=words)
+
+
 def picture_flags(flags: Flags) -> None:
     """Add the flags that say how a picture is read."""
     flags.add_argument("--frame", type=whole(0), default=0, metavar="N", help="page or frame, counted from 0")

@@ -12,6 +12,7 @@ from gradcam_core.text import one_line
 WORKED, SOME_FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 130
 # The keywords in Python whose flag has another name.
 FLAG_NAMES = {"pretrained": "no-pretrained", "top_k": "top-k"}
+CLEAR_LINE = "\r\033[K"
 
 Result = TypeVar("Result")
 
@@ -22,19 +23,20 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a line on the error stream."""
-    print(_writable(one_line(text, 2000), sys.stderr.encoding), file=sys.stderr, flush=True)
+    """Print a line on the error stream, in the place of unfinished progress."""
+    clear = CLEAR_LINE if sys.stderr.isatty() else ""
+    print(f"{clear}{_writable(one_line(text, 2000), sys.stderr.encoding)}", file=sys.stderr, flush=True)
 
 
 def show_progress(share: float, words: str, drafts: tuple[Any, ...] = ()) -> None:
     """Keep one line of a terminal up to date; write nothing where errors go to a file."""
     if sys.stderr.isatty():
         line = f"{words} {share:4.0%}" if share < 1 else ""
-        print(f"\r\033[K{_writable(line, sys.stderr.encoding)}", end="", file=sys.stderr, flush=True)
+        print(f"{CLEAR_LINE}{_writable(line, sys.stderr.encoding)}", end="", file=sys.stderr, flush=True)
 
 
 def results_of(
-    paths: Sequence[Path], names: str | None, compute: Callable[[int, Path], Result], failed: list[Path]
+    paths: Sequence[Path], names: str, compute: Callable[[int, Path], Result], failed: list[Path]
 ) -> Iterator[Result]:
     """Compute one picture's result at a time, from its place in the list (from 1) and its path.
 
@@ -50,7 +52,7 @@ def results_of(
             yield result
 
 
-def name_of(path: Path, place: int, names: str | None) -> str:
+def name_of(path: Path, place: int, names: str) -> str:
     """Name a picture by its path; where names are hashed, by its place in the list and its sha256."""
     if names != "hash":
         return one_line(str(path), 1000)

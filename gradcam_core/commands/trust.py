@@ -12,6 +12,7 @@ from gradcam_core.commands.flags import (
     files_in,
     load_chosen,
     model_flags,
+    names_flag,
     picture_flags,
     progress_of,
     read_chosen,
@@ -34,7 +35,7 @@ def trust_flags(flags: Flags) -> None:
     flags.add_argument("--target", metavar="INDEX_OR_LABEL", help="default: the most probable class")
     picture_flags(flags)
     flags.add_argument("--json", action="store_true", help="one JSON object per picture, instead of words")
-    flags.add_argument("--names", choices=("keep", "hash"), help="hash: name pictures by their checksum alone")
+    names_flag(flags)
     flags.add_argument("--quiet", action="store_true", help="no progress")
     flags.add_argument("--calibrate", type=Path, metavar="FOLDER", help="derive thresholds on this folder's pictures")
     flags.add_argument("--out", type=Path, metavar="FILE", help="where --calibrate writes them")
