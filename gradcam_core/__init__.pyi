@@ -18,8 +18,8 @@ from .readers import read_image as read_image
 from .samples import list_samples as list_samples
 from .samples import read_sample as read_sample
 from .samples import read_truths as read_truths
-from .samples.models import list_bundled as list_bundled
-from .samples.drawn_folder import drawn_folder as drawn_folder
+from .samples import list_bundled as list_bundled
+from .samples.radiographs import drawn_folder as drawn_folder
 from .preprocess import override_preprocessing as override_preprocessing
 from .preprocess import shown_input as shown_input
 from .devices import describe_device as describe_device

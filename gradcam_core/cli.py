@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import gradcam_core as core
-from gradcam_core.commands import list_commands
-from gradcam_core.commands.family import Flags
-from gradcam_core.commands.terminal import STOPPED, WORKED, WRONG_USAGE, warn
+from gradcam_core.commands import Flags, list_commands
+from gradcam_core.commands.terminal import STOPPED, WORKED, WRONG_USAGE, warn, words_of
 from gradcam_core.errors import GradcamError
 
 
@@ -23,7 +22,7 @@ def main(arguments: Sequence[str] | None = None, *, as_program: bool = False) ->
         code: int = given.run(given)
         return code
     except GradcamError as error:
-        warn(f"error: {error}")
+        warn(f"error: {words_of(error)}")
         return WRONG_USAGE
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else WORKED

@@ -71,13 +71,6 @@ def memory_for(title: str) -> Iterator[None]:
         ) from error
 
 
-def copy_to_processor(network: nn.Module) -> nn.Module:
-    """Copy a network to the processor tensor by tensor, without a second copy on its full device."""
-    moved: dict[int, torch.Tensor] = {id(x): nn.Parameter(x.detach().cpu(), False) for x in network.parameters()}
-    moved |= {id(x): x.detach().cpu() for x in network.buffers()}
-    return copy.deepcopy(network, moved)
-
-
 def tune_allocator() -> bool:
     """Let this process keep the memory of large tensors; whether it could be done. For programs, not for imports.
 
@@ -137,9 +130,8 @@ def with_enough_memory(model: LoadedModel, compute: Callable[[LoadedModel], Resu
 
     Raises DeviceError where the processor's memory is too small as well.
     """
-    notes: tuple[str, ...] = ()
     try:
-        return compute(model), notes
+        return compute(model), ()
     except (RuntimeError, DeviceError) as error:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
@@ -148,11 +140,13 @@ def with_enough_memory(model: LoadedModel, compute: Callable[[LoadedModel], Resu
                 "There is too little memory for this picture and model.", "Use a smaller input."
             ) from error
     # Behind the except block, the failed pass has released its memory.
-    notes = (f"The memory of {model.device} was too small: this was computed on the processor instead.",)
-    return compute(_on_processor(model)), notes
+    note = f"The memory of {model.device} was too small: this was computed on the processor instead."
+    return compute(_on_processor(model)), (note,)
 
 
 def _on_processor(model: LoadedModel) -> LoadedModel:
-    head = None if model.head is None else model.head.cpu()
-    module = copy_to_processor(model.module)
+    """Copy a model to the processor tensor by tensor, without a second copy on its full device."""
+    moved: dict[int, torch.Tensor] = {id(x): nn.Parameter(x.detach().cpu(), False) for x in model.module.parameters()}
+    moved |= {id(x): x.detach().cpu() for x in model.module.buffers()}
+    module, head = copy.deepcopy(model.module, moved), None if model.head is None else model.head.cpu()
     return replace(model, module=module, folded=None, device=torch.device("cpu"), head=head)

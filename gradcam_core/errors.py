@@ -4,17 +4,23 @@
 class GradcamError(Exception):
     """Say what is wrong and what to do about it.
 
-    `message` names the trouble, `remedy` the way out; `str(error)` holds both. Neither may hold
-    anything about a patient: texts end up in logs.
+    `message` names the trouble, `remedy` the way out, both in words that are true on a page, in a terminal and in
+    Python. `option` is the keyword argument to change, where there is one: each place spells it in its own way.
+    Nothing about a patient belongs here, since texts end up in logs.
     """
 
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(message, remedy)
+    def __init__(self, message: str, remedy: str, option: str = "") -> None:
+        super().__init__(message, remedy, option)
         self.message = message
         self.remedy = remedy
+        self.option = option
 
     def __str__(self) -> str:
-        return f"{self.message} {self.remedy}"
+        return self.words(f"{self.option}=")
+
+    def words(self, option: str) -> str:
+        """Return message and remedy, then the option as `option` spells it, if the error has one."""
+        return f"{self.message} {self.remedy}{f' (Option: {option})' if self.option else ''}"
 
 
 class PictureError(GradcamError):

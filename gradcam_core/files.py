@@ -1,6 +1,8 @@
-"""Files: written whole or not at all, and read up to a bound."""
+"""Files: written whole or not at all, read up to a bound, and named in a way that every system agrees on."""
 
 import os
+import re
+import unicodedata
 from pathlib import Path
 
 
@@ -29,3 +31,13 @@ def read_bounded(path: Path, most: int) -> bytes:
     if len(content) > most:
         raise FileTooLargeError(f"more than {most} bytes")
     return content
+
+
+def last_part(path: str) -> str:
+    """Return a file's name without its folders, for paths of any system."""
+    return re.split(r"[/\\]", path)[-1]
+
+
+def folded(name: str) -> str:
+    """Return the form in which names are compared: systems differ in capital letters, and in how they write accents."""
+    return unicodedata.normalize("NFC", name).casefold()

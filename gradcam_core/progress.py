@@ -1,7 +1,7 @@
 """Progress of long work: one value, passed down and divided into parts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # Called with the share done (0..1), what is being done, and the heatmaps so far.
@@ -35,13 +35,12 @@ class Progress:
     ) -> "Progress":
         """Return the progress of step `place` (from 0) out of `of` equal steps."""
         length = self.length / of
-        return Progress(
-            self.callback, words or self.words, self.start + place * length, length, convert or self.convert
-        )
+        start, words, convert = self.start + place * length, words or self.words, convert or self.convert
+        return Progress(self.callback, words, start, length, convert)
 
     def without_drafts(self) -> "Progress":
         """Return the same progress for work whose drafts are not those of the whole."""
-        return Progress(self.callback, self.words, self.start, self.length, lambda drafts: ())
+        return replace(self, convert=lambda drafts: ())
 
 
 SILENT = Progress()

@@ -78,7 +78,7 @@ def top_predictions(outputs: torch.Tensor, kind: str, labels: Sequence[str], top
 def check_top_k(top_k: SupportsIndex) -> int:
     """A number of classes, as a plain int. Raises TargetError for anything below 1."""
     if isinstance(top_k, bool) or not hasattr(top_k, "__index__") or operator.index(top_k) < 1:
-        raise TargetError(f"{top_k!r} classes cannot be shown.", "Ask for at least one: top_k=1 or more.")
+        raise TargetError(f"{top_k!r} classes cannot be shown.", "Ask for at least one.", "top_k")
     return operator.index(top_k)
 
 

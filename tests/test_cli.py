@@ -1,6 +1,9 @@
 """The command line, on real files: what it writes, what it prints, and how it ends."""
 
+import ast
+import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +21,8 @@ from gradcam_core.cli import main
 from gradcam_core.commands import list_commands
 from gradcam_core.commands.explain import report
 from gradcam_core.commands.flags import to_method, to_option
-from gradcam_core.errors import MethodError
+from gradcam_core.commands.terminal import FLAG_NAMES
+from gradcam_core.errors import MethodError, ModelError
 from gradcam_core.files import FileTooLargeError, read_bounded, write_whole
 from gradcam_core.render import overlay
 
@@ -366,6 +370,56 @@ def test_folders_of_strangers_and_unfinished_ones_are_told_apart(tmp_path: Path,
 # What it prints
 
 
+@pytest.mark.parametrize(
+    ("flags", "options", "flag", "keyword"),
+    [
+        (["--model", "file:{folder}/labels=x.pth"], {}, "--architecture", "architecture"),
+        (
+            ["--model", "bundled:radiograph_clean", "--no-pretrained"],
+            {"pretrained": False},
+            "--no-pretrained",
+            "pretrained",
+        ),
+    ],
+)
+def test_an_error_spells_its_option_as_a_flag_here_and_as_a_keyword_in_python(
+    flags: list[str],
+    options: dict[str, Any],
+    flag: str,
+    keyword: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    torch.save({"state_dict": small_network().state_dict(), "arch": "top_k="}, tmp_path / "labels=x.pth")
+    flags = [text.format(folder=tmp_path) for text in flags]
+    assert run("layers", *flags) == 2
+    error = capsys.readouterr().err.strip()
+    words, _, option = error.removeprefix("error: ").partition(" (Option: ")
+    assert option == f"{flag})"
+    assert "=" not in words.replace("'top_k='", ""), "what comes from the file stays as it is"
+    with pytest.raises(ModelError) as raised:
+        load_model(flags[1], **options)
+    assert f"{raised.value.message} {raised.value.remedy}" == words
+    assert str(raised.value) == f"{words} (Option: {keyword}=)"
+
+
+def test_no_text_of_the_core_spells_an_option_and_every_option_of_an_error_is_a_flag(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = [file for file in (ROOT / "gradcam_core").rglob("*.py") if file.parent.name != "commands"]
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text("utf-8")))]
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    texts = [node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    spelled = [node.value for node in texts if id(node) not in docstrings and re.search(r"\b[a-z_]+=", node.value)]
+    assert [text for text in spelled if not text.startswith("http")] == []
+    errors = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Error")]
+    options = {ast.unparse(error.args[2]).strip("'") for error in errors if len(error.args) == 3} - {"name"}
+    assert {"architecture", "pretrained", "device"} <= options
+    assert run("explain", "--help") == 0
+    usage = capsys.readouterr().out
+    assert not [option for option in options if not re.search(rf"--{FLAG_NAMES.get(option, option)}\b", usage)]
+
+
 def test_hostile_labels_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hostile = load_model(small_network(), labels=["b\x1b[31mad\nname\u202e"] * 5, device="cpu")
     explanation = explain(read_image(draw(tmp_path / "a.png")), hostile, methods="grad_cam")
@@ -382,6 +436,27 @@ def test_quiet_tells_only_what_failed(tmp_path: Path, model: list[str], capsys: 
     assert told.out == ""
     assert told.err.splitlines() == [line for line in told.err.splitlines() if line.startswith("failed: ")]
     assert len(told.err.splitlines()) == 1
+
+
+class Terminal(io.StringIO):
+    """An error stream that is a terminal; `lines` are those that stay on it."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+    def lines(self) -> list[str]:
+        return [line.rpartition("\r\033[K")[2] for line in self.getvalue().rstrip("\n").split("\n")]
+
+
+def test_a_failure_takes_the_place_of_unfinished_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save(small_network().state_dict(), tmp_path / "weights.pth")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert run("layers", "--model", f"file:{tmp_path / 'weights.pth'}") == 2
+    assert "Reading the file" in terminal.getvalue()
+    assert terminal.lines()[-1].startswith("error: ")
 
 
 def test_methods_are_listed_as_the_registry_has_them(capsys: pytest.CaptureFixture[str]) -> None:
@@ -433,13 +508,13 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_options_take_the_type_of_their_default() -> None:
-    assert to_option("steps", "12", 3) == 12
-    assert to_option("share", "0.5", 1.0) == 0.5
-    assert to_option("fast", "no", True) is False
-    assert to_option("kind", "mean", "max") == "mean"
-    for text, default in (("2.5", 3), ("nan", 1.0), ("perhaps", True), ("", 3)):
+    assert to_option("12", 3) == 12
+    assert to_option("0.5", 1.0) == 0.5
+    assert to_option("no", True) is False
+    assert to_option("mean", "max") == "mean"
+    for text in ("copies=2.5", "noise=nan", "flip=perhaps", "copies="):
         with pytest.raises(MethodError, match="such as"):
-            to_option("x", text, default)
+            to_method(f"grad_cam:{text}")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from gradcam_core.measures import measure
 from gradcam_core.readers.truth import read_truth
 from gradcam_core.records import LoadedModel
 from gradcam_core.samples import radiographs
-from gradcam_core.samples.drawn_folder import FIRST_SEED
+from gradcam_core.samples.radiographs import FIRST_SEED
 from gradcam_core.text import csv_cell
 from tests import networks
 

@@ -8,8 +8,10 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -17,11 +19,12 @@ from PIL import Image
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from demonstration.example import example
+from gradcam_core import read_sample
 from pages.components.analysis import files
 from pages.components.analysis.shelf import Shelf
 from pages.components.example import _shipped
 from pages.components.frame.navigation import pages
-from pages.components.server import Guard
+from pages.components.server import MOST_UPLOADED, Guard
 from pages.components.words import plain
 from tests.browser import ROOT, Serve
 from tests.test_app import address, page, settled, unfold, upload
@@ -55,6 +58,63 @@ def test_foreign_hosts_and_metrics_are_refused_in_words(address: str) -> None:
     assert status == 400
     assert "allowedHosts" in words
     assert answer(f"{address}/_stcore/metrics")[0] == 404
+
+
+def test_hosts_are_allowed_as_for_streamlits_own_connection(serve: Serve) -> None:
+    hosts = ("127.0.0.1", "*.hospital.example", "::1")
+    address = serve(ROOT / "app.py", ROOT, *(f"--server.allowedHosts={host}" for host in hosts))
+    port = address.rpartition(":")[2]
+    for host in ("reading.hospital.example", f"Reading.Hospital.example:{port}", f"[::1]:{port}"):
+        assert answer(address, Host=host)[0] == 200, host
+    for host in ("hospital.example", "reading.hospital.example.evil.example", "localhost"):
+        assert answer(address, Host=host)[0] == 400, host
+
+
+def test_a_session_uploads_no_more_than_its_share(page: Any, address: str) -> None:
+    page.goto(f"{address}/Explain")
+    page.locator(".viewer .panel canvas").nth(1).wait_for(timeout=90_000)
+    settled(page)
+    with page.expect_request(lambda request: request.method == "PUT") as sent:
+        upload(page, "anna.png", read_sample("coffee"))
+    url = urlsplit(sent.value.url)
+    fresh = url.path.replace(url.path.split("/")[-2], "another-session")
+    nearly_all = {"Content-Length": str(MOST_UPLOADED - 1000)}
+    assert refused(url.netloc, url.path, nearly_all)
+    assert not refused(url.netloc, fresh, nearly_all), "the first picture is what goes over the limit"
+    assert refused(url.netloc, fresh, {"Content-Length": str(MOST_UPLOADED + 1)})
+    assert refused(url.netloc, fresh, {"Transfer-Encoding": "chunked"}), "an upload of unknown length"
+
+
+def refused(host: str, path: str, headers: dict[str, str]) -> bool:
+    """Announce an upload without sending it: whether it is refused at once, in words."""
+    connection = HTTPConnection(host, timeout=2)
+    connection.putrequest("PUT", path)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    try:
+        with connection.getresponse() as response:
+            return response.status == 413 and b"Remove some files first" in response.read()
+    except TimeoutError:  # the server waits for the upload
+        return False
+    finally:
+        connection.close()
+
+
+def test_no_table_offers_its_rows_for_download(page: Any, address: str) -> None:
+    page.goto(f"{address}/Explain")
+    page.locator(".viewer .panel canvas").nth(1).wait_for(timeout=90_000)
+    settled(page)
+    page.get_by_text("Numbers", exact=True).click()
+    table = page.locator(".st-key-numbers").get_by_test_id("stDataFrame")
+    table.wait_for(timeout=30_000)
+    table.scroll_into_view_if_needed()
+    table.hover()
+    toolbar = table.get_by_test_id("stElementToolbar")
+    toolbar.wait_for(state="attached", timeout=30_000)  # else Streamlit calls it by another name
+    page.wait_for_timeout(500)
+    assert not toolbar.is_visible()
+    assert page.get_by_role("button", name="Download as CSV").count() == 0, "hidden from screen readers too"
 
 
 async def messages_behind_the_guard(sent: list[bytes]) -> list[bytes]:

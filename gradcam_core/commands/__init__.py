@@ -5,10 +5,29 @@ does not wait for torch.
 """
 
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Mapping
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from gradcam_core.commands.family import Command
+Flags = ArgumentParser
+Given = Namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: its name, its words for `--help`, and two functions: one adds its flags, one returns the exit code."""
+
+    name: str
+    words: str
+    add_flags: Callable[[Flags], None]
+    run: Callable[[Given], int]
+
+
+def command(add_flags: Callable[[Flags], None]) -> Callable[[Callable[[Given], int]], Command]:
+    """Make a function a command; its name and its docstring become those of the command."""
+    return lambda run: Command(run.__name__, inspect.getdoc(run) or "", add_flags, run)
 
 
 def list_commands() -> Mapping[str, Command]:

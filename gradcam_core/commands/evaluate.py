@@ -4,20 +4,21 @@ import functools
 from pathlib import Path
 
 import gradcam_core as core
-from gradcam_core.commands.family import Flags, Given, command
+from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import (
+    checked_flags,
     files_in,
-    layer_flag,
     load_chosen,
-    method_flag,
     model_flags,
-    thresholds_flag,
+    names_flag,
+    progress_of,
     thresholds_of,
     to_method,
+    write_out,
 )
-from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, show_progress, warn
+from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, warn
 from gradcam_core.errors import GradcamError
-from gradcam_core.files import read_bounded, write_whole
+from gradcam_core.files import read_bounded
 from gradcam_core.text import one_line
 
 LARGEST_PICTURE, LARGEST_TABLE = 256 * 2**20, 5_000_000
@@ -30,10 +31,8 @@ def evaluate_flags(flags: Flags) -> None:
     flags.add_argument(
         "--table", type=Path, metavar="CSV", help="labels: columns name, label, and mask where there are any"
     )
-    layer_flag(flags)
-    method_flag(flags)
-    thresholds_flag(flags)
-    flags.add_argument("--names", choices=("keep", "hash"), default="keep", help="hash: no file name in the results")
+    checked_flags(flags)
+    names_flag(flags)
     flags.add_argument("--out", type=Path, required=True, metavar="CSV", help="one row per picture, the worst first")
     flags.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -57,22 +56,15 @@ def evaluate(given: Given) -> int:
         method=method,
         layers=given.layer,
         thresholds=limits,
-        on_progress=None if given.quiet else show_progress,
+        on_progress=progress_of(given),
     )
-    try:
-        write_whole(given.out, core.evaluation_to_csv(evaluation, given.names))
-    except OSError as error:
-        raise GradcamError("The results cannot be written.", "Choose another place for --out.") from error
-    _report(evaluation, given.names)
-    return SOME_FAILED if evaluation.failures else WORKED
-
-
-def _report(evaluation: "core.Evaluation", names: str) -> None:
+    write_out(given.out, core.evaluation_to_csv(evaluation, given.names), "results")
     for words in core.evaluation_sentences(evaluation):
         say(one_line(words, 1000))
     for row in evaluation.failures:
-        name = row.sha256[:16] if names == "hash" else one_line(row.name)
+        name = row.sha256[:16] if given.names == "hash" else one_line(row.name)
         warn(f"failed: {name}: {row.problem}")
+    return SOME_FAILED if evaluation.failures else WORKED
 
 
 def _table(path: Path) -> bytes:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import gradcam_core as core
-from gradcam_core.commands.family import Flags, Given, command
+from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import (
     layer_flag,
     load_chosen,
     model_flags,
+    names_flag,
     picture_flags,
+    progress_of,
     read_chosen,
     to_method,
     whole,
 )
-from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, show_progress, warn, warn_failed
+from gradcam_core.commands.terminal import SOME_FAILED, WORKED, results_of, say, warn
 from gradcam_core.errors import GradcamError
 from gradcam_core.text import one_line
 
@@ -39,12 +41,7 @@ def explain_flags(flags: Flags) -> None:
     )
     flags.add_argument("--against", metavar="INDEX_OR_LABEL", help="compare each --target with this class")
     picture_flags(flags)
-    flags.add_argument(
-        "--names",
-        choices=("keep", "hash"),
-        default="keep",
-        help="hash: name pictures and model files by their checksum alone (keep)",
-    )
+    names_flag(flags)
     flags.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     flags.add_argument("--quiet", action="store_true", help="print only what failed")
 
@@ -64,17 +61,14 @@ def explain(given: Given) -> int:
     request = {"targets": targets, "layers": given.layer} | ({"methods": methods} if methods else {})
     core.check_request(model, **request)
     folders = core.ResultFolders(given.out)
-    progress = None if given.quiet else show_progress
-    failed, printed = 0, set[str]()
-    for place, path in enumerate(given.images, 1):
-        try:
-            image = read_chosen(path, given)
-            explanation = core.explain(image, model, top_k=given.top_k, on_progress=progress, **request)
-            record = folders.write(explanation, given.names)
-        except (GradcamError, OSError, MemoryError) as error:
-            failed += 1
-            warn_failed(path, place, given.names, error)
-            continue
+
+    def write(place: int, path: Path) -> tuple[Path, core.Explanation]:
+        image, progress = read_chosen(path, given), progress_of(given)
+        explanation = core.explain(image, model, top_k=given.top_k, on_progress=progress, **request)
+        return folders.write(explanation, given.names), explanation
+
+    failed, printed = list[Path](), set[str]()
+    for record, explanation in results_of(given.images, given.names, write, failed):
         if not given.quiet:
             report(record, explanation, printed)
     return SOME_FAILED if failed else WORKED

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import gradcam_core as core
-from gradcam_core.commands.family import Flags, Given
+from gradcam_core.commands import Flags, Given
 from gradcam_core.commands.terminal import show_progress
 from gradcam_core.errors import GradcamError, MethodError
+from gradcam_core.files import write_whole
 
 YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -34,20 +35,23 @@ def layer_flag(flags: Flags) -> None:
     flags.add_argument("--layer", nargs="+", action="extend", metavar="NAME", help="default: the model's usual one")
 
 
-def method_flag(flags: Flags) -> None:
-    """Add the flag for one method."""
+def checked_flags(flags: Flags) -> None:
+    """Add the flags that say which heatmap to check: the layers, one method; and by which thresholds."""
+    layer_flag(flags)
     flags.add_argument("--method", default="grad_cam", metavar="NAME", help="a name, or name:option=value (grad_cam)")
+    flags.add_argument("--thresholds", type=Path, metavar="FILE", help="default: the project's own set")
+
+
+def names_flag(flags: Flags) -> None:
+    """Add the flag that says how pictures are named in what is written."""
+    words = "hash: name pictures and model files by their checksum alone (keep)"
+    flags.add_argument("--names", choices=("keep", "hash"), default="keep", help=words)
 
 
 def picture_flags(flags: Flags) -> None:
     """Add the flags that say how a picture is read."""
     flags.add_argument("--frame", type=whole(0), default=0, metavar="N", help="page or frame, counted from 0")
     flags.add_argument("--window", nargs=2, type=number, metavar=("CENTRE", "WIDTH"), help="grey values to show")
-
-
-def thresholds_flag(flags: Flags) -> None:
-    """Add the flag for thresholds of one's own."""
-    flags.add_argument("--thresholds", type=Path, metavar="FILE", help="default: the project's own set")
 
 
 def load_chosen(given: Given) -> core.LoadedModel:
@@ -61,8 +65,13 @@ def load_chosen(given: Given) -> core.LoadedModel:
         preprocessing=preprocessing | ({"fit": given.fit} if given.fit else {}),
         pretrained=given.pretrained,
         device=given.device,
-        on_progress=None if getattr(given, "quiet", False) else show_progress,
+        on_progress=progress_of(given),
     )
+
+
+def progress_of(given: Given) -> core.OnProgress | None:
+    """Return what reports progress; None where --quiet is given."""
+    return None if getattr(given, "quiet", False) else show_progress
 
 
 def read_chosen(path: Path, given: Given) -> core.ImageRecord:
@@ -73,6 +82,14 @@ def read_chosen(path: Path, given: Given) -> core.ImageRecord:
 def thresholds_of(given: Given) -> core.Thresholds:
     """Read the thresholds that the flags name, or the project's own."""
     return core.read_thresholds(given.thresholds) if given.thresholds else core.read_thresholds()
+
+
+def write_out(path: Path, content: bytes, what: str) -> None:
+    """Write the file that --out names, whole or not at all. Raises GradcamError."""
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise GradcamError(f"The {what} cannot be written.", "Choose another place for --out.") from error
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -93,25 +110,21 @@ def to_method(text: str) -> tuple[str, Mapping[str, Any]]:
             raise MethodError(f"'{pair}' is no option of a method.", "Write name:option=value,option=value.")
         texts[option.strip()] = value.strip()
     defaults = {method.name: method.options for method in core.list_methods()}.get(name, {})
-    options = {
-        option: to_option(option, value, defaults[option]) if option in defaults else value
-        for option, value in texts.items()
-    }
+    options = {option: to_option(value, defaults.get(option)) for option, value in texts.items()}
     core.find_method(name, options)
     return name, options
 
 
-def to_option(option: str, text: str, default: object) -> object:
-    """Read an option's value, of the type of its default. Raises MethodError."""
+def to_option(text: str, default: object) -> object:
+    """Read an option's value in the type of its default. Other text stays as it is: the method refuses it in words."""
     try:
         if isinstance(default, bool):
             return YES_OR_NO[text.lower()]
         if isinstance(default, int):
             return int(text)
         return number(text) if isinstance(default, float) else text
-    except (ValueError, LookupError, argparse.ArgumentTypeError) as error:
-        kind = {bool: "true or false", int: "a whole number"}.get(type(default), "a number")
-        raise MethodError(f"The option {option} cannot be '{text}'.", f"Give {kind}, such as {default}.") from error
+    except (ValueError, LookupError, argparse.ArgumentTypeError):
+        return text
 
 
 def whole(least: int) -> Callable[[str], int]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradcam_core as core
-from gradcam_core.commands.family import Flags, Given, command
+from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import load_chosen, model_flags
 from gradcam_core.commands.terminal import WORKED, say
 from gradcam_core.text import one_line

@@ -1,14 +1,20 @@
-"""Output for the terminal: exit codes, lines, progress, and the names of pictures that failed."""
+"""What the commands print: results, progress, and what failed, in the terminal's own spelling."""
 
 import hashlib
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gradcam_core.errors import GradcamError
 from gradcam_core.text import one_line
 
 WORKED, SOME_FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 130
+# The keywords in Python whose flag has another name.
+FLAG_NAMES = {"pretrained": "no-pretrained", "top_k": "top-k"}
+CLEAR_LINE = "\r\033[K"
+
+Result = TypeVar("Result")
 
 
 def say(text: str) -> None:
@@ -17,27 +23,40 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a line on the error stream."""
-    print(_writable(one_line(text, 2000), sys.stderr.encoding), file=sys.stderr, flush=True)
+    """Print a line on the error stream, in the place of unfinished progress."""
+    clear = CLEAR_LINE if sys.stderr.isatty() else ""
+    print(f"{clear}{_writable(one_line(text, 2000), sys.stderr.encoding)}", file=sys.stderr, flush=True)
 
 
 def show_progress(share: float, words: str, drafts: tuple[Any, ...] = ()) -> None:
     """Keep one line of a terminal up to date; write nothing where errors go to a file."""
     if sys.stderr.isatty():
         line = f"{words} {share:4.0%}" if share < 1 else ""
-        print(f"\r\033[K{_writable(line, sys.stderr.encoding)}", end="", file=sys.stderr, flush=True)
+        print(f"{CLEAR_LINE}{_writable(line, sys.stderr.encoding)}", end="", file=sys.stderr, flush=True)
 
 
-def warn_failed(path: Path, place: int, names: str | None, error: Exception) -> None:
-    """Say which picture failed and why."""
-    warn(f"failed: {name_of(path, place, names)}: {_reason(error)}")
+def results_of(
+    paths: Sequence[Path], names: str, compute: Callable[[int, Path], Result], failed: list[Path]
+) -> Iterator[Result]:
+    """Compute one picture's result at a time, from its place in the list (from 1) and its path.
+
+    Each picture that fails is named on the error stream with the reason, and added to `failed`.
+    """
+    for place, path in enumerate(paths, 1):
+        try:
+            result = compute(place, path)
+        except (GradcamError, OSError, MemoryError) as error:
+            failed.append(path)
+            warn(f"failed: {name_of(path, place, names)}: {words_of(error)}")
+        else:
+            yield result
 
 
-def name_of(path: Path, place: int, names: str | None) -> str:
+def name_of(path: Path, place: int, names: str) -> str:
     """Name a picture by its path; where names are hashed, by its place in the list and its sha256."""
     if names != "hash":
         return one_line(str(path), 1000)
-    if not path.is_file():
+    if not path.is_file():  # a pipe or a device may never end
         return f"picture {place}"
     try:
         with path.open("rb") as file:
@@ -46,10 +65,10 @@ def name_of(path: Path, place: int, names: str | None) -> str:
         return f"picture {place}"
 
 
-def _reason(error: Exception) -> str:
-    """Return an error's words without the path that an OSError contains."""
+def words_of(error: Exception) -> str:
+    """Return an error's words, with its option as a flag, and without the path that an OSError contains."""
     if isinstance(error, GradcamError):
-        return str(error)
+        return error.words(f"--{FLAG_NAMES.get(error.option, error.option)}")
     return str(getattr(error, "strerror", None) or "The memory is too small for this picture.")
 
 

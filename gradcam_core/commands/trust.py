@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import gradcam_core as core
-from gradcam_core.commands.family import Flags, Given, command
+from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import (
+    checked_flags,
     files_in,
-    layer_flag,
     load_chosen,
-    method_flag,
     model_flags,
+    names_flag,
     picture_flags,
+    progress_of,
     read_chosen,
-    thresholds_flag,
     thresholds_of,
     to_method,
+    write_out,
 )
-from gradcam_core.commands.terminal import SOME_FAILED, WORKED, name_of, say, show_progress, warn_failed
+from gradcam_core.commands.terminal import SOME_FAILED, WORKED, name_of, results_of, say
 from gradcam_core.errors import GradcamError
-from gradcam_core.files import write_whole
 from gradcam_core.text import counted, one_line
 
 MARKS = {"passed": "passed", "attention": "ATTENTION", "not tested": "not tested"}
@@ -32,13 +31,11 @@ def trust_flags(flags: Flags) -> None:
     """Add the flags of `trust`."""
     flags.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help="picture files")
     model_flags(flags)
-    layer_flag(flags)
-    method_flag(flags)
+    checked_flags(flags)
     flags.add_argument("--target", metavar="INDEX_OR_LABEL", help="default: the most probable class")
     picture_flags(flags)
-    thresholds_flag(flags)
     flags.add_argument("--json", action="store_true", help="one JSON object per picture, instead of words")
-    flags.add_argument("--names", choices=("keep", "hash"), help="hash: name pictures by their checksum alone")
+    names_flag(flags)
     flags.add_argument("--quiet", action="store_true", help="no progress")
     flags.add_argument("--calibrate", type=Path, metavar="FOLDER", help="derive thresholds on this folder's pictures")
     flags.add_argument("--out", type=Path, metavar="FILE", help="where --calibrate writes them")
@@ -53,28 +50,26 @@ def trust(given: Given) -> int:
         )
     method, limits = to_method(given.method), thresholds_of(given)
     model = load_chosen(given)
-    core.check_request(model, targets=given.target, methods=[method], layers=given.layer)
+    request = {"targets": given.target, "methods": [method], "layers": given.layer}
+    core.check_request(model, **request)
     if given.calibrate is not None:
         return _calibrate(given, model)
-    progress = None if given.quiet else show_progress
-    failed = 0
-    for place, path in enumerate(given.images, 1):
-        try:
-            image = read_chosen(path, given)
-            request = {"targets": given.target, "methods": [method], "layers": given.layer}
-            explanation = core.explain(image, model, top_k=1, on_progress=progress, **request)
-            checked = core.trust(explanation, explanation.heatmaps[-1], model, thresholds=limits, on_progress=progress)
-        except (GradcamError, OSError, MemoryError) as error:
-            failed += 1
-            warn_failed(path, place, given.names, error)
-            continue
-        _report(image, name_of(path, place, given.names), model, checked, given.json)
+
+    def check(place: int, path: Path) -> tuple[str, str, core.Trust]:
+        image, progress = read_chosen(path, given), progress_of(given)
+        explanation = core.explain(image, model, top_k=1, on_progress=progress, **request)
+        checks = core.trust(explanation, explanation.heatmaps[-1], model, thresholds=limits, on_progress=progress)
+        return image.sha256, name_of(path, place, given.names), checks
+
+    failed = list[Path]()
+    for sha256, name, checked in results_of(given.images, given.names, check, failed):
+        _report(sha256, name, model, checked, given.json)
     return SOME_FAILED if failed else WORKED
 
 
-def _report(image: core.ImageRecord, name: str, model: core.LoadedModel, checked: core.Trust, as_json: bool) -> None:
+def _report(sha256: str, name: str, model: core.LoadedModel, checked: core.Trust, as_json: bool) -> None:
     if as_json:
-        parts = {"image": {"sha256": image.sha256}, "model": {"fingerprint": model.fingerprint}}
+        parts = {"image": {"sha256": sha256}, "model": {"fingerprint": model.fingerprint}}
         say(core.to_json(parts | core.trust_to_dict(checked)).decode())
         return
     say(f"{name}: {one_line(checked.heatmap.target.label)}. {checked.outcome}")
@@ -86,34 +81,18 @@ def _report(image: core.ImageRecord, name: str, model: core.LoadedModel, checked
 
 
 def _calibrate(given: Given, model: core.LoadedModel) -> int:
-    paths = list(files_in(given.calibrate))
-    failed: list[Path] = []
+    paths, failed = files_in(given.calibrate), list[Path]()
     derived = core.derive_thresholds(
-        _read_each(paths, given, failed),
+        results_of(paths, given.names, lambda place, path: core.read_image(path), failed),
         model,
         name="",
         method=to_method(given.method),
         layers=given.layer,
         count=len(paths),
-        on_progress=None if given.quiet else show_progress,
+        on_progress=progress_of(given),
     )
     derived = replace(derived, set=f"{counted(len(paths) - len(failed), 'picture')}, model {model.fingerprint[:8]}")
     content = core.write_thresholds(derived)
-    try:
-        write_whole(given.out, content.encode())
-    except OSError as error:
-        raise GradcamError("The thresholds cannot be written.", "Choose another place for --out.") from error
+    write_out(given.out, content.encode(), "thresholds")
     say(content.rstrip())
     return SOME_FAILED if failed else WORKED
-
-
-def _read_each(paths: Sequence[Path], given: Given, failed: list[Path]) -> Iterator[core.ImageRecord]:
-    """Read one picture at a time; those that cannot be read are named and added to `failed`."""
-    for place, path in enumerate(paths, 1):
-        try:
-            image = core.read_image(path)
-        except (GradcamError, OSError, MemoryError) as error:
-            failed.append(path)
-            warn_failed(path, place, given.names, error)
-            continue
-        yield image

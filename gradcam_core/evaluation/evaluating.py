@@ -84,12 +84,14 @@ def _check_labels(files: Sequence[PictureFile], labels: Sequence[str]) -> None:
             "Leave the labels out, or use a model with a class for each of them.",
         )
     if wanted and not any(_is_class(label, labels) for label in wanted):
-        shown, known = (", ".join(names[:SHOWN_LABELS]) for names in (wanted, labels))
         raise TargetError(
-            f"This model has none of the table’s classes: {shown}{' …' if len(wanted) > SHOWN_LABELS else ''}",
-            f"Choose the model that the labels belong to. The classes of this one are {known}"
-            f"{' …' if len(labels) > SHOWN_LABELS else ''}",
+            f"This model has none of the table’s classes: {_first_few(wanted)}",
+            f"Choose the model that the labels belong to. The classes of this one are {_first_few(labels)}",
         )
+
+
+def _first_few(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:SHOWN_LABELS]) + (" …" if len(labels) > SHOWN_LABELS else "")
 
 
 def _is_class(label: str, labels: Sequence[str]) -> bool:
@@ -112,7 +114,7 @@ def _row(file: PictureFile, request: _Request, kept: Mapping[tuple[str, str], Ro
     except (MethodError, LayerError):
         raise
     except GradcamError as error:
-        return replace(row, problem=str(error))
+        return replace(row, problem=f"{error.message} {error.remedy}")
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise

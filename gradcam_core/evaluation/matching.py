@@ -1,13 +1,12 @@
 """Match pictures with the rows of a table and with masks, by the last part of their files' names."""
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from gradcam_core.evaluation.records import TableRow
+from gradcam_core.files import folded, last_part
 
 Load = Callable[[], bytes]
 Value = TypeVar("Value")
@@ -25,14 +24,9 @@ class PictureFile:
     mask: Load | None = None
 
 
-def last_part(name: str) -> str:
-    """Return a file's name without its folders, for paths of any system."""
-    return re.split(r"[/\\]", name)[-1]
-
-
 def key_of(name: str) -> str:
-    """Return what files are matched by: systems differ in capital letters, and in how they write an accent."""
-    return unicodedata.normalize("NFC", last_part(name)).casefold()
+    """Return what files are matched by: the last part of the name, the same on every system."""
+    return folded(last_part(name))
 
 
 def match(

@@ -1,121 +1,109 @@
 """Numbers of an evaluation -> plain sentences."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
-from gradcam_core.evaluation.records import Edges, Evaluation, Share
+from gradcam_core.evaluation.records import Evaluation, Share
 from gradcam_core.text import counted, listed, percent
 
 # A class gets a sentence of its own from so many pictures on, where one region decides so large a share of them.
 FEWEST, HABIT = 5, 0.5
 MOST_LISTED = 5
-NO_LABELS = "No picture has a label, so the top answers cannot be compared with labels."
-MATCHES = "The top answer matches the label in {count} ({share}; 95\u202f% interval {low} to {high})."
-UNLABELLED = "Pictures without a label: {count}."
-NO_EDGE = "A corner or border decides the top answer in none of {count}."
-EDGE = (
-    "A corner or border decides the top answer in {count} ({share}). Where: {regions}. "
-    "Top answers of these pictures: {answers}."
-)
-EDGE_HABIT = (
-    "In {part} of {whole} pictures answered {label}, hiding the {region} takes away {lost} of the probability on "
-    "average. Look for a marker, a label or a device there."
-)
-MARKED = (
-    "Where a region is marked, the hottest point lies in it or right beside it in {count}, and {heat} of the heat "
-    "lies inside on average."
-)
-CALIBRATION = (
-    "The top answers have a probability of {probability} on average, and {accuracy} of them match the label. Among "
-    "answers of similar probability, the two differ by {error} percentage points on average."
-)
-WEAKEST = "Fewest matches: {label}, {part} of {whole} ({share})."
-FAILED = "Pictures that could not be evaluated: {count}. They are at the end of the list, with what to do."
-UNMATCHED = "Rows of the table without a picture: {count}."
-DECIDES = (
-    "A corner or border counts as deciding where hiding it takes away more than {threshold} of the top answer’s "
-    "probability. The finding itself may lie there."
-)
 
 
 def evaluation_sentences(evaluation: Evaluation) -> tuple[str, ...]:
     """Say the results in plain words, each sentence with its numbers; the most important first."""
     if evaluation.count == len(evaluation.failures):
         return tuple(_failures(evaluation))
+    threshold = percent(evaluation.thresholds.numbers["most_lost_at_edge"], 0)
     return (
         *_accuracy(evaluation),
-        *_edges(evaluation),
-        *_habits(evaluation.edges_by_answer),
+        _edges(evaluation),
+        *_habits(evaluation),
         *_marks(evaluation),
         *_calibration(evaluation),
         *_weakest(evaluation),
         *_failures(evaluation),
-        DECIDES.format(threshold=percent(evaluation.thresholds.numbers["most_lost_at_edge"], 0)),
+        f"A corner or border counts as deciding where hiding it takes away more than {threshold} of the top answer’s "
+        "probability. The finding itself may lie there.",
     )
 
 
-def _accuracy(evaluation: Evaluation) -> list[str]:
+def _accuracy(evaluation: Evaluation) -> Iterator[str]:
     accuracy, interval = evaluation.accuracy, evaluation.accuracy.interval
     if interval is None:
-        return [NO_LABELS]
+        yield "No picture has a label, so the top answers cannot be compared with labels."
+        return
     low, high = (percent(bound, 0) for bound in interval)
+    yield (
+        f"The top answer matches the label in {_pictures(accuracy)} ({percent(accuracy.value, 0)}; "
+        f"95\u202f% interval {low} to {high})."
+    )
     unlabelled = evaluation.count - len(evaluation.failures) - accuracy.whole
-    matches = MATCHES.format(count=_pictures(accuracy), share=percent(accuracy.value, 0), low=low, high=high)
-    return [matches, *([UNLABELLED.format(count=unlabelled)] if unlabelled else [])]
+    if unlabelled:
+        yield f"Pictures without a label: {unlabelled}."
 
 
-def _edges(evaluation: Evaluation) -> list[str]:
+def _edges(evaluation: Evaluation) -> str:
     share = evaluation.edges.share
     if not share.part:
-        return [NO_EDGE.format(count=counted(share.whole, "picture"))]
+        return f"A corner or border decides the top answer in none of {counted(share.whole, 'picture')}."
     regions = {f"the {region}": lost.count for region, lost in evaluation.edges.regions.items()}
     answers = {edges.label: edges.share.part for edges in evaluation.edges_by_answer}
-    words = {"regions": _by_count(regions), "answers": _by_count(answers)}
-    return [EDGE.format(count=_pictures(share), share=percent(share.value, 0), **words)]
+    return (
+        f"A corner or border decides the top answer in {_pictures(share)} ({percent(share.value, 0)}). "
+        f"Where: {_by_count(regions)}. Top answers of these pictures: {_by_count(answers)}."
+    )
 
 
-def _habits(edges_by_answer: Iterable[Edges]) -> list[str]:
+def _habits(evaluation: Evaluation) -> Iterator[str]:
     """Name the classes for which one region decides most pictures, as a shortcut does."""
-    sentences = []
-    for edges in edges_by_answer:
-        region = max(edges.regions, key=lambda name: edges.regions[name].count, default="")
+    for edges in evaluation.edges_by_answer:
+        region, lost = max(edges.regions.items(), key=lambda item: item[1].count, default=("", None))
         whole = edges.share.whole
-        if region and whole >= FEWEST and edges.regions[region].count >= HABIT * whole:
-            count, lost = edges.regions[region].count, percent(edges.regions[region].value, 0)
-            sentences += [EDGE_HABIT.format(part=count, whole=whole, label=edges.label, region=region, lost=lost)]
-    return sentences
+        if lost and whole >= FEWEST and lost.count >= HABIT * whole:
+            yield (
+                f"In {lost.count} of {whole} pictures answered {edges.label}, hiding the {region} takes away "
+                f"{percent(lost.value, 0)} of the probability on average. "
+                "Look for a marker, a label or a device there."
+            )
 
 
-def _marks(evaluation: Evaluation) -> list[str]:
+def _marks(evaluation: Evaluation) -> Iterator[str]:
     hits, heat = evaluation.localisation["pointing_game"], evaluation.localisation["relevance_mass"]
-    if hits.value is None or heat.value is None:
-        return []
-    inside = Share(round(hits.value * hits.count), hits.count)
-    return [MARKED.format(count=_pictures(inside), heat=percent(heat.value, 0))]
+    if hits.value is not None and heat.value is not None:
+        inside = Share(round(hits.value * hits.count), hits.count)
+        yield (
+            f"Where a region is marked, the hottest point lies in it or right beside it in {_pictures(inside)}, and "
+            f"{percent(heat.value, 0)} of the heat lies inside on average."
+        )
 
 
-def _calibration(evaluation: Evaluation) -> list[str]:
+def _calibration(evaluation: Evaluation) -> Iterator[str]:
     error, accuracy = evaluation.calibration_error, evaluation.accuracy
-    if error is None:
-        return []
-    mean = sum(group.count * (group.probability or 0) for group in evaluation.bins) / accuracy.whole
-    shares = {"probability": percent(mean, 0), "accuracy": percent(accuracy.value, 0)}
-    return [CALIBRATION.format(**shares, error=f"{100 * error:.1f}")]
+    if error is not None:
+        mean = sum(group.count * (group.probability or 0) for group in evaluation.bins) / accuracy.whole
+        yield (
+            f"The top answers have a probability of {percent(mean, 0)} on average, and {percent(accuracy.value, 0)} of "
+            "them match the label. Among answers of similar probability, the two differ by "
+            f"{100 * error:.1f} percentage points on average."
+        )
 
 
-def _weakest(evaluation: Evaluation) -> list[str]:
+def _weakest(evaluation: Evaluation) -> Iterator[str]:
     """Name the class whose pictures match their label least often, where classes differ."""
-    shares = {label: share for label, share in evaluation.classes if share.value is not None}
-    if len({share.value for share in shares.values()}) < 2:
-        return []
-    label = min(shares, key=lambda name: shares[name].value or 0.0)
-    share = shares[label]
-    return [WEAKEST.format(label=label, part=share.part, whole=share.whole, share=percent(share.value, 0))]
+    shares = {label: share.value for label, share in evaluation.classes if share.value is not None}
+    if len(set(shares.values())) > 1:
+        weakest = min(shares, key=lambda label: shares[label])
+        share = dict(evaluation.classes)[weakest]
+        yield f"Fewest matches: {weakest}, {share.part} of {share.whole} ({percent(share.value, 0)})."
 
 
-def _failures(evaluation: Evaluation) -> list[str]:
-    failed, unmatched = len(evaluation.failures), evaluation.unmatched
-    sentences = {FAILED: failed, UNMATCHED: unmatched}
-    return [template.format(count=count) for template, count in sentences.items() if count]
+def _failures(evaluation: Evaluation) -> Iterator[str]:
+    if evaluation.failures:
+        failed = len(evaluation.failures)
+        yield f"Pictures that could not be evaluated: {failed}. They are at the end of the list, with what to do."
+    if evaluation.unmatched:
+        yield f"Rows of the table without a picture: {evaluation.unmatched}."
 
 
 def _pictures(share: Share) -> str:
@@ -125,6 +113,6 @@ def _pictures(share: Share) -> str:
 def _by_count(counts: Mapping[str, int]) -> str:
     """Write names with their counts, the largest first: "nodule (20) and streak (1)"."""
     ordered = sorted((name for name in counts if counts[name]), key=lambda name: -counts[name])
-    parts: Sequence[str] = [f"{name} ({counts[name]:,})" for name in ordered[:MOST_LISTED]]
+    parts = [f"{name} ({counts[name]:,})" for name in ordered[:MOST_LISTED]]
     rest = len(ordered) - MOST_LISTED
     return listed([*parts, f"{rest} more"] if rest > 0 else parts)

@@ -3,13 +3,26 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from statistics import fmean
 
 from gradcam_core.checks.edges import REGIONS
 from gradcam_core.checks.thresholds import Thresholds
-from gradcam_core.evaluation.records import EDGE, OUTSIDE, WRONG, Bin, Edges, Evaluation, Mean, Row, Share
+from gradcam_core.evaluation.records import (
+    EDGE,
+    NOT_EVALUATED,
+    OUTSIDE,
+    WRONG,
+    Bin,
+    Edges,
+    Evaluation,
+    Mean,
+    Row,
+    Share,
+)
 
 BINS = 10
+LABEL, ANSWER = attrgetter("label_index", "label"), attrgetter("answer_index", "answer")
 LOCALISATION = ("iou_top_fifth", "pointing_game", "relevance_mass")
 
 
@@ -22,40 +35,33 @@ def summarise(rows: Iterable[Row], limits: Thresholds, unmatched: int = 0) -> Ev
     return Evaluation(
         rows=ordered,
         accuracy=_accuracy(labelled),
-        classes=tuple((label, _accuracy(group)) for label, group in _grouped(labelled, _label).items()),
+        classes=tuple((label, _accuracy(group)) for label, group in _grouped(labelled, LABEL).items()),
         bins=bins,
         calibration_error=calibration_error(bins),
         localisation={name: _mean(getattr(row, name) for row in evaluated) for name in LOCALISATION},
         edges=_edges("", evaluated),
-        edges_by_answer=tuple(_edges(label, group) for label, group in _grouped(evaluated, _answer).items()),
-        edges_by_label=tuple(_edges(label, group) for label, group in _grouped(labelled, _label).items()),
+        edges_by_answer=tuple(_edges(label, group) for label, group in _grouped(evaluated, ANSWER).items()),
+        edges_by_label=tuple(_edges(label, group) for label, group in _grouped(labelled, LABEL).items()),
         thresholds=limits,
         unmatched=unmatched,
     )
 
 
 def worst_first(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """Sort the rows by how much they deserve a look; equal ones keep their order.
-
-    1. Top answers that are not the label, the most probable first.
-    2. Other top answers that a corner or border decides, the largest loss first.
-    3. Hottest points outside the marked region, the least heat inside first.
-    4. The rest, the lowest probability of the label (without one, of the top answer) first.
-    5. What could not be evaluated.
-    """
+    """Sort the rows by how much they deserve a look; equal ones keep their order."""
     return tuple(sorted(rows, key=_place))
 
 
 def _place(row: Row) -> tuple[int, float]:
-    if row.problem:
-        return 5, 0.0
-    if row.standing == WRONG:
-        return 1, -row.probability
-    if row.standing == EDGE:
-        return 2, -row.lost
-    if row.standing == OUTSIDE:
-        return 3, row.relevance_mass or 0.0
-    return 4, row.probability if row.label_probability is None else row.label_probability
+    """Return a row's group, and what its group is sorted by, the smallest first."""
+    groups = {
+        WRONG: -row.probability,
+        EDGE: -row.lost,
+        OUTSIDE: row.relevance_mass or 0.0,
+        "": row.probability if row.label_probability is None else row.label_probability,
+        NOT_EVALUATED: 0.0,
+    }
+    return list(groups).index(row.standing), groups[row.standing]
 
 
 def reliability(labelled: Sequence[Row]) -> tuple[Bin, ...]:
@@ -98,14 +104,6 @@ def _edges(label: str, rows: Sequence[Row]) -> Edges:
     losses = {region: _mean(row.lost for row in decided if row.region == region) for region in REGIONS}
     regions = {region: loss for region, loss in losses.items() if loss.count}
     return Edges(label, Share(len(decided), len(rows)), regions)
-
-
-def _label(row: Row) -> tuple[int | None, str]:
-    return row.label_index, row.label
-
-
-def _answer(row: Row) -> tuple[int | None, str]:
-    return row.answer_index, row.answer
 
 
 def _grouped(rows: Sequence[Row], of: Callable[[Row], tuple[int | None, str]]) -> Mapping[str, Sequence[Row]]:

@@ -2,15 +2,14 @@
 
 import itertools
 import json
-import unicodedata
 from pathlib import Path
 from typing import Any
 
 from gradcam_core.errors import GradcamError
-from gradcam_core.exporters.images import png
-from gradcam_core.exporters.manifest import to_dict, to_json
+from gradcam_core.exporters.encoding import png, to_json
+from gradcam_core.exporters.manifest import to_dict
 from gradcam_core.exporters.names import Names, file_name, heatmap_names, safe
-from gradcam_core.files import FileTooLargeError, read_bounded, write_whole
+from gradcam_core.files import FileTooLargeError, folded, read_bounded, write_whole
 from gradcam_core.records import Explanation
 from gradcam_core.render import overlay
 
@@ -28,7 +27,7 @@ class ResultFolders:
     def __init__(self, out: Path) -> None:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            self._present = {_folded(path.name): path for path in out.iterdir()}
+            self._present = {folded(path.name): path for path in out.iterdir()}
         except OSError as error:
             message = f"The folder for results cannot be used: {error.strerror}."
             raise GradcamError(message, "Choose another one, or check that you may write there.") from error
@@ -60,16 +59,16 @@ class ResultFolders:
         numbered = (f"{distinct}-{number}" for number in itertools.count(2))
         names = itertools.chain((name, distinct), numbered)
         chosen = next(candidate for candidate in names if self._is_free(candidate, sha256))
-        self._taken.add(_folded(chosen))
+        self._taken.add(folded(chosen))
         return self._place(chosen)
 
     def _place(self, name: str) -> Path:
-        return self._present.get(_folded(name), self._out / name)
+        return self._present.get(folded(name), self._out / name)
 
     def _is_free(self, name: str, sha256: str) -> bool:
         """Whether no other picture has this folder. A folder without a record was never finished."""
         place = self._place(name)
-        if _folded(name) in self._taken or (place.exists() and not place.is_dir()):
+        if folded(name) in self._taken or (place.exists() and not place.is_dir()):
             return False
         record = _read(place / RECORD)
         return record == {} or (record is not None and record["image"].get("sha256") == sha256)
@@ -92,7 +91,3 @@ def _overlays_in(record: Path) -> set[str]:
     entries = (_read(record) or {}).get("heatmaps", [])
     files = {str(entry.get("file")) for entry in entries if isinstance(entry, dict)}
     return {file for file in files if file == f"{safe(Path(file).stem)}.png"}
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()

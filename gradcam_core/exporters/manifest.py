@@ -1,17 +1,14 @@
-"""Explanation -> the plain values of explanation.json."""
+"""An explanation, or the checks of a heatmap -> plain values for JSON."""
 
-import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from gradcam_core.checks.panel import Trust
 from gradcam_core.exporters.names import Names, file_name, shown_reference
-from gradcam_core.records import Explanation, Heatmap, ImageRecord, Target
+from gradcam_core.records import Explanation, Heatmap, ImageRecord
 from gradcam_core.targets import ContrastTarget
 
-# JSON text never contains a bare line break, so nothing in quotes matches this.
-NUMBERS = re.compile(r"\[\n[-+\d.eE,\s]+\]")
 Files = Mapping[int, Mapping[str, str]]
 
 
@@ -44,11 +41,22 @@ def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | N
     return {key: _strict(value) for key, value in record.items()}
 
 
-def to_json(values: Mapping[str, Any]) -> bytes:
-    """Write strict JSON in UTF-8, with each list of numbers on one line."""
-    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
-    text = NUMBERS.sub(lambda numbers: " ".join(numbers[0].split()).replace("[ ", "[").replace(" ]", "]"), text)
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+def trust_to_dict(trust: Trust) -> dict[str, Any]:
+    """Return the checks with their numbers and thresholds, in values that strict JSON allows."""
+    heatmap = trust.heatmap
+    return {
+        "method": heatmap.method,
+        "layer": heatmap.layer,
+        "target": {"index": heatmap.target.index, "label": heatmap.target.label},
+        "outcome": trust.outcome,
+        "checks": [
+            {"name": check.name, "question": check.question, "outcome": check.outcome, "sentence": check.sentence}
+            | {"numbers": {name: round(value, 6) for name, value in check.numbers.items()}}
+            for check in trust.checks
+        ],
+        "always": list(trust.always),
+        "thresholds": trust.thresholds.to_dict(),
+    }
 
 
 def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
@@ -70,10 +78,11 @@ def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
 def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
     """`cell_size` is height and width of a map cell in picture pixels; `grid` is rows and columns."""
     target, grid = heatmap.target, heatmap.raw.shape
+    against = {"against": target.against} if isinstance(target, ContrastTarget) else {}
     return {
         "method": heatmap.method,
         "options": heatmap.options,
-        "target": {"index": target.index, "label": target.label, "probability": target.probability} | _against(target),
+        "target": {"index": target.index, "label": target.label, "probability": target.probability} | against,
         "layer": heatmap.layer,
         "fusion": heatmap.fusion,
         "state": heatmap.state,
@@ -82,11 +91,6 @@ def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
         "grid": grid,
         "cell_size": heatmap.placement.cell_size((grid[0], grid[1])),
     }
-
-
-def _against(target: Target) -> dict[str, int]:
-    """Return the class that a contrast is compared with."""
-    return {"against": target.against} if isinstance(target, ContrastTarget) else {}
 
 
 def _strict(value: Any) -> Any:

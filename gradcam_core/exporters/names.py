@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
+from gradcam_core.files import last_part
 from gradcam_core.records import Heatmap
 
 Names = Literal["keep", "hash"]
@@ -18,7 +19,7 @@ PLACES = ("timm:local-dir:", "file:")
 
 def file_name(path: str) -> str:
     """Return the last part of a path of any system, as valid text."""
-    return re.split(r"[/\\]", path)[-1].encode("utf-8", "replace").decode()
+    return last_part(path).encode("utf-8", "replace").decode()
 
 
 def safe(text: str, longest: int = LONGEST) -> str:

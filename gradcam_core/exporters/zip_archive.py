@@ -4,14 +4,11 @@ import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
-from gradcam_core.exporters.images import png
-from gradcam_core.exporters.manifest import to_dict, to_json
+from gradcam_core.exporters.encoding import npy, png, to_json
+from gradcam_core.exporters.manifest import to_dict
 from gradcam_core.exporters.names import Names, heatmap_names
 from gradcam_core.records import Explanation
 from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, Share, colour_heatmap, overlay, picture_pixels
-from gradcam_core.shapes import Map
 from gradcam_core.text import one_line
 
 README = """\
@@ -82,13 +79,6 @@ def _add(target: zipfile.ZipFile, path: str, content: bytes) -> None:
     entry.external_attr = 0o644 << 16
     entry.compress_type = zipfile.ZIP_STORED if path.endswith(".png") else zipfile.ZIP_DEFLATED
     target.writestr(entry, content)
-
-
-def npy(raw: Map) -> bytes:
-    """Encode a raw map [h w] as a NumPy file."""
-    written = io.BytesIO()
-    np.save(written, np.ascontiguousarray(raw), allow_pickle=False)
-    return written.getvalue()
 
 
 def _readme(explanation: Explanation, stems: Sequence[str], style: Mapping[str, float | str]) -> str:

@@ -1,4 +1,4 @@
-"""Pictures that come with the project, to try it on."""
+"""Pictures and models that come with the project: their names and words. Loads none of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +24,15 @@ class Sample:
     truths: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class BundledModel:
+    """A model that needs no network: its name, and its title and summary for people. Its weights are Apache-2.0."""
+
+    name: str
+    title: str
+    summary: str
+
+
 _SAMPLES = (
     Sample("cat_and_coffee", "Cat and coffee", "S. van der Walt, R. Michetti, CC0", "squash"),
     Sample("cat", "Cat", "S. van der Walt, CC0"),
@@ -33,6 +42,30 @@ _SAMPLES = (
     Sample("radiograph_nodule", "Drawn radiograph: nodule", DRAWN, truths=("nodule",)),
     Sample("radiograph_two", "Drawn radiograph: nodule, streak", DRAWN, truths=("nodule", "streak")),
     Sample("radiograph_healthy", "Drawn radiograph: marker only", DRAWN),
+)
+
+
+_BUNDLED = (
+    BundledModel(
+        "efficientnet_lite0",
+        "EfficientNet-Lite0",
+        "Recognises 1000 everyday things (ImageNet): animals, tools, vehicles, food. Small and quick.",
+    ),
+    BundledModel(
+        "radiograph_clean",
+        "Drawn radiographs only (demonstration) A",
+        "Tells nodules, streaks and neither apart on drawn radiographs. Trained on pictures without a side marker.",
+    ),
+    BundledModel(
+        "radiograph_shortcut",
+        "Drawn radiographs only (demonstration) B",
+        "The same network, trained where every nodule came with a side marker: it reads the marker.",
+    ),
+    BundledModel(
+        "radiograph_balanced",
+        "Drawn radiographs only (demonstration) C",
+        "The same network, trained where half of all pictures had a side marker, whatever they showed.",
+    ),
 )
 
 
@@ -50,6 +83,11 @@ def read_truths(name: str) -> Mapping[str, bytes]:
     """Return the reference region of each class, where known: masks of the sample's size, white inside, as files."""
     sample = _find(name)
     return {label: (files(__name__) / f"{name}_{label}_mask.png").read_bytes() for label in sample.truths}
+
+
+def list_bundled() -> tuple[BundledModel, ...]:
+    """Return the models that `bundled:NAME` knows, the default first."""
+    return _BUNDLED
 
 
 def _find(name: str) -> Sample:

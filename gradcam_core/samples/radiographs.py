@@ -1,21 +1,32 @@
-"""Drawn chest radiographs whose findings are known exactly, from numpy and a seed.
+"""Drawn chest radiographs whose findings are known exactly, from numpy and a seed; and a folder of them to evaluate.
 
 A frontal view: the heart on the right of the image, and the side marker "L" of the patient's left in the upper right
 corner. Lesions lie in the lungs, with exact masks. The marker says nothing about a finding, so a model that reads it
 takes a shortcut.
 """
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from gradcam_core.errors import GradcamError
+from gradcam_core.registry import nearest
+
 SIDE = 256
 LABELS = ("no finding", "nodule", "streak")
 # Seeds of pictures for training, for validation, for thresholds, for evaluation and to show: never the same ones.
 TRAINING, VALIDATION, CALIBRATION, EVALUATION, SHOWN = (number * 1_000_000 for number in range(5))
+FIRST_SEED, MOST_PICTURES = SHOWN + 1000, 1000
+# Which classes have a side marker in a drawn folder. First, as if all nodules came from one room of a hospital.
+KINDS: Mapping[str, Callable[[str], bool]] = {
+    "marked_nodules": lambda label: label == "nodule",
+    "no_markers": lambda label: False,
+}
 
 Plane = Float[np.ndarray, "H W"]
 Mask = Bool[np.ndarray, "H W"]
@@ -43,6 +54,15 @@ class Radiograph:
         return self.lesions[0].kind if self.lesions else LABELS[0]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnFolder:
+    """Files by name: the pictures, the table of their labels, and a mask for each picture with a lesion."""
+
+    pictures: Mapping[str, bytes]
+    table: bytes
+    masks: Mapping[str, bytes]
+
+
 def radiograph(seed: int, kinds: Sequence[str] = (), *, marker: bool = False) -> Radiograph:
     """Draw a chest with a lesion of each of these kinds, with or without the side marker.
 
@@ -64,6 +84,34 @@ def radiograph(seed: int, kinds: Sequence[str] = (), *, marker: bool = False) ->
     chest = chest + 0.028 * cv2.GaussianBlur(grain, (0, 0), 0.8) / 0.35
     chest = np.clip(chest, 0, 0.93) * (1 - letter) + 0.97 * letter
     return Radiograph(np.rint(255 * np.clip(chest, 0, 1)).astype(np.uint8), tuple(lesions), letter > 0.5)
+
+
+def drawn_folder(kind: str, count: int) -> DrawnFolder:
+    """Draw `count` pictures, the classes in turn. Raises GradcamError for an unknown kind or an impossible count.
+
+    "marked_nodules": the pictures with a nodule have a side marker, and no others. "no_markers": none has one.
+    """
+    if kind not in KINDS:
+        raise GradcamError(f"There is no drawn folder '{kind}'.", nearest(str(kind), KINDS))
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_PICTURES:
+        raise GradcamError(f"{count!r} pictures cannot be drawn.", f"Ask for 1 to {MOST_PICTURES}.")
+    pictures, masks, rows = {}, {}, [("name", "label", "mask")]
+    for place in range(count):
+        label, stem = LABELS[place % len(LABELS)], f"drawn_{place + 1:0{len(str(count))}}"
+        lesions = () if label == LABELS[0] else (label,)
+        drawn = radiograph(FIRST_SEED + place, lesions, marker=KINDS[kind](label))
+        pictures[f"{stem}.png"] = _png(drawn.pixels)
+        if drawn.lesions:
+            masks[f"{stem}_mask.png"] = _png(255 * drawn.lesions[0].mask.astype(np.uint8))
+        rows.append((f"{stem}.png", label, f"{stem}_mask.png" if drawn.lesions else ""))
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return DrawnFolder(pictures, text.getvalue().encode(), masks)
+
+
+def _png(grey: UInt8[np.ndarray, "H W"]) -> bytes:
+    _, encoded = cv2.imencode(".png", grey)
+    return np.asarray(encoded).tobytes()
 
 
 def _soft(distance: Plane, width: float) -> Plane:

@@ -112,4 +112,5 @@ def _check_settings(settings: Mapping[str, Any], source: Source | None) -> None:
         if given and (source is None or name not in source.takes):
             where = f"{source.name}: models" if source else "a model in memory"
             takers = [f"{other.name}:" for other in list_sources().values() if name in other.takes]
-            raise ModelError(f"{name} cannot be set for {where}.", f"It belongs to {', '.join(takers)}. Leave it out.")
+            remedy = f"It belongs to {', '.join(takers)}. Leave it out."
+            raise ModelError(f"This option cannot be set for {where}.", remedy, name)

@@ -140,8 +140,9 @@ def _run(
         outputs, calls = probe(module, inputs, watched)
     except UNFIT as error:
         if isinstance(error, RuntimeError) and is_out_of_memory(error):
-            remedy = "Use a smaller one, or device='cpu'."
-            raise DeviceError("The memory is too small for this model.", remedy) from error
+            raise DeviceError(
+                "The memory is too small for this model.", "Use a smaller one, or the processor (cpu).", "device"
+            ) from error
         height, width = preprocessing.size
         picture = f"one picture of {width} x {height} with {preprocessing.channels} channels"
         raise ModelError(

@@ -9,7 +9,7 @@ from torch import nn
 
 from gradcam_core.errors import ModelError
 from gradcam_core.records import Preprocessing
-from gradcam_core.samples.models import list_bundled as list_bundled
+from gradcam_core.samples import list_bundled as list_bundled
 from gradcam_core.samples.radiographs import LABELS
 from gradcam_core.sources.checkpoints import read_checkpoint
 from gradcam_core.sources.family import Network, did_you_mean, source

@@ -14,7 +14,7 @@ from gradcam_core.progress import Progress
 from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint
 from gradcam_core.sources.family import LIMITS, Architecture, Network, Size, source
 from gradcam_core.sources.labels import find_labels, says_multi_label
-from gradcam_core.sources.own_networks import build, build_shapes, find_architecture, input_channels
+from gradcam_core.sources.own_networks import accepted_forms, build, build_shapes, find_architecture, input_channels
 from gradcam_core.sources.pickle_scan import QUANTISED, SPARSE
 from gradcam_core.sources.state_dicts import OTHER, NameMatch, Shape, explain_misfit, match_names, suggest_architecture
 from gradcam_core.text import one_line
@@ -48,8 +48,8 @@ def load_file(
     if recipe is None:
         raise ModelError(
             "A checkpoint holds weights but no network: its architecture is missing.",
-            f"{suggest_architecture(checkpoint.tensors, checkpoint.content)} Give architecture='timm:NAME', "
-            "'torchvision:NAME' or a function that builds the network.".strip(),
+            f"{suggest_architecture(checkpoint.tensors, checkpoint.content)} {accepted_forms()}".strip(),
+            "architecture",
         )
     progress(0.4, words="Fitting the weights to the architecture")
     wanted = {"num_classes": num_classes, "in_chans": in_chans, "size": size}

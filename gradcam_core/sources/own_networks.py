@@ -88,10 +88,11 @@ def find_architecture(reference: str | Callable[..., nn.Module]) -> Architecture
         return chosen.architecture(name)
     if scheme == "python" and name:
         return _from_function(_import(name), reference)
-    raise ModelError(f"'{reference[:80]}' names no architecture.", _forms())
+    raise ModelError(f"'{reference[:80]}' names no architecture.", accepted_forms())
 
 
-def _forms() -> str:
+def accepted_forms() -> str:
+    """Say how an architecture is written."""
     hubs = "".join(f"{source.name}:NAME, " for source in list_sources().values() if source.architecture)
     return f"Write {hubs}python:package.module:factory, or give a function that builds it."
 
@@ -117,7 +118,7 @@ def _import(path: str) -> Any:
 def _from_function(function: Any, name: str) -> Architecture:
     """Take a function or class; the options are those of its parameters whose names are usual."""
     if isinstance(function, nn.Module) or not callable(function):
-        raise ModelError("The architecture is no function that builds a network.", _forms())
+        raise ModelError("The architecture is no function that builds a network.", accepted_forms())
     words = _parameters(function)
 
     def make(**options: Any) -> Any:

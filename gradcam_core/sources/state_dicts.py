@@ -183,7 +183,7 @@ def _likely_cause(match: NameMatch, misshapen: Sequence[str], head: Sequence[str
     if match.unexpected:
         return "the file holds a larger network, of which this architecture is only a part", OTHER
     if all("pos_embed" in name or "position" in name for name in misshapen):
-        return "the network was trained on pictures of another size", "Give that size: preprocessing={'size': ...}."
+        return "the network was trained on pictures of another size", "Give that size in the preprocessing."
     return "another width or variant of the same family", OTHER
 
 
@@ -194,7 +194,7 @@ def suggest_architecture(names: Iterable[str], metadata: Mapping[str, object]) -
             value = place.get(key)
             if isinstance(value, str) and 0 < len(value) < 80:
                 known = _known_reference(value)
-                return f"The checkpoint says '{one_line(value)}'" + (f": try architecture='{known}'." if known else ".")
+                return f"The checkpoint says '{one_line(value)}'" + (f": try {known}." if known else ".")
     style = _style(names)
     return f"Its names look like {style[0]}" + (f": try {style[1]}." if style[1] else ".") if style else ""
 

@@ -118,7 +118,7 @@ def _published_weights(name: str, config: Any, progress: Progress) -> Mapping[st
     hub, names = config.hf_hub_id, (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES
     url = config.url if isinstance(config.url, str) and not config.url.endswith(".npz") else ""
     if not hub and not url:
-        raise ModelError(f"timm publishes no weights for {name}.", "Choose another model, or pretrained=False.")
+        raise ModelError(f"timm publishes no weights for {name}.", "Choose another, or leave them out.", "pretrained")
     path = cached_hub_file(hub, names) if hub else None
     path = path or (cached_url_file(url) if url else None)
     path = path or (hub_file(hub, names, progress) if hub else url_file(url, progress))

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import streamlit as st
 from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import runtime
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from pages.components.analysis import files
 
@@ -88,9 +88,7 @@ def _clears_caches(content: bytes) -> bool:
 def _refusal(scope: Scope) -> ASGIApp | None:
     """An answer in words where a request is refused: a foreign host name, the metrics, too many uploads."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    host = headers.get("host", "").rsplit(":", 1)[0]
-    allowed = st.get_option("server.allowedHosts") or [host]
-    if host not in allowed and f"[{host.strip('[]')}]" not in allowed:
+    if not is_host_allowed(headers.get("host")):
         words = "This host name is not allowed. Name it when starting: --server.allowedHosts=NAME (see README)."
         return PlainTextResponse(words, 400)
     if scope["path"].endswith("/_stcore/metrics"):
