@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import runtime
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
+from pages.components import pixels
 from pages.components.analysis import files
 
 SWEEP_S = 10
@@ -53,7 +54,7 @@ class Guard:
 
 
 def _with_headers(scope: Scope, send: Send) -> Send:
-    private = "/media/" in scope["path"]
+    private = "/media/" in scope["path"] or f"{pixels.PATH}/" in scope["path"]
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -149,6 +150,7 @@ def _sweep() -> None:
     instance = runtime.get_instance()
     for _, ended in instance._session_mgr._session_storage._cache.expire():
         ended.session.shutdown()
+    pixels.sweep({info.session.id for info in instance._session_mgr.list_sessions()})
     instance.media_file_mgr.remove_orphaned_files()
     files.sweep()
     cache = sys.modules.get("pages.components.analysis.cache")

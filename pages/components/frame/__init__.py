@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from gradcam_core import GradcamError
-from pages.components import session
+from pages.components import session, windows
 from pages.components.frame.navigation import show_navigation, title_and_icon
 from pages.components.frame.sidebar import Picked, pick_device, pick_frame, reading_words, show_pickers
 from pages.components.words import plain, show_error
@@ -98,6 +98,9 @@ def _picture(picked: Picked, place: Any) -> ImageRecord | None:
     try:
         image = _decoded(picked, place)
     except GradcamError as error:
+        if windows.forget_given(picked.sha256):  # what the model was to see, and not the picture, is to blame
+            session.refuse(error)
+            st.rerun()
         if picked.picture in st.session_state.uploads:
             session.refuse_picture(picked.picture, error)
             st.rerun()
@@ -110,14 +113,16 @@ def _picture(picked: Picked, place: Any) -> ImageRecord | None:
 def _decoded(picked: Picked, place: Any) -> ImageRecord:
     cache = _cache(place)
     kept = int(session.value_of(f"frame {picked.sha256}", 1)) - 1
-    if cache.picture_key(picked.sha256, kept) in cache.PICTURES:
-        image = cache.picture(picked.sha256, picked.content, kept)
+    window = windows.model_window(picked.sha256, kept)
+    if cache.picture_key(picked.sha256, kept, window) in cache.PICTURES:
+        image = cache.picture(picked.sha256, picked.content, kept, window)
     else:
         with _waiting(place, "picture", reading_words(picked)):
-            image = cache.picture(picked.sha256, picked.content)
+            image = cache.picture(picked.sha256, picked.content, kept, window)
     if image.frames == 1:
         return image
-    return cache.picture(picked.sha256, picked.content, pick_frame(picked, image.frames))
+    frame = pick_frame(picked, image.frames)
+    return cache.picture(picked.sha256, picked.content, frame, windows.model_window(picked.sha256, frame))
 
 
 def _model(picked: Picked, place: Any) -> LoadedModel | None:
