@@ -108,7 +108,9 @@ def _cut(offer: Offer, part: re.Match[str]) -> tuple[bytes | None, dict[str, str
     if samples is None:
         return None, {}
     about |= {"height": samples.shape[0], "width": samples.shape[1], "bytes": samples.dtype.itemsize}
-    return samples.astype(samples.dtype.newbyteorder("<")).tobytes(), {"Samples": json.dumps(about)}
+    # Said to be encoded already, so that the server does not spend a tenth of a second on compressing each tile.
+    headers = {"Samples": json.dumps(about), "Content-Encoding": "identity"}
+    return samples.astype(samples.dtype.newbyteorder("<")).tobytes(), headers
 
 
 ROUTE = Route(f"/{{base:path}}{PATH[1:]}/{{token}}/{{part}}", _serve)  # below any server.baseUrlPath

@@ -6,7 +6,7 @@ async function sourceOf(picture) {
   const preview = await decoded(picture.src);
   const whole = preview.width === picture.width && preview.height === picture.height;
   const exact = whole && picture.src.startsWith("data:image/png");
-  const source = { picture, preview, exact, shown: preview, values: null, tiles: new Map(), failed: false };
+  const source = { picture, preview, exact, values: null, tinted: null, shades: null, tiles: new Map(), failed: false };
   if (picture.grey) source.values = valuesOfPreview(source);
   // Zoom ends where one pixel of what there is has this many screen pixels.
   picture.mostScale = MOST_SCALE * (picture.pixels ? 1 : preview.width / picture.width);
@@ -52,18 +52,15 @@ async function fetched(address, signal) {
   return { about, data: about.bytes === 2 ? new Uint16Array(buffer) : new Uint8Array(buffer) };
 }
 
-// Show the picture through the window. The shades are computed once for all its parts.
-function applyWindow(viewer) {
-  const { source, picture } = viewer;
+// The shades of the window; its parts are painted when they are drawn.
+function applyWindow({ source, picture, settings }) {
   if (!source.values) return;
-  const window = windowOf(viewer);
-  const lowIsWhite = picture.range[0] > picture.range[1];
-  source.shades = shadesOf(source.values, window, lowIsWhite);
-  if (source.shown === source.preview) source.shown = null;
-  const { width, height, levels } = source.values;
-  if (source.shown?.width !== width || source.shown?.height !== height) source.shown = canvasOf(width, height);
-  paintLevels(source.shown, levels, source.shades);
+  const { values } = source;
+  source.shades = shadesOf(values, settings.window ?? usualWindow(picture), picture.range[0] > picture.range[1]);
+  if (source.tinted?.levels !== values.levels) source.tinted = tintedOf(values.levels, values.width, values.height);
 }
+
+const baseOf = (source) => (source.tinted ? tint(source.tinted, source.shades) : source.preview);
 
 // The picture at the screen's resolution, drawn once for all panels that share the view.
 // Pixels are smoothed where there are more of them than screen pixels, and a reduced copy until its own show.
@@ -75,14 +72,20 @@ function pictureLayer(view, frame, viewer) {
   }
   const context = view.layer.getContext("2d");
   context.clearRect(0, 0, frame.width, frame.height);
-  const most = source.shown.width === picture.width ? 1 : 3;
-  context.imageSmoothingEnabled = frame.scale * picture.width <= most * source.shown.width;
   context.imageSmoothingQuality = viewer.dragged ? "low" : "high";
-  const [width, height] = [picture.width * frame.scale, picture.height * frame.scale];
-  context.drawImage(source.shown, frame.left, frame.top, width, height);
-  drawTiles(context, view, frame, viewer);
+  const tiles = tilesOf(view, frame, viewer);
+  if (!tiles.length || !tiles.every(({ canvas }) => canvas)) drawBase(context, frame, viewer);
+  context.imageSmoothingEnabled = frame.scale < 1;
+  for (const tile of tiles) if (tile.canvas) drawTile(context, tile, frame, viewer);
   view.drawn = view.version;
   return view.layer;
+}
+
+function drawBase(context, frame, { picture, source }) {
+  const base = baseOf(source);
+  const most = base.width === picture.width ? 1 : 3;
+  context.imageSmoothingEnabled = frame.scale * picture.width <= most * base.width;
+  context.drawImage(base, frame.left, frame.top, picture.width * frame.scale, picture.height * frame.scale);
 }
 
 // The stored value of a grey picture at a pixel, and whether it is exact; null where there is none.
@@ -91,7 +94,7 @@ function storedAt(source, x, y) {
   if (!values) return null;
   const tile = source.tiles.get(tileKey(0, Math.floor(x / TILE), Math.floor(y / TILE)));
   const [level, exact] = tile?.levels
-    ? [tile.levels[(y % TILE) * tile.width + (x % TILE)], true]
+    ? [tile.levels[(y % TILE) * tile.canvas.width + (x % TILE)], true]
     : [values.levels[Math.floor((y * values.height) / picture.height) * values.width + Math.floor((x * values.width) / picture.width)], values.exact];
   return level === values.empty ? null : { value: values.offset + values.step * level, exact };
 }

@@ -60,6 +60,7 @@ function onPress(viewer, panel, event) {
   if (event.button === 2 && !windowing) return;
   viewer.active = panel;
   viewer.dragged = windowing ? "window" : "picture";
+  viewer.drag = null;
   viewer.root.classList.add(windowing ? "windowing" : "dragging");
   panel.canvas.setPointerCapture(event.pointerId);
 }

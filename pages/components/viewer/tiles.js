@@ -11,34 +11,33 @@ function levelFor(scale) {
   return Math.min(Math.max(Math.floor(Math.log2(1 / scale)), 0), MOST_LEVEL);
 }
 
-// Draw the tiles that there are and fetch the others; tell the view which ones it needs.
-function drawTiles(context, view, frame, viewer) {
+// The tiles that a view needs; those that are not there yet are fetched.
+function tilesOf(view, frame, viewer) {
   const { source, picture } = viewer;
   const shown = source.values ?? source.preview;
-  view.needed = new Set();
-  if (!picture.pixels || shown.exact || frame.scale * picture.width <= 1.02 * shown.width) return;
   const level = levelFor(frame.scale);
   const span = TILE << level;
-  const range = (start, length, most) => [
-    Math.max(Math.floor(-start / frame.scale / span), 0),
-    Math.min(Math.ceil((length - start) / frame.scale / span), Math.ceil(most / span)),
-  ];
-  const [columns, rows] = [range(frame.left, frame.width, picture.width), range(frame.top, frame.height, picture.height)];
-  context.imageSmoothingEnabled = frame.scale < 1;
-  for (let row = rows[0]; row < rows[1]; row++) {
-    for (let column = columns[0]; column < columns[1]; column++) {
-      const tile = tileAt(viewer, source, level, column, row);
-      view.needed.add(tile.key);
-      if (tile.canvas) drawTile(context, tile, frame, viewer);
+  const tiles = [];
+  if (picture.pixels && !shown.exact && frame.scale * picture.width > 1.02 * shown.width) {
+    const [columns, rows] = [
+      tileRange(frame.left, frame.width, frame.scale * span, picture.width / span),
+      tileRange(frame.top, frame.height, frame.scale * span, picture.height / span),
+    ];
+    for (let row = rows[0]; row < rows[1]; row++) {
+      for (let column = columns[0]; column < columns[1]; column++) tiles.push(tileAt(viewer, source, level, column, row));
     }
   }
+  view.needed = tiles.map(({ key }) => key);
+  return tiles;
+}
+
+// The first and one past the last tile on a screen of this length.
+function tileRange(start, length, span, most) {
+  return [Math.max(Math.floor(-start / span), 0), Math.min(Math.ceil((length - start) / span), Math.ceil(most))];
 }
 
 function drawTile(context, tile, frame, { picture, source }) {
-  if (tile.levels && tile.shades !== source.shades) {
-    paintLevels(tile.canvas, tile.levels, source.shades);
-    tile.shades = source.shades;
-  }
+  if (tile.levels) tint(tile, source.shades);
   const span = TILE << tile.level;
   const x = (pixel) => Math.round(frame.left + Math.min(pixel, picture.width) * frame.scale);
   const y = (pixel) => Math.round(frame.top + Math.min(pixel, picture.height) * frame.scale);
@@ -60,11 +59,7 @@ async function fetchTile(viewer, source, tile) {
   tile.stop = new AbortController();
   try {
     const { about, data } = await fetched(`${source.picture.pixels}/${tile.key}`, tile.stop.signal);
-    const { width, height } = about;
-    const canvas = canvasOf(width, height);
-    if (about.bytes === 2) tile.levels = data;
-    else paintColours(canvas, data);
-    Object.assign(tile, { canvas, width, height });
+    Object.assign(tile, about.bytes === 2 ? tintedOf(data, about.width, about.height) : { canvas: painted(data, about) });
   } catch (error) {
     tile.stop = null;
     if (error.name === "AbortError") return;
@@ -75,9 +70,10 @@ async function fetchTile(viewer, source, tile) {
   viewer.repaint();
 }
 
-function paintColours(canvas, colours) {
+function painted(colours, { width, height }) {
+  const canvas = canvasOf(width, height);
   const context = canvas.getContext("2d");
-  const image = context.createImageData(canvas.width, canvas.height);
+  const image = context.createImageData(width, height);
   for (let from = 0, to = 0; from < colours.length; from += 3, to += 4) {
     image.data[to] = colours[from];
     image.data[to + 1] = colours[from + 1];
@@ -85,11 +81,12 @@ function paintColours(canvas, colours) {
     image.data[to + 3] = 255;
   }
   context.putImageData(image, 0, 0);
+  return canvas;
 }
 
 // After all panels are painted: stop fetching what none of them needs, and say what is shown.
 function tidyTiles({ source, panels, root, picture }) {
-  const needed = new Set(panels.flatMap(({ view }) => [...(view.needed ?? [])]));
+  const needed = new Set(panels.flatMap(({ view }) => view.needed ?? []));
   for (const [key, tile] of source.tiles) {
     if (!tile.canvas && !needed.has(key)) tile.stop?.abort();
     if ((!tile.canvas || source.tiles.size > MOST_TILES) && !needed.has(key)) source.tiles.delete(key);

@@ -6,6 +6,7 @@ const GAP = 28;
 const ROW_WORDS = 104;
 const MUCH_LARGER = 1.25;
 const LEAST_STAGE = 260;
+const TALLEST = 1.5;
 
 function wholeView(picture) {
   return { zoom: 1, x: picture.width / 2, y: picture.height / 2, layer: canvasOf(1, 1), drawn: -1, version: 0 };
@@ -96,7 +97,7 @@ function columnsFor(count, { width, height }, aspect, wanted) {
   return { columns, cell: cellOf(columns) };
 }
 
-// So that a whole row stands in the window.
-function tallestStage(height) {
-  return Math.max(height - ROW_WORDS, LEAST_STAGE);
+// So that a whole row stands in the window, and tall pictures leave something of the page in it.
+function tallestStage(height, cell) {
+  return Math.max(Math.min(height - ROW_WORDS, TALLEST * cell), LEAST_STAGE);
 }

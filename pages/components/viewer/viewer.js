@@ -145,7 +145,7 @@ function grid({ panels, picture, layout, wantedColumns }, room) {
   const { columns, cell } = layout.strip
     ? { columns: panels.length, cell: STRIP_CELL }
     : columnsFor(panels.length, room, aspect, wantedColumns);
-  return { columns, cell, height: Math.ceil(Math.min(cell / aspect, tallestStage(room.height))) };
+  return { columns, cell, height: Math.ceil(Math.min(cell / aspect, tallestStage(room.height, cell))) };
 }
 
 // One panel in all the room, whatever the picture's shape.

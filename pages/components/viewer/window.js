@@ -33,13 +33,21 @@ function shadesOf({ offset, step, empty, levels }, window, lowIsWhite) {
   return shades;
 }
 
-// Paint levels [height width] through their shades.
-function paintLevels(canvas, levels, shades) {
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(canvas.width, canvas.height);
-  const words = new Uint32Array(image.data.buffer);
+// What levels [height width] look like; its memory is used again for every window.
+function tintedOf(levels, width, height) {
+  const canvas = canvasOf(width, height);
+  const image = canvas.getContext("2d").createImageData(width, height);
+  return { levels, canvas, image, words: new Uint32Array(image.data.buffer), shades: null };
+}
+
+// Paint levels through their shades, unless they are painted so already.
+function tint(tinted, shades) {
+  const { levels, words, image, canvas } = tinted;
+  if (tinted.shades === shades) return canvas;
   for (let i = 0; i < words.length; i++) words[i] = shades[levels[i]];
-  context.putImageData(image, 0, 0);
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  tinted.shades = shades;
+  return canvas;
 }
 
 // The value below which this share of the picture lies.
@@ -76,11 +84,15 @@ function setWindow(viewer, window, final = true) {
   if (final) viewer.commit();
 }
 
-// Sideways changes the width, up and down the level: by the usual width over 400 screen pixels.
+// Sideways changes the width, up and down the level: by the usual width over 400 screen pixels. What is less than one
+// step of the stored values is kept for the next movement.
 function dragWindow(viewer, right, down) {
-  const { level, width, invert } = windowOf(viewer);
-  const step = usualWindow(viewer.picture).width / 400;
-  setWindow(viewer, { level: level + down * step, width: width + right * step, invert }, false);
+  const { level, width, invert } = viewer.drag ?? windowOf(viewer);
+  const speed = usualWindow(viewer.picture).width / 400;
+  viewer.drag = { level: level + down * speed, width: Math.max(width + right * speed, leastWidth(viewer)), invert };
+  const step = viewer.source.values.step === 1 ? 1 : 0;
+  const whole = (value) => (step ? Math.round(value) : value);
+  setWindow(viewer, { level: whole(viewer.drag.level), width: whole(viewer.drag.width), invert }, false);
 }
 
 function bindWindow(viewer) {
