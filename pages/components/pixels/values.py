@@ -7,8 +7,9 @@ from jaxtyping import Float32, UInt16
 
 from gradcam_core import ImageRecord, read_image
 
-# A window from the least to the greatest value of all types of up to 16 bits: read through it, none is cut off.
-LEAST, MOST = -32768, 65535
+# A window a little wider than the values of all types of up to 16 bits: read through it, none is cut off, and only
+# pixels without a value are wholly black, or white where low values are white.
+LEAST, MOST = -32769, 65536
 LEVELS = 65535
 WHOLE_NUMBER = 0.05  # float32 pixels are off by less than this, brought back to stored values
 
@@ -46,15 +47,14 @@ def _upwards(image: ImageRecord, inverted: bool) -> Float32[np.ndarray, "H W"]:
 
 
 def _whole(stored: Float32[np.ndarray, "H W"]) -> GreyValues:
-    """Pack whole numbers. What the file marks as having no data was read as the least value of all."""
-    low, high = float(stored.min()), float(stored.max())
-    empty = -1
-    if low == LEAST < high:
-        missing = stored == LEAST
-        least = float(stored[~missing].min())
-        if high - least < LEVELS:
-            stored[missing] = least
-            levels = (stored - least).astype(np.uint16)
-            levels[missing] = empty = LEVELS
-            return GreyValues(levels, least, 1.0, empty)
-    return GreyValues((stored - low).astype(np.uint16), low, 1.0, empty)
+    """Pack whole numbers; pixels without a value get a level that no other has."""
+    missing = (stored <= LEAST) | (stored >= MOST)
+    if not missing.any() or missing.all():
+        low = float(stored.min())
+        return GreyValues((stored - low).astype(np.uint16), low, 1.0)
+    low = float(stored[~missing].min())
+    levels = np.where(missing, 0, stored - low).astype(np.uint16)
+    counts = np.bincount(levels[~missing], minlength=LEVELS + 1)
+    empty = int(counts.argmin()) if counts.min() == 0 else -1
+    levels[missing] = max(empty, 0)
+    return GreyValues(levels, low, 1.0, empty)
