@@ -21,6 +21,7 @@ function bindBig(viewer) {
 function enlarge(viewer, panel = viewer.active ?? viewer.panels[0]) {
   if (viewer.big || !panel) return;
   const dialog = viewer.root.querySelector(".big");
+  viewer.root.style.minHeight = `${viewer.root.offsetHeight}px`; // so that the page below does not move
   dialog.append(viewer.root.querySelector(".whole"));
   dialog.showModal();
   showBig(viewer, panel.data.id);
@@ -40,6 +41,7 @@ function leaveBig(viewer) {
   const dialog = viewer.root.querySelector(".big");
   viewer.root.prepend(dialog.querySelector(".whole"));
   dialog.close();
+  viewer.root.style.minHeight = "";
   if (document.fullscreenElement) document.exitFullscreen();
   viewer.size = null;
   arrange(viewer);
