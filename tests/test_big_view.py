@@ -3,8 +3,10 @@
 import base64
 import json
 import re
+import time
 import urllib.error
 import urllib.request
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 
 from gradcam_core import read_sample
 from tests.test_app import address, page, settled, upload
+from tests.test_front_door import chosen
 
 __all__ = ["address", "page"]
 pytestmark = pytest.mark.xdist_group("browser")
@@ -160,7 +163,7 @@ def test_zoom_ends_where_pixels_end_and_says_so(page: Any, address: str) -> None
 def test_a_16_bit_picture_has_its_values_and_its_window_live(page: Any, address: str) -> None:
     picture = radiograph()
     explain(page, address, "chest.png", png(picture))
-    page.locator(".viewer.grey").wait_for()
+    page.locator('.viewer[data-depth="16"]').wait_for()
     enlarge(page)
     page.keyboard.press("p")
     sharp(page)
@@ -185,7 +188,7 @@ def test_a_16_bit_picture_has_its_values_and_its_window_live(page: Any, address:
 
 def test_dragging_sets_the_window_within_50_ms(page: Any, address: str) -> None:
     explain(page, address, "chest.png", png(radiograph()))
-    page.locator(".viewer.grey").wait_for()
+    page.locator('.viewer[data-depth="16"]').wait_for()
     level, width = (page.locator(f"input[name={name}]") for name in ("level", "width"))
     before = float(level.input_value()), float(width.input_value())
     point(page, 0, 0.5, 0.5)
@@ -204,7 +207,7 @@ def test_dragging_sets_the_window_within_50_ms(page: Any, address: str) -> None:
 def test_presets_and_keys_set_the_window(page: Any, address: str) -> None:
     picture = radiograph()
     explain(page, address, "chest.png", png(picture))
-    page.locator(".viewer.grey").wait_for()
+    page.locator('.viewer[data-depth="16"]').wait_for()
     page.locator(".panels").focus()
     windows = {}
     for key in "12345":
@@ -223,7 +226,7 @@ def test_presets_and_keys_set_the_window(page: Any, address: str) -> None:
 
 def test_the_model_sees_a_window_only_when_it_is_given_one(page: Any, address: str) -> None:
     explain(page, address, "chest.png", png(radiograph()))
-    page.locator(".viewer.grey").wait_for()
+    page.locator('.viewer[data-depth="16"]').wait_for()
     answer = page.get_by_text("Top answers:").inner_text()
     page.locator("input[name=level]").fill("1200")
     page.locator("input[name=width]").fill("300")
@@ -244,9 +247,62 @@ def test_the_model_sees_a_window_only_when_it_is_given_one(page: Any, address: s
     assert page.get_by_text("Top answers:").inner_text() == answer
 
 
+def test_what_is_saved_is_what_is_displayed(page: Any, address: str) -> None:
+    picture = radiograph()
+    explain(page, address, "chest.png", png(picture))
+    page.locator('.viewer[data-depth="16"]').wait_for()
+    page.locator("input[name=level]").fill("1500")
+    page.locator("input[name=width]").fill("500")
+    page.locator("input[name=width]").press("Tab")
+    page.locator("input[name=invert]").check()
+    page.locator("select[name=colormap]").select_option("viridis")
+    page.locator("input[value=shared]").check(force=True)
+    settled(page)
+    page.get_by_role("button", name="Run the checks").click()
+    page.get_by_text("checks passed").wait_for(timeout=90_000)
+    settled(page)
+    with page.expect_download(timeout=60_000) as waiting:
+        page.get_by_role("button", name="All as ZIP").click()
+    name = waiting.value.suggested_filename
+    assert re.fullmatch(r"[a-zA-Z-]+_tf_efficientnet_lite0_\d{4}-\d\d-\d\d_[0-9a-f]{8}-[0-9a-f]{6}\.zip", name)
+    packed = zipfile.ZipFile(waiting.value.path())
+    saved = cv2.imdecode(np.frombuffer(packed.read("picture.png"), np.uint8), cv2.IMREAD_GRAYSCALE)
+    expected = 255 * (1 - np.clip((picture.astype(float) - 1500) / 500 + 0.5, 0, 1))
+    assert np.abs(saved - expected).max() <= 1
+    record = json.loads(packed.read("explanation.json"))
+    window = {"level": 1500, "width": 500, "invert": True}
+    assert record["drawing"] == {
+        "opacity": 0.6, "threshold": 0, "colormap": "viridis", "scale": "shared", "display_window": window,
+    }  # fmt: skip
+    assert len(record["checks"][0]["checks"]) == 6
+    overlay = cv2.imdecode(np.frombuffer(packed.read(record["heatmaps"][0]["file"]), np.uint8), cv2.IMREAD_COLOR)
+    assert overlay.shape[0] > HEIGHT, "there is no caption below"
+    shown_now = shown(page, 1)
+    scaled = cv2.resize(overlay[:HEIGHT, :, ::-1], shown_now.shape[1::-1], interpolation=cv2.INTER_AREA)
+    middle = np.s_[60:-60, 30:-30]  # without the hatching at the edges, whose lines depend on the size
+    assert np.median(np.abs(shown_now[middle].astype(int) - scaled[middle])) <= 2
+
+
+def test_on_paper_pages_are_whole(page: Any, address: str) -> None:
+    explain(page, address)
+    page.set_viewport_size({"width": 794, "height": 1123})  # A4
+    page.emulate_media(media="print")
+    page.wait_for_timeout(300)
+    assert not page.locator('section[data-testid="stSidebar"]').is_visible()
+    assert not page.locator(".viewer .controls").first.is_visible()
+    for canvas in page.locator(".viewer .panel canvas").all():
+        box = canvas.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 794
+    tall = page.evaluate("document.documentElement.scrollHeight")
+    last = page.get_by_text("Does something look wrong?").bounding_box()
+    assert tall > last["y"] + last["height"] - 1, "the end of the page is not on paper"
+    assert len(page.pdf(format="A4")) > 20_000
+
+
 def test_a_removed_picture_is_no_longer_served(page: Any, address: str) -> None:
     explain(page, address, "chest.png", png(radiograph()))
-    page.locator(".viewer.grey").wait_for()
+    page.locator('.viewer[data-depth="16"]').wait_for()
     page.wait_for_timeout(500)
     tile = [url for url in page.asked if "/pixels/" in url][-1]
     with urllib.request.urlopen(tile, timeout=10) as answer:
@@ -263,18 +319,24 @@ def test_a_removed_picture_is_no_longer_served(page: Any, address: str) -> None:
 def test_page_down_and_up_lead_through_the_pictures(page: Any, address: str) -> None:
     explain(page, address, "first.png", read_sample("coffee"))
     upload(page, "second.png", read_sample("cat"))
-    picture = page.locator('section[data-testid="stSidebar"] [data-testid="stSelectbox"]', has_text="Picture")
-    picture.filter(has_text="second.png").wait_for(timeout=30_000)
+    wait_for_picture(page, "second.png")
     page.locator("h1").click()
     for key, name in (("PageDown", "first.png"), ("PageUp", "second.png"), ("PageUp", "second.png")):
         page.keyboard.press(key)
         settled(page)
-        picture.filter(has_text=name).wait_for(timeout=30_000)
+        wait_for_picture(page, name)
     enlarge(page)
     page.keyboard.press("PageDown")
+    wait_for_picture(page, "first.png")
     settled(page)
     page.locator(".viewer.enlarged .title", has_text="Picture").wait_for()
-    picture.filter(has_text="first.png").wait_for(timeout=30_000)
+
+
+def wait_for_picture(page: Any, name: str) -> None:
+    deadline = time.monotonic() + 30
+    while chosen(page, "Picture") != name and time.monotonic() < deadline:
+        page.wait_for_timeout(100)
+    assert chosen(page, "Picture") == name
 
 
 @pytest.mark.parametrize(("width", "height", "ratio"), [(2560, 1440, 1), (1366, 768, 1), (911, 512, 1.5)])

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from gradcam_core.exporters.names import Names, shown_reference
@@ -13,7 +14,10 @@ from gradcam_core.text import one_line, percent
 
 DISCLAIMER = "For research and teaching, not for diagnosis. A heatmap shows where the model's score is sensitive."
 INK, PAPER = (22, 24, 26), (255, 255, 255)
-LEAST_WIDTH, LEAST_TEXT, LETTERS = 640, 13, 92  # pixels; pixels; letters in a line
+LEAST_WIDTH, LEAST_TEXT = 640, 13  # pixels
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Captioned = UInt8[np.ndarray, "rows columns 3"]
 
 
 def caption_lines(explanation: Explanation, heatmap: Heatmap, *, names: Names = "hash") -> tuple[str, ...]:
@@ -42,7 +46,7 @@ def meaning_of_one(heatmap: Heatmap, peak: float | None = None) -> str:
 
 def with_caption(
     pixels: Colours, lines: tuple[str, ...], *, colormap: str = COLOUR_MAP, signed: bool = False, meaning: str = ""
-) -> Colours:
+) -> Captioned:
     """Put the colour bar and lines of text below a picture. Small pictures are enlarged so that the text fits.
 
     `meaning` says what 1 stands for on the colour bar.
@@ -55,9 +59,10 @@ def with_caption(
         )
         width = width * times
     size = max(LEAST_TEXT, round(width / 62))
-    wrapped = [part for line in lines for part in _wrapped(_printable(line))]
+    font = ImageFont.load_default(size)
+    wrapped = [part for line in lines for part in _wrapped(_printable(line), font, width - size)]
     below = Image.new("RGB", (width, round(size * (1.45 * len(wrapped) + 3.2))), PAPER)
-    draw, font = ImageDraw.Draw(below), ImageFont.load_default(size)
+    draw = ImageDraw.Draw(below)
     ends = ("-1", f"1  {meaning}") if signed else ("0", f"1  {meaning}")
     left, top, long = round(1.6 * size), round(0.7 * size), 14 * size
     table = colour_table("diverging" if signed else colormap)
@@ -72,13 +77,21 @@ def with_caption(
 
 def _printable(line: str) -> str:
     """The font has the letters of Latin-1 only; a class is known by its number, too."""
-    return line.encode("latin-1", "replace").decode("latin-1")
+    return line.replace("\u202f", "\u00a0").encode("latin-1", "replace").decode("latin-1")
 
 
-def _wrapped(line: str) -> list[str]:
+def _wrapped(line: str, font: Font, width: int) -> list[str]:
+    """Break a line between words, and a word that is longer than a line anywhere."""
     lines = [""]
     for word in line.split(" "):
-        if len(lines[-1]) + len(word) + 1 > LETTERS and lines[-1]:
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width:
+            lines[-1] = longer
+            continue
+        lines += [""] if lines[-1] else []
+        while font.getlength(word) > width:
+            fits = next(count for count in range(len(word) - 1, 0, -1) if font.getlength(word[:count]) <= width)
+            lines[-1], word = word[:fits], word[fits:]
             lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()[:LETTERS]
+        lines[-1] = word
     return lines

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from gradcam_core.checks.panel import Trust
-from gradcam_core.exporters.caption import caption_lines, meaning_of_one, with_caption
+from gradcam_core.exporters.caption import Captioned, caption_lines, meaning_of_one, with_caption
 from gradcam_core.exporters.checks import trust_to_dict
 from gradcam_core.exporters.images import png
 from gradcam_core.exporters.manifest import to_dict, to_json
 from gradcam_core.exporters.names import Names, heatmap_names
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
 from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, Share, colour_heatmap, overlay, picture_pixels
-from gradcam_core.shapes import Colours, Map
+from gradcam_core.shapes import Map
 from gradcam_core.text import one_line
 
 README = """\
@@ -106,7 +106,7 @@ def _drawn(
     threshold: Share,
     colormap: str,
     extras: Extras,
-) -> tuple[Colours, Colours]:
+) -> tuple[Captioned, Captioned]:
     """The heatmap over the picture, and alone."""
     peak = shared_peak(explanation, heatmap) if extras.shared_scale else None
     image = extras.shown or explanation.image

@@ -1,12 +1,12 @@
 """Offer an analysis as files that look as it is displayed. None contains the picture's name; each is made on click."""
 
+import functools
 import io
 import re
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from gradcam_core import (
@@ -28,7 +28,7 @@ from gradcam_core import (
     with_caption,
 )
 from pages.components import session
-from pages.components.panels.displayed import display_record, displayed
+from pages.components.panels.displayed import Display, display_of, displayed
 from pages.components.panels.heatmaps import METHODS, heatmap_title
 from pages.components.viewer import Settings
 
@@ -41,18 +41,18 @@ def show_downloads(
 ) -> None:
     """Offer the whole analysis as ZIP, one heatmap as pictures or numbers, and the record; `checks` by heatmap."""
     stem = stem_of(explanation)
-    checks = checks or {}
+    display, checks = display_of(explanation.image, settings), checks or {}
     with st.container(horizontal=True, key=f"downloads-{key}", vertical_alignment="center"):
         kept = session.kept("captions", "inside", CAPTIONS)
         caption = st.selectbox(
             "Captions", list(CAPTIONS), format_func=CAPTIONS.get, label_visibility="collapsed", width=230, **kept
         )
         inside = caption != "beside"
-        pack = lambda: _archive(explanation, settings, checks, inside)  # noqa: E731
+        pack = lambda: _archive(explanation, display, checks, inside)  # noqa: E731
         download("All as ZIP", pack, f"{stem}.zip", "application/zip", key)
         with st.popover("One heatmap", icon=":material/image:"):
-            _one_heatmap(explanation, settings, stem, key, inside)
-        record = lambda: to_json(_record(explanation, settings, checks))  # noqa: E731
+            _one_heatmap(explanation, display, stem, key, inside)
+        record = lambda: to_json(_record(explanation, display, checks))  # noqa: E731
         download("Record, JSON", record, f"{stem}.json", "application/json", key)
         st.caption("Saved as displayed. File names are removed. Text burnt into the image is not.")
 
@@ -77,67 +77,49 @@ def download(label: str, make: Callable[[], bytes], file_name: str, kind: str, k
     )
 
 
-def _style(settings: Settings) -> dict[str, Any]:
-    return {name: settings[name] for name in ("opacity", "threshold", "colormap")}  # type: ignore[literal-required]
+def _archive(explanation: Explanation, display: Display, checks: Mapping[int, Trust], captions: bool) -> bytes:
+    extras = Extras(displayed(display), captions, display.shared_scale, display.to_dict(), checks)
+    return archive(explanation, **display.style, extras=extras)
 
 
-def _archive(explanation: Explanation, settings: Settings, checks: Mapping[int, Trust], captions: bool) -> bytes:
-    extras = Extras(
-        shown=displayed(explanation.image),
-        captions=captions,
-        shared_scale=settings["scale"] == "shared",
-        display=display_record(explanation.image, settings["scale"]),
-        checks=checks,
-    )
-    return archive(explanation, **_style(settings), extras=extras)
-
-
-def _record(explanation: Explanation, settings: Settings, checks: Mapping[int, Trust]) -> dict[str, Any]:
-    record = to_dict(explanation, names="hash")
-    record["drawing"] = _style(settings) | display_record(explanation.image, settings["scale"])
+def _record(explanation: Explanation, display: Display, checks: Mapping[int, Trust]) -> dict[str, Any]:
+    record = to_dict(explanation, names="hash") | {"drawing": display.style | display.to_dict()}
     if checks:
         record["checks"] = [{"heatmap": place} | trust_to_dict(trust) for place, trust in checks.items()]
     return record
 
 
-def _one_heatmap(explanation: Explanation, settings: Settings, stem: str, key: str, inside: bool) -> None:
+def _one_heatmap(explanation: Explanation, display: Display, stem: str, key: str, inside: bool) -> None:
     heatmaps = explanation.heatmaps
     places = range(len(heatmaps))
     place = st.selectbox("Heatmap", places, format_func=lambda place: heatmap_title(heatmaps[place]))
     heatmap = heatmaps[place]
     name = "_".join(map(readable, (heatmap.target.label, METHODS[heatmap.method].title, heatmap.layer or "input")))
     name = f"{name}_{stem.split('_', 1)[1]}"
-    peak = shared_peak(explanation, heatmap) if settings["scale"] == "shared" else None
-    style = _style(settings) | {"peak": peak}
-    alone = {name: style[name] for name in ("threshold", "colormap", "peak")}
-    drawn: dict[str, Callable[[], np.ndarray]] = {
-        "Overlay": lambda: overlay(displayed(explanation.image), heatmap, **style),
-        "Heatmap alone": lambda: colour_heatmap(heatmap, **alone),
-    }
-    for label, draw in drawn.items():
-        file = name if label == "Overlay" else f"{name}_alone"
-        if inside:
-            make = lambda draw=draw: png(_captioned(explanation, heatmap, draw(), settings, peak))  # noqa: E731
-            download(f"{label}, PNG", make, f"{file}.png", "image/png", key)
-        else:
-            make = lambda draw=draw, file=file: _beside(explanation, heatmap, draw(), settings, file)  # noqa: E731
-            download(f"{label}, PNG and JSON", make, f"{file}.zip", "application/zip", key)
+    for label, file in (("Overlay", name), ("Heatmap alone", f"{name}_alone")):
+        make = functools.partial(_picture_file, explanation, heatmap, display, file, label == "Overlay", inside)
+        kind = ("PNG", "png", "image/png") if inside else ("PNG and JSON", "zip", "application/zip")
+        download(f"{label}, {kind[0]}", make, f"{file}.{kind[1]}", kind[2], key)
     download("Raw map, NumPy", lambda: npy(heatmap.raw), f"{name}.npy", "application/octet-stream", key)
 
 
-def _captioned(
-    explanation: Explanation, heatmap: Heatmap, pixels: np.ndarray, settings: Settings, peak: float | None
-) -> np.ndarray:
-    lines, meaning = caption_lines(explanation, heatmap), meaning_of_one(heatmap, peak)
-    return with_caption(pixels, lines, colormap=settings["colormap"], signed=heatmap.signed, meaning=meaning)
-
-
-def _beside(explanation: Explanation, heatmap: Heatmap, pixels: np.ndarray, settings: Settings, name: str) -> bytes:
-    """The picture without a caption, and what the caption says in a JSON file beside it."""
-    place = explanation.heatmaps.index(heatmap)
-    record = _record(explanation, settings, {})
-    record["heatmaps"] = [record["heatmaps"][place] | {"file": f"{name}.png"}]
-    record["caption"] = list(caption_lines(explanation, heatmap))
+def _picture_file(
+    explanation: Explanation, heatmap: Heatmap, display: Display, name: str, over: bool, inside: bool
+) -> bytes:
+    """A heatmap as it is displayed: PNG with a caption, or ZIP of a PNG without one and a JSON that says the same."""
+    peak = shared_peak(explanation, heatmap) if display.shared_scale else None
+    style, lines = display.style, caption_lines(explanation, heatmap)
+    if over:
+        pixels = overlay(displayed(display), heatmap, **style, peak=peak)
+    else:
+        pixels = colour_heatmap(heatmap, threshold=style["threshold"], colormap=style["colormap"], peak=peak)
+    meaning = meaning_of_one(heatmap, peak)
+    if inside:
+        colours = {"colormap": style["colormap"], "signed": heatmap.signed}
+        return png(with_caption(pixels, lines, **colours, meaning=meaning))
+    record = _record(explanation, display, {})
+    record["heatmaps"] = [record["heatmaps"][explanation.heatmaps.index(heatmap)] | {"file": f"{name}.png"}]
+    record["caption"] = {"lines": list(lines), "one": meaning}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as target:
         target.writestr(f"{name}.png", png(pixels))

@@ -126,6 +126,7 @@ function showWindow(viewer) {
   const field = (name) => root.querySelector(`[name="${name}"]`);
   root.classList.toggle("grey", Boolean(source?.values));
   if (!source?.values) return;
+  root.dataset.depth = 8 * source.values.levels.BYTES_PER_ELEMENT;
   const { level, width, invert } = windowOf(viewer);
   for (const [name, value] of [["level", level], ["width", width]]) {
     if (viewer.parent.activeElement !== field(name)) field(name).value = shortNumber(value);
