@@ -41,5 +41,5 @@ def forget_given(sha256: str) -> bool:
 
 
 def _windows(name: str, sha256: str) -> dict[int, Any]:
-    windows: dict[int, Any] = st.session_state.setdefault(name, {}).setdefault(sha256, {})
+    windows: dict[int, Any] = st.session_state.setdefault(name, {}).setdefault(sha256.split(" ")[0], {})
     return windows

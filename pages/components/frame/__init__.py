@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,7 @@ def frame(first_line: str, heading: str, *, pickers: bool = True, picture: bool 
     session.start_session()
     picked = _sidebar(pickers)
     st.html(f"<style>{(HERE / 'frame.css').read_text('utf-8')}</style>")
+    st.html(_on_paper(picked))
     st.title(heading)
     image_shown = f"{picked.picture} {picked.choice} {picked.fit}" if picked and picture else ""
     changed = image_shown != st.session_state.get("on screen", "")
@@ -58,6 +61,12 @@ def frame(first_line: str, heading: str, *, pickers: bool = True, picture: bool 
     for error in session.refusals():
         show_error(error)
     return Chosen(image, loaded, choice_made)
+
+
+def _on_paper(picked: Picked | None) -> str:
+    """What a printed page says above its heading, since the sidebar is not printed: the day, the model, the purpose."""
+    model = f" Model: {html.escape(picked.choice.title)}." if picked else ""
+    return f'<p class="on-paper">CAM Lightbox, {date.today().isoformat()}.{model} {DISCLAIMER}</p>'
 
 
 def note_shown() -> None:

@@ -35,6 +35,12 @@ function showBig(viewer, panel) {
   arrange(viewer);
 }
 
+// Another picture or class has other panels: show the one in the same place.
+function keepBig({ big, panels }, place) {
+  if (panels.some(({ data }) => data.id === big.panel)) return;
+  big.panel = panels[Math.min(Math.max(place, 0), panels.length - 1)]?.data.id ?? null;
+}
+
 function leaveBig(viewer) {
   if (!viewer.big) return;
   viewer.big = null;
@@ -71,6 +77,7 @@ function showBigState(viewer) {
   const one = Boolean(big) && shown.length === 1;
   root.classList.toggle("enlarged", Boolean(big));
   root.classList.toggle("one-up", one);
+  root.classList.toggle("strip", Boolean(layout.strip) && !big);
   root.classList.toggle("chosen", Boolean(layout.chosen));
   for (const panel of panels) panel.element.hidden = !shown.includes(panel);
   const place = panels.indexOf(shown[0]);

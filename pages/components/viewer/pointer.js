@@ -102,7 +102,7 @@ function onKey(viewer, event) {
   const { tagName, type } = event.composedPath()[0];
   if (event.ctrlKey || event.metaKey || event.altKey || viewer.root.querySelector(".help").open) return;
   if (tagName === "SELECT" || type === "number" || (tagName === "INPUT" && event.key in arrows)) return;
-  if (event.key === "Enter" && tagName === "BUTTON") return;
+  if (event.key === "Enter" && ["BUTTON", "INPUT"].includes(tagName)) return;
   const act = event.key in arrows ? () => viewer.move(...arrows[event.key]) : keyActions(viewer)[event.key];
   if (!act) return;
   event.preventDefault();

@@ -68,7 +68,6 @@ async function receive(viewer, data) {
   const source = samePicture ? viewer.source : await sourceOf(data.picture);
   if (viewer.newest !== data) return;
   viewer.layout = data.layout ?? {};
-  viewer.root.classList.toggle("strip", Boolean(viewer.layout.strip));
   if (!samePicture) takePicture(viewer, source);
   viewer.diverging = bytesOf(data.diverging);
   if (viewer.sent !== data.sent) viewer.arrival = Date.now() - data.sent;
@@ -77,7 +76,9 @@ async function receive(viewer, data) {
   viewer.colours = Object.fromEntries(
     Object.entries(data.colormaps).map(([name, { label, table }]) => [name, { label, table: bytesOf(table) }]),
   );
+  const place = viewer.panels.findIndex(({ data: { id } }) => id === viewer.big?.panel);
   viewer.panels = data.panels.map((panel) => panelOf(panel, viewer));
+  if (viewer.big?.panel) keepBig(viewer, place);
   for (const panel of viewer.panels) panel.highest = highestOf(viewer.panels, panel.data.unit);
   viewer.active = null;
   viewer.root.querySelector(".panels").replaceChildren(...viewer.panels.map((panel) => panel.element));
@@ -140,9 +141,9 @@ function roomOf({ root, big }) {
   return { width: width - (big ? 2 : 0), height: window.innerHeight - head - margins, ratio: pixelRatio() };
 }
 
-function grid({ panels, picture, layout, wantedColumns }, room) {
+function grid({ panels, picture, layout, wantedColumns, big }, room) {
   const aspect = picture.width / picture.height;
-  const { columns, cell } = layout.strip
+  const { columns, cell } = layout.strip && !big
     ? { columns: panels.length, cell: STRIP_CELL }
     : columnsFor(panels.length, room, aspect, wantedColumns);
   return { columns, cell, height: Math.ceil(Math.min(cell / aspect, tallestStage(room.height, cell))) };
