@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,32 @@ def radiograph() -> np.ndarray:
 
 
 def large() -> np.ndarray:
-    """48 megapixels whose columns alternate: any reduced copy is grey."""
-    pixels = np.tile(np.random.default_rng(0).integers(0, 256, (500, 500, 3), np.uint8), (12, 16, 1))
-    pixels[:, ::2, 0], pixels[:, 1::2, 0] = 0, 255
-    return pixels
+    """48 megapixels whose columns alternate: any reduced copy of it is another picture."""
+    down, across = np.mgrid[:6000, :8000]
+    return np.stack([across % 2 * 255, down * 7 % 256, across // 2 % 256], axis=2).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def chest_page(chromium: Any, address: str) -> Iterator[Any]:
+    """Explain with the radiograph, in a context of its own that tests share."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    explain(page, address, "chest.png", png(radiograph()))
+    page.locator('.viewer[data-depth="16"]').wait_for()
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def chest(chest_page: Any) -> Any:
+    """The radiograph as it is shown at first."""
+    chest_page.locator(".panels").focus()
+    if chest_page.locator("input[name=invert]").is_checked():
+        chest_page.keyboard.press("i")
+    for key in "10":
+        chest_page.keyboard.press(key)
+    settled(chest_page)
+    return chest_page
 
 
 def explain(page: Any, address: str, name: str = "", content: bytes = b"") -> None:
@@ -122,8 +145,10 @@ def test_the_big_view_covers_the_page_and_esc_leads_back(page: Any, address: str
 
 
 def test_fit_fits_pictures_of_any_shape(page: Any, address: str) -> None:
+    explain(page, address)
     for size in ((4000, 900), (700, 4200)):
-        explain(page, address, "shape.png", png(np.full((*size, 3), 200, np.uint8)))
+        upload(page, "shape.png", png(np.full((*size, 3), 200, np.uint8)))
+        wait_for_size(page, *size)
         enlarge(page)
         box = page.locator(".panel:visible canvas").bounding_box()
         assert box["y"] + box["height"] <= 900
@@ -131,6 +156,7 @@ def test_fit_fits_pictures_of_any_shape(page: Any, address: str) -> None:
         rows, columns = np.nonzero((pixels == 200).all(axis=2))
         seen = (rows.max() - rows.min() + 1, columns.max() - columns.min() + 1)
         assert seen[0] / seen[1] == pytest.approx(size[0] / size[1], rel=0.02), "a part is cut off"
+        page.keyboard.press("Escape")
 
 
 def test_a_48_megapixel_picture_is_its_own_pixels_at_1_to_1(page: Any, address: str) -> None:
@@ -162,10 +188,9 @@ def test_zoom_ends_where_pixels_end_and_says_so(page: Any, address: str) -> None
     assert set(np.diff(changes)) == {16}, "one pixel of the picture is 16 sharp screen pixels"
 
 
-def test_a_16_bit_picture_has_its_values_and_its_window_live(page: Any, address: str) -> None:
+def test_a_16_bit_picture_has_its_values_and_its_window_live(chest: Any) -> None:
+    page = chest
     picture = radiograph()
-    explain(page, address, "chest.png", png(picture))
-    page.locator('.viewer[data-depth="16"]').wait_for()
     enlarge(page)
     page.keyboard.press("p")
     sharp(page)
@@ -185,12 +210,11 @@ def test_a_16_bit_picture_has_its_values_and_its_window_live(page: Any, address:
     page.keyboard.press("i")
     page.wait_for_timeout(200)
     assert np.abs((255 - shown(page)[5:-5, 5:-5, 0].astype(int)) - part).max() <= 1
-    page.keyboard.press("i")
+    page.keyboard.press("Escape")
 
 
-def test_dragging_sets_the_window_within_50_ms(page: Any, address: str) -> None:
-    explain(page, address, "chest.png", png(radiograph()))
-    page.locator('.viewer[data-depth="16"]').wait_for()
+def test_dragging_sets_the_window_within_50_ms(chest: Any) -> None:
+    page = chest
     level, width = (page.locator(f"input[name={name}]") for name in ("level", "width"))
     before = float(level.input_value()), float(width.input_value())
     point(page, 0, 0.5, 0.5)
@@ -206,10 +230,9 @@ def test_dragging_sets_the_window_within_50_ms(page: Any, address: str) -> None:
     assert float(level.input_value()) > before[0]
 
 
-def test_presets_and_keys_set_the_window(page: Any, address: str) -> None:
+def test_presets_and_keys_set_the_window(chest: Any) -> None:
+    page = chest
     picture = radiograph()
-    explain(page, address, "chest.png", png(picture))
-    page.locator('.viewer[data-depth="16"]').wait_for()
     page.locator(".panels").focus()
     windows = {}
     for key in "12345":
@@ -226,9 +249,8 @@ def test_presets_and_keys_set_the_window(page: Any, address: str) -> None:
     assert windows["5"] == pytest.approx((half, last), abs=100)
 
 
-def test_the_model_sees_a_window_only_when_it_is_given_one(page: Any, address: str) -> None:
-    explain(page, address, "chest.png", png(radiograph()))
-    page.locator('.viewer[data-depth="16"]').wait_for()
+def test_the_model_sees_a_window_only_when_it_is_given_one(chest: Any) -> None:
+    page = chest
     answer = page.get_by_text("Top answers:").inner_text()
     page.locator("input[name=level]").fill("1200")
     page.locator("input[name=width]").fill("300")
@@ -249,10 +271,9 @@ def test_the_model_sees_a_window_only_when_it_is_given_one(page: Any, address: s
     assert page.get_by_text("Top answers:").inner_text() == answer
 
 
-def test_what_is_saved_is_what_is_displayed(page: Any, address: str) -> None:
+def test_what_is_saved_is_what_is_displayed(chest: Any) -> None:
+    page = chest
     picture = radiograph()
-    explain(page, address, "chest.png", png(picture))
-    page.locator('.viewer[data-depth="16"]').wait_for()
     page.locator("input[name=level]").fill("1500")
     page.locator("input[name=width]").fill("500")
     page.locator("input[name=width]").press("Tab")
@@ -317,6 +338,7 @@ def test_a_removed_picture_is_no_longer_served(page: Any, address: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(tile, timeout=10)
     assert refused.value.code == 404
+    refused.value.close()
 
 
 def test_page_down_and_up_lead_through_the_pictures(page: Any, address: str) -> None:
@@ -333,6 +355,14 @@ def test_page_down_and_up_lead_through_the_pictures(page: Any, address: str) -> 
     wait_for_picture(page, "first.png")
     settled(page)
     page.locator(".viewer.enlarged .title", has_text="Picture").wait_for()
+
+
+def wait_for_size(page: Any, height: int, width: int) -> None:
+    """Wait until the page is about a picture of this size."""
+    page.get_by_text("What the model was given").click()
+    page.get_by_text(f"Picture {width} × {height} px").wait_for(timeout=60_000)
+    page.get_by_text("What the model was given").click()
+    settled(page)
 
 
 def wait_for_picture(page: Any, name: str) -> None:

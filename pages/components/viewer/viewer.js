@@ -62,7 +62,7 @@ async function receive(viewer, data) {
   viewer.lastOrder = order;
   viewer.committed = JSON.stringify(viewer.settings);
   viewer.newest = data;
-  const samePicture = viewer.picture?.src === data.picture.src;
+  const samePicture = ["src", "pixels"].every((name) => viewer.picture?.[name] === data.picture[name]);
   // Show nothing while a new picture is decoded: the former picture's maps must not appear under the new name.
   if (!samePicture) viewer.root.querySelector(".panels").replaceChildren();
   const source = samePicture ? viewer.source : await sourceOf(data.picture);
