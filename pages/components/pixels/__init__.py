@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gradcam_core import ImageRecord
 
 PATH = "/pixels"
-PART = re.compile(r"whole|(?P<level>[0-6])-(?P<column>\d{1,3})-(?P<row>\d{1,3})")
+PART = re.compile(r"whole|(?P<level>[0-6])-(?P<column>[0-9]{1,3})-(?P<row>[0-9]{1,3})")
 MOST_OFFERED = 16  # pictures of one session
 
 
