@@ -58,9 +58,12 @@ function viewerIn(parent) {
 // Apply what Python sent: settings only if Python changed them, the picture only if it is a new one.
 async function receive(viewer, data) {
   const order = JSON.stringify([data.settings, data.overruled]);
-  if (order !== viewer.lastOrder) Object.assign(viewer.settings, data.settings), (viewer.stale = true);
+  if (order !== viewer.lastOrder) {
+    Object.assign(viewer.settings, data.settings);
+    viewer.stale = true;
+    viewer.committed = JSON.stringify(viewer.settings); // a choice that is still to be sent is not lost over other runs
+  }
   viewer.lastOrder = order;
-  viewer.committed = JSON.stringify(viewer.settings);
   viewer.newest = data;
   const samePicture = ["src", "pixels"].every((name) => viewer.picture?.[name] === data.picture[name]);
   // Show nothing while a new picture is decoded: the former picture's maps must not appear under the new name.
