@@ -65,12 +65,17 @@ from .evaluation import find_masks as find_masks
 from .evaluation import read_table as read_table
 from .evaluation import evaluation_sentences as evaluation_sentences
 from .evaluation import evaluation_to_csv as evaluation_to_csv
+from .exporters import Extras as Extras
 from .exporters import ResultFolders as ResultFolders
 from .exporters import archive as archive
+from .exporters import caption_lines as caption_lines
 from .exporters import heatmap_names as heatmap_names
+from .exporters import meaning_of_one as meaning_of_one
 from .exporters import npy as npy
 from .exporters import png as png
+from .exporters import shared_peak as shared_peak
 from .exporters import to_dict as to_dict
 from .exporters import to_json as to_json
 from .exporters import trust_to_dict as trust_to_dict
+from .exporters import with_caption as with_caption
 from .version import __version__ as __version__

@@ -82,13 +82,15 @@ def overlay(
     opacity: Share = OPACITY,
     threshold: Share = THRESHOLD,
     colormap: str = COLOUR_MAP,
+    peak: float | None = None,
 ) -> Colours:
     """Lay the heatmap's colours on the picture, as large as the picture.
 
-    What the model did not see is veiled. A heatmap whose state is not "ok" leaves the picture plain.
+    `peak` is the raw value that 1 stands for; None: the map's own. What the model did not see is veiled. A
+    heatmap whose state is not "ok" leaves the picture plain.
     """
     _check_belongs(image, heatmap)
-    table, values, sizes = _colours_of(heatmap, colormap)
+    table, values, sizes = _colours_of(heatmap, colormap, peak)
     _check_share("threshold", threshold)
     share = heat_opacity(sizes, opacity, 0, SIGNED_RAMP_END if heatmap.signed else RAMP_END)[:, None]
     shown = picture_pixels(image)
@@ -104,23 +106,36 @@ def overlay(
     return _veil(np.asarray(blended, np.uint8), shown, values)
 
 
-def colour_heatmap(heatmap: Heatmap, *, colormap: str = COLOUR_MAP) -> Colours:
-    """The heatmap alone, on the picture's pixels; hatched dark grey where the model did not look."""
-    table, values, _ = _colours_of(heatmap, colormap)
+def colour_heatmap(
+    heatmap: Heatmap, *, threshold: Share = THRESHOLD, colormap: str = COLOUR_MAP, peak: float | None = None
+) -> Colours:
+    """The heatmap alone, on the picture's pixels: black below the threshold, hatched grey where the model did not look.
+
+    `peak` is the raw value that 1 stands for; None: the map's own.
+    """
+    _check_share("threshold", threshold)
+    table, values, _ = _colours_of(heatmap, colormap, peak)
     colours = _look_up(_steps(values), table)
+    if threshold > 0:
+        colours[(np.abs(2 * values - 1) if heatmap.signed else values) < threshold] = 0
     return _veil(colours, np.full((*values.shape, 3), 128, np.uint8), values)
 
 
-def _colours_of(heatmap: Heatmap, colormap: str) -> tuple[ColourTable, Heat, Float32[np.ndarray, "256"]]:
+def _colours_of(
+    heatmap: Heatmap, colormap: str, peak: float | None
+) -> tuple[ColourTable, Heat, Float32[np.ndarray, "256"]]:
     """The colours, the heatmap's values on their range 0..1, and the size that each colour stands for.
 
     For a map with both signs, 0.5 is zero.
     """
     range_ = np.linspace(0, 1, 256, dtype=np.float32)
+    own = heatmap.raw_size if heatmap.signed else heatmap.raw_peak
+    share = np.float32(1 if peak is None or not peak > 0 else own / peak)
     if not heatmap.signed:
-        return colour_table(colormap), heatmap.values, range_
+        values = heatmap.values if share == 1 else np.minimum(heatmap.values * share, np.float32(1))
+        return colour_table(colormap), values, range_
     colour_table(colormap)  # an unknown name is refused here too
-    return colour_table("diverging"), (heatmap.signed_values + 1) / 2, np.abs(2 * range_ - 1)
+    return colour_table("diverging"), (np.clip(heatmap.signed_values * share, -1, 1) + 1) / 2, np.abs(2 * range_ - 1)
 
 
 def _steps(values: Heat) -> UInt8[np.ndarray, "H W"]:

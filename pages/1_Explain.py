@@ -11,7 +11,7 @@ if chosen.image is None or chosen.model is None:
 from gradcam_core import GradcamError
 from pages.components.analysis.requests import Analysis, Request
 from pages.components.analysis.work import explained
-from pages.components.checks import offer_checks
+from pages.components.checks import offer_checks, outcomes
 from pages.components.panels.details import show_details, show_help, show_times
 from pages.components.panels.downloads import show_downloads
 from pages.components.panels.heatmaps import show_headline, show_heatmaps
@@ -43,7 +43,7 @@ with answers:
     show_headline(explanation)
 settings = show_heatmaps(explanation, key="explain")
 offer_checks(explanation, analysis, key="explain")
-show_downloads(explanation, settings, key="explain")
+show_downloads(explanation, settings, key="explain", checks=outcomes(explanation, analysis))
 show_details(explanation)
 show_times(explanation)
 show_help(explanation, chosen.model)

@@ -11,7 +11,7 @@ if chosen.image is None or chosen.model is None:
 from gradcam_core import GradcamError
 from pages.components.analysis.requests import Analysis, Request
 from pages.components.analysis.work import explained
-from pages.components.checks import offer_checks
+from pages.components.checks import offer_checks, outcomes
 from pages.components.panels.details import show_agreement, show_times, show_verdict
 from pages.components.panels.downloads import show_downloads
 from pages.components.panels.heatmaps import show_heatmaps, show_notes
@@ -48,4 +48,4 @@ settings = show_heatmaps(explanation, key="compare", by_method=True)
 show_agreement(explanation, chosen.model)
 offer_checks(explanation, analysis, key="compare")
 show_times(explanation)
-show_downloads(explanation, settings, key="compare")
+show_downloads(explanation, settings, key="compare", checks=outcomes(explanation, analysis))

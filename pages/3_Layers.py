@@ -12,7 +12,7 @@ if chosen.image is None or chosen.model is None:
 from gradcam_core import GradcamError, layers_by_depth
 from pages.components.analysis.requests import Analysis, Request
 from pages.components.analysis.work import explained
-from pages.components.checks import offer_checks
+from pages.components.checks import offer_checks, outcomes
 from pages.components.panels.details import show_times
 from pages.components.panels.downloads import show_downloads
 from pages.components.panels.heatmaps import show_notes, show_strip
@@ -52,4 +52,4 @@ else:
     st.caption("Click a layer’s name to open it in Explain.")
 offer_checks(explanation, analysis, key="layers")
 show_times(explanation)
-show_downloads(explanation, settings, key="layers")
+show_downloads(explanation, settings, key="layers", checks=outcomes(explanation, analysis))

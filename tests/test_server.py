@@ -1,6 +1,7 @@
 """What stands around the pages: headers, limits, what is forgotten; and what the frame does before torch is loaded."""
 
 import asyncio
+import io
 import os
 import subprocess
 import sys
@@ -149,9 +150,16 @@ def test_what_a_closed_tab_leaves_is_no_longer_served(chromium: Any, serve: Serv
     page = context.new_page()
     media = []
     page.on("request", lambda request: media.append(request.url) if "/media/" in request.url else None)
+    tiles = []
+    page.on("request", lambda request: tiles.append(request.url) if "/pixels/" in request.url else None)
     page.goto(f"{address}/Explain")
     page.locator(".viewer .panel canvas").nth(1).wait_for(timeout=90_000)
     settled(page)
+    written = io.BytesIO()
+    Image.fromarray(np.arange(10_000, dtype=np.uint16).reshape(100, 100)).save(written, "PNG")
+    upload(page, "deep.png", written.getvalue())
+    page.locator('.viewer[data-depth="16"]').wait_for(timeout=30_000)
+    assert answer(tiles[-1])[0] == 200
     with page.expect_download(timeout=30_000):
         page.get_by_role("button", name="All as ZIP").click()
     assert media
@@ -161,6 +169,7 @@ def test_what_a_closed_tab_leaves_is_no_longer_served(chromium: Any, serve: Serv
     while answer(media[-1])[0] == 200 and time.monotonic() < deadline:
         time.sleep(2)
     assert answer(media[-1])[0] == 404
+    assert answer(tiles[-1])[0] == 404
 
 
 # What is kept

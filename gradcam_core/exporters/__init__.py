@@ -1,5 +1,8 @@
 """The family of exporters: an explanation -> bytes to keep or share."""
 
+from gradcam_core.exporters.caption import caption_lines as caption_lines
+from gradcam_core.exporters.caption import meaning_of_one as meaning_of_one
+from gradcam_core.exporters.caption import with_caption as with_caption
 from gradcam_core.exporters.encoding import npy as npy
 from gradcam_core.exporters.encoding import png as png
 from gradcam_core.exporters.encoding import to_json as to_json
@@ -7,4 +10,6 @@ from gradcam_core.exporters.folder import ResultFolders as ResultFolders
 from gradcam_core.exporters.manifest import to_dict as to_dict
 from gradcam_core.exporters.manifest import trust_to_dict as trust_to_dict
 from gradcam_core.exporters.names import heatmap_names as heatmap_names
+from gradcam_core.exporters.zip_archive import Extras as Extras
 from gradcam_core.exporters.zip_archive import archive as archive
+from gradcam_core.exporters.zip_archive import shared_peak as shared_peak

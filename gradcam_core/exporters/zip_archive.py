@@ -3,11 +3,15 @@
 import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from gradcam_core.checks.panel import Trust
+from gradcam_core.exporters.caption import Captioned, caption_lines, meaning_of_one, with_caption
 from gradcam_core.exporters.encoding import npy, png, to_json
-from gradcam_core.exporters.manifest import to_dict
+from gradcam_core.exporters.manifest import to_dict, trust_to_dict
 from gradcam_core.exporters.names import Names, heatmap_names
-from gradcam_core.records import Explanation
+from gradcam_core.records import Explanation, Heatmap, ImageRecord
 from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, Share, colour_heatmap, overlay, picture_pixels
 from gradcam_core.text import one_line
 
@@ -22,7 +26,7 @@ THE FILES
 picture.png         the picture as it was shown, {width} x {height} pixels
 overlays/           each heatmap in colours over the picture (colour map {colormap}, opacity {opacity:g},
                     nothing coloured below {threshold:g})
-heatmaps/           each heatmap alone, in the same colours
+heatmaps/           each heatmap alone, in the same colours, black below the threshold
 raw/                the model's own maps before any scaling, as signed numbers (NumPy, float32, one
                     array row per row of the map): numpy.load("raw/...npy")
 explanation.json    the record: model, preprocessing, predictions, versions
@@ -43,6 +47,20 @@ HEATMAPS
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What else an archive holds: the picture as it was displayed, captions in the pictures, outcomes of checks.
+
+    `display` adds to the record how the picture was displayed. `checks` are by the heatmap's position.
+    """
+
+    shown: ImageRecord | None = None
+    captions: bool = False
+    shared_scale: bool = False
+    display: Mapping[str, Any] = field(default_factory=dict)
+    checks: Mapping[int, Trust] = field(default_factory=dict)
+
+
 def archive(
     explanation: Explanation,
     *,
@@ -50,26 +68,61 @@ def archive(
     opacity: Share = OPACITY,
     threshold: Share = THRESHOLD,
     colormap: str = COLOUR_MAP,
+    extras: Extras | None = None,
 ) -> bytes:
     """Pack an explanation as ZIP. The same explanation in the same style gives the same bytes."""
+    extras = extras or Extras()
     style: dict[str, float | str] = {"opacity": opacity, "threshold": threshold, "colormap": colormap}
     stems = heatmap_names(explanation.heatmaps)
     files = {
         index: {"file": f"overlays/{stem}.png", "heatmap_file": f"heatmaps/{stem}.png", "raw_file": f"raw/{stem}.npy"}
         for index, stem in enumerate(stems)
     }
-    record = to_dict(explanation, names=names, files=files) | {"drawing": style}
+    record = to_dict(explanation, names=names, files=files) | {"drawing": style | dict(extras.display)}
+    if extras.checks:
+        record["checks"] = [{"heatmap": place} | trust_to_dict(trust) for place, trust in extras.checks.items()]
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as target:
-        _add(target, "README.txt", _readme(explanation, stems, style).encode())
+        _add(target, "README.txt", _readme(explanation, stems, style, extras).encode())
         _add(target, "explanation.json", to_json(record))
-        _add(target, "picture.png", png(picture_pixels(explanation.image)))
+        _add(target, "picture.png", png(picture_pixels(extras.shown or explanation.image)))
         for heatmap, paths in zip(explanation.heatmaps, files.values(), strict=True):
-            drawn = overlay(explanation.image, heatmap, opacity=opacity, threshold=threshold, colormap=colormap)
+            drawn, alone = _drawn(explanation, heatmap, names, opacity, threshold, colormap, extras)
             _add(target, paths["file"], png(drawn))
-            _add(target, paths["heatmap_file"], png(colour_heatmap(heatmap, colormap=colormap)))
+            _add(target, paths["heatmap_file"], png(alone))
             _add(target, paths["raw_file"], npy(heatmap.raw))
     return packed.getvalue()
+
+
+def _drawn(
+    explanation: Explanation,
+    heatmap: Heatmap,
+    names: Names,
+    opacity: Share,
+    threshold: Share,
+    colormap: str,
+    extras: Extras,
+) -> tuple[Captioned, Captioned]:
+    """The heatmap over the picture, and alone."""
+    peak = shared_peak(explanation, heatmap) if extras.shared_scale else None
+    image = extras.shown or explanation.image
+    drawn = (
+        overlay(image, heatmap, opacity=opacity, threshold=threshold, colormap=colormap, peak=peak),
+        colour_heatmap(heatmap, threshold=threshold, colormap=colormap, peak=peak),
+    )
+    if not extras.captions:
+        return drawn
+    lines, meaning = caption_lines(explanation, heatmap, names=names), meaning_of_one(heatmap, peak)
+    first, second = (
+        with_caption(pixels, lines, colormap=colormap, signed=heatmap.signed, meaning=meaning) for pixels in drawn
+    )
+    return first, second
+
+
+def shared_peak(explanation: Explanation, heatmap: Heatmap) -> float:
+    """The highest peak among the heatmaps of one method and layer, whose raw values can be compared."""
+    alike = [h for h in explanation.heatmaps if (h.method, h.layer) == (heatmap.method, heatmap.layer)]
+    return max(h.raw_size if h.signed else h.raw_peak for h in alike)
 
 
 def _add(target: zipfile.ZipFile, path: str, content: bytes) -> None:
@@ -81,8 +134,9 @@ def _add(target: zipfile.ZipFile, path: str, content: bytes) -> None:
     target.writestr(entry, content)
 
 
-def _readme(explanation: Explanation, stems: Sequence[str], style: Mapping[str, float | str]) -> str:
-    return README.format(
+def _readme(explanation: Explanation, stems: Sequence[str], style: Mapping[str, float | str], extras: Extras) -> str:
+    checks = "\n".join(line for place, trust in extras.checks.items() for line in _checked(stems[place], trust))
+    return (README + f"\nCHECKS\n{checks}\n" * bool(checks)).format(
         **style,
         width=explanation.image.width,
         height=explanation.image.height,
@@ -91,6 +145,13 @@ def _readme(explanation: Explanation, stems: Sequence[str], style: Mapping[str, 
         ),
         heatmaps="\n".join(_described(explanation, stems)),
     )
+
+
+def _checked(stem: str, trust: Trust) -> Iterator[str]:
+    yield f"{stem}: {one_line(trust.outcome)}".replace("{", "{{").replace("}", "}}")
+    for check in trust.checks:
+        line = f"  {check.question} {check.outcome}. {check.sentence}"
+        yield one_line(line).replace("{", "{{").replace("}", "}}")
 
 
 def _described(explanation: Explanation, stems: Sequence[str]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from streamlit import runtime
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
+from pages.components import pixels
 from pages.components.analysis import files
 
 SWEEP_S = 10
@@ -54,7 +55,7 @@ class Guard:
 
 
 def _with_headers(scope: Scope, send: Send) -> Send:
-    private = "/media/" in scope["path"]
+    private = "/media/" in scope["path"] or f"{pixels.PATH}/" in scope["path"]
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -158,6 +159,7 @@ def _sweep() -> None:
     instance = runtime.get_instance()
     for _, ended in instance._session_mgr._session_storage._cache.expire():
         ended.session.shutdown()
+    pixels.sweep({info.session.id for info in instance._session_mgr.list_sessions()})
     instance.media_file_mgr.remove_orphaned_files()
     files.sweep()
     cache = sys.modules.get("pages.components.analysis.cache")

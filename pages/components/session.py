@@ -5,6 +5,7 @@ widget is drawn, and takes only a change that the user made. So a widget that is
 other options or another limit, neither loses nor changes what was chosen.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -130,6 +131,20 @@ def picture_content(key: str) -> tuple[str, bytes]:
     return hashlib.sha256(content).hexdigest(), content
 
 
+def content_of(sha256: str) -> bytes | None:
+    """The file of one of this session's pictures or samples, by its content's hash."""
+    if sha256 in st.session_state.get("uploads", {}):
+        content: bytes = st.session_state.uploads[sha256].content
+        return content
+    return _samples().get(sha256)
+
+
+@functools.cache
+def _samples() -> dict[str, bytes]:
+    contents = [read_sample(sample.name) for sample in list_samples()]
+    return {hashlib.sha256(content).hexdigest(): content for content in contents}
+
+
 def taken(files: Iterable[Any]) -> list[Upload]:
     """The content of uploaded files, as far as the session may keep them; for what it may not, say why."""
     uploads, held = [], sum(len(upload.content) for upload in _held())
@@ -194,6 +209,14 @@ def choose_picture(key: str) -> None:
     picture_changed()
 
 
+def choose_neighbour(step: int) -> None:
+    """Choose the picture after the chosen one in the list (1), or before it (-1), as far as there is one."""
+    keys = list(pictures())
+    place = keys.index(chosen_picture()) + step
+    if 0 <= place < len(keys):
+        choose_picture(keys[place])
+
+
 def uploader_key(place: str = "sidebar") -> str:
     """The key of the uploader that is in this place of the page now."""
     return f"uploader {place} {st.session_state.uploader}"
@@ -210,14 +233,16 @@ def own_work() -> str:
 
 def forget_upload() -> None:
     """Drop the chosen picture, which is one that this session brought, and all that was made of it."""
+    from pages.components import pixels
     from pages.components.analysis import cache
 
     sha256 = chosen_picture()
     st.session_state.uploads.pop(sha256, None)
-    for name in ("regions", "masks", "encoded", "thumbnails"):
+    for name in ("regions", "masks", "encoded", "thumbnails", "windows", "model windows"):
         st.session_state.get(name, {}).pop(sha256, None)
     for name in [name for name in st.session_state if str(name).startswith("last analysis")]:
         del st.session_state[name]  # they hold pixels
+    pixels.withdraw(sha256)
     cache.forget_picture(sha256)
     choose_picture(next(iter(pictures())))
 

@@ -31,7 +31,9 @@ from gradcam_core import (
 from pages.components.analysis import files
 from pages.components.analysis.requests import Analysis, ModelChoice
 from pages.components.analysis.shelf import Shelf
+from pages.components.pixels.values import GreyValues, read_values
 
+Window = tuple[float, float]
 Measured = dict[str, dict[str, Measurement]]
 IDLE_S = 600
 SLOW = frozenset(method.name for method in list_methods() if method.reports)
@@ -48,6 +50,7 @@ def _bytes_of_checks(checked: Trust) -> int:
 
 
 PICTURES: Shelf[ImageRecord] = Shelf(32, most_bytes=1.2e9, idle_s=IDLE_S, size=lambda image: image.pixels.nbytes)
+VALUES: Shelf[GreyValues] = Shelf(8, most_bytes=3e8, idle_s=IDLE_S, size=lambda values: values.levels.nbytes)
 MODELS: Shelf[LoadedModel] = Shelf(3, release=release_memory)
 EXPLANATIONS: Shelf[Explanation] = Shelf(64, most_bytes=3e8, idle_s=IDLE_S, size=_bytes_of_explanation)
 CHECKS: Shelf[Trust] = Shelf(64, most_bytes=1e8, idle_s=IDLE_S, size=_bytes_of_checks)
@@ -56,25 +59,31 @@ MEASURED: Shelf[Measured] = Shelf(64, idle_s=IDLE_S)
 tune_allocator()  # once a process: passes of many pictures are then two to three times as fast
 
 
-def picture_key(sha256: str, frame: int = 0) -> str:
+def picture_key(sha256: str, frame: int = 0, window: Window | None = None) -> str:
     """The identity of a decoded picture."""
-    return f"{sha256} {frame}"
+    return f"{sha256} {frame} {window or ''}"
 
 
-def picture(sha256: str, content: bytes, frame: int = 0) -> ImageRecord:
+def picture(sha256: str, content: bytes, frame: int = 0, window: Window | None = None) -> ImageRecord:
     """Decode a picture once for all sessions that have these bytes."""
-    return PICTURES.get(picture_key(sha256, frame), lambda: read_image(content, frame=frame))
+    key = picture_key(sha256, frame, window)
+    return PICTURES.get(key, lambda: read_image(content, frame=frame, window=window))
+
+
+def values(image: ImageRecord, content: bytes) -> GreyValues:
+    """Read a grey picture's stored values once for all sessions that have these bytes."""
+    return VALUES.get(picture_key(image.sha256, image.frame), lambda: read_values(image, content))
 
 
 def forget_picture(sha256: str) -> None:
     """Drop a picture and all that was computed of it."""
-    for shelf in (PICTURES, EXPLANATIONS, CHECKS, MEASURED):
+    for shelf in (PICTURES, VALUES, EXPLANATIONS, CHECKS, MEASURED):
         shelf.drop(sha256)
 
 
 def sweep() -> None:
     """Drop what was not used for some minutes."""
-    for shelf in (PICTURES, EXPLANATIONS, CHECKS, MEASURED):
+    for shelf in (PICTURES, VALUES, EXPLANATIONS, CHECKS, MEASURED):
         shelf.sweep()
 
 

@@ -51,6 +51,17 @@ def offer_checks(explanation: Explanation, analysis: Analysis, *, key: str) -> N
         _offer_record(checked, explanation, key)
 
 
+def outcomes(explanation: Explanation, analysis: Analysis) -> dict[int, Trust]:
+    """The checks that this session ran on this explanation, by the heatmap's position."""
+    names = {place: f"{analysis.key} {place}" for place in range(len(explanation.heatmaps))}
+    opened = st.session_state.get("checked heatmaps", set())
+    return {
+        place: cache.checked(analysis, explanation, place, None)
+        for place, name in names.items()
+        if name in opened and name in cache.CHECKS
+    }
+
+
 def _pick_heatmap(explanation: Explanation, key: str) -> int:
     """Pick which heatmap to check: the classes as buttons, or a list where there is more than the class to pick."""
     heatmaps = explanation.heatmaps

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from gradcam_core import GradcamError
-from pages.components import session
+from pages.components import session, windows
 from pages.components.filmstrip import note_thumbnail, show_filmstrip
 from pages.components.frame.navigation import show_navigation, title_and_icon
 from pages.components.frame.sidebar import Picked, pick_device, pick_frame, reading_words, show_pickers
@@ -48,6 +50,7 @@ def frame(first_line: str, heading: str, *, pickers: bool = True, picture: bool 
     session.start_session()
     picked = _sidebar(pickers)
     st.html(f"<style>{(HERE / 'frame.css').read_text('utf-8')}</style>")
+    st.html(_on_paper(picked))
     show_intake()
     st.title(heading)
     image_shown = f"{picked.picture} {picked.choice} {picked.fit}" if picked and picture else ""
@@ -64,6 +67,12 @@ def frame(first_line: str, heading: str, *, pickers: bool = True, picture: bool 
     for error in session.refusals():
         show_error(error)
     return Chosen(image, loaded, choice_made)
+
+
+def _on_paper(picked: Picked | None) -> str:
+    """What a printed page says above its heading, since the sidebar is not printed: the day, the model, the purpose."""
+    model = f" Model: {html.escape(picked.choice.title)}." if picked else ""
+    return f'<p class="on-paper">CAM Lightbox, {date.today().isoformat()}.{model} {DISCLAIMER}</p>'
 
 
 def note_shown() -> None:
@@ -104,6 +113,9 @@ def _picture(picked: Picked, place: Any) -> ImageRecord | None:
     try:
         image = _decoded(picked, place)
     except GradcamError as error:
+        if windows.forget_given(picked.sha256):  # what the model was to see, and not the picture, is to blame
+            session.refuse(error)
+            st.rerun()
         if picked.picture in st.session_state.uploads:
             session.refuse_picture(picked.picture, error)
             st.rerun()
@@ -117,14 +129,16 @@ def _picture(picked: Picked, place: Any) -> ImageRecord | None:
 def _decoded(picked: Picked, place: Any) -> ImageRecord:
     cache = _cache(place)
     kept = int(session.value_of(f"frame {picked.sha256}", 1)) - 1
-    if cache.picture_key(picked.sha256, kept) in cache.PICTURES:
-        image = cache.picture(picked.sha256, picked.content, kept)
+    window = windows.model_window(picked.sha256, kept)
+    if cache.picture_key(picked.sha256, kept, window) in cache.PICTURES:
+        image = cache.picture(picked.sha256, picked.content, kept, window)
     else:
         with _waiting(place, "picture", reading_words(picked)):
-            image = cache.picture(picked.sha256, picked.content)
+            image = cache.picture(picked.sha256, picked.content, kept, window)
     if image.frames == 1:
         return image
-    return cache.picture(picked.sha256, picked.content, pick_frame(picked, image.frames))
+    frame = pick_frame(picked, image.frames)
+    return cache.picture(picked.sha256, picked.content, frame, windows.model_window(picked.sha256, frame))
 
 
 def _model(picked: Picked, place: Any) -> LoadedModel | None:

@@ -1,40 +1,73 @@
-"""Offer an analysis as files. No file contains the picture's name; each is made on the click."""
+"""Offer an analysis as files that look as it is displayed. None contains the picture's name; each is made on click."""
 
-from collections.abc import Callable
+import functools
+import io
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import streamlit as st
 
 from gradcam_core import (
     Explanation,
+    Extras,
+    Heatmap,
+    Trust,
     archive,
+    caption_lines,
     colour_heatmap,
-    heatmap_names,
+    meaning_of_one,
     npy,
     overlay,
     png,
+    shared_peak,
     to_dict,
     to_json,
+    trust_to_dict,
+    with_caption,
 )
-from pages.components.panels.heatmaps import heatmap_title
+from pages.components import session
+from pages.components.panels.displayed import Display, display_of, displayed
+from pages.components.panels.heatmaps import METHODS, heatmap_title
 from pages.components.viewer import Settings
 
+CAPTIONS = {"inside": "Caption in the picture", "beside": "Caption in a file beside it"}
+WORDS = re.compile(r"[^\w.+]+")
 
-def show_downloads(explanation: Explanation, settings: Settings, *, key: str) -> None:
-    """Offer the whole analysis as ZIP, one heatmap as pictures or numbers, and the record."""
-    style = {name: settings[name] for name in ("opacity", "threshold", "colormap")}
+
+def show_downloads(
+    explanation: Explanation, settings: Settings, *, key: str, checks: Mapping[int, Trust] | None = None
+) -> None:
+    """Offer the whole analysis as ZIP, one heatmap as pictures or numbers, and the record; `checks` by heatmap."""
     stem = stem_of(explanation)
+    display, checks = display_of(explanation.image, settings), checks or {}
     with st.container(horizontal=True, key=f"downloads-{key}", vertical_alignment="center"):
-        download("All as ZIP", lambda: archive(explanation, **style), f"{stem}.zip", "application/zip", key)
+        kept = session.kept("captions", "inside", CAPTIONS)
+        caption = st.selectbox(
+            "Captions", list(CAPTIONS), format_func=CAPTIONS.get, label_visibility="collapsed", width=230, **kept
+        )
+        inside = caption != "beside"
+        pack = lambda: _archive(explanation, display, checks, inside)  # noqa: E731
+        download("All as ZIP", pack, f"{stem}.zip", "application/zip", key)
         with st.popover("One heatmap", icon=":material/image:"):
-            _one_heatmap(explanation, style, stem, key)
-        record = lambda: to_json(to_dict(explanation, names="hash"))  # noqa: E731
+            _one_heatmap(explanation, display, stem, key, inside)
+        record = lambda: to_json(_record(explanation, display, checks))  # noqa: E731
         download("Record, JSON", record, f"{stem}.json", "application/json", key)
-        st.caption("Each heatmap is saved on its own scale. File names are removed. Text burnt into the image is not.")
+        st.caption("Saved as displayed. File names are removed. Text burnt into the image is not.")
 
 
 def stem_of(explanation: Explanation) -> str:
-    """What the names of downloaded files begin with: a little of the picture's and the model's hashes."""
-    return f"{explanation.image.sha256[:8]}-{explanation.fingerprint[:6]}"
+    """What the names of downloaded files begin with: the top answer, the model, the day, and a little of the hashes."""
+    answer = explanation.predictions[0].label if explanation.predictions else "picture"
+    model = explanation.architecture.split(":")[-1]
+    hashes = f"{explanation.image.sha256[:8]}-{explanation.fingerprint[:6]}"
+    return f"{readable(answer)}_{readable(model)}_{explanation.created[:10]}_{hashes}"
+
+
+def readable(text: str) -> str:
+    """Text as a short part of a file name: letters and numbers of any script, and dashes."""
+    return WORDS.sub("-", text)[:40].strip("-._") or "unnamed"
 
 
 def download(label: str, make: Callable[[], bytes], file_name: str, kind: str, key: str) -> None:
@@ -44,18 +77,51 @@ def download(label: str, make: Callable[[], bytes], file_name: str, kind: str, k
     )
 
 
-def _one_heatmap(explanation: Explanation, style: dict[str, object], stem: str, key: str) -> None:
+def _archive(explanation: Explanation, display: Display, checks: Mapping[int, Trust], captions: bool) -> bytes:
+    extras = Extras(displayed(display), captions, display.shared_scale, display.to_dict(), checks)
+    return archive(explanation, **display.style, extras=extras)
+
+
+def _record(explanation: Explanation, display: Display, checks: Mapping[int, Trust]) -> dict[str, Any]:
+    record = to_dict(explanation, names="hash") | {"drawing": display.style | display.to_dict()}
+    if checks:
+        record["checks"] = [{"heatmap": place} | trust_to_dict(trust) for place, trust in checks.items()]
+    return record
+
+
+def _one_heatmap(explanation: Explanation, display: Display, stem: str, key: str, inside: bool) -> None:
     heatmaps = explanation.heatmaps
-    names = heatmap_names(heatmaps)
-    place = st.selectbox("Heatmap", range(len(names)), format_func=lambda place: heatmap_title(heatmaps[place]))
-    heatmap, name = heatmaps[place], f"{stem}-{names[place]}"
-    colours = {"colormap": style["colormap"]}
-    download("Overlay, PNG", lambda: png(overlay(explanation.image, heatmap, **style)), f"{name}.png", "image/png", key)
-    download(
-        "Heatmap alone, PNG",
-        lambda: png(colour_heatmap(heatmap, **colours)),
-        f"{name}-heatmap.png",
-        "image/png",
-        key,
-    )
+    places = range(len(heatmaps))
+    place = st.selectbox("Heatmap", places, format_func=lambda place: heatmap_title(heatmaps[place]))
+    heatmap = heatmaps[place]
+    name = "_".join(map(readable, (heatmap.target.label, METHODS[heatmap.method].title, heatmap.layer or "input")))
+    name = f"{name}_{stem.split('_', 1)[1]}"
+    for label, file in (("Overlay", name), ("Heatmap alone", f"{name}_alone")):
+        make = functools.partial(_picture_file, explanation, heatmap, display, file, label == "Overlay", inside)
+        kind = ("PNG", "png", "image/png") if inside else ("PNG and JSON", "zip", "application/zip")
+        download(f"{label}, {kind[0]}", make, f"{file}.{kind[1]}", kind[2], key)
     download("Raw map, NumPy", lambda: npy(heatmap.raw), f"{name}.npy", "application/octet-stream", key)
+
+
+def _picture_file(
+    explanation: Explanation, heatmap: Heatmap, display: Display, name: str, over: bool, inside: bool
+) -> bytes:
+    """A heatmap as it is displayed: PNG with a caption, or ZIP of a PNG without one and a JSON that says the same."""
+    peak = shared_peak(explanation, heatmap) if display.shared_scale else None
+    style, lines = display.style, caption_lines(explanation, heatmap)
+    if over:
+        pixels = overlay(displayed(display), heatmap, **style, peak=peak)
+    else:
+        pixels = colour_heatmap(heatmap, threshold=style["threshold"], colormap=style["colormap"], peak=peak)
+    meaning = meaning_of_one(heatmap, peak)
+    if inside:
+        colours = {"colormap": style["colormap"], "signed": heatmap.signed}
+        return png(with_caption(pixels, lines, **colours, meaning=meaning))
+    record = _record(explanation, display, {})
+    record["heatmaps"] = [record["heatmaps"][explanation.heatmaps.index(heatmap)] | {"file": f"{name}.png"}]
+    record["caption"] = {"lines": list(lines), "one": meaning}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as target:
+        target.writestr(f"{name}.png", png(pixels))
+        target.writestr(f"{name}.json", to_json(record))
+    return packed.getvalue()

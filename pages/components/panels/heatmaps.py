@@ -7,8 +7,9 @@ from typing import Any
 import streamlit as st
 
 from gradcam_core import Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, list_methods, percent
+from pages.components import session, windows
 from pages.components.frame import note_shown
-from pages.components.viewer import DEFAULTS, Settings, viewer
+from pages.components.viewer import DEFAULTS, Settings, checked_window, viewer
 from pages.components.viewer.encoding import colours_of, panel_of, picture_of
 from pages.components.words import NO_BREAK, plain, shortened
 
@@ -61,7 +62,7 @@ def show_heatmaps(
         columns = len(heatmaps) // len(classes)
     else:
         panels.insert(0, PICTURE_PANEL)
-    show_panels(explanation.image, panels, key, columns=columns)
+    show_panels(explanation.image, panels, key, chosen=True, columns=columns)
     return display()
 
 
@@ -71,15 +72,45 @@ def display() -> Settings:
     return settings
 
 
-def show_panels(image: ImageRecord, panels: list[dict[str, Any]], key: str, **layout: Any) -> dict[str, Any]:
-    """Put the panels into the viewer, with the display that is kept over pages."""
+def show_panels(
+    image: ImageRecord, panels: list[dict[str, Any]], key: str, *, chosen: bool = False, **layout: Any
+) -> dict[str, Any]:
+    """Put the panels into the viewer, with the display that is kept over pages, and the picture's own window.
+
+    `chosen` says that the picture is the one of the sidebar: the viewer then leads to the ones beside it, and can
+    give the model the window of the display.
+    """
     start = time.perf_counter()
     picture = picture_of(image)
     st.session_state["encoding seconds"] = time.perf_counter() - start
-    result = viewer(picture, panels, colours=colours_of(), settings=display(), key=f"viewer {key}", **layout)
+    result = viewer(
+        picture,
+        panels,
+        colours=colours_of(),
+        settings=display(),
+        key=f"viewer {key}",
+        window=windows.window_of(image),
+        chosen=chosen,
+        **layout,
+    )
     st.session_state.display = {name: result[name] for name in DEFAULTS}
+    windows.keep_window(image, result["window"])
+    if chosen:
+        _follow(image, result, picture["key"])
     note_shown()
     return result
+
+
+def _follow(image: ImageRecord, result: dict[str, Any], picture: str) -> None:
+    """Go to another picture, or give the model another window, where that was clicked."""
+    wanted = result["model_window"]
+    if result["step"] in (-1, 1):
+        session.choose_neighbour(result["step"])
+        st.rerun()
+    if isinstance(wanted, Mapping) and wanted.get("picture") == picture:
+        window = checked_window(wanted)
+        windows.give_window(image, None if window is None else (window["level"], window["width"]))
+        st.rerun()
 
 
 def show_strip(explanation: Explanation, model: LoadedModel, *, key: str) -> tuple[Settings, str]:
@@ -89,7 +120,7 @@ def show_strip(explanation: Explanation, model: LoadedModel, *, key: str) -> tup
     share = percent(target.probability)
     st.markdown(f"**{plain(target.label)}**, {share}, from the first layers to the last, then all of them fused.")
     panels = [_layer_panel(heatmap, infos, model.default_layer) for heatmap in explanation.heatmaps]
-    clicked = show_panels(explanation.image, panels, key, strip=True, selectable=True)["selected"]
+    clicked = show_panels(explanation.image, panels, key, chosen=True, strip=True, selectable=True)["selected"]
     return display(), clicked if clicked in infos else ""
 
 

@@ -13,6 +13,9 @@ How it paints, so that exported pictures can follow it:
   diverging table; cover and threshold by the value's size, which covers fully from 0.2 on: fine lines have few peaks.
 - the view "heatmap": cover 1 from the threshold on, nothing below it; dark grey and hatched where NaN.
 
+- a grey picture through a window: `(stored - level) / width + 0.5`, cut to 0..1, and 1 minus that where low values are
+  white or where it is inverted.
+
 `gradcam_core.render` follows the same formula and owns the colour tables; a browser test compares the two.
 """
 
@@ -30,7 +33,21 @@ from pages.components.component import Exchange, component, ignore
 
 VIEWS = ("overlay", "heatmap", "original")
 SCALES = ("own", "shared")
-SCRIPTS = ("grid.js", "colour.js", "view.js", "stage.js", "toolbar.js", "pointer.js", "viewer.js")
+MOST_VALUE = 1e30
+CLICKS = ("selected", "step", "model_window")
+SCRIPTS = (
+    "grid.js",
+    "colour.js",
+    "view.js",
+    "window.js",
+    "picture.js",
+    "tiles.js",
+    "stage.js",
+    "toolbar.js",
+    "pointer.js",
+    "big.js",
+    "viewer.js",
+)
 
 
 class Settings(TypedDict):
@@ -41,6 +58,14 @@ class Settings(TypedDict):
     colormap: str
     view: str
     scale: str
+
+
+class Window(TypedDict):
+    """The window through which a grey picture is displayed, in stored values."""
+
+    level: float
+    width: float
+    invert: bool
 
 
 DEFAULTS = Settings(opacity=0.6, threshold=0.0, colormap="inferno", view="overlay", scale="own")
@@ -55,18 +80,20 @@ def viewer(
     colours: Mapping[str, Any],
     settings: Settings,
     key: str,
+    window: Window | None = None,
     columns: int | None = None,
-    selectable: bool = False,
-    strip: bool = False,
+    **layout: bool,
 ) -> dict[str, Any]:
-    """Show a picture with its heatmaps; return the settings that its user chose, and `selected`.
+    """Show a picture with its heatmaps; return the settings and the `window` that its user chose, and what was clicked.
 
-    `picture`, `panels` and `colours` are what viewer/encoding.py makes. Pass as `settings` where it starts and,
-    from then on, those it returned last; others overrule its user. So they are kept over pages, too. `columns`
-    fixes how many panels stand in a row. With `selectable`, a click on a title gives that panel's id once, as
-    `selected`. A `strip` has all panels in one row that scrolls sideways.
+    `picture`, `panels` and `colours` are what viewer/encoding.py makes. Pass as `settings` and `window` where they
+    start and, from then on, those it returned last; others overrule its user. So they are kept over pages, too.
+    `columns` fixes how many panels stand in a row. `layout` may set: `selectable`, a click on a title gives that
+    panel's id once, as `selected`; `strip`, all panels in one row that scrolls sideways; `chosen`, the picture is the
+    one of the sidebar, so the viewer offers the ones beside it (`step`, -1 or 1, once) and to give the model a window
+    (`model_window`, once).
     """
-    exchange = Exchange.of(key, "settings", settings)
+    exchange = Exchange.of(key, "settings", {**settings, "window": window}, picture.get("key", ""))
     data = {
         "picture": dict(picture),
         "panels": [dict(panel) for panel in panels],
@@ -74,13 +101,14 @@ def viewer(
         "settings": dict(exchange.given),
         "overruled": exchange.overruled,
         "columns": columns,
-        "selectable": selectable,
-        "strip": strip,
+        "layout": layout,
     }
     data["sent"] = _since(data, key)
-    result = _mount(key=key, data=data, on_settings_change=ignore, on_selected_change=ignore)
-    read = functools.partial(_checked, colormaps=colours["colormaps"])
-    return {**exchange.result(result.get("settings"), read), "selected": result.get("selected")}
+    events = {f"on_{name}_change": ignore for name in ("settings", *CLICKS)}
+    result = _mount(key=key, data=data, **events)
+    read = functools.partial(_checked, colormaps=colours["colormaps"], picture=picture.get("key", ""))
+    chosen = exchange.result(result.get("settings"), read, picture.get("key", ""))
+    return {**chosen, **{name: result.get(name) for name in CLICKS}}
 
 
 def _since(data: Mapping[str, Any], key: str) -> float:
@@ -93,22 +121,34 @@ def _since(data: Mapping[str, Any], key: str) -> float:
     return float(since)
 
 
-def _checked(chosen: object, fallback: Settings, colormaps: Iterable[str]) -> Settings:
+def _checked(chosen: object, fallback: dict[str, Any], colormaps: Iterable[str], picture: str) -> dict[str, Any]:
     """Take what the browser sent only as far as it is a valid choice."""
     choice = chosen if isinstance(chosen, Mapping) else {}
 
-    def number(name: str, otherwise: float) -> float:
+    def number(name: str) -> float:
         value = choice.get(name)
-        return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else otherwise
+        return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else float(fallback[name])
 
-    def name(name: str, allowed: Iterable[str], otherwise: str) -> str:
+    def name(name: str, allowed: Iterable[str]) -> str:
         value = choice.get(name)
-        return value if isinstance(value, str) and value in allowed else otherwise
+        return value if isinstance(value, str) and value in allowed else str(fallback[name])
 
-    return Settings(
-        opacity=number("opacity", fallback["opacity"]),
-        threshold=number("threshold", fallback["threshold"]),
-        colormap=name("colormap", colormaps, fallback["colormap"]),
-        view=name("view", VIEWS, fallback["view"]),
-        scale=name("scale", SCALES, fallback["scale"]),
+    settings = Settings(
+        opacity=number("opacity"),
+        threshold=number("threshold"),
+        colormap=name("colormap", colormaps),
+        view=name("view", VIEWS),
+        scale=name("scale", SCALES),
     )
+    # A window chosen for the picture that was there before is none for this one.
+    window = checked_window(choice.get("window")) if choice.get("picture") == picture else fallback["window"]
+    return {**settings, "window": window}
+
+
+def checked_window(chosen: object) -> Window | None:
+    """Take a window that the browser sent only if it is one."""
+    window = chosen if isinstance(chosen, Mapping) else {}
+    level, width = window.get("level"), window.get("width")
+    if not all(isinstance(value, int | float) and abs(value) < MOST_VALUE for value in (level, width)) or width <= 0:
+        return None
+    return Window(level=float(level), width=float(width), invert=window.get("invert") is True)

@@ -2,7 +2,6 @@
 
 const RAMP_END = 0.5;
 const SIGNED_RAMP_END = 0.2;
-const WHOLE_RANGE = { level: 0.5, width: 1, invert: false };
 
 // How strongly a value covers the picture: not at 0, fully from RAMP_END on.
 function ramp(value, end = RAMP_END) {
@@ -36,31 +35,6 @@ function paintColourBar(canvas, table, threshold, signed = false) {
     image.data[4 * entry + 3] = size < threshold ? 0 : 255;
   }
   context.putImageData(image, 0, 0);
-}
-
-// Window and level of a grey picture, on a copy: only the display changes, not the model's input.
-function windowed(source, { level, width, invert }) {
-  if (level === 0.5 && width === 1 && !invert) return source;
-  const curve = new Uint8ClampedArray(256);
-  for (let grey = 0; grey < 256; grey++) {
-    const shown = ((grey / 255 - (level - width / 2)) / width) * 255;
-    curve[grey] = invert ? 255 - Math.min(Math.max(shown, 0), 255) : shown;
-  }
-  const copy = canvasOf(source.width, source.height);
-  const image = source.getContext("2d").getImageData(0, 0, source.width, source.height);
-  for (let i = 0; i < image.data.length; i += 4) {
-    for (let channel = i; channel < i + 3; channel++) image.data[channel] = curve[image.data[channel]];
-  }
-  copy.getContext("2d").putImageData(image, 0, 0);
-  return copy;
-}
-
-function isGrey(canvas) {
-  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  for (let i = 0; i < data.length; i += 4) {
-    if (Math.abs(data[i] - data[i + 1]) > 2 || Math.abs(data[i + 1] - data[i + 2]) > 2) return false;
-  }
-  return true;
 }
 
 // Kept in main memory: these canvases are read and written pixel by pixel.

@@ -1,6 +1,7 @@
 """What the viewer shows, as data for the browser: pictures, panels, colour tables."""
 
 import base64
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import streamlit as st
 
 from gradcam_core import COLOUR_MAPS, Heatmap, ImageRecord, colour_table
+from pages.components.pixels import offer
 
 LONGEST_SIDE = 1600
 LARGEST_PNG = 1_000_000
@@ -18,21 +20,36 @@ MOST_ENCODED = 8
 
 
 def picture_of(image: ImageRecord) -> dict[str, Any]:
-    """Encode a picture for the screen: 8 bits, at most 1600 pixels a side; its size stays the original's.
+    """Describe a picture for the viewer: an 8-bit preview of at most 1600 pixels a side, and where its own pixels are.
 
-    The session keeps what it encoded last, and drops it with the picture (see session.forget_upload).
+    `range` holds the stored values shown as black and white; only a grey picture can be shown through another
+    window. The session keeps what it encoded last, and drops it with the picture (see session.forget_upload).
     """
-    encoded: dict[str, dict[str, str]] = st.session_state.setdefault("encoded", {})
+    encoded: dict[str, dict[str, dict[str, Any]]] = st.session_state.setdefault("encoded", {})
     variants = encoded.pop(image.sha256.split(" ")[0], {})
     encoded[image.sha256.split(" ")[0]] = variants
     variant = f"{image.sha256} {image.frame} {image.window}"
     if variant not in variants:
-        variants[variant] = _data_url(image.pixels)
+        variants[variant] = _preview(image)
     for old in list(variants)[:-MOST_ENCODED]:
         del variants[old]
     for former in list(encoded)[:-MOST_ENCODED]:
         del encoded[former]
-    return {"src": variants[variant], "width": image.width, "height": image.height}
+    preview = variants[variant]
+    return preview | {
+        "key": hashlib.sha256(f"{image.sha256} {image.frame}".encode()).hexdigest()[:12],
+        "width": image.width,
+        "height": image.height,
+        "range": list(image.stored_range),
+        "window": image.window,
+        "pixels": "" if _is_whole(preview, image) else offer(image, preview["grey"]),
+    }
+
+
+def _is_whole(preview: Mapping[str, Any], image: ImageRecord) -> bool:
+    """Whether the preview has all that the file has."""
+    stored = not preview["grey"] or (image.bits == 8 and image.window is None)
+    return bool(preview["exact"]) and stored
 
 
 def panel_of(heatmap: Heatmap, *, id: str, title: str = "", subtitle: str = "", note: str = "") -> dict[str, Any]:
@@ -76,20 +93,23 @@ def colours_of(
     return {"colormaps": tables, "diverging": _base64(table("diverging").tobytes())}
 
 
-def _data_url(pixels: np.ndarray) -> str:
+def _preview(image: ImageRecord) -> dict[str, Any]:
     """Encode as PNG up to a megapixel, else as JPEG."""
+    pixels = image.pixels
     height, width = pixels.shape[:2]
     shrink = min(1.0, LONGEST_SIDE / max(height, width))
     if shrink < 1:
         size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     shown = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)[:, :, ::-1]
+    exact = shrink == 1 and height * width <= LARGEST_PNG
     if shown.shape[0] * shown.shape[1] <= LARGEST_PNG:
         kind, options = "png", [cv2.IMWRITE_PNG_COMPRESSION, 3]
     else:
         kind, options = "jpeg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, encoded = cv2.imencode(f".{kind}", np.ascontiguousarray(shown), options)
-    return f"data:image/{kind};base64,{_base64(encoded.tobytes())}"
+    grey = all(np.array_equal(pixels[..., 0], pixels[..., other]) for other in (1, 2)) and not image.laid_on_white
+    return {"src": f"data:image/{kind};base64,{_base64(encoded.tobytes())}", "grey": grey, "exact": exact}
 
 
 def _base64(content: bytes) -> str:

@@ -7,8 +7,13 @@ function bindMouse(viewer) {
   area.addEventListener("pointermove", (event) => onMove(viewer, panelUnder(event), event));
   area.addEventListener("pointerleave", () => showPlace(viewer, null));
   area.addEventListener("pointerdown", (event) => onPress(viewer, panelUnder(event), event));
-  area.addEventListener("pointerup", () => viewer.root.classList.remove("dragging"));
-  area.addEventListener("dblclick", (event) => panelUnder(event) && viewer.fit());
+  for (const end of ["pointerup", "pointercancel"]) area.addEventListener(end, () => onRelease(viewer));
+  area.addEventListener("contextmenu", (event) => {
+    if (viewer.source?.values && panelUnder(event)) event.preventDefault(); // the right button sets the window
+  });
+  area.addEventListener("dblclick", (event) => {
+    if (panelUnder(event)) viewer.big ? leaveBig(viewer) : enlarge(viewer, panelUnder(event));
+  });
 }
 
 // The position under the pointer, in pixels of the picture from its upper left corner.
@@ -25,7 +30,7 @@ function placeUnder(viewer, panel, event) {
 function onWheel(viewer, panel, event) {
   if (!panel) return;
   const meant = event.ctrlKey || event.metaKey;
-  const clicked = viewer.parent.activeElement === viewer.root.querySelector(".panels");
+  const clicked = viewer.big || viewer.parent.activeElement === viewer.root.querySelector(".panels");
   const nothingLeft = panel.view.zoom === 1 && event.deltaY > 0;
   if (!meant && (!clicked || nothingLeft)) return;
   event.preventDefault();
@@ -38,7 +43,9 @@ function onWheel(viewer, panel, event) {
 function onMove(viewer, panel, event) {
   if (!panel) return showPlace(viewer, null);
   viewer.active = panel;
-  if (viewer.root.classList.contains("dragging")) {
+  if (viewer.dragged === "window") {
+    dragWindow(viewer, event.movementX, event.movementY);
+  } else if (viewer.dragged === "picture") {
     const ratio = viewer.size.width / panel.canvas.clientWidth;
     moveBy(panel.view, viewer.picture, viewer.size, -event.movementX * ratio, -event.movementY * ratio);
     viewer.repaint();
@@ -46,39 +53,81 @@ function onMove(viewer, panel, event) {
   showPlace(viewer, placeUnder(viewer, panel, event));
 }
 
+// The left button moves the picture; the right one, or Shift, sets the window of a grey picture.
 function onPress(viewer, panel, event) {
-  if (!panel || event.button !== 0) return;
+  if (!panel || event.button === 1) return;
+  const windowing = viewer.source?.values && (event.button === 2 || event.shiftKey || viewer.windowing);
+  if (event.button === 2 && !windowing) return;
   viewer.active = panel;
-  viewer.root.classList.add("dragging");
+  viewer.dragged = windowing ? "window" : "picture";
+  viewer.drag = null;
+  viewer.root.classList.add(windowing ? "windowing" : "dragging");
   panel.canvas.setPointerCapture(event.pointerId);
+}
+
+function onRelease(viewer) {
+  viewer.root.classList.remove("dragging", "windowing");
+  if (viewer.dragged === "window") viewer.commit();
+  if (viewer.dragged) viewer.rework(); // once more, with the best smoothing
+  viewer.dragged = "";
 }
 
 function showPlace(viewer, place) {
   viewer.place = place;
   for (const panel of viewer.panels) pointAt(panel, place, viewer);
   const inside = viewer.panels.some((panel) => !panel.crosses[0].hidden);
-  viewer.root.querySelector(".place").textContent = inside ? `x ${Math.floor(place.x)}  y ${Math.floor(place.y)}` : "";
+  viewer.root.querySelector(".place").textContent = inside ? placeText(viewer.source, Math.floor(place.x), Math.floor(place.y)) : "";
+}
+
+function placeText(source, x, y) {
+  const stored = storedAt(source, x, y);
+  const text = `x ${x}  y ${y}`;
+  if (!source.values) return text;
+  return stored ? `${text}  value ${stored.exact ? "" : "≈ "}${shortNumber(stored.value)}` : `${text}  no value`;
 }
 
 function bindKeys(viewer) {
+  viewer.root.addEventListener("keydown", (event) => onKey(viewer, event));
+  viewer.onPageKey = (event) => {
+    if (event.composedPath().includes(viewer.root)) return;
+    if (viewer.big || (event.key.startsWith("Page") && !isField(event.composedPath()[0]))) onKey(viewer, event);
+  };
+  document.addEventListener("keydown", viewer.onPageKey);
+}
+
+const isField = ({ tagName, isContentEditable }) => ["INPUT", "SELECT", "TEXTAREA"].includes(tagName) || isContentEditable;
+
+function onKey(viewer, event) {
   const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  viewer.root.addEventListener("keydown", (event) => {
-    const inField = ["INPUT", "SELECT"].includes(event.target.tagName);
-    if (event.ctrlKey || event.metaKey || event.altKey || viewer.root.querySelector("dialog").open) return;
-    if (event.target.tagName === "SELECT" || (inField && event.key in arrows)) return;
-    const act = event.key in arrows ? () => viewer.move(...arrows[event.key]) : keyActions(viewer)[event.key];
-    if (!act) return;
-    event.preventDefault();
-    event.stopPropagation();
-    act();
-  });
+  const { tagName, type } = event.composedPath()[0];
+  if (event.ctrlKey || event.metaKey || event.altKey || viewer.root.querySelector(".help").open) return;
+  if (tagName === "SELECT" || type === "number" || (tagName === "INPUT" && event.key in arrows)) return;
+  if (event.key === "Enter" && ["BUTTON", "INPUT"].includes(tagName)) return;
+  const act = event.key in arrows ? () => viewer.move(...arrows[event.key]) : keyActions(viewer)[event.key];
+  if (!act) return;
+  event.preventDefault();
+  event.stopPropagation();
+  act();
 }
 
 function keyActions(viewer) {
   const press = (name) => viewer.root.querySelector(`button[name="${name}"]`).click();
+  const presets = PRESETS.map((_, place) => [place + 1, () => setPreset(viewer, place)]);
+  const grey = viewer.source?.values && {
+    ...Object.fromEntries(presets),
+    i: () => setWindow(viewer, { ...windowOf(viewer), invert: !windowOf(viewer).invert }),
+    w: () => viewer.root.querySelector('[name="windowing"]').click(),
+  };
+  const big = viewer.big && {
+    Enter: () => leaveBig(viewer), n: () => press("panel-after"), b: () => press("panel-before"), a: () => press("all"),
+  };
   return {
-    "+": () => press("zoom-in"), "-": () => press("zoom-out"), 0: viewer.fit, "=": viewer.fit,
-    o: () => toggleOriginal(viewer), "?": () => press("help"), Escape: () => viewer.parent.activeElement?.blur(),
+    "+": () => press("zoom-in"), "-": () => press("zoom-out"), 0: viewer.fit, "=": viewer.fit, p: viewer.actual,
+    o: () => toggleOriginal(viewer), f: () => press("full-screen"), "?": () => press("help"),
+    Enter: () => enlarge(viewer),
+    Escape: () => (viewer.big ? leaveBig(viewer) : viewer.parent.activeElement?.blur()),
+    ...(viewer.layout.chosen && { PageDown: () => press("picture-after"), PageUp: () => press("picture-before") }),
+    ...grey, ...big,
   };
 }
 

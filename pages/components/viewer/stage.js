@@ -18,7 +18,9 @@ function panelOf(data, viewer) {
   };
   panel.canvas.getContext("2d", { willReadFrequently: true });
   nameOf(panel, part);
-  if (viewer.selectable) makeSelectable(panel, part("title"), viewer);
+  if (viewer.layout.selectable) makeSelectable(panel, part("title"), viewer);
+  part("enlarge").onclick = () => (viewer.big ? leaveBig(viewer) : enlarge(viewer, panel));
+  part("enlarge").setAttribute("aria-label", `Enlarge ${data.title}`);
   return panel;
 }
 
@@ -82,21 +84,6 @@ function paintPanel(panel, viewer) {
   if (panel.heat) context.drawImage(heatLayer(panel, frame, viewer), 0, 0);
   if (isPartlyUnseen(panel.map, picture)) paintVeil(context, panel.map, frame, viewer);
   if (viewer.cells) outlineCells(context, panel.map, frame, viewer);
-}
-
-// The picture at the screen's resolution, drawn once for all panels that share the view.
-// From three screen pixels per pixel on, pixels are shown as such; below that they are smoothed.
-function pictureLayer(view, frame, { shownPicture, picture }) {
-  if (view.drawn === view.version) return view.layer;
-  view.layer.width = frame.width;
-  view.layer.height = frame.height;
-  const context = view.layer.getContext("2d");
-  context.imageSmoothingEnabled = (frame.scale * picture.width) / shownPicture.width < 3;
-  context.imageSmoothingQuality = "high";
-  const [width, height] = [picture.width * frame.scale, picture.height * frame.scale];
-  context.drawImage(shownPicture, frame.left, frame.top, width, height);
-  view.drawn = view.version;
-  return view.layer;
 }
 
 function heatLayer(panel, frame, { colours, diverging, settings, scratch }) {

@@ -20,7 +20,7 @@ function bindToolbar(viewer) {
     "zoom-in": () => viewer.zoom(1.4), "zoom-out": () => viewer.zoom(1 / 1.4), fit: () => viewer.fit(),
     left: () => viewer.move(-1, 0), right: () => viewer.move(1, 0),
     up: () => viewer.move(0, -1), down: () => viewer.move(0, 1),
-    help: () => root.querySelector("dialog").showModal(), close: () => root.querySelector("dialog").close(),
+    help: () => root.querySelector(".help").showModal(), close: () => root.querySelector(".help").close(),
   };
   for (const [name, press] of Object.entries(presses)) field(name)[0].onclick = press;
 }
@@ -34,20 +34,15 @@ function bindExtras(viewer, field) {
   };
   field("cells")[0].onchange = ({ target }) => { viewer.cells = target.checked; viewer.repaint(); };
   field("linked")[0].onchange = ({ target }) => viewer.link(target.checked);
-  for (const name of ["level", "width"]) {
-    field(name)[0].oninput = ({ target }) => { viewer.window[name] = Number(target.value); viewer.reworkPicture(); };
-  }
-  field("invert")[0].onchange = ({ target }) => { viewer.window.invert = target.checked; viewer.reworkPicture(); };
 }
 
 // Update every control from the settings.
-function showSettings({ root, settings, colours, window: { level, width, invert } }) {
+function showSettings({ root, settings, colours }) {
   const field = (name) => root.querySelector(`[name="${name}"]`);
   for (const name of ["view", "scale"]) root.querySelector(`[name="${name}"][value="${settings[name]}"]`).checked = true;
   const texts = {
     opacity: [settings.opacity, percent(settings.opacity)],
     threshold: [settings.threshold, settings.threshold.toFixed(2)],
-    level: [level, percent(level)], width: [width, percent(width)],
   };
   for (const [name, [value, text]] of Object.entries(texts)) {
     const range = field(name);
@@ -61,7 +56,6 @@ function showSettings({ root, settings, colours, window: { level, width, invert 
   field("threshold").disabled = settings.view === "original";
   field("colormap").value = settings.colormap;
   field("colormap").title = colours[settings.colormap].label;
-  field("invert").checked = invert;
 }
 
 // The list shows a label up to its colon, the tooltip all of it.
@@ -88,7 +82,6 @@ function showLegend(viewer) {
   root.dataset.maps = maps.length;
   root.classList.toggle("many", panels.length > 1);
   root.classList.toggle("many-maps", hot.length > 1);
-  root.classList.toggle("grey", viewer.grey);
   root.classList.toggle("untold", panels.every(({ data }) => !data.subtitle));
 }
 
@@ -111,10 +104,21 @@ function cellText({ h, w, top, left, bottom, right }) {
   return `${short((right - left) / w)} × ${short((bottom - top) / h)}`;
 }
 
-// Hide the hint after the first zoom.
-function showZoom(root, zoom) {
-  const text = zoom > 1 ? `${zoom.toFixed(1)} ×` : "Fit";
+// How large the picture is shown, and where its pixels end. The hint is hidden after the first zoom.
+function showZoom(viewer) {
+  const { root, picture, size, source } = viewer;
+  const { zoom } = viewOf(viewer);
+  const scale = fitScale(picture, size) * zoom;
+  const text = Math.abs(zoom - 1) < 1e-9 ? "Fit" : `${zoom.toFixed(1)} ×`;
   root.querySelector(".zoom").textContent = text;
   root.querySelector('[name="fit"]').setAttribute("aria-label", `${text}: show the whole picture`);
+  root.querySelector('[name="actual"]').setAttribute("aria-pressed", String(Math.abs(scale - 1) < 1e-6));
   if (zoom > 1) root.querySelector(".hint").hidden = true;
+  const ends = zoom > 1 && zoom >= mostZoom(picture, size) - 1e-9;
+  const own = source.exact || (picture.pixels && !source.failed);
+  const end = own
+    ? `The file’s pixels end here: ${MOST_SCALE} screen pixels each`
+    : "Only a reduced copy is shown here: there is no more to see";
+  root.querySelector(".end").textContent = source.failed && scale * picture.width > source.preview.width
+    ? "The file’s own pixels are no longer on the server: an enlarged copy is shown" : ends ? end : "";
 }

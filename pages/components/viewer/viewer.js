@@ -11,17 +11,20 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
   receive(viewer, data);
   return () => {
     viewer.watcher.disconnect();
+    document.removeEventListener("keydown", viewer.onPageKey);
+    window.removeEventListener("resize", viewer.onResize);
     viewers.delete(parentElement);
   };
 }
 
 function viewerIn(parent) {
   const viewer = {
-    parent, root: parent.querySelector(".viewer"), settings: {}, window: { ...WHOLE_RANGE }, panels: [], picture: null,
-    size: null, cells: false, linked: true, active: null, place: null, frame: 0, turn: 0,
+    parent, root: parent.querySelector(".viewer"), settings: {}, panels: [], picture: null, source: null, layout: {},
+    size: null, cells: false, linked: true, active: null, place: null, frame: 0, turn: 0, big: null, dragged: "",
   };
   viewer.repaint = () => { viewer.frame ||= requestAnimationFrame(() => paint(viewer)); };
   viewer.commit = () => commit(viewer);
+  viewer.rework = () => { viewer.stale = true; viewer.repaint(); };
   viewer.zoom = (factor, place, panel) => {
     if (!viewer.size) return;
     const view = panel?.view ?? viewOf(viewer);
@@ -34,33 +37,41 @@ function viewerIn(parent) {
     moveBy(viewOf(viewer), picture, size, (right * size.width) / 8, (down * size.height) / 8);
     viewer.repaint();
   };
-  viewer.fit = () => viewer.zoom(0);
+  viewer.fit = () => viewer.setZoom(1);
+  viewer.actual = () => viewer.size && viewer.setZoom(1 / fitScale(viewer.picture, viewer.size));
+  viewer.setZoom = (zoom) => {
+    if (!viewer.size) return;
+    const view = viewOf(viewer);
+    zoomTo(view, viewer.picture, viewer.size, zoom, viewer.place ?? { x: view.x, y: view.y });
+    viewer.repaint();
+  };
   viewer.link = (linked) => link(viewer, linked);
-  viewer.reworkPicture = () => reworkPicture(viewer);
-  bindToolbar(viewer);
-  bindMouse(viewer);
-  bindKeys(viewer);
-  viewer.watcher = new ResizeObserver(() => arrange(viewer));
+  for (const bind of [bindToolbar, bindWindow, bindBig, bindMouse, bindKeys]) bind(viewer);
+  viewer.onResize = () => arrange(viewer);
+  window.addEventListener("resize", viewer.onResize);
+  viewer.watcher = new ResizeObserver(viewer.onResize);
   viewer.watcher.observe(viewer.root);
+  viewer.watcher.observe(viewer.root.querySelector(".big"));
   return viewer;
 }
 
 // Apply what Python sent: settings only if Python changed them, the picture only if it is a new one.
 async function receive(viewer, data) {
   const order = JSON.stringify([data.settings, data.overruled]);
-  if (order !== viewer.lastOrder) Object.assign(viewer.settings, data.settings);
+  if (order !== viewer.lastOrder) {
+    Object.assign(viewer.settings, data.settings);
+    viewer.stale = true;
+    viewer.committed = JSON.stringify(viewer.settings); // a choice that is still to be sent is not lost over other runs
+  }
   viewer.lastOrder = order;
-  viewer.committed = JSON.stringify(viewer.settings);
   viewer.newest = data;
-  const samePicture = viewer.picture?.src === data.picture.src;
+  const samePicture = ["src", "pixels"].every((name) => viewer.picture?.[name] === data.picture[name]);
   // Show nothing while a new picture is decoded: the former picture's maps must not appear under the new name.
   if (!samePicture) viewer.root.querySelector(".panels").replaceChildren();
-  const picture = samePicture ? viewer.drawnPicture : await decoded(data.picture.src);
+  const source = samePicture ? viewer.source : await sourceOf(data.picture);
   if (viewer.newest !== data) return;
-  if (!samePicture) takePicture(viewer, data.picture, picture);
-  viewer.selectable = data.selectable;
-  viewer.strip = data.strip;
-  viewer.root.classList.toggle("strip", Boolean(data.strip));
+  viewer.layout = data.layout ?? {};
+  if (!samePicture) takePicture(viewer, source);
   viewer.diverging = bytesOf(data.diverging);
   if (viewer.sent !== data.sent) viewer.arrival = Date.now() - data.sent;
   viewer.sent = data.sent;
@@ -68,7 +79,9 @@ async function receive(viewer, data) {
   viewer.colours = Object.fromEntries(
     Object.entries(data.colormaps).map(([name, { label, table }]) => [name, { label, table: bytesOf(table) }]),
   );
+  const place = viewer.panels.findIndex(({ data: { id } }) => id === viewer.big?.panel);
   viewer.panels = data.panels.map((panel) => panelOf(panel, viewer));
+  if (viewer.big?.panel) keepBig(viewer, place);
   for (const panel of viewer.panels) panel.highest = highestOf(viewer.panels, panel.data.unit);
   viewer.active = null;
   viewer.root.querySelector(".panels").replaceChildren(...viewer.panels.map((panel) => panel.element));
@@ -83,26 +96,9 @@ function highestOf(panels, unit) {
   return Math.max(0, ...panels.filter(({ heat, data }) => heat && data.unit === unit).map(({ data }) => data.peak));
 }
 
-async function decoded(src) {
-  const image = await decodedImage(src);
-  const canvas = canvasOf(image.naturalWidth, image.naturalHeight);
-  canvas.getContext("2d").drawImage(image, 0, 0);
-  return canvas;
-}
-
-function takePicture(viewer, picture, canvas) {
-  viewer.picture = picture;
-  viewer.drawnPicture = canvas;
-  viewer.shownPicture = canvas;
-  viewer.window = { ...WHOLE_RANGE };
-  viewer.grey = isGrey(canvas);
-  viewer.view = wholeView(picture);
-}
-
-function reworkPicture(viewer) {
-  viewer.shownPicture = windowed(viewer.drawnPicture, viewer.window);
-  for (const panel of viewer.panels) panel.view.version += 1;
-  viewer.repaint();
+function takePicture(viewer, source) {
+  Object.assign(viewer, { picture: source.picture, source, stale: true, view: wholeView(source.picture) });
+  fetchValues(viewer, source);
 }
 
 // The view that buttons and keys change: the common one, or that of the panel last pointed at.
@@ -119,40 +115,69 @@ function link(viewer, linked) {
   viewer.repaint();
 }
 
-// Lay the panels out for the available width; canvases have the screen's resolution.
+// Lay the panels out for the room that there is; canvases have the screen's resolution.
 function arrange(viewer) {
-  const { root, panels, picture } = viewer;
-  const [available, ratio] = [root.clientWidth, pixelRatio()];
-  if (!picture || !panels.length || !available) return;
-  if (viewer.size?.available === available && viewer.size.ratio === ratio) return;
-  const aspect = picture.width / picture.height;
-  const { columns, cell } = viewer.strip
-    ? { columns: panels.length, cell: STRIP_CELL }
-    : columnsFor(panels.length, available, aspect, viewer.wantedColumns);
-  const height = Math.ceil(Math.min(cell / aspect, tallestStage(panels.length)));
+  const { root, panels, picture, big } = viewer;
+  if (!picture || !panels.length) return;
+  const room = roomOf(viewer);
+  const where = JSON.stringify([room, big]);
+  if (room.width <= 0 || viewer.size?.where === where) return;
+  showBigState(viewer);
+  const { columns, cell, height } = big && shownPanels(viewer).length === 1 ? oneUp(viewer, room) : grid(viewer, room);
   root.querySelector(".panels").style.gridTemplateColumns = `repeat(${columns}, ${cell}px)`;
-  viewer.size = { width: Math.round(cell * ratio), height: Math.round(height * ratio), ratio, available };
+  viewer.size = { width: Math.round(cell * room.ratio), height: Math.round(height * room.ratio), ratio: room.ratio, where };
   viewer.scratch = scratchOf(viewer.size);
-  for (const panel of panels) {
-    Object.assign(panel.canvas, { width: viewer.size.width, height: viewer.size.height });
-    Object.assign(panel.canvas.style, { width: `${cell}px`, height: `${height}px` });
-    keepInside(panel.view, picture, viewer.size);
+  for (const { canvas, view } of panels) {
+    Object.assign(canvas, { width: viewer.size.width, height: viewer.size.height });
+    const css = (length) => `${length / room.ratio}px`;
+    Object.assign(canvas.style, { width: css(viewer.size.width), height: css(viewer.size.height) });
+    zoomBy(view, picture, viewer.size, 1, view);
   }
   viewer.repaint();
+}
+
+// Width and height for the panels in CSS pixels: in the big view the whole window, otherwise what one sees at a time.
+function roomOf({ root, big }) {
+  const head = root.querySelector(".head").offsetHeight;
+  const width = root.querySelector(big ? ".panels" : ".whole").clientWidth;
+  const margins = 36;
+  return { width: width - (big ? 2 : 0), height: window.innerHeight - head - margins, ratio: pixelRatio() };
+}
+
+function grid({ panels, picture, layout, wantedColumns, big }, room) {
+  const aspect = picture.width / picture.height;
+  const { columns, cell } = layout.strip && !big
+    ? { columns: panels.length, cell: STRIP_CELL }
+    : columnsFor(panels.length, room, aspect, wantedColumns);
+  return { columns, cell, height: Math.ceil(Math.min(cell / aspect, tallestStage(room.height, cell))) };
+}
+
+// One panel in all the room, whatever the picture's shape.
+function oneUp(viewer, room) {
+  const [{ element, canvas }] = shownPanels(viewer);
+  const words = element.offsetHeight - canvas.offsetHeight;
+  return { columns: 1, cell: room.width, height: Math.max(room.height - words, 120) };
 }
 
 function paint(viewer) {
   viewer.frame = 0;
   if (!viewer.picture || !viewer.size) return;
   const start = performance.now();
-  for (const panel of viewer.panels) paintPanel(panel, viewer);
+  if (viewer.stale) {
+    applyWindow(viewer);
+    for (const panel of viewer.panels) panel.view.version += 1;
+  }
+  viewer.stale = false;
+  for (const panel of shownPanels(viewer)) paintPanel(panel, viewer);
+  tidyTiles(viewer);
   const painted = Math.max(1, Math.round(performance.now() - start));
   const arrived = `Arrived in ${Math.max(0, Math.round(viewer.arrival))} ms`;
   viewer.root.querySelector(".timing").textContent = `${arrived}, painted in ${painted} ms`;
   showSettings(viewer);
   showLegend(viewer);
+  showWindow(viewer);
   showPlace(viewer, viewer.place);
-  showZoom(viewer.root, viewOf(viewer).zoom);
+  showZoom(viewer);
 }
 
 // Send the settings to Python once they have not changed for a while. The turn distinguishes the same choice made twice.
@@ -163,6 +188,6 @@ function commit(viewer) {
     if (settings === viewer.committed) return;
     viewer.committed = settings;
     viewer.turn += 1;
-    viewer.send.state("settings", { ...viewer.settings, turn: viewer.turn });
+    viewer.send.state("settings", { ...viewer.settings, picture: viewer.picture.key, turn: viewer.turn });
   }, COMMIT_AFTER_MS);
 }

@@ -1,0 +1,97 @@
+"""What a picture of a heatmap must say about itself, below it: class, model, method, colours, date, purpose."""
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from gradcam_core.exporters.names import Names, shown_reference
+from gradcam_core.methods import find_method
+from gradcam_core.records import Explanation, Heatmap
+from gradcam_core.render import COLOUR_MAP, colour_table
+from gradcam_core.shapes import Colours
+from gradcam_core.text import one_line, percent
+
+DISCLAIMER = "For research and teaching, not for diagnosis. A heatmap shows where the model's score is sensitive."
+INK, PAPER = (22, 24, 26), (255, 255, 255)
+LEAST_WIDTH, LEAST_TEXT = 640, 13  # pixels
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Captioned = UInt8[np.ndarray, "rows columns 3"]
+
+
+def caption_lines(explanation: Explanation, heatmap: Heatmap, *, names: Names = "hash") -> tuple[str, ...]:
+    """Say in lines of text what a heatmap shows, of which model and picture, when, and what it is for."""
+    target, image = heatmap.target, explanation.image
+    share = f" {percent(target.probability)}" if np.isfinite(target.probability) else ""
+    method = find_method(heatmap.method, {}).title
+    layer = f"layer {one_line(heatmap.layer)}" if heatmap.layer else "the model's input"
+    window = "" if image.window is None else f"; window {image.window[0]:g}, {image.window[1]:g} given to the model"
+    reference = one_line(shown_reference(explanation.reference, explanation.fingerprint, names))
+    return (
+        f"{one_line(target.label)} (class {target.index}){share}. {method}, {layer}",
+        f"Model {reference} ({explanation.fingerprint[:12]}). Picture {image.sha256[:12]}{window}. "
+        f"{explanation.created}",
+        DISCLAIMER,
+    )
+
+
+def meaning_of_one(heatmap: Heatmap, peak: float | None = None) -> str:
+    """What 1 stands for on the colour bar; `peak` is the raw value of a scale that heatmaps share."""
+    if heatmap.state != "ok":
+        return heatmap.state
+    own = heatmap.raw_size if heatmap.signed else heatmap.raw_peak
+    return f"this map's own peak (raw {own:.3g})" if peak is None else f"the highest peak of all maps (raw {peak:.3g})"
+
+
+def with_caption(
+    pixels: Colours, lines: tuple[str, ...], *, colormap: str = COLOUR_MAP, signed: bool = False, meaning: str = ""
+) -> Captioned:
+    """Put the colour bar and lines of text below a picture. Small pictures are enlarged so that the text fits.
+
+    `meaning` says what 1 stands for on the colour bar.
+    """
+    height, width = pixels.shape[:2]
+    if width < LEAST_WIDTH:
+        times = -(-LEAST_WIDTH // width)
+        pixels = np.asarray(
+            cv2.resize(pixels, (width * times, height * times), interpolation=cv2.INTER_NEAREST), np.uint8
+        )
+        width = width * times
+    size = max(LEAST_TEXT, round(width / 62))
+    font = ImageFont.load_default(size)
+    wrapped = [part for line in lines for part in _wrapped(_printable(line), font, width - size)]
+    below = Image.new("RGB", (width, round(size * (1.45 * len(wrapped) + 3.2))), PAPER)
+    draw = ImageDraw.Draw(below)
+    ends = ("-1", f"1  {meaning}") if signed else ("0", f"1  {meaning}")
+    left, top, long = round(1.6 * size), round(0.7 * size), 14 * size
+    table = colour_table("diverging" if signed else colormap)
+    bar = cv2.resize(table[None], (long, size), interpolation=cv2.INTER_NEAREST)
+    draw.text((round(0.5 * size), top), ends[0], INK, font)
+    below.paste(Image.fromarray(bar), (left, top))
+    draw.text((left + long + round(0.5 * size), top), _printable(ends[1]), INK, font)
+    for number, line in enumerate(wrapped):
+        draw.text((round(0.5 * size), round(size * (2.2 + 1.45 * number))), line, INK, font)
+    return np.concatenate([pixels, np.asarray(below)])
+
+
+def _printable(line: str) -> str:
+    """The font has the letters of Latin-1 only; a class is known by its number, too."""
+    return line.replace("\u202f", "\u00a0").encode("latin-1", "replace").decode("latin-1")
+
+
+def _wrapped(line: str, font: Font, width: int) -> list[str]:
+    """Break a line between words, and a word that is longer than a line anywhere."""
+    lines = [""]
+    for word in line.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width:
+            lines[-1] = longer
+            continue
+        lines += [""] if lines[-1] else []
+        while font.getlength(word) > width:
+            fits = next(count for count in range(len(word) - 1, 0, -1) if font.getlength(word[:count]) <= width)
+            lines[-1], word = word[:fits], word[fits:]
+            lines.append("")
+        lines[-1] = word
+    return lines

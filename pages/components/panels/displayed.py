@@ -1,0 +1,61 @@
+"""A picture as it is displayed: through the window that the session has set. Exports follow it."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from gradcam_core import ImageRecord
+from pages.components import session, windows
+from pages.components.analysis import cache
+from pages.components.viewer import Settings, Window
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Display:
+    """How a picture and its heatmaps are displayed. Files are made later, outside of the session's run."""
+
+    image: ImageRecord
+    settings: Settings
+    window: Window | None
+    content: bytes | None
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """How heatmaps are drawn."""
+        settings = self.settings
+        return {
+            "opacity": settings["opacity"],
+            "threshold": settings["threshold"],
+            "colormap": settings["colormap"],
+        }
+
+    @property
+    def shared_scale(self) -> bool:
+        """Whether 1 stands for the same raw value in all heatmaps of one method and layer."""
+        return self.settings["scale"] == "shared"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The display beside the style, for the record of an export: scale, and window in stored values."""
+        return {"scale": self.settings["scale"], "display_window": self.window and dict(self.window)}
+
+
+def display_of(image: ImageRecord, settings: Settings) -> Display:
+    """How this session displays a picture at the moment."""
+    return Display(image, settings, windows.window_of(image), session.content_of(image.sha256))
+
+
+def displayed(display: Display) -> ImageRecord:
+    """The picture through the window of its display, by the viewer's formula (see viewer/__init__.py)."""
+    image, window = display.image, display.window
+    if window is None or display.content is None:
+        return image
+    values = cache.values(image, display.content)
+    stored = values.offset + values.step * np.arange(65536)
+    shades = np.clip((stored - window["level"]) / window["width"] + 0.5, 0, 1)
+    if window["invert"] != (image.stored_range[0] > image.stored_range[1]):
+        shades = 1 - shades
+    if values.empty >= 0:
+        shades[values.empty] = 0
+    shown = shades.astype(np.float32)[values.levels]
+    return dataclasses.replace(image, pixels=np.repeat(shown[..., None], 3, axis=2))

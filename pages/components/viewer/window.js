@@ -1,0 +1,141 @@
+// Window and level of a grey picture, in stored values. Only the display changes, not the model's input.
+
+const PRESETS = [
+  ["As the model sees it", null],
+  ["All stored values", [0, 1]],
+  ["Without the outer 1 % at each end", [0.01, 0.99]],
+  ["Dark half", [0.01, 0.5]],
+  ["Bright half", [0.5, 0.99]],
+];
+
+// The window in which the picture came: the range that the model gets.
+function usualWindow({ range: [black, white] }) {
+  return { level: (black + white) / 2, width: Math.abs(white - black) || 1, invert: false };
+}
+
+function windowOf(viewer) {
+  return viewer.settings.window ?? usualWindow(viewer.picture);
+}
+
+// A stored value as 0 (black) to 255; low values are white where the file says so, or where it is inverted.
+function shade(value, { level, width, invert }, lowIsWhite) {
+  const share = Math.min(Math.max((value - level) / width + 0.5, 0), 1);
+  return Math.round(255 * (invert !== lowIsWhite ? 1 - share : share));
+}
+
+// RGBA for each level of the values, packed as the little-endian words of an ImageData.
+function shadesOf({ offset, step, empty, levels }, window, lowIsWhite) {
+  const shades = new Uint32Array(levels.BYTES_PER_ELEMENT === 1 ? 256 : 65536);
+  for (let level = 0; level < shades.length; level++) {
+    const grey = level === empty ? 0 : shade(offset + step * level, window, lowIsWhite);
+    shades[level] = (0xff000000 | (grey << 16) | (grey << 8) | grey) >>> 0;
+  }
+  return shades;
+}
+
+// What levels [height width] look like; its memory is used again for every window.
+function tintedOf(levels, width, height) {
+  const canvas = canvasOf(width, height);
+  const image = canvas.getContext("2d").createImageData(width, height);
+  return { levels, canvas, image, words: new Uint32Array(image.data.buffer), shades: null };
+}
+
+// Paint levels through their shades, unless they are painted so already.
+function tint(tinted, shades) {
+  const { levels, words, image, canvas } = tinted;
+  if (tinted.shades === shades) return canvas;
+  for (let i = 0; i < words.length; i++) words[i] = shades[levels[i]];
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  tinted.shades = shades;
+  return canvas;
+}
+
+// The value below which this share of the picture lies.
+function valueBelow({ levels, offset, step, empty }, share) {
+  const counts = new Uint32Array(levels.BYTES_PER_ELEMENT === 1 ? 256 : 65536);
+  for (const level of levels) counts[level] += 1;
+  if (empty >= 0) counts[empty] = 0;
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const wanted = Math.min(Math.max(share * total, 1), total);
+  let [seen, level] = [0, step < 0 ? counts.length : -1];
+  while (seen < wanted) seen += counts[(level += step < 0 ? -1 : 1)] ?? wanted;
+  return offset + step * level;
+}
+
+function setPreset(viewer, place) {
+  if (!viewer.source?.values) return;
+  const { invert } = windowOf(viewer);
+  const shares = PRESETS[place][1];
+  if (!shares) return setWindow(viewer, { ...usualWindow(viewer.picture), invert });
+  const [low, high] = shares.map((share) => valueBelow(viewer.source.values, share));
+  setWindow(viewer, { level: (low + high) / 2, width: Math.max(high - low, leastWidth(viewer)), invert });
+}
+
+function leastWidth({ source, picture }) {
+  return Math.min(Math.abs(source.values.step), usualWindow(picture).width);
+}
+
+function setWindow(viewer, window, final = true) {
+  const width = Math.max(window.width, leastWidth(viewer));
+  const wanted = { level: window.level, width, invert: Boolean(window.invert) };
+  const usual = JSON.stringify(wanted) === JSON.stringify(usualWindow(viewer.picture));
+  viewer.settings.window = usual ? null : wanted;
+  viewer.rework();
+  if (final) viewer.commit();
+}
+
+// Sideways changes the width, up and down the level: by the usual width over 400 screen pixels. What is less than one
+// step of the stored values is kept for the next movement.
+function dragWindow(viewer, right, down) {
+  const { level, width, invert } = viewer.drag ?? windowOf(viewer);
+  const speed = usualWindow(viewer.picture).width / 400;
+  viewer.drag = { level: level + down * speed, width: Math.max(width + right * speed, leastWidth(viewer)), invert };
+  const step = viewer.source.values.step === 1 ? 1 : 0;
+  const whole = (value) => (step ? Math.round(value) : value);
+  setWindow(viewer, { level: whole(viewer.drag.level), width: whole(viewer.drag.width), invert }, false);
+}
+
+function bindWindow(viewer) {
+  const field = (name) => viewer.root.querySelector(`[name="${name}"]`);
+  for (const name of ["level", "width"]) {
+    field(name).onchange = ({ target }) => {
+      const value = Number(target.value);
+      const valid = target.value !== "" && Number.isFinite(value) && (name === "level" || value > 0);
+      if (valid) setWindow(viewer, { ...windowOf(viewer), [name]: value });
+      else viewer.repaint();
+    };
+  }
+  field("invert").onchange = ({ target }) => setWindow(viewer, { ...windowOf(viewer), invert: target.checked });
+  field("windowing").onchange = ({ target }) => { viewer.windowing = target.checked; };
+  const presets = field("preset");
+  PRESETS.forEach(([label], place) => presets.append(new Option(`${place + 1}  ${label}`, place)));
+  presets.onchange = () => { setPreset(viewer, Number(presets.value)); presets.value = ""; };
+  field("give-window").onclick = () => {
+    const { level, width } = windowOf(viewer);
+    viewer.send.trigger("model_window", { picture: viewer.picture.key, level, width });
+  };
+  field("take-window").onclick = () => viewer.send.trigger("model_window", { picture: viewer.picture.key });
+}
+
+function shortNumber(value) {
+  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(5)));
+}
+
+function showWindow(viewer) {
+  const { root, picture, source, layout } = viewer;
+  const field = (name) => root.querySelector(`[name="${name}"]`);
+  root.classList.toggle("grey", Boolean(source?.values));
+  if (!source?.values) return;
+  root.dataset.depth = 8 * source.values.levels.BYTES_PER_ELEMENT;
+  const { level, width, invert } = windowOf(viewer);
+  for (const [name, value] of [["level", level], ["width", width]]) {
+    if (viewer.parent.activeElement !== field(name)) field(name).value = shortNumber(value);
+  }
+  field("invert").checked = invert;
+  const usual = usualWindow(picture);
+  field("give-window").hidden = !layout.chosen || (level === usual.level && width === usual.width);
+  field("take-window").hidden = !layout.chosen || !picture.window;
+  root.querySelector(".given").hidden = !picture.window;
+  root.querySelector(".given").textContent = picture.window
+    ? `The model sees level ${shortNumber(picture.window[0])}, window ${shortNumber(picture.window[1])}` : "";
+}
