@@ -64,9 +64,11 @@ class Talk:
     def stage(self) -> Iterator[None]:
         """Cover the page with the current step's screen; what is drawn inside is shown on it."""
         with st.container(key="stage"):
-            st.html(f"<style>{(HERE / 'stage.css').read_text('utf-8')}</style>")
+            # Not a style alone: that would stay on the page after a fragment's run without it.
+            st.html(f"<style>{(HERE / 'stage.css').read_text('utf-8')}</style><span></span>")
             st.title(self.titles[self.step - 1], anchor=False)
-            yield
+            with st.container(key="screen"):
+                yield
 
     @property
     def _key(self) -> str:

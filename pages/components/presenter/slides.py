@@ -70,7 +70,8 @@ def _answers(explanation: Explanation) -> None:
         figures([(reduced(pixels), "")], height=_rows_of([pixels], 0.53 * ROOM[0])[1])
     with answers:
         show_answers(explanation)
-        title = session.models().get(session.value_of(session.MODEL, ""), explanation.reference)
+        titles = session.models()
+        title = titles.get(session.value_of(session.MODEL), next(iter(titles.values())))
         st.caption(f"Model: {plain(title)}. A probability is the model’s own number.")
 
 

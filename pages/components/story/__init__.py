@@ -102,7 +102,7 @@ def one_picture(suspects: Sequence[Suspect]) -> None:
     image = read("radiograph_marked")
     plain = picture_pixels(image)
     (mask,) = (read_image(content).pixels[..., 0] > 0.5 for content in read_truths("radiograph_marked").values())
-    words, picture = st.columns([1, 1.9], gap="large")
+    words, picture = st.columns([1, 2.4], gap="large")
     words.markdown(
         "This is a simulated chest radiograph. It is not a patient, so what is in it is known exactly.\n\n"
         "In the right lung (left of the image) is a round opacity, a **nodule**.\n\n"
@@ -123,35 +123,38 @@ def one_answer(suspects: Sequence[Suspect]) -> None:
         "**One of them does not look at the lung.** The answers do not show which."
     )
     with bars:
-        figures([(picture_pixels(read("radiograph_marked")), "")], height=19)
+        figures([(picture_pixels(read("radiograph_marked")), "")], height=24)
         show_bars([(suspect.title, "nodule", suspect.probability) for suspect in suspects])
 
 
 def three_heatmaps(suspects: Sequence[Suspect]) -> None:
     """Step 3: where each model's score is sensitive; which one is it?"""
     st.markdown(
-        "Each heatmap shows where the picture changes that model’s score for *nodule*. "
-        "**Which model is cheating?** Have a look, then choose."
+        "Each heatmap shows where the picture changes that model’s score for *nodule*. **Which model is cheating?**"
     )
     heatmaps, titles = [suspect.explanation.heatmaps[0] for suspect in suspects], [one.title for one in suspects]
     image = suspects[0].explanation.image
     if session.value_of("presenter"):
-        show_stills(image, heatmaps, titles, plain_too=False, room=(74, 22))
+        show_stills(image, heatmaps, titles, plain_too=False, room=(74, 27))
     else:
         panels = [panel_of(heatmap, id=title[-1], title=title) for heatmap, title in zip(heatmaps, titles, strict=True)]
         show_panels(image, panels, "demonstration", columns=3)
     names = [f"Model {letter}" for letter in LETTERS]
-    suspected = st.segmented_control("Your guess", names, **session.kept("suspected", None, names))
-    st.caption(
-        f"You suspect model {suspected[-1]}. A heatmap raises a suspicion; the next step tests it."
-        if suspected
-        else "Looking is no proof: in studies, people seldom found a cheating model from heatmaps alone."
-    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        kept = session.kept("suspected", None, names)
+        st.markdown("**Your guess**", width="content")
+        suspected = st.segmented_control("Your guess", names, label_visibility="collapsed", **kept)
+        st.caption(
+            f"You suspect model {suspected[-1]}. A heatmap raises a suspicion; the next step tests it."
+            if suspected
+            else "Looking is no proof: in studies, people seldom found a cheating model from heatmaps alone.",
+            width="content",
+        )
 
 
 def the_test(suspects: Sequence[Suspect]) -> None:
     """Step 4: hide the corner, and see whose answer goes with it."""
-    words, picture, bars = st.columns([1, 0.62, 1.5], gap="large")
+    words, picture, bars = st.columns([1, 0.66, 1.4], gap="medium")
     edges = [next(check for check in suspect.trust.checks if check.name == "edges") for suspect in suspects]
     hidden = [(suspect, check.numbers["upper right corner"]) for suspect, check in zip(suspects, edges, strict=True)]
     words.markdown(
@@ -162,7 +165,7 @@ def the_test(suspects: Sequence[Suspect]) -> None:
     if cheat.shown is not None:
         spec = suspects[LETTERS.index(CHEAT)].explanation.preprocessing
         with picture:
-            figures([(shown_input(cheat.shown, spec), "What the models see now")], height=15)
+            figures([(shown_input(cheat.shown, spec), "What they see now")], height=10.6)
     with bars:
         rows = []
         for suspect, after in hidden:
@@ -177,9 +180,7 @@ def _six_checks(suspects: Sequence[Suspect]) -> None:
     names = [f"Model {letter}" for letter in LETTERS]
     with st.container(key="six-checks"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(
-                "This is one of **six checks** for the heatmaps of any model and picture. Here, of", width="content"
-            )
+            st.markdown("This is one of **six checks** for any heatmap:", width="content")
             kept = session.kept("checks of", f"Model {CHEAT}", names)
             chosen = st.segmented_control("Checks of", names, required=True, label_visibility="collapsed", **kept)
         suspect = suspects[LETTERS.index(str(chosen)[-1])]
