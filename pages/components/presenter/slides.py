@@ -100,12 +100,13 @@ def _checks(explanation: Explanation, analysis: Analysis, key: str) -> None:
         figures([(pixels, heatmap_title(heatmap))], height=_rows_of([pixels], 0.32 * ROOM[0])[1])
     with right:
         try:
-            work = watched(f"checks {analysis.key} {place}", lambda on: cache.checked(analysis, explanation, place, on))
+            name = f"checks {analysis.key} {place}"
+            checked = watched(name, lambda progress: cache.checked(analysis, explanation, place, progress))
         except GradcamError as error:
             show_error(error)
             return
-        if work is not None:
-            show_checks(work, explanation.preprocessing)
+        if checked is not None:
+            show_checks(checked, explanation.preprocessing)
 
 
 def show_stills(

@@ -132,7 +132,8 @@ def three_heatmaps(suspects: Sequence[Suspect]) -> None:
     st.markdown(
         "Each heatmap shows where the picture changes that model’s score for *nodule*. **Which model is cheating?**"
     )
-    heatmaps, titles = [suspect.explanation.heatmaps[0] for suspect in suspects], [one.title for one in suspects]
+    heatmaps = [suspect.explanation.heatmaps[0] for suspect in suspects]
+    titles = [suspect.title for suspect in suspects]
     image = suspects[0].explanation.image
     if session.value_of("presenter"):
         show_stills(image, heatmaps, titles, plain_too=False, room=(74, 27))
