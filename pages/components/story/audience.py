@@ -76,7 +76,7 @@ def _show(explanation: Explanation) -> None:
     heatmap = explanation.heatmaps[0]
     plain = reduced(picture_pixels(explanation.image))
     heat = reduced(still(explanation.image, heatmap))
-    height = min(19.0, 23 * plain.shape[0] / plain.shape[1])
+    height = min(16.5, 23 * plain.shape[0] / plain.shape[1])
     figures([(plain, "Your picture"), (heat, f"What it looked at for {heatmap.target.label}")], height=height)
     show_scale([heatmap])
     show_answers(explanation)
