@@ -185,6 +185,8 @@ def test_the_presenter_view_survives_the_steps_and_covers_the_page() -> None:
     run.session_state["kept values"]["step"] = 3
     run.run()
     assert not run.exception
+    assert [title.value for title in run.title][-1] == "Three heatmaps"
+    assert "One map cell = 16 × 16 px." in html_of(run)
 
 
 def test_a_verdict_compares_the_heat_with_the_share_of_what_the_model_saw() -> None:
@@ -204,8 +206,6 @@ def test_a_verdict_compares_the_heat_with_the_share_of_what_the_model_saw() -> N
     line = _csv([{**row, "class": "=cmd()", "value": -0.5}]).decode("utf-8-sig").splitlines()[1]
     assert '"\'=cmd()"' in line
     assert '"-0.5"' in line
-    assert [title.value for title in run.title][-1] == "Three heatmaps"
-    assert "One map cell = 16 × 16 px." in html_of(run)
 
 
 def test_the_audiences_picture_is_explained_by_the_everyday_model_and_changes_no_choice() -> None:

@@ -30,7 +30,7 @@ def your_picture(suspects: Sequence[object]) -> None:
         explanation = _explained(everyday)
         if explanation is not None:
             _show(explanation)
-    with words if explanation is not None else result, st.container(key="drop"):
+    with words if explanation is not None else result, st.container(key="takes-drops"):
         _uploader()
 
 
@@ -39,7 +39,7 @@ def _uploader() -> None:
         "Drop a picture here",
         key=f"{TURN} {st.session_state.get(TURN, 0)}",
         on_change=_take,
-        max_upload_size=256,
+        max_upload_size=session.MOST_MEGABYTES,
         help="It stays on this machine, and joins the list of pictures on the other pages.",
     )
 
@@ -65,7 +65,8 @@ def _explained(choice: session.ModelChoice) -> Explanation | None:
     try:
         image = cache.picture(sha256, upload.content)
         model = cache.fitted(cache.model(choice, list_devices()[0]), {"fit": "letterbox"})  # nothing is cut away
-        return explained(Analysis(image, model, Request((("grad_cam", ()),), (), top_k=3)))
+        analysis = Analysis(image, model, Request((("grad_cam", ()),), (), top_k=3))
+        return explained(analysis, "audience")[1]
     except GradcamError as error:
         st.session_state.uploads.pop(sha256, None)
         show_error(error)
