@@ -20,7 +20,7 @@ NEXT_STEPS = (
     (
         "pages/7_Demonstration.py",
         "Catch a model that cheats",
-        "A story in five steps: three models, one of them cheats.",
+        "A story in six steps: three models, one of them cheats.",
     ),
 )
 HOW_TO_READ = (

@@ -19,6 +19,7 @@ from pages.components.pickers import fold
 from pages.components.pickers.classes import pick_classes
 from pages.components.pickers.layers import chosen_layers, pick_layers
 from pages.components.pickers.methods import layer_words, pick_method
+from pages.components.presenter.slides import offer_presenting
 from pages.components.words import show_error
 
 answers = st.container()
@@ -42,6 +43,7 @@ except GradcamError as error:
 with answers:
     show_headline(explanation)
 settings = show_heatmaps(explanation, key="explain")
+offer_presenting(explanation, analysis, key="explain")
 offer_checks(explanation, analysis, key="explain")
 show_downloads(explanation, settings, key="explain", checks=outcomes(explanation, analysis))
 show_details(explanation)

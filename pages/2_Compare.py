@@ -19,6 +19,7 @@ from pages.components.pickers import fold
 from pages.components.pickers.classes import pick_classes
 from pages.components.pickers.layers import chosen_layers, pick_layer
 from pages.components.pickers.methods import pick_methods
+from pages.components.presenter.slides import offer_presenting
 from pages.components.words import show_error
 
 verdict = st.container()
@@ -45,6 +46,7 @@ with verdict:
     show_verdict(explanation, chosen.model)
     show_notes(explanation)
 settings = show_heatmaps(explanation, key="compare", by_method=True)
+offer_presenting(explanation, analysis, key="compare")
 show_agreement(explanation, chosen.model)
 offer_checks(explanation, analysis, key="compare")
 show_times(explanation)

@@ -1,9 +1,10 @@
-"""Demonstration (:material/co_present:): three models, one of them cheats. A story in five steps."""
+"""Demonstration (:material/co_present:): three models, one of them cheats. A story in six steps."""
 
 import streamlit as st
 
-from pages.components.frame import frame, large_type
-from pages.components.session import choose, kept, value_of
+from pages.components.frame import frame
+from pages.components.presenter import Talk
+from pages.components.session import kept
 
 frame(__doc__, "Which of three models is cheating?", pickers=False)
 place = st.empty()
@@ -13,29 +14,33 @@ with place, st.spinner("Running three models …"):
     results = suspects()
 place.empty()
 
-
-def move(by: int) -> None:
-    """Go forward or back."""
-    choose("step", min(max(value_of("step", 1) + by, 1), len(STEPS)))
-
+titles = tuple(title for title, _ in STEPS)
+talk = Talk(titles, "step", "presenter")
+talk.listen(on_page=True)
+if talk.presented:
+    with talk.stage():
+        STEPS[talk.step - 1][1](results)
+    st.stop()
 
 with st.container(horizontal=True, vertical_alignment="center", key="story"):
     step = st.segmented_control(
         "Step",
         range(1, len(STEPS) + 1),
-        format_func=lambda number: f"{number}  {STEPS[number - 1][0]}",
+        format_func=lambda number: f"{number}  {titles[number - 1]}",
         required=True,
         label_visibility="collapsed",
         **kept("step", 1, range(1, len(STEPS) + 1)),
     )
     st.space("stretch")
-    large = st.toggle("Presenter view", help="Large type, nothing beside it.", **kept("presenter", False))
-if large:
-    large_type()
+    st.toggle(
+        "Presenter view",
+        help="One screen a step. Keys: arrows, Page Down, Space, Home; Esc leaves.",
+        **kept("presenter", False),
+    )
 
 STEPS[step - 1][1](results)
 
 with st.container(horizontal=True, key="moves"):
-    st.button("Back", on_click=move, args=(-1,), disabled=step == 1, shortcut="Left")
-    st.button("Next", on_click=move, args=(1,), disabled=step == len(STEPS), shortcut="Right")
+    st.button("Back", on_click=talk.move, args=(-1,), disabled=step == 1)
+    st.button("Next", on_click=talk.move, args=(1,), disabled=step == len(STEPS))
 show_glossary()

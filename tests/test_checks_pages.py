@@ -138,30 +138,55 @@ def test_every_sample_with_a_known_truth_can_be_read() -> None:
     assert not read_truths("cat")
 
 
-def test_the_story_is_told_in_five_steps_and_the_cheating_model_is_caught() -> None:
+def step_of(run: AppTest, number: int) -> str:
+    """All text of a step of the story."""
+    run.button_group(key="step").set_value(number).run()
+    assert not run.exception
+    assert not run.error
+    return shown(run) + html_of(run)
+
+
+def test_the_story_is_told_in_six_steps_and_the_cheating_model_is_caught() -> None:
     run = opened("pages/7_Demonstration.py")
-    assert "side marker" in text_of(run)
-    words = []
-    for _ in range(4):
+    words = [shown(run)]
+    for _ in range(5):
         next(button for button in run.button if button.label == "Next").click().run()
         assert not run.exception
         assert not run.error
         words.append(shown(run) + html_of(run))
-    assert "all three answer **nodule**".lower() in words[0].lower()
-    assert "Which model is cheating?" in words[1]
-    assert "corner hidden" in words[2]
-    assert "1 needs your attention" in words[2], "the checks of the cheating model are open"
-    assert "It was model B." in words[3]
+    assert "all three answer **nodule**".lower() in words[1].lower()
+    assert "Which model is cheating?" in words[2]
+    assert "corner hidden" in words[3]
+    assert "1 needs your attention" in words[3], "the checks of the cheating model are open"
+    assert "It was model B." in words[4]
+    assert "Their answer to any other picture means nothing." in words[5]
+    assert run.file_uploader[0].label == "Drop a picture here"
     assert next(button for button in run.button if button.label == "Next").disabled
 
 
-def test_the_presenter_view_survives_the_steps() -> None:
+def test_the_story_names_sides_as_clinicians_do() -> None:
+    (mask,) = read_truths("radiograph_marked").values()
+    marked = np.asarray(Image.open(io.BytesIO(mask)).convert("L")) > 127
+    assert np.nonzero(marked)[1].mean() < 128, "the nodule lies left of the image"
     run = opened("pages/7_Demonstration.py")
+    words = step_of(run, 1)
+    assert "In the right lung (left of the image)" in words
+    assert "mark the patient’s left" in words
+    for number in range(1, 7):
+        assert "lung on the left" not in step_of(run, number)
+
+
+def test_the_presenter_view_survives_the_steps_and_covers_the_page() -> None:
+    run = opened("pages/7_Demonstration.py")
+    assert ".st-key-stage" not in html_of(run)
     run.toggle(key="presenter").set_value(True).run()
-    assert "font-size: 1.42rem" in html_of(run)
-    next(button for button in run.button if button.label == "Next").click().run()
-    assert "font-size: 1.42rem" in html_of(run)
+    assert "visibility: hidden" in html_of(run)
+    assert [title.value for title in run.title][-1] == "One picture"
+    run.session_state["kept values"]["step"] = 3
+    run.run()
     assert not run.exception
+    assert [title.value for title in run.title][-1] == "Three heatmaps"
+    assert "One map cell = 16 × 16 px." in html_of(run)
 
 
 def test_a_verdict_compares_the_heat_with_the_share_of_what_the_model_saw() -> None:
@@ -181,3 +206,29 @@ def test_a_verdict_compares_the_heat_with_the_share_of_what_the_model_saw() -> N
     line = _csv([{**row, "class": "=cmd()", "value": -0.5}]).decode("utf-8-sig").splitlines()[1]
     assert '"\'=cmd()"' in line
     assert '"-0.5"' in line
+
+
+def test_the_audiences_picture_is_explained_by_the_everyday_model_and_changes_no_choice() -> None:
+    run = settings("app.py", picture="cat", model="bundled:radiograph_clean", step=6)
+    run.switch_page("pages/7_Demonstration.py").run()
+    run.file_uploader[0].upload("anna-smith.png", read_sample("coffee"), "image/png").run()
+    assert not run.exception
+    assert not run.error
+    assert "espresso" in html_of(run)
+    assert "anna" not in shown(run) + html_of(run)
+    run.switch_page("pages/1_Explain.py").run()
+    assert run.selectbox(key="picture").value == "cat"
+    assert run.selectbox(key="model").value == "bundled:radiograph_clean"
+    assert any("anna" in option for option in run.selectbox(key="picture").options)
+
+
+@pytest.mark.parametrize(("page", "key"), [("pages/1_Explain.py", "explain"), ("pages/2_Compare.py", "compare")])
+def test_an_explanation_can_be_presented(page: str, key: str) -> None:
+    run = settings(page, picture="radiograph_marked", model="bundled:radiograph_shortcut", fit="model")
+    before = {widget.key: widget.value for widget in [*run.selectbox, *run.multiselect, *run.button_group]}
+    run.button(key=f"present {key}").click().run()
+    assert not run.exception
+    assert not run.error
+    assert run.title[-1].value == "What does the model answer?"
+    assert "Model: Drawn radiographs only" in text_of(run)
+    assert {widget.key: widget.value for widget in [*run.selectbox, *run.multiselect, *run.button_group]} == before

@@ -171,9 +171,15 @@ def take_uploads(place: str = "sidebar") -> None:
     # A new uploader: the old one would keep the files even after they are removed here.
     st.session_state.uploader += 1
     for upload in uploads:
-        sha256 = hashlib.sha256(upload.content).hexdigest()
-        st.session_state.uploads.setdefault(sha256, upload)
-        choose_picture(sha256)
+        choose_picture(keep_picture(upload))
+
+
+def keep_picture(upload: Upload) -> str:
+    """Keep a picture without choosing it; return its key."""
+    choose(PICTURE, chosen_picture())
+    sha256 = hashlib.sha256(upload.content).hexdigest()
+    st.session_state.uploads.setdefault(sha256, upload)
+    return sha256
 
 
 def refuse(error: GradcamError) -> None:

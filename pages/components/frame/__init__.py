@@ -80,11 +80,6 @@ def note_shown() -> None:
     st.session_state["on screen"] = st.session_state.get("to be shown", "")
 
 
-def large_type() -> None:
-    """Make everything large and leave the sidebar out, for a room full of people."""
-    st.html(f"<style>{(HERE / 'presenter.css').read_text('utf-8')}</style>")
-
-
 def _sidebar(pickers: bool) -> Picked | None:
     with st.sidebar:
         st.html('<div class="brand"><span class="mark"></span>CAM Lightbox</div>')

@@ -30,8 +30,16 @@ def show_headline(explanation: Explanation) -> None:
     answers = [f"**{plain(shortened(first.label))}** **{percent(first.probability)}**"]
     answers += [f"{plain(shortened(other.label))} {percent(other.probability)}" for other in others[:2]]
     st.markdown(f"Top answer{'s' if others else ''}: {', '.join(answers)}")
+    doubts = doubts_of(explanation)
+    if doubts or not explanation.notes:  # a line even without doubts, so that the heatmaps below stay where they are
+        st.caption(" ".join(doubts) or "\u00a0")
+    show_notes(explanation)
+
+
+def doubts_of(explanation: Explanation) -> list[str]:
+    """Sentences on how far to doubt the answers: the model is unsure, or saw only a part of the picture."""
     doubts = []
-    if first.probability < UNSURE and others:
+    if explanation.predictions[0].probability < UNSURE and len(explanation.predictions) > 1:
         doubts.append(f"The model is unsure: no answer reaches 50{NO_BREAK}%.")
     share = seen_share(explanation)
     if share < SEEN_LITTLE:
@@ -39,9 +47,7 @@ def show_headline(explanation: Explanation) -> None:
         doubts.append(
             f"{cropped} of this picture was cropped away; *What the model sees* can show the model all of it."
         )
-    if doubts or not explanation.notes:  # a line even without doubts, so that the heatmaps below stay where they are
-        st.caption(" ".join(doubts) or "\u00a0")
-    show_notes(explanation)
+    return doubts
 
 
 def seen_share(explanation: Explanation) -> float:

@@ -1,4 +1,4 @@
-"""The story of three models, of which one cheats: five steps, each a function that draws its part of the page."""
+"""The story of three models, of which one cheats: six steps, each a function that draws its part of the page."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -26,6 +26,8 @@ from pages.components.analysis import cache
 from pages.components.checks import show_checks
 from pages.components.panels.figures import figures, show_bars, show_table
 from pages.components.panels.heatmaps import show_panels
+from pages.components.presenter.slides import show_stills
+from pages.components.story.audience import your_picture
 from pages.components.viewer.encoding import panel_of
 
 NODULE = 1
@@ -100,15 +102,15 @@ def one_picture(suspects: Sequence[Suspect]) -> None:
     image = read("radiograph_marked")
     plain = picture_pixels(image)
     (mask,) = (read_image(content).pixels[..., 0] > 0.5 for content in read_truths("radiograph_marked").values())
-    words, picture = st.columns([1, 1.9], gap="large")
+    words, picture = st.columns([1, 2.4], gap="large")
     words.markdown(
         "This is a simulated chest radiograph. It is not a patient, so what is in it is known exactly.\n\n"
         "In the right lung (left of the image) is a round opacity, a **nodule**.\n\n"
-        "The letter **L** in the corner is a **side marker**, placed by the radiographer. "
-        "It says nothing about the disease."
+        "The letter **L** in the upper right corner of the image is a **side marker**: the radiographer placed it to "
+        "mark the patient’s left. It says nothing about the disease."
     )
     with picture:
-        figures([(plain, "The picture"), (_outlined(plain, mask), "The nodule, outlined")])
+        figures([(plain, "The picture"), (_outlined(plain, mask), "The nodule, outlined")], height=26)
 
 
 def one_answer(suspects: Sequence[Suspect]) -> None:
@@ -121,53 +123,69 @@ def one_answer(suspects: Sequence[Suspect]) -> None:
         "**One of them does not look at the lung.** The answers do not show which."
     )
     with bars:
-        figures([(picture_pixels(read("radiograph_marked")), "")], height=15)
+        figures([(picture_pixels(read("radiograph_marked")), "")], height=24)
         show_bars([(suspect.title, "nodule", suspect.probability) for suspect in suspects])
 
 
 def three_heatmaps(suspects: Sequence[Suspect]) -> None:
     """Step 3: where each model's score is sensitive; which one is it?"""
     st.markdown(
-        "Each heatmap shows where the picture changes that model’s score for *nodule*. "
-        "**Which model is cheating?** Have a look, then choose."
+        "Each heatmap shows where the picture changes that model’s score for *nodule*. **Which model is cheating?**"
     )
-    panels = [panel_of(suspect.explanation.heatmaps[0], id=suspect.letter, title=suspect.title) for suspect in suspects]
-    show_panels(suspects[0].explanation.image, panels, "demonstration", columns=3)
+    heatmaps = [suspect.explanation.heatmaps[0] for suspect in suspects]
+    titles = [suspect.title for suspect in suspects]
+    image = suspects[0].explanation.image
+    if session.value_of("presenter"):
+        show_stills(image, heatmaps, titles, plain_too=False, room=(74, 27))
+    else:
+        panels = [panel_of(heatmap, id=title[-1], title=title) for heatmap, title in zip(heatmaps, titles, strict=True)]
+        show_panels(image, panels, "demonstration", columns=3)
     names = [f"Model {letter}" for letter in LETTERS]
-    suspected = st.segmented_control("Your guess", names, **session.kept("suspected", None, names))
-    st.caption(
-        f"You suspect model {suspected[-1]}. A heatmap raises a suspicion; the next step tests it."
-        if suspected
-        else "Looking is no proof: in studies, people seldom found a cheating model from heatmaps alone."
-    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        kept = session.kept("suspected", None, names)
+        st.markdown("**Your guess**", width="content")
+        suspected = st.segmented_control("Your guess", names, label_visibility="collapsed", **kept)
+        st.caption(
+            f"You suspect model {suspected[-1]}. A heatmap raises a suspicion; the next step tests it."
+            if suspected
+            else "Looking is no proof: in studies, people seldom found a cheating model from heatmaps alone.",
+            width="content",
+        )
 
 
 def the_test(suspects: Sequence[Suspect]) -> None:
     """Step 4: hide the corner, and see whose answer goes with it."""
-    words, bars = st.columns([1, 1.9], gap="large")
+    words, picture, bars = st.columns([1, 0.66, 1.4], gap="medium")
     edges = [next(check for check in suspect.trust.checks if check.name == "edges") for suspect in suspects]
     hidden = [(suspect, check.numbers["upper right corner"]) for suspect, check in zip(suspects, edges, strict=True)]
-    with words:
-        st.markdown(
-            "So each model is run again, with the corner hidden. The nodule is still there; the letter is gone.\n\n"
-            "A model that reads the lung answers as before."
-        )
-        cheat = edges[LETTERS.index(CHEAT)]
-        if cheat.shown is not None:
-            spec = suspects[LETTERS.index(CHEAT)].explanation.preprocessing
-            figures([(shown_input(cheat.shown, spec), "What the models see now")], height=15)
+    words.markdown(
+        "So each model is run again, with the corner hidden. The nodule is still there; the letter is gone.\n\n"
+        "A model that reads the lung answers as before."
+    )
+    cheat = edges[LETTERS.index(CHEAT)]
+    if cheat.shown is not None:
+        spec = suspects[LETTERS.index(CHEAT)].explanation.preprocessing
+        with picture:
+            figures([(shown_input(cheat.shown, spec), "What they see now")], height=10.6)
     with bars:
         rows = []
         for suspect, after in hidden:
             rows += [(suspect.title, "as it is", suspect.probability)]
             rows += [("", "corner hidden", after)]
         show_bars(rows)
-    st.markdown("This is one of **six checks** that can be run on any heatmap, of any model and picture:")
+    _six_checks(suspects)
+
+
+def _six_checks(suspects: Sequence[Suspect]) -> None:
+    """The checks of one model's heatmap, at first of the one that cheats."""
     names = [f"Model {letter}" for letter in LETTERS]
-    kept = session.kept("checks of", f"Model {CHEAT}", names)
-    chosen = st.segmented_control("Checks of", names, required=True, **kept)
-    suspect = suspects[LETTERS.index(str(chosen)[-1])]
-    show_checks(suspect.trust, suspect.explanation.preprocessing)
+    with st.container(key="six-checks"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("This is one of **six checks** for any heatmap:", width="content")
+            kept = session.kept("checks of", f"Model {CHEAT}", names)
+            chosen = st.segmented_control("Checks of", names, required=True, label_visibility="collapsed", **kept)
+        suspect = suspects[LETTERS.index(str(chosen)[-1])]
+        show_checks(suspect.trust, suspect.explanation.preprocessing)
 
 
 def what_happened(suspects: Sequence[Suspect]) -> None:
@@ -185,7 +203,7 @@ def what_happened(suspects: Sequence[Suspect]) -> None:
             "to ignore it."
         )
     with table:
-        figures([(picture_pixels(read(sample)), title) for sample, title in SAMPLES.items()], height=14)
+        figures([(picture_pixels(read(sample)), title) for sample, title in SAMPLES.items()], height=13)
         rows = [(suspect.title, suspect.shares) for suspect in suspects]
         show_table("Probability of a nodule", list(SAMPLES.values()), rows)
     st.markdown(
@@ -200,6 +218,7 @@ STEPS: tuple[tuple[str, Callable[[Sequence[Suspect]], None]], ...] = (
     ("Three heatmaps", three_heatmaps),
     ("The test", the_test),
     ("What happened", what_happened),
+    ("Your picture", your_picture),
 )
 
 
