@@ -58,6 +58,12 @@ from .render import colour_heatmap as colour_heatmap
 from .render import colour_table as colour_table
 from .render import overlay as overlay
 from .render import picture_pixels as picture_pixels
+from .comparison import Comparison as Comparison
+from .comparison import compare as compare
+from .comparison import comparison_sentences as comparison_sentences
+from .comparison import overlay_difference as overlay_difference
+from .comparison import pair_sentence as pair_sentence
+from .comparison import partners_of as partners_of
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
 from .evaluation import find_masks as find_masks
