@@ -72,10 +72,12 @@ from .evaluation import evaluation_sentences as evaluation_sentences
 from .evaluation import evaluation_to_csv as evaluation_to_csv
 from .exporters import ResultFolders as ResultFolders
 from .exporters import archive as archive
+from .exporters import comparison_to_dict as comparison_to_dict
 from .exporters import heatmap_names as heatmap_names
 from .exporters import npy as npy
 from .exporters import png as png
 from .exporters import to_dict as to_dict
 from .exporters import to_json as to_json
 from .exporters import trust_to_dict as trust_to_dict
+from .exporters import write_comparison as write_comparison
 from .version import __version__ as __version__

@@ -16,11 +16,17 @@ from gradcam_core.errors import GradcamError, MethodError
 YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def model_flags(flags: Flags) -> None:
-    """Add the flags that say which model to load, and how."""
-    flags.add_argument("--model", required=True, metavar="REF", help="bundled:, timm:, torchvision:NAME or file:PATH")
-    flags.add_argument("--architecture", metavar="REF", help="of a file: timm:, torchvision: or python:module:factory")
-    flags.add_argument("--labels", metavar="FILE", help="names of the classes: text, one per line, or JSON")
+def model_flags(flags: Flags, *, several: bool = False) -> None:
+    """Add the flags that say which model to load, and how; or `several`, whose own flags are given again for each."""
+    own: dict[str, Any] = {"action": "append"} if several else {}
+    each = "; once for all models, or for each, - for none" if several else ""
+    kinds = "bundled:, timm:, torchvision:NAME or file:PATH"
+    flags.add_argument("--model", required=True, metavar="REF", help=f"{kinds}{'; once for each' * several}", **own)
+    places = "of a file: timm:, torchvision: or python:module:factory"
+    flags.add_argument("--architecture", metavar="REF", help=f"{places}{each}", **own)
+    flags.add_argument(
+        "--labels", metavar="FILE", help=f"names of the classes: text, one per line, or JSON{each}", **own
+    )
     flags.add_argument("--pretrained", action=argparse.BooleanOptionalAction, default=True, help="weights of the hub")
     flags.add_argument("--size", nargs="+", type=whole(1), metavar="PIXELS", help="model input: side, or height width")
     flags.add_argument("--mean", nargs="+", type=number, help="subtracted from 0..1: one number, or one per channel")

@@ -1,6 +1,8 @@
 """The family of exporters: an explanation -> bytes to keep or share."""
 
 from gradcam_core.exporters.checks import trust_to_dict as trust_to_dict
+from gradcam_core.exporters.comparison import comparison_to_dict as comparison_to_dict
+from gradcam_core.exporters.comparison import write_comparison as write_comparison
 from gradcam_core.exporters.folder import ResultFolders as ResultFolders
 from gradcam_core.exporters.images import png as png
 from gradcam_core.exporters.manifest import to_dict as to_dict
