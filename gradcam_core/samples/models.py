@@ -38,6 +38,12 @@ _BUNDLED = (
         "The same network, trained where half of all pictures had a side marker, whatever they showed.",
         "Apache-2.0",
     ),
+    BundledModel(
+        "radiograph_mobilenet",
+        "Drawn radiographs only (demonstration) D",
+        "A MobileNetV2, trained on the pictures of model A: to compare networks of different kinds.",
+        "Apache-2.0",
+    ),
 )
 
 
