@@ -27,14 +27,16 @@ def difference_on_picture(first: Heatmap, second: Heatmap, scale: Scale = "own")
 
 
 def difference_map(first: Heatmap, second: Heatmap, scale: Scale = "own") -> Heatmap | None:
-    """The same on a coarse grid over the part that both models saw, as a map with both signs, to be drawn.
+    """The same over the part that both models saw, with the cells of the finer map: a map with both signs, to be drawn.
 
     Its raw values are the differences themselves. None where there is no part that both saw.
     """
     box = common_box(first, second)
     if box is None:
         return None
-    size = grid_size(first, second, box)
+    cells = [heatmap.placement.cell_size((heatmap.raw.shape[0], heatmap.raw.shape[1])) for heatmap in (first, second)]
+    height, width = np.min(cells, axis=0)
+    size = max(1, round((box[2] - box[0]) / height)), max(1, round((box[3] - box[1]) / width))
     values, others = (
         values_over(heatmap, box, size, unit)
         for heatmap, unit in zip((first, second), _units(first, second, scale), strict=True)

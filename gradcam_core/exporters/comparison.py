@@ -32,36 +32,37 @@ def comparison_to_dict(
 
     Models are numbered from 0, in the order in which they were given. `overlays` and `differences` name the files.
     """
-    records = []
-    for place, explanation in enumerate(comparison.explanations):
-        files = {which: {"file": name} for (model, which), name in (overlays or {}).items() if model == place}
-        records.append(to_dict(explanation, names=names, files=files))
-    shared = {key: records[0][key] for key in SHARED}
-    for place, record in enumerate(records):
-        for key in SHARED:
-            del record[key]
-        record["seconds"] |= {"all": comparison.seconds[place]}
-        record["same_answer"] = comparison.same_answer[place]
-        if comparison.checks:
-            checked = comparison.checks[place]
-            record["checks"] = None if checked is None else trust_to_dict(checked)
+    records = [_model(comparison, place, names, overlays or {}) for place in range(len(comparison.explanations))]
+    shared = to_dict(comparison.explanations[0], names=names)
+    classes = [
+        _class(comparison, each, {pair: name for (which, pair), name in (differences or {}).items() if which == place})
+        for place, each in enumerate(comparison.classes)
+    ]
     return {
         "image": shared["image"],
         "outcome": comparison.outcome,
         "sentences": list(comparison_sentences(comparison)),
         "models": records,
         "scale": comparison.scale,
-        "classes": [
-            _class(
-                comparison, each, {pair: name for (which, pair), name in (differences or {}).items() if which == place}
-            )
-            for place, each in enumerate(comparison.classes)
-        ],
+        "classes": classes,
         "notes": list(comparison.notes),
         "seconds": {"comparing": comparison.comparing_seconds},
         "versions": shared["versions"],
         "created": shared["created"],
     }
+
+
+def _model(comparison: Comparison, place: int, names: Names, overlays: Overlays) -> dict[str, Any]:
+    """A model's explanation, without what all of them share."""
+    files = {which: {"file": name} for (model, which), name in overlays.items() if model == place}
+    record = to_dict(comparison.explanations[place], names=names, files=files)
+    record = {key: value for key, value in record.items() if key not in SHARED}
+    record["seconds"] |= {"all": comparison.seconds[place]}
+    record["same_answer"] = comparison.same_answer[place]
+    if comparison.checks:
+        checked = comparison.checks[place]
+        record["checks"] = None if checked is None else trust_to_dict(checked)
+    return record
 
 
 def _class(comparison: Comparison, compared: ComparedClass, files: Mapping[int, str]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def radiograph_network() -> nn.Module:
 def mobilenet_network() -> nn.Module:
     """A network of another kind for the same task, untrained: timm's MobileNetV2 at 35 % of its width.
 
-    Its last stage is dilated, as the ResNet's are. The classifier starts again: timm's starts too large for few classes.
+    Its last stage is dilated, as the ResNet's are. timm's own first classifier is too large for three classes.
     """
     import timm
 

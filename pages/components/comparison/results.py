@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -23,6 +24,7 @@ from pages.components.words import NO_BREAK, plain, shortened
 
 Models = Sequence[tuple[str, LoadedModel]]
 SAME_SCALE = "shared"
+CSS = Path(__file__).with_name("comparison.css")
 
 
 def show_verdict(comparison: Comparison) -> None:
@@ -33,10 +35,11 @@ def show_verdict(comparison: Comparison) -> None:
 
 def show_answers(comparison: Comparison, models: Models) -> None:
     """Each model's top answers with bars, side by side."""
+    st.html(f"<style>{CSS.read_text('utf-8')}</style>")
     for place, column in enumerate(st.columns(len(models), gap="large")):
         title, model = models[place]
         predictions = comparison.explanations[place].predictions
-        with column:
+        with column, st.container(key=f"answers-{place}", gap=None):
             st.markdown(f"**Model {place + 1}** {plain(title)} ({plain(model.architecture)})")
             show_bars([("", shortened(each.label), each.probability) for each in predictions])
 
@@ -100,7 +103,7 @@ def _difference(compared: Any, place: int, scale: str) -> dict[str, Any]:
     subtitle = "nothing to compare" if pair.overlap is None else f"{percent(pair.overlap, 0)} overlap of the hottest"
     panel = panel_of(drawn, id=id, title=title, subtitle=subtitle)
     # On a fixed scale, -1 to 1: a small difference looks small.
-    return panel | {"grid": grid_of(drawn.raw), "peak": 1.0, "state": "ok", "unit": id}
+    return panel | {"grid": grid_of(drawn.raw), "peak": 1.0, "fused": True, "state": "ok", "unit": id}
 
 
 def show_numbers(comparison: Comparison) -> None:
