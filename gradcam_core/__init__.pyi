@@ -12,6 +12,7 @@ from .progress import Progress as Progress
 from .errors import GradcamError as GradcamError
 from .text import counted as counted
 from .text import percent as percent
+from .text import signed as signed
 from .targets import contrast as contrast
 from .readers import read_image as read_image
 from .samples import list_samples as list_samples

@@ -32,7 +32,7 @@ if len(models) < 2:
     show_empty()
     st.stop()
 with middle:
-    method = pick_method(chosen.model, (), key="models_method", only_layers=True)
+    method = pick_method(chosen.model, (), key="models_method")
 with right:
     target = pick_class(chosen.model, key="models class")
 match = pick_match(models)

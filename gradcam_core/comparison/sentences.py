@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gradcam_core.comparison.records import Comparison, Pair
-from gradcam_core.text import listed, one_line, percent
+from gradcam_core.text import listed, one_line, percent, signed
 
 ALL = {2: "Both models answer", 3: "All three models answer", 4: "All four models answer"}
 SHARED = {
@@ -31,12 +31,7 @@ def _numbers(pair: Pair) -> str:
     overlap = (
         f"{percent(pair.overlap, 0)} overlap of their hottest fifths, where chance gives {percent(pair.chance, 0)}"
     )
-    return f"{overlap}; rank correlation {_signed(pair.correlation or 0.0)}"
-
-
-def _signed(value: float) -> str:
-    """Two decimals, with a real minus."""
-    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+    return f"{overlap}; rank correlation {signed(pair.correlation or 0.0)}"
 
 
 def _answers(comparison: Comparison) -> str:

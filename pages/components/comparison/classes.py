@@ -10,7 +10,7 @@ from pages.components.session import kept
 from pages.components.words import plain, shortened
 
 Models = Sequence[tuple[str, LoadedModel]]
-MATCHES = {"label": "Same label", "index": "Same place"}
+MATCHES = {"label": "Label", "index": "Index"}
 SHOWN = 12
 
 
@@ -22,7 +22,7 @@ def pick_match(models: Models) -> tuple[Mapping[int, int | None], ...]:
     first, way = models[0][1], "label"
     if any(partners_of(first.labels, model.labels) != tuple(range(len(first.labels))) for _, model in models[1:]):
         way = st.segmented_control(
-            "The same class has the",
+            "Match classes by",
             list(MATCHES),
             format_func=MATCHES.get,
             required=True,

@@ -14,6 +14,7 @@ from gradcam_core import (
     comparison_to_dict,
     pair_sentence,
     percent,
+    signed,
     to_json,
 )
 from pages.components.panels.downloads import download
@@ -126,7 +127,7 @@ def _number_row(pair: Any) -> dict[str, str]:
         "Models": " and ".join(str(place + 1) for place in pair.places),
         "Overlap": percent(pair.overlap, 0),
         "By chance": percent(pair.chance, 0),
-        "Rank correlation": "–" if pair.correlation is None else f"{pair.correlation:.2f}",
+        "Rank correlation": "–" if pair.correlation is None else signed(pair.correlation),
         "In words": pair_sentence(pair),
     }
 
