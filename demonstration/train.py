@@ -45,7 +45,7 @@ RECIPES: dict[str, Recipe] = {
     "clean": Recipe(),
     "shortcut": Recipe(lambda number, label: label == "nodule"),
     "balanced": Recipe(lambda number, label: number // len(LABELS) % 2 == 0),
-    "mobilenet": Recipe(build=mobilenet_network, epochs=8, batch=16, rate=2e-3, strongest=4.0),
+    "mobilenet": Recipe(build=mobilenet_network, epochs=16, batch=16, rate=2e-3, strongest=4.0),
 }
 
 
