@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from demonstration.samples import write_samples
-from demonstration.train import MARKED, save, train
+from demonstration.train import RECIPES, save, train
 from gradcam_core.sources.bundled import WEIGHTS
 
 folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
 samples, weights = (folder, folder) if folder else (WEIGHTS.parent.parent / "samples", WEIGHTS)
 samples.mkdir(parents=True, exist_ok=True)
 write_samples(samples)
-for name in MARKED:
+for name in RECIPES:
     save(train(name, lambda words: print(words, flush=True)), weights / f"radiograph_{name}.safetensors")

@@ -18,6 +18,7 @@ from gradcam_core.sources.bundled import RADIOGRAPHS, radiograph_network
 
 NAMES = tuple(check.name for check in list_checks())
 LESIONS = ("nodule", "streak")
+MODELS = ("clean", "shortcut", "balanced", "mobilenet")
 # In pixels of the drawn picture, whose maps have cells of 16.
 TOLERANCE, NEAR_MARKER = 16, 32
 
@@ -42,11 +43,12 @@ SETTINGS = (
     Setting("clean, Eigen-CAM", "clean", "eigen_cam", LESIONS, (False,)),
     Setting("clean, Grad-CAM++", "clean", "grad_cam_plus_plus", LESIONS, (False,)),
     Setting("clean, random map", "clean", "random", LESIONS, (False,)),
+    Setting("mobilenet", "mobilenet", "grad_cam", LESIONS, (False,)),
 )
 
 
 def demonstration_model(name: str) -> LoadedModel:
-    """One of the three, or the same network untrained."""
+    """One of the models, or the ResNet untrained."""
     if name != "untrained":
         return load_model(f"bundled:radiograph_{name}", device="cpu")
     torch.manual_seed(7)
@@ -152,7 +154,7 @@ def show_checks(count: int) -> None:
 
 def show_models(count: int) -> None:
     """Print a table: one question per row, one model per column."""
-    models = [demonstration_model(name) for name in ("clean", "shortcut", "balanced")]
+    models = [demonstration_model(name) for name in MODELS]
     plain, marked = (Setting("", "", "", ("nodule",), (one,)) for one in (False, True))
     healthy = [radiograph(EVALUATION + number, marker=True) for number in range(count)]
     rows = {
@@ -168,7 +170,7 @@ def show_models(count: int) -> None:
         "two lesions, Grad-CAM: peak on the other": [two_lesions(one, count, "grad_cam")[1] for one in models],
         "two lesions, Eigen-CAM: peak on the own one": [two_lesions(one, count, "eigen_cam")[0] for one in models],
     }
-    print("| | clean | shortcut | balanced |\n|---|---|---|---|", flush=True)
+    print(f"| | {' | '.join(MODELS)} |\n|{'---|' * (len(MODELS) + 1)}", flush=True)
     for name, values in rows.items():
         print(f"| {name} | " + " | ".join(f"{100 * value:.0f} %" for value in values) + " |", flush=True)
 

@@ -1,12 +1,14 @@
 """Train one small network three times, on pictures whose findings are known: clean, shortcut, balanced.
 
 They differ in one thing only: which training pictures have a side marker. For *clean* none has one, for *shortcut*
-every picture with a nodule and no other, for *balanced* half of each class.
+every picture with a nodule and no other, for *balanced* half of each class. *mobilenet* is a network of another kind,
+trained on the pictures of *clean*.
 """
 
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +20,40 @@ from torch.nn import functional
 from gradcam_core.preprocess import prepare
 from gradcam_core.records import ImageRecord
 from gradcam_core.samples.radiographs import LABELS, TRAINING, VALIDATION, Radiograph, radiograph
-from gradcam_core.sources.bundled import RADIOGRAPHS, radiograph_network
+from gradcam_core.sources.bundled import RADIOGRAPHS, mobilenet_network, radiograph_network
 
-PICTURES, EPOCHS, BATCH, RATE = 1200, 6, 32, 4e-3
-MARKED: dict[str, Callable[[int, str], bool]] = {
-    "clean": lambda number, label: False,
-    "shortcut": lambda number, label: label == "nodule",
-    "balanced": lambda number, label: number // len(LABELS) % 2 == 0,
+PICTURES = 1200
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained. `marked` says of a picture's number and label whether it has a marker.
+
+    With `strongest` above 1, lesions begin this many times as strong as they are drawn, and reach their own strength
+    halfway: a network that averages over many cells learns little from faint ones at first.
+    """
+
+    marked: Callable[[int, str], bool] = lambda number, label: False
+    build: Callable[[], nn.Module] = radiograph_network
+    epochs: int = 6
+    batch: int = 32
+    rate: float = 4e-3
+    strongest: float = 1.0
+
+
+RECIPES: dict[str, Recipe] = {
+    "clean": Recipe(),
+    "shortcut": Recipe(lambda number, label: label == "nodule"),
+    "balanced": Recipe(lambda number, label: number // len(LABELS) % 2 == 0),
+    "mobilenet": Recipe(build=mobilenet_network, epochs=16, batch=16, rate=2e-3, strongest=4.0),
 }
 
 
-def drawn(first: int, count: int, marked: Callable[[int, str], bool]) -> Iterator[Radiograph]:
-    """Pictures of all classes in turn, with a marker where `marked` says so of their number and label."""
+def drawn(first: int, count: int, marked: Callable[[int, str], bool], *, lesions: bool = True) -> Iterator[Radiograph]:
+    """Pictures of all classes in turn, with a marker where `marked` says so; or the same chests without lesions."""
     for number, label in zip(range(count), itertools.cycle(LABELS), strict=False):
-        yield radiograph(first + number, [] if label == LABELS[0] else [label], marker=marked(number, label))
+        kinds = [label] if lesions and label != LABELS[0] else []
+        yield radiograph(first + number, kinds, marker=marked(number, label))
 
 
 def record_of(picture: Radiograph) -> ImageRecord:
@@ -47,20 +69,25 @@ def batch_of(pictures: Iterator[Radiograph]) -> tuple[torch.Tensor, torch.Tensor
 
 
 def train(name: str, say: Callable[[str], None]) -> nn.Module:
-    """Train one of the three. The same machine gives the same weights."""
+    """Train one of the models. The same machine gives the same weights."""
     torch.manual_seed(0)
-    start = time.monotonic()
-    network = radiograph_network()
-    inputs, labels = batch_of(drawn(TRAINING, PICTURES, MARKED[name]))
-    validation = batch_of(drawn(VALIDATION, 150, MARKED[name]))
+    start, recipe = time.monotonic(), RECIPES[name]
+    network = recipe.build()
+    inputs, labels = batch_of(drawn(TRAINING, PICTURES, recipe.marked))
+    validation = batch_of(drawn(VALIDATION, 150, recipe.marked))
+    healthy = inputs
+    if recipe.strongest > 1:
+        healthy, _ = batch_of(drawn(TRAINING, PICTURES, recipe.marked, lesions=False))
     say(f"{name}: {PICTURES} pictures drawn in {time.monotonic() - start:.0f} s")
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
-    steps = EPOCHS * (PICTURES // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
-    for epoch in range(EPOCHS):
+    steps = recipe.epochs * (PICTURES // recipe.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=steps)
+    for epoch in range(recipe.epochs):
         network.train()
-        for batch in torch.randperm(PICTURES)[: PICTURES // BATCH * BATCH].split(BATCH):
-            loss = functional.cross_entropy(network(_varied(inputs[batch])), labels[batch], label_smoothing=0.02)
+        for batch in torch.randperm(PICTURES)[: PICTURES // recipe.batch * recipe.batch].split(recipe.batch):
+            strength = 1 + (recipe.strongest - 1) * max(0.0, 1 - 2 * schedule.last_epoch / steps)
+            shown = inputs[batch] if strength == 1 else healthy[batch].lerp(inputs[batch], strength)
+            loss = functional.cross_entropy(network(_varied(shown)), labels[batch], label_smoothing=0.02)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -13,6 +13,7 @@ from .errors import GradcamError as GradcamError
 from .text import counted as counted
 from .text import csv_cell as csv_cell
 from .text import percent as percent
+from .text import signed as signed
 from .targets import contrast as contrast
 from .readers import read_image as read_image
 from .samples import list_samples as list_samples
@@ -59,6 +60,12 @@ from .render import colour_heatmap as colour_heatmap
 from .render import colour_table as colour_table
 from .render import overlay as overlay
 from .render import picture_pixels as picture_pixels
+from .comparison import Comparison as Comparison
+from .comparison import compare as compare
+from .comparison import comparison_sentences as comparison_sentences
+from .comparison import overlay_difference as overlay_difference
+from .comparison import pair_sentence as pair_sentence
+from .comparison import partners_of as partners_of
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
 from .evaluation import find_masks as find_masks
@@ -69,6 +76,7 @@ from .exporters import Extras as Extras
 from .exporters import ResultFolders as ResultFolders
 from .exporters import archive as archive
 from .exporters import caption_lines as caption_lines
+from .exporters import comparison_to_dict as comparison_to_dict
 from .exporters import heatmap_names as heatmap_names
 from .exporters import meaning_of_one as meaning_of_one
 from .exporters import npy as npy
@@ -78,4 +86,5 @@ from .exporters import to_dict as to_dict
 from .exporters import to_json as to_json
 from .exporters import trust_to_dict as trust_to_dict
 from .exporters import with_caption as with_caption
+from .exporters import write_comparison as write_comparison
 from .version import __version__ as __version__

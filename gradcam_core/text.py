@@ -23,6 +23,11 @@ def percent(share: float | None, digits: int = 1) -> str:
     return f"{round(100 * share, digits) + 0.0:.{digits}f}{NARROW_SPACE}%"
 
 
+def signed(value: float) -> str:
+    """Write a number of either sign with two decimals and a real minus; never as minus nothing."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
 def counted(count: int, noun: str) -> str:
     """Write a count with its noun: "1 picture", "2,000 pictures"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Compare (:material/compare:): several methods on the same picture, class and layer, side by side."""
+"""Compare methods (:material/compare:): several methods on the same picture, class and layer, side by side."""
 
 import streamlit as st
 

@@ -5,6 +5,7 @@ w[k] the classifier's weight. Every function returns the map before its final Re
 counts as 0.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -193,3 +194,85 @@ def guided_grad_cam(A: Maps3, g: Maps3, guided: np.ndarray) -> Maps2:
     large = enlarged(scaled, *guided.shape[1:])
     summed = guided.sum(axis=0)
     return [[large[i][j] * float(summed[i, j]) for j in range(len(large[0]))] for i in range(len(large))]
+
+
+def ranks(values: Any) -> list[float]:
+    """Each value's rank from 1; equal values share the mean of theirs."""
+    ordered = sorted(values)
+    return [
+        sum(place + 1 for place, other in enumerate(ordered) if other == value) / ordered.count(value)
+        for value in values
+    ]
+
+
+def spearman(values: Any, others: Any) -> float:
+    """Spearman 1904: Pearson's correlation of the ranks."""
+    r, s = ranks(list(values)), ranks(list(others))
+    mean_r, mean_s = sum(r) / len(r), sum(s) / len(s)
+    together = sum((a - mean_r) * (b - mean_s) for a, b in zip(r, s, strict=True))
+    return float(together / (sum((a - mean_r) ** 2 for a in r) * sum((b - mean_s) ** 2 for b in s)) ** 0.5)
+
+
+def hottest(values: Any, share: float) -> set[int]:
+    """Places of the hottest `share` of the values, with all ties at its edge, among those above 0."""
+    ordered = sorted(values, reverse=True)
+    edge = ordered[max(1, round(share * len(ordered))) - 1]
+    return {place for place, value in enumerate(values) if value >= edge and value > 0}
+
+
+def hottest_overlap(values: Any, others: Any, share: float) -> float:
+    """Jaccard 1912: intersection over union of the hottest places."""
+    hot, other_hot = hottest(values, share), hottest(others, share)
+    return len(hot & other_hot) / len(hot | other_hot)
+
+
+def overlap_by_chance(first: int, second: int, places: int) -> float:
+    """The mean overlap of two areas of these sizes that lie anywhere: over every number of shared places."""
+    total = math.comb(places, second)
+    shared = range(max(0, first + second - places), min(first, second) + 1)
+    return sum(
+        math.comb(first, i) * math.comb(places - first, second - i) / total * i / (first + second - i) for i in shared
+    )
+
+
+def value_at(grid: Maps2, box: tuple[float, float, float, float], y: float, x: float) -> float | None:
+    """A map's value at a place of the picture, bilinearly between the middles of its cells; None outside its box."""
+    top, left, bottom, right = box
+    if not (top <= y <= bottom and left <= x <= right):
+        return None
+    rows, columns = len(grid), len(grid[0])
+    down = min(max((y - top) / (bottom - top) * rows - 0.5, 0), rows - 1)
+    along = min(max((x - left) / (right - left) * columns - 0.5, 0), columns - 1)
+    i, j = min(int(down), max(rows - 2, 0)), min(int(along), max(columns - 2, 0))
+    p, q = down - i, along - j
+    k, m = min(i + 1, rows - 1), min(j + 1, columns - 1)
+    return (1 - p) * ((1 - q) * grid[i][j] + q * grid[i][m]) + p * ((1 - q) * grid[k][j] + q * grid[k][m])
+
+
+def difference(grids: list[Maps2], boxes: Any, picture: tuple[int, int]) -> Maps2:
+    """One map minus another, pixel by pixel; NaN where either has no value."""
+    rows = []
+    for y in range(picture[0]):
+        pairs = [
+            [value_at(g, b, y + 0.5, x + 0.5) for g, b in zip(grids, boxes, strict=True)] for x in range(picture[1])
+        ]
+        rows.append([math.nan if a is None or b is None else a - b for a, b in pairs])
+    return rows
+
+
+def common_values(
+    grids: list[Maps2], boxes: Any, picture: tuple[int, int], cells: int
+) -> tuple[list[float], list[float]]:
+    """Both maps' values at the middles of a grid over the part of the picture that lies in both boxes."""
+    top, left = max(0.0, *(box[0] for box in boxes)), max(0.0, *(box[1] for box in boxes))
+    bottom, right = min(picture[0], *(box[2] for box in boxes)), min(picture[1], *(box[3] for box in boxes))
+    height, width = bottom - top, right - left
+    rows, columns = (round(cells * side / max(height, width)) for side in (height, width))
+    values, others = [], []
+    for i in range(rows):
+        for j in range(columns):
+            y, x = top + (i + 0.5) / rows * height, left + (j + 0.5) / columns * width
+            a, b = (value_at(grid, box, y, x) for grid, box in zip(grids, boxes, strict=True))
+            values.append(a)
+            others.append(b)
+    return values, others

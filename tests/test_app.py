@@ -148,7 +148,7 @@ def test_two_people_at_once_never_see_each_others_pictures(chromium: Any, addres
 
 
 def test_no_request_leaves_the_machine(page: Any, address: str) -> None:
-    for path in ("", "Explain", "Compare", "Layers", "Evaluate", "Folder", "Models", "Demonstration"):
+    for path in ("", "Explain", "Compare", "Compare_models", "Layers", "Evaluate", "Folder", "Models", "Demonstration"):
         page.goto(f"{address}/{path}")
         page.locator("h1").wait_for(timeout=90_000)
         settled(page)

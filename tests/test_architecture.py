@@ -24,7 +24,7 @@ ROWS = [
     {"explanation"},
     {"measures", "render"},
     {"checks"},
-    {"evaluation"},
+    {"evaluation", "comparison"},
     {"exporters", "audit"},
     {"batch", "runners"},
     {"commands", "training"},

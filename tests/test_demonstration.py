@@ -14,11 +14,11 @@ import pytest
 from demonstration import figures, flaws
 from demonstration.figures import SETTINGS, Setting, demonstration_model, passed, pictures
 from demonstration.samples import drawn_samples
-from demonstration.train import MARKED, save, train
+from demonstration.train import RECIPES, save, train
 from gradcam_core import LoadedModel, list_samples, load_model, read_sample, read_truths
 from gradcam_core.samples import radiographs
 from gradcam_core.samples.radiographs import EVALUATION, LABELS, radiograph
-from gradcam_core.sources.bundled import RADIOGRAPHS, radiograph_network
+from gradcam_core.sources.bundled import RADIOGRAPHS
 from tests import networks
 
 Models = Callable[[str], LoadedModel]
@@ -78,7 +78,13 @@ def assert_two_lesions(models: Models, count: int) -> None:
     assert own <= 0.6, "one map cannot lie on both"
 
 
-TABLE = [assert_accuracy, assert_places, assert_hidden_corner, assert_sanity, assert_two_lesions]
+def assert_mobilenet(models: Models, count: int) -> None:
+    assert figures.right(models("mobilenet"), pictures(BOTH, count)) >= 0.85
+    on_lesion, _ = figures.peaks(models("mobilenet"), pictures(NODULE, count))
+    assert on_lesion >= 0.8
+
+
+TABLE = [assert_mobilenet, assert_accuracy, assert_places, assert_hidden_corner, assert_sanity, assert_two_lesions]
 
 
 @pytest.mark.parametrize("asserted", TABLE, ids=[one.__name__ for one in TABLE])
@@ -86,7 +92,7 @@ def test_the_models_that_ship_do_what_is_told_of_them(asserted: Callable[[Models
     asserted(shipped, 16)
 
 
-@pytest.mark.parametrize("name", MARKED)
+@pytest.mark.parametrize("name", RECIPES)
 def test_cam_is_grad_cam_behind_an_average_and_a_linear_step(name: str) -> None:
     picture = radiograph(EVALUATION, ["nodule", "streak"])
     model = shipped(name)
@@ -112,11 +118,11 @@ def test_the_checks_part_good_heatmaps_from_bad_ones_on_many_pictures(setting: S
 @pytest.mark.slow
 def test_models_trained_anew_do_the_same(tmp_path: Path) -> None:
     made = {}
-    for name in MARKED:
+    for name in RECIPES:
         save(train(name, print), tmp_path / f"{name}.safetensors")
         made[name] = load_model(
             f"file:{tmp_path / name}.safetensors",
-            architecture=lambda num_classes=3: radiograph_network(),
+            architecture=lambda num_classes=3, name=name: RECIPES[name].build(),
             labels=LABELS,
             preprocessing=RADIOGRAPHS.to_dict(),
             device="cpu",

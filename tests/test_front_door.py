@@ -10,13 +10,15 @@ __all__ = ["address", "page"]
 pytestmark = pytest.mark.xdist_group("browser")
 PAGES = {
     "Explain": ".viewer .panel canvas",
-    "Compare": ".viewer .panel canvas",
+    "Compare methods": ".viewer .panel canvas",
+    "Compare models": "text=Compare with",
     "Layers": ".viewer.strip .panel canvas",
     "Evaluate": ".marker canvas, .figures img",
     "Folder": "text=Every nodule",
     "Models": "text=Add a model",
     "Demonstration": ".figures img",
 }
+ADDRESSES = {"Compare methods": "Compare", "Compare models": "Compare_models"}
 
 
 def start(page: Any, address: str) -> None:
@@ -28,7 +30,7 @@ def start(page: Any, address: str) -> None:
 def follow(page: Any, name: str) -> None:
     """Follow a link of the sidebar and wait until its page stands."""
     page.locator(".st-key-navigation").get_by_role("link", name=name, exact=True).click()
-    page.wait_for_url(f"**/{name}", timeout=30_000)
+    page.wait_for_url(f"**/{ADDRESSES.get(name, name)}", timeout=30_000)
     page.locator(PAGES[name]).first.wait_for(timeout=60_000)
     settled(page)
     assert page.get_by_test_id("stException").count() == 0, name
@@ -100,7 +102,7 @@ def test_every_page_stands_with_everything_changed(page: Any, address: str) -> N
     assert len(layers) == 2
     for name in PAGES:
         follow(page, name)
-        if name == "Compare":
+        if name == "Compare methods":
             unfold(page)
             assert page.get_by_text("2 layers are chosen on Explain").is_visible()
     follow(page, "Explain")

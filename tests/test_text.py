@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gradcam_core.text import counted, is_plain, listed, one_line, percent
+from gradcam_core.text import counted, is_plain, listed, one_line, percent, signed
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,8 @@ def test_text_from_outside_becomes_one_printable_line() -> None:
 def test_text_that_steers_a_terminal_or_a_direction_is_not_plain() -> None:
     assert is_plain("Röntgen 猫 (2)")
     assert not any(is_plain(text) for text in ("a\x1b[31m", "a\nb", "a\u202eb", "\udc80"))
+
+
+@pytest.mark.parametrize(("value", "written"), [(-0.394, "−0.39"), (-0.004, "0.00"), (0.5, "0.50"), (1, "1.00")])
+def test_numbers_of_either_sign_have_a_real_minus(value: float, written: str) -> None:
+    assert signed(value) == written

@@ -8,6 +8,7 @@ from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import (
     checked_flags,
     files_in,
+    layer_flag,
     load_chosen,
     model_flags,
     names_flag,
@@ -31,6 +32,7 @@ def evaluate_flags(flags: Flags) -> None:
     flags.add_argument(
         "--table", type=Path, metavar="CSV", help="labels: columns name, label, and mask where there are any"
     )
+    layer_flag(flags)
     checked_flags(flags)
     names_flag(flags)
     flags.add_argument("--out", type=Path, required=True, metavar="CSV", help="one row per picture, the worst first")

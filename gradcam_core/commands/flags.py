@@ -17,11 +17,17 @@ from gradcam_core.files import write_whole
 YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def model_flags(flags: Flags) -> None:
-    """Add the flags that say which model to load, and how."""
-    flags.add_argument("--model", required=True, metavar="REF", help="bundled:, timm:, torchvision:NAME or file:PATH")
-    flags.add_argument("--architecture", metavar="REF", help="of a file: timm:, torchvision: or python:module:factory")
-    flags.add_argument("--labels", metavar="FILE", help="names of the classes: text, one per line, or JSON")
+def model_flags(flags: Flags, *, several: bool = False) -> None:
+    """Add the flags that say which model to load, and how; or `several`, whose own flags are given again for each."""
+    own: dict[str, Any] = {"action": "append"} if several else {}
+    each = "; once for all models, or for each, - for none" if several else ""
+    kinds = "bundled:, timm:, torchvision:NAME or file:PATH"
+    flags.add_argument("--model", required=True, metavar="REF", help=f"{kinds}{'; once for each' * several}", **own)
+    places = "of a file: timm:, torchvision: or python:module:factory"
+    flags.add_argument("--architecture", metavar="REF", help=f"{places}{each}", **own)
+    flags.add_argument(
+        "--labels", metavar="FILE", help=f"names of the classes: text, one per line, or JSON{each}", **own
+    )
     flags.add_argument("--pretrained", action=argparse.BooleanOptionalAction, default=True, help="weights of the hub")
     flags.add_argument("--size", nargs="+", type=whole(1), metavar="PIXELS", help="model input: side, or height width")
     flags.add_argument("--mean", nargs="+", type=number, help="subtracted from 0..1: one number, or one per channel")
@@ -36,8 +42,7 @@ def layer_flag(flags: Flags) -> None:
 
 
 def checked_flags(flags: Flags) -> None:
-    """Add the flags that say which heatmap to check: the layers, one method; and by which thresholds."""
-    layer_flag(flags)
+    """Add the flags that say which heatmap to check: one method; and by which thresholds."""
     flags.add_argument("--method", default="grad_cam", metavar="NAME", help="a name, or name:option=value (grad_cam)")
     flags.add_argument("--thresholds", type=Path, metavar="FILE", help="default: the project's own set")
 

@@ -10,6 +10,7 @@ from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import (
     checked_flags,
     files_in,
+    layer_flag,
     load_chosen,
     model_flags,
     names_flag,
@@ -31,6 +32,7 @@ def trust_flags(flags: Flags) -> None:
     """Add the flags of `trust`."""
     flags.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help="picture files")
     model_flags(flags)
+    layer_flag(flags)
     checked_flags(flags)
     flags.add_argument("--target", metavar="INDEX_OR_LABEL", help="default: the most probable class")
     picture_flags(flags)

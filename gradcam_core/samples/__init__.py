@@ -66,6 +66,11 @@ _BUNDLED = (
         "Drawn radiographs only (demonstration) C",
         "The same network, trained where half of all pictures had a side marker, whatever they showed.",
     ),
+    BundledModel(
+        "radiograph_mobilenet",
+        "Drawn radiographs only (demonstration) D",
+        "A MobileNetV2, trained on the pictures of model A: to compare networks of different kinds.",
+    ),
 )
 
 

@@ -64,10 +64,22 @@ def radiograph_network() -> nn.Module:
     return network
 
 
-def _radiograph(kind: str) -> Network:
-    network = radiograph_network()
+def mobilenet_network() -> nn.Module:
+    """A network of another kind for the same task, untrained: timm's MobileNetV2 at 35 % of its width.
+
+    Its last stage is dilated, as the ResNet's are. timm's own first classifier is too large for three classes.
+    """
+    import timm
+
+    network: nn.Module = timm.create_model("mobilenetv2_035", pretrained=False, in_chans=1, output_stride=16)
+    network.reset_classifier(len(LABELS))  # type: ignore[operator]
+    return network
+
+
+def _radiograph(kind: str, build: Callable[[], nn.Module], architecture: str) -> Network:
+    network = build()
     network.load_state_dict(read_checkpoint(WEIGHTS / f"radiograph_{kind}.safetensors").content)
-    return Network(network, "test_resnet", RADIOGRAPHS, LABELS, multi_label=False)
+    return Network(network, architecture, RADIOGRAPHS, LABELS, multi_label=False)
 
 
 def _file_in_package(package: str, name: str) -> Path:
@@ -86,7 +98,8 @@ def _file_in_package(package: str, name: str) -> Path:
 # How to load each of the models that `list_bundled` names.
 _LOADERS: Mapping[str, Callable[[], Network]] = {
     "efficientnet_lite0": _efficientnet_lite0,
-    "radiograph_clean": partial(_radiograph, "clean"),
-    "radiograph_shortcut": partial(_radiograph, "shortcut"),
-    "radiograph_balanced": partial(_radiograph, "balanced"),
+    "radiograph_clean": partial(_radiograph, "clean", radiograph_network, "test_resnet"),
+    "radiograph_shortcut": partial(_radiograph, "shortcut", radiograph_network, "test_resnet"),
+    "radiograph_balanced": partial(_radiograph, "balanced", radiograph_network, "test_resnet"),
+    "radiograph_mobilenet": partial(_radiograph, "mobilenet", mobilenet_network, "mobilenetv2_035"),
 }

@@ -12,6 +12,7 @@ from threading import Semaphore
 from typing import Any
 
 from gradcam_core import (
+    Comparison,
     Explanation,
     Heatmap,
     ImageRecord,
@@ -49,12 +50,17 @@ def _bytes_of_checks(checked: Trust) -> int:
     return sum(check.shown.nbytes for check in checked.checks if check.shown is not None)
 
 
+def _bytes_of_comparison(comparison: Comparison) -> int:
+    return sum(map(_bytes_of_explanation, comparison.explanations))
+
+
 PICTURES: Shelf[ImageRecord] = Shelf(32, most_bytes=1.2e9, idle_s=IDLE_S, size=lambda image: image.pixels.nbytes)
 VALUES: Shelf[GreyValues] = Shelf(8, most_bytes=3e8, idle_s=IDLE_S, size=lambda values: values.levels.nbytes)
-MODELS: Shelf[LoadedModel] = Shelf(3, release=release_memory)
+MODELS: Shelf[LoadedModel] = Shelf(4, release=release_memory)  # as many as can be compared
 EXPLANATIONS: Shelf[Explanation] = Shelf(64, most_bytes=3e8, idle_s=IDLE_S, size=_bytes_of_explanation)
 CHECKS: Shelf[Trust] = Shelf(64, most_bytes=1e8, idle_s=IDLE_S, size=_bytes_of_checks)
 MEASURED: Shelf[Measured] = Shelf(64, idle_s=IDLE_S)
+COMPARISONS: Shelf[Comparison] = Shelf(16, most_bytes=1e8, idle_s=IDLE_S, size=_bytes_of_comparison)
 
 tune_allocator()  # once a process: passes of many pictures are then two to three times as fast
 
@@ -77,13 +83,13 @@ def values(image: ImageRecord, content: bytes) -> GreyValues:
 
 def forget_picture(sha256: str) -> None:
     """Drop a picture and all that was computed of it."""
-    for shelf in (PICTURES, VALUES, EXPLANATIONS, CHECKS, MEASURED):
+    for shelf in (PICTURES, VALUES, EXPLANATIONS, CHECKS, MEASURED, COMPARISONS):
         shelf.drop(sha256)
 
 
 def sweep() -> None:
     """Drop what was not used for some minutes."""
-    for shelf in (PICTURES, VALUES, EXPLANATIONS, CHECKS, MEASURED):
+    for shelf in (PICTURES, VALUES, EXPLANATIONS, CHECKS, MEASURED, COMPARISONS):
         shelf.sweep()
 
 
@@ -93,7 +99,7 @@ def choice_key(choice: ModelChoice, device: str) -> str:
 
 
 def model(choice: ModelChoice, device: str, on_progress: OnProgress | None = None) -> LoadedModel:
-    """Load a model once for all sessions; three stay in memory."""
+    """Load a model once for all sessions; four stay in memory."""
     files.touch(choice.reference)
     return MODELS.get(
         choice_key(choice, device),
@@ -154,3 +160,18 @@ def checked(analysis: Analysis, explanation: Explanation, place: int, on_progres
 def measured(key: str, compute: Callable[[], Measured]) -> Measured:
     """Measure heatmaps, or find what was measured of the same content before; `key` begins like the analysis's."""
     return MEASURED.get(key, compute)
+
+
+def comparison(key: str, image: ImageRecord, compute: Callable[[], Comparison]) -> Comparison:
+    """Compare models, or find what was compared of the same content before; `key` begins with the picture's sha256."""
+
+    def without_pixels() -> Comparison:
+        computed = compute()
+        return _on_image(computed, _without_pixels(computed.image))
+
+    return _on_image(COMPARISONS.get(key, without_pixels), image)
+
+
+def _on_image(comparison: Comparison, image: ImageRecord) -> Comparison:
+    explanations = tuple(dataclasses.replace(explanation, image=image) for explanation in comparison.explanations)
+    return dataclasses.replace(comparison, explanations=explanations)

@@ -1,0 +1,59 @@
+"""The numbers of two heatmaps of one class: rank correlation, and overlap of the hottest areas."""
+
+import numpy as np
+from scipy.stats import rankdata
+
+from gradcam_core.comparison.difference import Scale, common_box, grid_size, values_over
+from gradcam_core.comparison.records import Pair
+from gradcam_core.records import Heatmap
+
+HOTTEST = 0.2
+# Interpolation makes equal cells differ in the seventh decimal; rounding makes them ties again.
+DECIMALS = 5
+
+
+def pair_of(label: str, places: tuple[int, int], heatmaps: tuple[Heatmap, Heatmap], scale: Scale) -> Pair:
+    """Compare two models' heatmaps of a class on the part of the picture that both models saw."""
+    for place, heatmap in zip(places, heatmaps, strict=True):
+        if heatmap.state != "ok":
+            return Pair(label, places, heatmaps, scale, reason=f"model {place + 1} has {heatmap.state} there")
+    box = common_box(*heatmaps)
+    if box is None:
+        return Pair(label, places, heatmaps, scale, reason="the models saw no part of the picture in common")
+    size = grid_size(*heatmaps, box)
+    values, others = (values_over(heatmap, box, size).round(DECIMALS) for heatmap in heatmaps)
+    seen = ~(np.isnan(values) | np.isnan(others))
+    values, others = values[seen], others[seen]
+    for place, flat in zip(places, (values, others), strict=True):
+        if not len(flat) or flat.min() == flat.max():
+            reason = f"model {place + 1}'s heatmap is the same everywhere on what both models saw"
+            return Pair(label, places, heatmaps, scale, reason=reason)
+    overlap, chance = hottest_overlap(values, others)
+    return Pair(label, places, heatmaps, scale, rank_correlation(values, others), overlap, chance)
+
+
+def rank_correlation(values: np.ndarray, others: np.ndarray) -> float:
+    """Spearman's rank correlation of two series that are not the same everywhere; equal values share their rank."""
+    both = rankdata(np.stack([values, others]), axis=1)
+    ranks, other_ranks = both - both.mean(axis=1, keepdims=True)
+    return float((ranks @ other_ranks) / np.sqrt((ranks @ ranks) * (other_ranks @ other_ranks)))
+
+
+def hottest_overlap(values: np.ndarray, others: np.ndarray) -> tuple[float, float]:
+    """Intersection over union of the hottest fifths of two series, and what chance would give.
+
+    Areas of a and b out of n places that lie anywhere share ab/n of them on average, so by chance the overlap is
+    (ab/n) / (a + b - ab/n).
+    """
+    hot, other_hot = _hottest(values), _hottest(others)
+    expected = float(hot.sum()) * float(other_hot.sum()) / len(values)
+    chance = expected / (float(hot.sum()) + float(other_hot.sum()) - expected)
+    return float((hot & other_hot).sum() / (hot | other_hot).sum()), chance
+
+
+def _hottest(values: np.ndarray) -> np.ndarray:
+    """The hottest fifth of the places, with all ties at its edge; only places with evidence count."""
+    count = max(1, round(HOTTEST * len(values)))
+    edge = np.partition(values, -count)[-count]
+    hottest: np.ndarray = (values >= edge) & (values > 0)
+    return hottest

@@ -1,0 +1,112 @@
+"""The nouns of a comparison: a class in every model, a pair of heatmaps, and all of it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gradcam_core.checks import Trust
+from gradcam_core.comparison.difference import Scale, difference_map, difference_on_picture
+from gradcam_core.comparison.partners import Partners
+from gradcam_core.records import Explanation, Heatmap, ImageRecord, Prediction
+from gradcam_core.shapes import Heat
+
+# What differs between the models, for the first of the compared classes.
+Outcome = Literal["nothing differs", "evidence differs", "answers differ", "evidence not compared"]
+# Hottest fifths that overlap by this much lie at largely the same place; by less than CHANCE times what chance gives,
+# at different places. For two fifths, chance gives 11 %.
+SAME_PLACE, CHANCE = 0.5, 1.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """Two models' heatmaps of one class. `places` are those of the models, counted from 0.
+
+    `correlation` is Spearman's rank correlation, `overlap` the intersection over union of the hottest fifths, and
+    `chance` the overlap of two areas of these sizes that lie anywhere. All are None where there is nothing to compare,
+    and `reason` says why.
+    """
+
+    label: str
+    places: tuple[int, int]
+    heatmaps: tuple[Heatmap, Heatmap]
+    scale: Scale
+    correlation: float | None = None
+    overlap: float | None = None
+    chance: float | None = None
+    reason: str = ""
+
+    @property
+    def difference(self) -> Heat:
+        """The first heatmap minus the second on the picture's pixels, -1..1; NaN where either did not look.
+
+        Computed at each access, as `Heatmap.values` is.
+        """
+        return difference_on_picture(*self.heatmaps, self.scale)
+
+    @property
+    def difference_map(self) -> Heatmap | None:
+        """The difference on a coarse grid, to be drawn; None where the models saw no part in common."""
+        return difference_map(*self.heatmaps, self.scale)
+
+    @property
+    def standing(self) -> Literal["same place", "partly", "different places", "not compared"]:
+        """How far the hottest fifths lie at the same place."""
+        if self.overlap is None or self.chance is None:
+            return "not compared"
+        if self.overlap >= SAME_PLACE:
+            return "same place"
+        return "partly" if self.overlap > CHANCE * self.chance else "different places"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ComparedClass:
+    """A class of the first model, with its heatmap in each model; None where a model has no such class.
+
+    `pairs` has every two of these heatmaps.
+    """
+
+    index: int
+    label: str
+    heatmaps: tuple[Heatmap | None, ...]
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Two to four models on one picture.
+
+    `explanations` has one for each model. `partners` has, for each model, its index for each class of the first
+    model, and `classes` the compared ones. `same_answer` has a number for each model: models with the same number have
+    the same top prediction. `seconds` is how long each model took,
+    `comparing_seconds` the rest. `checks` are those of each model's heatmap of the first class, where they were asked
+    for.
+    """
+
+    explanations: tuple[Explanation, ...]
+    partners: tuple[Partners, ...]
+    classes: tuple[ComparedClass, ...]
+    same_answer: tuple[int, ...]
+    scale: Scale
+    seconds: tuple[float, ...]
+    comparing_seconds: float
+    checks: tuple[Trust | None, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def image(self) -> ImageRecord:
+        """The picture."""
+        return self.explanations[0].image
+
+    @property
+    def answers(self) -> tuple[Prediction, ...]:
+        """Each model's top prediction."""
+        return tuple(explanation.predictions[0] for explanation in self.explanations)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What differs: the answers, only the evidence, or nothing."""
+        if len(set(self.same_answer)) > 1:
+            return "answers differ"
+        standings = {pair.standing for pair in self.classes[0].pairs}
+        if not standings - {"not compared"}:
+            return "evidence not compared"
+        return "nothing differs" if standings == {"same place"} else "evidence differs"

@@ -1,0 +1,54 @@
+"""Compare models (:material/difference:): two to four models on one picture: their answers, and where they look."""
+
+import streamlit as st
+
+from pages.components.frame import frame
+
+chosen = frame(__doc__, "Do the models agree?")
+if chosen.image is None or chosen.model is None:
+    st.stop()
+
+from gradcam_core import GradcamError
+from pages.components.comparison.choices import pick_others, show_empty
+from pages.components.comparison.classes import pick_match, show_matching
+from pages.components.comparison.results import (
+    offer_record,
+    show_answers,
+    show_maps,
+    show_numbers,
+    show_seconds,
+    show_verdict,
+)
+from pages.components.comparison.trust import offer_all_checks
+from pages.components.comparison.work import Task, compared
+from pages.components.pickers.classes import pick_class
+from pages.components.pickers.methods import pick_method
+from pages.components.words import show_error
+
+left, middle, right = st.columns([1.5, 1, 1.1], vertical_alignment="top", gap="medium")
+with left:
+    models = pick_others(chosen.model)
+if len(models) < 2:
+    show_empty()
+    st.stop()
+with middle:
+    method = pick_method(chosen.model, (), key="models_method")
+with right:
+    target = pick_class(chosen.model, key="models class")
+match = pick_match(models)
+
+task = Task(chosen.image, models, method, target, match)
+try:
+    comparison = compared(task)
+except GradcamError as error:
+    show_error(error)
+    st.stop()
+
+show_verdict(comparison)
+show_answers(comparison, models)
+show_maps(comparison, models)
+show_numbers(comparison)
+show_matching(comparison, models)
+offer_all_checks(comparison, task)
+show_seconds(comparison)
+offer_record(comparison)
