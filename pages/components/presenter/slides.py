@@ -24,6 +24,7 @@ from pages.components.analysis import cache
 from pages.components.analysis.requests import Analysis
 from pages.components.analysis.work import watched
 from pages.components.checks import show_checks
+from pages.components.panels.displayed import display_of, displayed
 from pages.components.panels.figures import figures, show_bars
 from pages.components.panels.heatmaps import METHODS, by_class, display, doubts_of, heatmap_title, layer_title
 from pages.components.presenter import Talk
@@ -66,7 +67,7 @@ def _slides(explanation: Explanation, analysis: Analysis, key: str) -> list[Slid
 def _answers(explanation: Explanation) -> None:
     picture, answers = st.columns([1.15, 1], gap="large", vertical_alignment="center")
     with picture:
-        pixels = picture_pixels(explanation.image)
+        pixels = picture_pixels(as_displayed(explanation.image))
         figures([(reduced(pixels), "")], height=_rows_of([pixels], 0.53 * ROOM[0])[1])
     with answers:
         show_answers(explanation)
@@ -96,7 +97,7 @@ def _checks(explanation: Explanation, analysis: Analysis, key: str) -> None:
     heatmap = explanation.heatmaps[place]
     left, right = st.columns([1, 1.9], gap="large")
     with left:
-        pixels = reduced(still(explanation.image, heatmap))
+        pixels = reduced(still(as_displayed(explanation.image), heatmap))
         figures([(pixels, heatmap_title(heatmap))], height=_rows_of([pixels], 0.32 * ROOM[0])[1])
     with right:
         try:
@@ -118,6 +119,7 @@ def show_stills(
     room: tuple[float, float] = ROOM,
 ) -> None:
     """Show heatmaps as large as they fit side by side, after the picture itself, with what their colours mean."""
+    image = as_displayed(image)
     pictures = [(reduced(picture_pixels(image)), "The picture")] if plain_too else []
     for heatmap, caption in zip(heatmaps, captions, strict=True):
         pictures.append((reduced(still(image, heatmap)), caption if heatmap.state == "ok" else _without_heat(heatmap)))
@@ -125,6 +127,11 @@ def show_stills(
     for start in range(0, len(pictures), columns):
         figures(pictures[start : start + columns], height=height)
     show_scale(heatmaps)
+
+
+def as_displayed(image: ImageRecord) -> ImageRecord:
+    """The picture through the window that the viewer's user has set."""
+    return displayed(display_of(image, display()))
 
 
 def still(image: ImageRecord, heatmap: Heatmap) -> np.ndarray:
