@@ -213,16 +213,14 @@ def spearman(values: Any, others: Any) -> float:
     return float(together / (sum((a - mean_r) ** 2 for a in r) * sum((b - mean_s) ** 2 for b in s)) ** 0.5)
 
 
-def hottest(values: Any, share: float) -> set[int]:
-    """Places of the hottest `share` of the values, with all ties at its edge, among those above 0."""
-    ordered = sorted(values, reverse=True)
-    edge = ordered[max(1, round(share * len(ordered))) - 1]
-    return {place for place, value in enumerate(values) if value >= edge and value > 0}
+def hottest(values: Any) -> set[int]:
+    """Places that are at least half as hot as the hottest."""
+    return {place for place, value in enumerate(values) if value >= max(values) / 2}
 
 
-def hottest_overlap(values: Any, others: Any, share: float) -> float:
+def hottest_overlap(values: Any, others: Any) -> float:
     """Jaccard 1912: intersection over union of the hottest places."""
-    hot, other_hot = hottest(values, share), hottest(others, share)
+    hot, other_hot = hottest(values), hottest(others)
     return len(hot & other_hot) / len(hot | other_hot)
 
 

@@ -27,7 +27,8 @@ MARKED_NODULE = Setting("", "", "grad_cam", ("nodule",), (True,))
 BOTH = Setting("", "", "grad_cam", figures.LESIONS, (False,))
 BOTH_MARKED = Setting("", "", "grad_cam", figures.LESIONS, (True,))
 # The least share of pictures on which all six checks pass, or the largest one.
-LEAST = {"clean": 0.85, "balanced, half of them marked": 0.75}
+LEAST = {"clean": 0.85, "balanced, half of them marked": 0.75, "mobilenet": 0.7}
+CHECKED = [*SETTINGS[:6], SETTINGS[-1]]
 MOST = dict.fromkeys(["shortcut, marked nodules", "untrained", "clean, Eigen-CAM"], 0.05)
 
 
@@ -102,14 +103,14 @@ def test_cam_is_grad_cam_behind_an_average_and_a_linear_step(name: str) -> None:
         np.testing.assert_allclose(one.raw / cells, other.raw, atol=1e-5 * np.abs(other.raw).max())
 
 
-@pytest.mark.parametrize("setting", SETTINGS[:6], ids=lambda setting: setting.title)
+@pytest.mark.parametrize("setting", CHECKED, ids=lambda setting: setting.title)
 def test_the_checks_part_good_heatmaps_from_bad_ones(setting: Setting) -> None:
     share = passed(shipped(setting.model), setting, 10, EVALUATION + 5000)["all"]
     assert share >= 0.7 if setting.title in LEAST else share <= 0.1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", SETTINGS[:6], ids=lambda setting: setting.title)
+@pytest.mark.parametrize("setting", CHECKED, ids=lambda setting: setting.title)
 def test_the_checks_part_good_heatmaps_from_bad_ones_on_many_pictures(setting: Setting) -> None:
     share = passed(shipped(setting.model), setting, 120)["all"]
     assert LEAST.get(setting.title, 0) <= share <= MOST.get(setting.title, 1)

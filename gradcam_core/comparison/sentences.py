@@ -28,9 +28,7 @@ def pair_sentence(pair: Pair) -> str:
 
 
 def _numbers(pair: Pair) -> str:
-    overlap = (
-        f"{percent(pair.overlap, 0)} overlap of their hottest fifths, where chance gives {percent(pair.chance, 0)}"
-    )
+    overlap = f"{percent(pair.overlap, 0)} overlap of their hottest areas, where chance gives {percent(pair.chance, 0)}"
     return f"{overlap}; rank correlation {signed(pair.correlation or 0.0)}"
 
 

@@ -108,16 +108,17 @@ def _difference(compared: Any, place: int, scale: str) -> dict[str, Any]:
 
 
 def show_numbers(comparison: Comparison) -> None:
-    """Every pair of every class: overlap of the hottest fifths and rank correlation, each with its sentence."""
+    """Every pair of every class: overlap of the hottest areas and rank correlation, each with its sentence."""
     pairs = [pair for compared in comparison.classes for pair in compared.pairs]
     if not pairs:
         return
     with st.expander("Numbers", key="numbers"):
         st.dataframe([_number_row(pair) for pair in pairs], hide_index=True, width="stretch")
         st.caption(
-            "Overlap: what the hottest fifths of both heatmaps have in common, as a share of both together. By chance: "
-            "the overlap of two such areas that lie anywhere. Rank correlation (Spearman): 1 the same order, 0 no "
-            "relation. Models that agree may still be wrong together."
+            "Overlap: what the hottest areas (at least half of the peak) have in common, as a share of both together. "
+            "By chance: the overlap of two such areas that lie anywhere. Rank correlation (Spearman): 1 the same "
+            "order, 0 no relation; faint places count as much as hot ones. Models that agree may still be wrong "
+            "together."
         )
 
 
