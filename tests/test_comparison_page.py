@@ -100,7 +100,7 @@ def test_the_checks_of_every_model_stand_side_by_side() -> None:
 # In a browser
 
 
-@pytest.mark.xdist_group("browser")
+@pytest.mark.xdist_group("second browser")
 def test_from_start_by_its_link_to_a_comparison_and_its_record(page: Any, address: str) -> None:
     start(page, address)
     page.locator(".st-key-navigation").get_by_role("link", name="Compare models", exact=True).click()

@@ -9,7 +9,7 @@ from tests.test_app import address, page, settled
 from tests.test_front_door import follow, start
 
 __all__ = ["address", "page"]
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = pytest.mark.xdist_group("second browser")
 
 
 def reached(page: Any) -> int:

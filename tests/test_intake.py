@@ -10,7 +10,7 @@ from tests.browser import ROOT, free_port, running
 from tests.test_app import address, page, settled, titles, upload
 
 __all__ = ["address", "page"]
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = pytest.mark.xdist_group("second browser")
 
 GIVE = """(element, [kind, name, data]) => {
   const files = new DataTransfer();
