@@ -55,15 +55,19 @@ def outputs_and_features(model: LoadedModel, images: Iterable[ImageRecord]) -> t
     return np.stack(scores), np.stack(features)
 
 
-def calibrate(model: LoadedModel, kind: str, radiographs: list[Radiograph]) -> tuple[Known, float]:
-    """Learn from the first pictures; the threshold is the largest distance of the others, with a margin."""
+def calibrate(model: LoadedModel, kind: str, radiographs: list[Radiograph]) -> tuple[Known, int, float]:
+    """Learn from the first pictures; the threshold is the largest distance of the others, with a margin.
+
+    Also give the number of the picture that lies farthest, and its distance.
+    """
     _, features = outputs_and_features(model, map(record_of, radiographs))
     known = learn(kind, 1.0, features[:LEARNED], np.arange(LEARNED) % len(KINDS))
-    largest = max(map(known.distance, features[LEARNED:]))
-    return dataclasses.replace(known, threshold=MARGIN * largest), largest
+    distances = [known.distance(row) for row in features[LEARNED:]]
+    farthest = int(np.argmax(distances))
+    return dataclasses.replace(known, threshold=MARGIN * distances[farthest]), farthest, distances[farthest]
 
 
-def row_of(name: str, model: LoadedModel, known: Known, largest: float) -> str:
+def row_of(name: str, model: LoadedModel, known: Known, farthest: int, largest: float) -> str:
     """One model's numbers as a table of the file."""
     spec = model.preprocessing
     values = {
@@ -74,7 +78,8 @@ def row_of(name: str, model: LoadedModel, known: Known, largest: float) -> str:
         "std": spec.std,
         "learned_from": LEARNED,
         "held_out": HELD_OUT,
-        "largest_held_out": round(largest, 3),
+        "farthest": farthest,
+        "largest_distance": round(largest, 3),
         "threshold": round(known.threshold, 3),
         "rest": float(f"{known.rest:.6g}"),
     }
@@ -89,8 +94,8 @@ def write(folder: Path) -> None:
         if not record.only:
             continue
         model = load_model(f"bundled:{record.name}", device="cpu")
-        known, largest = calibrate(model, record.only, radiographs)
-        text += row_of(record.name, model, known, largest)
+        known, farthest, largest = calibrate(model, record.only, radiographs)
+        text += row_of(record.name, model, known, farthest, largest)
         for part in ("means", "axes", "variances"):
             arrays[f"{record.name}.{part}"] = np.ascontiguousarray(getattr(known, part), np.float32)
     (folder / NUMBERS.name).write_text(text, "utf-8")
