@@ -346,9 +346,13 @@ def test_models_of_one_kind_stand_last_after_the_users_own() -> None:
 
 def test_an_uploaded_grey_picture_gets_the_everyday_notice_above_the_heatmaps() -> None:
     run = opened("pages/1_Explain.py")
-    run.file_uploader[0].upload("scan.png", read_sample("radiograph_two") + b"", "image/png").run()
-    kinds = [type(element).__name__ for element in run.main]
-    shown = [place for place, element in enumerate(run.main) if EVERYDAY in str(getattr(element, "value", ""))]
-    assert shown, kinds
+    run.file_uploader[0].upload("scan.png", read_sample("radiograph_two"), "image/png").run()
+    elements = list(run.main)
+    notice = next(place for place, element in enumerate(elements) if element.type == "warning")
+    assert EVERYDAY in elements[notice].value
+    viewer = next(
+        place for place, element in enumerate(elements) if "viewer explain" in str(getattr(element, "proto", ""))
+    )
+    assert notice < viewer
     run.file_uploader[0].upload("other.png", png(64, 64), "image/png").run()
     assert not [box for box in run.warning if EVERYDAY in box.value]
