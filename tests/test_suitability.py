@@ -15,7 +15,16 @@ from streamlit.testing.v1 import AppTest
 
 from demonstration import known as calibration
 from demonstration.suitability import grey, patterns, record
-from gradcam_core import drawn_folder, explain, list_bundled, list_samples, load_model, read_image, read_sample
+from gradcam_core import (
+    drawn_folder,
+    evaluate,
+    explain,
+    list_bundled,
+    list_samples,
+    load_model,
+    read_image,
+    read_sample,
+)
 from gradcam_core.cli import main
 from gradcam_core.records import ImageRecord, LoadedModel
 from gradcam_core.samples import DRAWN
@@ -234,6 +243,12 @@ def test_the_evidence_costs_no_further_pass(layer: str, methods: str) -> None:
     assert {heatmap.layer for heatmap in explanation.heatmaps} == {layer}
 
 
+def test_a_method_that_runs_the_tail_is_not_slowed_down_by_the_evidence() -> None:
+    (only,) = notices(sample("coffee"), toy("radiograph_clean"), methods="ablation_cam", layers="layer2")
+    assert MADE_FOR in only
+    assert len(notices(sample("coffee"), toy("radiograph_clean"), methods="ablation_cam")) == 2
+
+
 def test_the_tapped_layer_leaves_the_heatmaps_as_they_are() -> None:
     model = toy("radiograph_clean")
     free = dataclasses.replace(model, fingerprint="0" * 64)  # the same network, not calibrated
@@ -311,6 +326,13 @@ def test_the_notices_come_first_in_the_notes_and_in_the_record(
     assert MADE_FOR in capsys.readouterr().out.splitlines()[1]
     assert main(["trust", *given, "--quiet", "--json"]) == 0
     assert MADE_FOR in json.loads(capsys.readouterr().out)["unsuited"][0]
+
+
+def test_an_evaluation_notes_it_with_the_picture() -> None:
+    files = [(name, functools.partial(read_sample, name)) for name in ("cat", "radiograph_nodule")]
+    rows = {row.name: row for row in evaluate(files, [], {}, toy("radiograph_clean")).rows}
+    assert MADE_FOR in rows["cat"].note
+    assert rows["radiograph_nodule"].note == ""
 
 
 @pytest.mark.parametrize("page", ["1_Explain", "2_Compare", "3_Layers", "4_Evaluate"])
