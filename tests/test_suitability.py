@@ -247,6 +247,10 @@ def test_a_method_that_runs_the_tail_is_not_slowed_down_by_the_evidence() -> Non
     (only,) = notices(sample("coffee"), toy("radiograph_clean"), methods="ablation_cam", layers="layer2")
     assert MADE_FOR in only
     assert len(notices(sample("coffee"), toy("radiograph_clean"), methods="ablation_cam")) == 2
+    drawn = record(radiograph(EVALUATION + 79).pixels)
+    (only,) = notices(drawn, toy("radiograph_clean"), methods="ablation_cam", layers="layer2")
+    assert "not one of them" not in only, "without the features it is not known"
+    assert "on any other picture" in only
 
 
 def test_the_tapped_layer_leaves_the_heatmaps_as_they_are() -> None:

@@ -39,12 +39,15 @@ def unsuited(
 def _made_for_others(image: ImageRecord, model: LoadedModel, ratio: float | None) -> str:
     """A bundled model that knows one kind of picture only, and a picture that is none of them.
 
-    Besides the samples, a picture passes that has the form of a drawn one and lies among them in the features.
+    Besides the samples, a picture passes that has the form of a drawn one and lies among them in the features. Where
+    the features are not at hand, the sentence says what holds for other pictures.
     """
     record = next((record for record in list_bundled() if f"bundled:{record.name}" == model.reference), None)
     if record is None or not record.only or image.sha256 in drawn_samples():
         return ""
     has_the_form = (image.height, image.width, image.bits) == (SIDE, SIDE, 8) and is_grey(image)
+    if has_the_form and ratio is None:
+        return f"This model was made for {record.only} only: on any other picture none of its answers means anything."
     if has_the_form and ratio is not None and ratio <= 1:
         return ""
     return (
