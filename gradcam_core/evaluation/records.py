@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scipy.stats import binomtest
+import scipy
 
 from gradcam_core.checks.thresholds import Thresholds
 
@@ -84,7 +84,7 @@ class Share:
         """Its 95 % interval after Wilson 1927 (https://doi.org/10.1080/01621459.1927.10502953); None as above."""
         if not self.whole:
             return None
-        low, high = binomtest(self.part, self.whole).proportion_ci(0.95, method="wilson")
+        low, high = scipy.stats.binomtest(self.part, self.whole).proportion_ci(0.95, method="wilson")
         return float(low), float(high)
 
 

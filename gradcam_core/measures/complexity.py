@@ -1,7 +1,7 @@
 """How spread or how focused a heatmap is. Neither is good or bad: a finding may be small or large."""
 
 import numpy as np
-import scipy.stats
+import scipy
 from jaxtyping import Float64
 
 from gradcam_core.measures.needs import NotMeasurable, Reading, measurement

@@ -4,9 +4,8 @@ import functools
 from typing import Annotated
 
 import numpy as np
+import scipy
 import torch
-from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from gradcam_core.measures.hiding import Order, hottest_first, mask_of
 from gradcam_core.measures.needs import Curve, NotMeasurable, Probability, Reading, Shown, Visible, measurement
@@ -79,20 +78,22 @@ def impute(inputs: InputTensor, hidden: Visible, visible: Visible, noise: np.ran
     weights = _neighbours(hidden.shape)[hidden.ravel()]
     to_hidden, to_known = weights[:, hidden.ravel()], weights[:, known]
     total = to_hidden.sum(axis=1) + to_known.sum(axis=1)
-    system, right = sparse.diags_array(total) - to_hidden, to_known @ picture.reshape(len(picture), -1)[:, known].T
+    system = (scipy.sparse.diags_array(total) - to_hidden).tocsc()
+    right = to_known @ picture.reshape(len(picture), -1)[:, known].T
     # The matrix is symmetric and its diagonal dominates: no pivoting is needed, and this ordering is the fastest.
-    factors = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    plain = {"diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
+    factors = scipy.sparse.linalg.splu(system, permc_spec="MMD_AT_PLUS_A", **plain)
     solved = factors.solve(right)
     picture[:, hidden] = (solved + NOISE * noise.standard_normal(solved.shape)).T
     return torch.from_numpy(picture.astype(np.float32))[None].to(inputs.device)
 
 
 @functools.lru_cache(maxsize=1)
-def _neighbours(shape: tuple[int, ...]) -> sparse.csr_array:
+def _neighbours(shape: tuple[int, ...]) -> "scipy.sparse.csr_array":
     """The weight [pixels pixels] that each pixel gives each of its neighbours."""
     (down, rows), (across, columns) = (
-        (sparse.diags_array([1.0, 1.0], offsets=[-1, 1], shape=(length, length)), sparse.eye_array(length))
+        (scipy.sparse.diags_array([1.0, 1.0], offsets=[-1, 1], shape=(length, length)), scipy.sparse.eye_array(length))
         for length in shape
     )
-    direct = sparse.kron(down, columns) + sparse.kron(rows, across)
-    return sparse.csr_array(DIRECT * direct + DIAGONAL * sparse.kron(down, across))
+    direct = scipy.sparse.kron(down, columns) + scipy.sparse.kron(rows, across)
+    return scipy.sparse.csr_array(DIRECT * direct + DIAGONAL * scipy.sparse.kron(down, across))

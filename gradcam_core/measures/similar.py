@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float32, Float64
-from scipy.stats import rankdata
 
 from gradcam_core.placement import on_finest_grid
 from gradcam_core.records import Heatmap
@@ -43,7 +43,7 @@ def similarities(first: Map, others: Sequence[np.ndarray]) -> Float64[np.ndarray
     The positive parts are what is shown. Taken on the finest of the grids; equal cells share their rank. A map that is
     the same everywhere has no order to compare: 0, and 1 for two of them.
     """
-    ranks = rankdata([positive.ravel() for positive in _positive_parts([first, *others])], axis=1)
+    ranks = scipy.stats.rankdata([positive.ravel() for positive in _positive_parts([first, *others])], axis=1)
     ranks -= ranks.mean(axis=1, keepdims=True)
     own, ranks = ranks[0], ranks[1:]
     if not own.any():
