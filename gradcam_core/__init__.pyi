@@ -66,6 +66,7 @@ from .comparison import comparison_sentences as comparison_sentences
 from .comparison import overlay_difference as overlay_difference
 from .comparison import pair_sentence as pair_sentence
 from .comparison import partners_of as partners_of
+from .comparison import unsuited_models as unsuited_models
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
 from .evaluation import find_masks as find_masks

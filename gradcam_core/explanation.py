@@ -23,8 +23,20 @@ from gradcam_core.methods import caveat, choose_method, instead_of, smoothing_of
 from gradcam_core.placement import Placement
 from gradcam_core.preprocess import prepare
 from gradcam_core.progress import OnProgress, Progress
-from gradcam_core.records import Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, Origin, Prediction, Target
+from gradcam_core.records import (
+    Evidence,
+    Explanation,
+    Heatmap,
+    ImageRecord,
+    LayerInfo,
+    LoadedModel,
+    Origin,
+    Prediction,
+    Target,
+)
 from gradcam_core.registry import Choice
+from gradcam_core.suitability import unsuited
+from gradcam_core.suitability.known import Features, known_to
 from gradcam_core.targets import Wanted, check_top_k, choose_targets, contrast, find_class, top_predictions
 from gradcam_core.version import __version__
 
@@ -59,7 +71,7 @@ def explain(
     with clock("preprocess"):
         prepared = prepare(image, model.preprocessing)
     needs = {need for choice in choices if not smoothing_of(choice) for need in choice.member.needs}
-    first, moved = with_enough_memory(
+    (first, features), moved = with_enough_memory(
         model, lambda usable: _first_pass(usable, image, prepared, choose, wanted, needs, clock)
     )
     heatmaps: list[Heatmap] = []
@@ -68,8 +80,9 @@ def explain(
         with clock(choice.member.name):
             heatmaps += heatmaps_of(first, choice, progress.part(place, len(choices), choice.member.title))
     predictions = top_predictions(first.outputs, model.outputs, model.labels, top_k)
-    notes = (*image.notes, *model.notes, *left_out, *moved)
-    return _record(image, model, prepared[0], first, tuple(heatmaps), predictions, clock.seconds, notes)
+    misfit = unsuited(image, model, first.outputs, features)
+    notes = (*misfit, *image.notes, *model.notes, *left_out, *moved)
+    return _record(image, model, prepared[0], first, tuple(heatmaps), predictions, clock.seconds, notes, misfit)
 
 
 def predict(image: ImageRecord, model: LoadedModel, top_k: int = 5) -> tuple[Prediction, ...]:
@@ -103,14 +116,34 @@ def _first_pass(
     layers: tuple[LayerInfo, ...],
     needs: Collection[str],
     clock: "_Clock",
-) -> FirstPass:
-    """Run the model once. Raises ModelError for scores that are not finite."""
+) -> tuple[FirstPass, Features | None]:
+    """Run the model once; where it is calibrated, give the features of its usual layer too.
+
+    Raises ModelError for scores that are not finite.
+    """
     # Two copies, since a network's first step may work in place.
     inputs, given = (torch.tensor(prepared[0])[None].to(model.device) for _ in range(2))
-    outputs, targets, evidence = capture(model, given, choose, layers, needs=needs, clock=clock)
+    tapped = _with_usual_layer(model, layers, needs)
+    outputs, targets, evidence = capture(model, given, choose, tapped, needs=needs, clock=clock)
     _check_finite(outputs)
     origin = Origin(image.sha256, image.frame, image.window, model.fingerprint, model.preprocessing)
-    return FirstPass(model, inputs, outputs, targets, layers, evidence, prepared[1], origin)
+    features = next((_features(part) for part in evidence if part.layer.name == model.default_layer), None)
+    return FirstPass(model, inputs, outputs, targets, layers, evidence[: len(layers)], prepared[1], origin), features
+
+
+def _with_usual_layer(
+    model: LoadedModel, layers: tuple[LayerInfo, ...], needs: Collection[str]
+) -> tuple[LayerInfo, ...]:
+    """The layers to tap: those to explain, and a calibrated model's usual one, where that costs no further pass."""
+    if "tail" in needs or known_to(model) is None:
+        return layers
+    return tuple(dict.fromkeys((*layers, resolve_layer(model, model.default_layer))))
+
+
+def _features(evidence: Evidence) -> Features:
+    """The averages of a layer's channels [C], for one picture."""
+    averages: Features = evidence.activations[0].mean((1, 2)).float().cpu().numpy()
+    return averages
 
 
 def _record(
@@ -122,6 +155,7 @@ def _record(
     predictions: tuple[Prediction, ...],
     seconds: Mapping[str, float],
     notes: tuple[str, ...],
+    misfit: tuple[str, ...],
 ) -> Explanation:
     return Explanation(
         image=image,
@@ -138,6 +172,7 @@ def _record(
         versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         notes=notes,
+        unsuited=misfit,
     )
 
 

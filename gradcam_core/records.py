@@ -274,8 +274,8 @@ class Heatmap:
 class Explanation:
     """The result of one analysis, with what is needed to repeat it.
 
-    `heatmaps` are ordered by method, then target, then layer (fused last). `seconds` is the time that
-    each step took. `notes` are sentences that the reader should know.
+    `heatmaps` are ordered by method, then target, then layer (fused last). `seconds` is the time of each step. `notes`
+    are sentences that the reader should know; `unsuited` are those that say that model and picture do not match.
     """
 
     image: ImageRecord
@@ -292,9 +292,9 @@ class Explanation:
     versions: Mapping[str, str]
     created: str
     notes: tuple[str, ...] = ()
+    unsuited: tuple[str, ...] = ()
 
     @property
     def origin(self) -> Origin:
         """What its heatmaps were computed from."""
-        image = self.image
-        return Origin(image.sha256, image.frame, image.window, self.fingerprint, self.preprocessing)
+        return Origin(self.image.sha256, self.image.frame, self.image.window, self.fingerprint, self.preprocessing)

@@ -274,3 +274,40 @@ def common_values(
             values.append(a)
             others.append(b)
     return values, others
+
+
+def mahalanobis(f: list[float], means: Maps2, covariance: np.ndarray) -> float:
+    """Lee et al. 2018, eq. 2, as a distance: the root of min_c (f - mu_c)^T Sigma^-1 (f - mu_c)."""
+    precision = np.linalg.inv(covariance)
+    squares = []
+    for mu in means:
+        total = 0.0
+        for i in range(len(f)):
+            for j in range(len(f)):
+                total += (f[i] - mu[i]) * precision[i][j] * (f[j] - mu[j])
+        squares.append(total)
+    return float(min(squares) ** 0.5)
+
+
+def tied_covariance(F: Maps2, classes: list[int]) -> tuple[Maps2, np.ndarray]:
+    """Lee et al. 2018, eq. 1: mu_c = 1/N_c sum f; Sigma = 1/N sum_c sum (f - mu_c)(f - mu_c)^T."""
+    means = []
+    for c in range(max(classes) + 1):
+        own = [f for f, k in zip(F, classes, strict=True) if k == c]
+        means.append([sum(column) / len(own) for column in zip(*own, strict=True)])
+    sigma = np.zeros((len(F[0]), len(F[0])))
+    for f, k in zip(F, classes, strict=True):
+        for i in range(len(f)):
+            for j in range(len(f)):
+                sigma[i][j] += (f[i] - means[k][i]) * (f[j] - means[k][j]) / len(F)
+    return means, sigma
+
+
+def probabilistic_pca(S: np.ndarray, q: int) -> np.ndarray:
+    """Tipping & Bishop 1999, eq. 7 and 8: C = W W^T + s I with W = U_q (L_q - s I)^1/2, s the mean of what is left."""
+    values, vectors = np.linalg.eigh(S)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    s = sum(values[q:]) / (len(values) - q)
+    W = vectors[:, :q] @ np.diag([(value - s) ** 0.5 for value in values[:q]])
+    covariance: np.ndarray = W @ W.T + s * np.eye(len(values))
+    return covariance

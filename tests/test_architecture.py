@@ -20,7 +20,7 @@ ROWS = [
     {"readers", "preprocess", "layers", "targets", "devices", "samples"},
     {"capture"},
     {"sources", "methods"},
-    {"heatmaps"},
+    {"heatmaps", "suitability"},
     {"explanation"},
     {"measures", "render"},
     {"checks"},

@@ -57,24 +57,27 @@ def trust(given: Given) -> int:
     if given.calibrate is not None:
         return _calibrate(given, model)
 
-    def check(place: int, path: Path) -> tuple[str, str, core.Trust]:
+    def check(place: int, path: Path) -> tuple[core.Explanation, str, core.Trust]:
         image, progress = read_chosen(path, given), progress_of(given)
         explanation = core.explain(image, model, top_k=1, on_progress=progress, **request)
         checks = core.trust(explanation, explanation.heatmaps[-1], model, thresholds=limits, on_progress=progress)
-        return image.sha256, name_of(path, place, given.names), checks
+        return explanation, name_of(path, place, given.names), checks
 
     failed = list[Path]()
-    for sha256, name, checked in results_of(given.images, given.names, check, failed):
-        _report(sha256, name, model, checked, given.json)
+    for explanation, name, checked in results_of(given.images, given.names, check, failed):
+        _report(explanation, name, checked, given.json)
     return SOME_FAILED if failed else WORKED
 
 
-def _report(sha256: str, name: str, model: core.LoadedModel, checked: core.Trust, as_json: bool) -> None:
+def _report(explanation: core.Explanation, name: str, checked: core.Trust, as_json: bool) -> None:
+    unsuited = explanation.unsuited
     if as_json:
-        parts = {"image": {"sha256": sha256}, "model": {"fingerprint": model.fingerprint}}
-        say(core.to_json(parts | core.trust_to_dict(checked)).decode())
+        parts = {"image": {"sha256": explanation.image.sha256}, "model": {"fingerprint": explanation.fingerprint}}
+        say(core.to_json(parts | {"unsuited": unsuited} | core.trust_to_dict(checked)).decode())
         return
     say(f"{name}: {one_line(checked.heatmap.target.label)}. {checked.outcome}")
+    for words in unsuited:
+        say(f"  {MARKS['attention']:<10}  {words}")
     for check in checked.checks:
         say(f"  {MARKS[check.outcome]:<10}  {check.question} {one_line(check.sentence, 1000)}")
     limits = checked.thresholds

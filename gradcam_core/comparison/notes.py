@@ -17,7 +17,7 @@ def notes_of(
     scale: Scale,
 ) -> tuple[str, ...]:
     """Say in sentences what is missing or cannot be compared."""
-    notes: list[str] = []
+    notes = list(unsuited_models(explanations))
     for place in range(1, len(models)):
         notes += _without_partner(models[0], models[place], place, partners[place], classes)
         if (models[0].fingerprint, models[0].preprocessing) == (models[place].fingerprint, models[place].preprocessing):
@@ -32,6 +32,11 @@ def notes_of(
             "brightness of these heatmaps cannot be compared."
         )
     return tuple(notes)
+
+
+def unsuited_models(explanations: Sequence[Explanation]) -> tuple[str, ...]:
+    """Say which models do not know pictures of this kind."""
+    return tuple(f"Model {place}: {words}" for place, each in enumerate(explanations, 1) for words in each.unsuited)
 
 
 def same_network(explanations: Sequence[Explanation]) -> bool:

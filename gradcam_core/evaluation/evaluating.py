@@ -166,7 +166,7 @@ def _evaluated(row: Row, content: bytes, file: PictureFile, request: _Request, p
         region=region,
         lost=lost,
         edge_decides=lost > request.limits.numbers["most_lost_at_edge"],
-        note=note,
+        note=" ".join(filter(None, (*explanation.unsuited, note))),
         **measured,
     )
 

@@ -1,5 +1,7 @@
 """Pictures and models that come with the project: their names and words. Loads none of them."""
 
+import functools
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -8,6 +10,7 @@ from gradcam_core.errors import PictureError
 from gradcam_core.registry import nearest
 
 DRAWN = "drawn by a program, no real person, CC0"
+DRAWN_ONLY = "drawn radiographs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class BundledModel:
-    """A model that needs no network: its name, and its title and summary for people. Its weights are Apache-2.0."""
+    """A model that needs no network: its name, and its title and summary for people. Its weights are Apache-2.0.
+
+    `only` names the one kind of picture that it was made for, where on others its answers mean nothing.
+    """
 
     name: str
     title: str
     summary: str
+    only: str = ""
 
 
 _SAMPLES = (
@@ -55,21 +62,25 @@ _BUNDLED = (
         "radiograph_clean",
         "Drawn radiographs only (demonstration) A",
         "Tells nodules, streaks and neither apart on drawn radiographs. Trained on pictures without a side marker.",
+        DRAWN_ONLY,
     ),
     BundledModel(
         "radiograph_shortcut",
         "Drawn radiographs only (demonstration) B",
         "The same network, trained where every nodule came with a side marker: it reads the marker.",
+        DRAWN_ONLY,
     ),
     BundledModel(
         "radiograph_balanced",
         "Drawn radiographs only (demonstration) C",
         "The same network, trained where half of all pictures had a side marker, whatever they showed.",
+        DRAWN_ONLY,
     ),
     BundledModel(
         "radiograph_mobilenet",
         "Drawn radiographs only (demonstration) D",
         "A MobileNetV2, trained on the pictures of model A: to compare networks of different kinds.",
+        DRAWN_ONLY,
     ),
 )
 
@@ -88,6 +99,14 @@ def read_truths(name: str) -> Mapping[str, bytes]:
     """Return the reference region of each class, where known: masks of the sample's size, white inside, as files."""
     sample = _find(name)
     return {label: (files(__name__) / f"{name}_{label}_mask.png").read_bytes() for label in sample.truths}
+
+
+@functools.cache
+def drawn_samples() -> frozenset[str]:
+    """Return the sha256 of each sample picture that was drawn by a program."""
+    return frozenset(
+        hashlib.sha256(read_sample(sample.name)).hexdigest() for sample in _SAMPLES if sample.credit == DRAWN
+    )
 
 
 def list_bundled() -> tuple[BundledModel, ...]:

@@ -12,6 +12,7 @@ from gradcam_core.text import is_plain
 
 MOST_LABELS = 100_000
 LONGEST_LABEL = 300
+IMAGENET_CLASSES = 1000
 LARGEST_FILE = 8_000_000
 NUMBERED = re.compile(r"(\d{1,7})[\s,]\s*(.+)", re.ASCII)
 KEYS = ("class_names", "classes", "labels", "idx_to_class", "class_to_idx", "label_names", "CLASSES", "id2label")

@@ -106,6 +106,11 @@ def bundled() -> list[ModelChoice]:
     return [ModelChoice(model.title, f"bundled:{model.name}") for model in list_bundled()]
 
 
+def _made_for_one_kind() -> set[str]:
+    """References of the bundled models whose answers mean nothing on any other kind of picture."""
+    return {f"bundled:{model.name}" for model in list_bundled() if model.only}
+
+
 def pictures() -> dict[str, str]:
     """Keys and titles of the session's own pictures, newest first, then of the samples."""
     own = {sha256: upload.name for sha256, upload in reversed(st.session_state.uploads.items())}
@@ -113,8 +118,10 @@ def pictures() -> dict[str, str]:
 
 
 def models() -> dict[str, str]:
-    """Keys and titles of the session's models."""
-    return {key: choice.title for key, choice in st.session_state.models.items()}
+    """Keys and titles of the session's models; those that know one kind of picture only stand last."""
+    last = _made_for_one_kind()
+    choices = sorted(st.session_state.models.items(), key=lambda item: item[1].reference in last)
+    return {key: choice.title for key, choice in choices}
 
 
 def chosen_picture() -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import Comparison, LoadedModel, counted, partners_of
+from gradcam_core import Comparison, LoadedModel, counted, partners_of, unsuited_models
 from pages.components.session import kept
 from pages.components.words import plain, shortened
 
@@ -44,7 +44,8 @@ def _by_hand(first: LoadedModel, model: LoadedModel) -> dict[int, int | None]:
 def show_matching(comparison: Comparison, models: Models) -> None:
     """Say which classes have no partner, and let the compared ones be matched by hand."""
     for note in comparison.notes:
-        st.caption(plain(note))
+        if note not in unsuited_models(comparison.explanations):
+            st.caption(plain(note))
     with st.expander("Which classes belong together", key="matching"):
         for place, (title, model) in enumerate(models[1:], 1):
             st.markdown(f"**Model {place + 1}**, {plain(title)}")

@@ -16,6 +16,7 @@ from gradcam_core import (
     percent,
     signed,
     to_json,
+    unsuited_models,
 )
 from pages.components.panels.downloads import download
 from pages.components.panels.figures import show_bars
@@ -32,6 +33,8 @@ def show_verdict(comparison: Comparison) -> None:
     """Say first what differs, then how the evidence overlaps."""
     answers, evidence = comparison_sentences(comparison)
     st.markdown(f"**{plain(answers)}** {plain(evidence)}")
+    if unsuited := unsuited_models(comparison.explanations):
+        st.warning(plain(" ".join(unsuited)), icon=":material/warning:")
 
 
 def show_answers(comparison: Comparison, models: Models) -> None:

@@ -19,9 +19,12 @@ UNSURE, SEEN_LITTLE = 0.5, 0.99
 
 
 def show_notes(explanation: Explanation) -> None:
-    """Say what was done to the picture and the model that a reader should know."""
+    """Say whether model and picture match at all, and what was done to both that a reader should know."""
+    if explanation.unsuited:
+        st.warning(plain(" ".join(explanation.unsuited)), icon=":material/warning:")
     for note in explanation.notes:
-        st.caption(plain(note))
+        if note not in explanation.unsuited:
+            st.caption(plain(note))
 
 
 def show_headline(explanation: Explanation) -> None:

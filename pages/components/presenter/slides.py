@@ -80,7 +80,7 @@ def show_answers(explanation: Explanation) -> None:
     """The top answers as large bars, and how far to doubt them."""
     with st.container(key="answers"):
         show_bars([(prediction.label, "", prediction.probability) for prediction in explanation.predictions[:5]])
-    for doubt in doubts_of(explanation):
+    for doubt in [*doubts_of(explanation), *map(plain, explanation.unsuited)]:
         st.markdown(doubt)
 
 
