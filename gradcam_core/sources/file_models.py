@@ -21,6 +21,7 @@ from gradcam_core.sources.suggestions import advise, lookalike, suggest
 from gradcam_core.text import listed, one_line
 
 AUTO = "auto"
+NO_NETWORK = "A checkpoint holds weights but no network: its architecture is missing."
 FORMS = "Give the architecture as timm:NAME, torchvision:NAME or a function that builds the network"
 
 
@@ -57,19 +58,18 @@ def load_file(
 
 
 def _suggested(checkpoint: Checkpoint, *, automatic: bool) -> tuple[Architecture, tuple[str, ...]]:
-    """The architecture that all tensors fit, with a note that says so; where none was to be taken, an error."""
+    """The architecture that all tensors fit, with a note that says so. Raises ModelError where none is to be taken."""
     with guarded("The file's content cannot be used", f"Save the weights alone: {SAVE_WEIGHTS}."):
-        if not automatic:
-            message = "A checkpoint holds weights but no network: its architecture is missing."
-            automatic_too = f", or '{AUTO}' for the one that all tensors fit."
-            raise ModelError(message, f"{advise(checkpoint)} {FORMS}{automatic_too}".strip())
         suggestions = suggest(checkpoint)
-        if not suggestions or not suggestions[0].complete:
-            raise ModelError("No known architecture fits all tensors of the file.", f"{advise(checkpoint)} {FORMS}.")
+        complete = bool(suggestions) and suggestions[0].complete
+        if not (automatic and complete):
+            message = "No known architecture fits all tensors of the file." if automatic else NO_NETWORK
+            itself = f", or '{AUTO}' for the one that all tensors fit" if complete else ""
+            raise ModelError(message, f"{advise(checkpoint, suggestions)} {FORMS}{itself}.".strip())
     best, *others = suggestions
     note = f"The architecture was read off the file's tensors: {best.reference}."
     if others:
-        note += f" They fit {listed([other.reference for other in others])} as well: name that one if it was trained."
+        note += f" {listed([other.reference for other in others])} would fit as well: give it if you trained with it."
     return find_architecture(best.reference), (note,)
 
 

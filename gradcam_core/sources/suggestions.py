@@ -26,6 +26,7 @@ INDEX = Path(__file__).with_name("architectures.npz")
 MARKING_CLASSES = 4999
 MOST_TENSORS, MOST_PARTS, SMALLEST_PART, DEEPEST_PART = 20_000, 8, 10, 3
 MOST_COMPARED, MOST_SUGGESTED, LEAST_ALIKE = 4, 6, 0.3
+FARTHEST = 2  # times as many tensors differ as from the nearest network
 # Names that mean nothing without the layer before them.
 COMMON = ("weight", "bias", "running_mean", "running_var")
 SAYS = ("arch", "architecture", "model_name", "backbone", "encoder_name")
@@ -76,6 +77,11 @@ class Suggestion:
         return not self.reason
 
     @property
+    def differing(self) -> int:
+        """How many tensors are missing, are not part of it or have another shape."""
+        return len(self.missing) + len(self.unexpected) + len(self.misshapen)
+
+    @property
     def words(self) -> str:
         """Such as "torchvision:mobilenet_v2 with 7 classes (all 314 tensors fit)"."""
         size = f" with {self.classes:,} class{'' if self.classes == 1 else 'es'}" if self.classes else ""
@@ -119,30 +125,37 @@ def suggest(checkpoint: Checkpoint) -> tuple[Suggestion, ...]:
     return _compared([tuple(sorted(group, key=lambda x: (x not in said, _order(x)))) for group in groups], shapes)
 
 
-def advise(checkpoint: Checkpoint) -> str:
+def advise(checkpoint: Checkpoint, suggestions: Sequence[Suggestion]) -> str:
     """Say which architecture a checkpoint probably has; "" where nothing is known."""
-    best, *others = suggest(checkpoint) or (None,)
+    best, *others = suggestions or (None,)
     if best and best.complete:
         rest = f" {listed([other.reference for other in others])} would fit as well." if others else ""
         return f"It looks like {best.words}.{rest}"
-    if says := _says(checkpoint):
-        return f"The checkpoint says '{one_line(says)}'."
-    what, hint = lookalike(shapes_of(checkpoint.tensors))
-    return f"Its tensors look like {what}. {hint}" if what else ""
+    says = _says(checkpoint)
+    said = f"The checkpoint says '{one_line(says)}'." if says else ""
+    what, hint = _other(checkpoint.tensors) or ("", "")
+    if not what and best and best.differing < best.fitting:
+        return f"{said} The nearest known network is {best.words}.".strip()
+    what, hint = (what, hint) if what else _family(checkpoint.tensors)
+    return f"{said} Its tensors look like {what}. {hint}".strip() if what else said
 
 
 def lookalike(shapes: Mapping[str, Shape]) -> tuple[str, str]:
     """What a file's tensors look like, and what to do with it; "" and "" where nothing is known."""
-    for starts, title in OTHERS:
-        if _begins_a_part(shapes, starts):
-            return title, NOT_CLASSIFIERS
+    if other := _other(shapes):
+        return other
     best = next(iter(_compared(_nearest(shapes), shapes)), None)
-    if best and best.complete:
-        return best.reference, f"Try {best.reference}."
-    for starts, title, examples in FAMILIES:
-        if _begins_a_part(shapes, starts):
-            return title, f"Try {examples}."
-    return "", ""
+    return (best.reference, f"Try {best.reference}.") if best and best.complete else _family(shapes)
+
+
+def _other(names: Iterable[str]) -> tuple[str, str] | None:
+    title = next((title for starts, title in OTHERS if _begins_a_part(names, starts)), None)
+    return (title, NOT_CLASSIFIERS) if title else None
+
+
+def _family(names: Iterable[str]) -> tuple[str, str]:
+    fitting = ((title, f"Try {examples}.") for starts, title, examples in FAMILIES if _begins_a_part(names, starts))
+    return next(fitting, ("", ""))
 
 
 def _begins_a_part(names: Iterable[str], starts: Sequence[str]) -> bool:
@@ -193,15 +206,16 @@ def _compared(groups: Iterable[tuple[str, ...]], shapes: Mapping[str, Shape]) ->
             return tuple(_suggestion(reference, fit) for reference in known[:MOST_SUGGESTED])
         if fit:
             suggestions.append(_suggestion(known[0], fit))
-    wrong = {s.reference: len(s.missing) + len(s.unexpected) + len(s.misshapen) for s in suggestions}
-    return tuple(sorted(suggestions, key=lambda s: wrong[s.reference]))
+    suggestions.sort(key=lambda suggestion: suggestion.differing)
+    return tuple(x for x in suggestions if x.differing <= FARTHEST * suggestions[0].differing)
 
 
 def _suggestion(reference: str, fit: Fit) -> Suggestion:
     reason = "" if fit.complete else str(explain_misfit(fit, ("", "")))
     match, wrong = fit.match, fit.misshapen
-    count = len(fit.stored) - len(wrong)
-    return Suggestion(reference, count, match.missing, match.unexpected, wrong, fit.sizes["num_classes"], reason)
+    fitting = len(fit.stored) - len(wrong)
+    classes = fit.sizes["num_classes"] if any(name in fit.stored for name in fit.head) else None
+    return Suggestion(reference, fitting, match.missing, match.unexpected, wrong, classes, reason)
 
 
 def _nearest(shapes: Mapping[str, Shape]) -> tuple[tuple[str, ...], ...]:
