@@ -24,4 +24,5 @@ if chosen.model is not None:
     note_classes(chosen.model)
 show_list()
 if chosen.model is not None:
+    st.header("The chosen model")
     show_model(chosen.model)

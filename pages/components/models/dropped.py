@@ -44,7 +44,7 @@ def drop_zone() -> None:
     st.html(f"<style>{(Path(__file__).parent / 'models.css').read_text('utf-8')}</style>")
     with st.container(key="takes-drops"):
         st.file_uploader(
-            "Drop a checkpoint here",
+            "**Drop a checkpoint here**, with its class names if they are in a file of their own",
             accept_multiple_files=True,
             key=_uploader_key(),
             on_change=_take_files,
@@ -108,9 +108,9 @@ def class_words(labels: tuple[str, ...]) -> str:
     return f"{count}: {shown}" if shown else count
 
 
-def shown_name(name: str) -> str:
-    """A file's name, fit to be shown: one line of printable characters."""
-    printable = "".join(sign for sign in PurePath(name).name if sign.isprintable()).strip()
+def shown_name(text: str) -> str:
+    """A name, fit to be shown: one line of printable characters."""
+    printable = "".join(sign for sign in text if sign.isprintable()).strip()
     return printable if len(printable) <= LONGEST_NAME else f"{printable[: LONGEST_NAME - 1]}…"
 
 

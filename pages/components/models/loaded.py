@@ -19,8 +19,9 @@ def show_list() -> None:
     models: dict[str, ModelChoice] = st.session_state.models
     bundled = {choice.reference for choice in session.bundled()}
     own = [key for key in reversed(models) if key not in bundled]
-    for place, key in enumerate([*own, *(key for key in models if key in bundled)]):
-        _show_row(place, key, models[key], key in bundled)
+    with st.container(gap="xsmall"):
+        for place, key in enumerate([*own, *(key for key in models if key in bundled)]):
+            _show_row(place, key, models[key], key in bundled)
 
 
 def _show_row(place: int, key: str, choice: ModelChoice, is_bundled: bool) -> None:

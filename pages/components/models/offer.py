@@ -77,11 +77,12 @@ def _show_names(names: dropped.Names, classes: int | None) -> bool:
             "Drop the file that belongs to these weights, or remove this one and go on without names.",
             icon=":material/error:",
         )
-    else:
-        words = plain(f"{names.name}: {dropped.class_words(names.labels)}.")
-        waiting = "" if dropped.weights() else " Drop the weights that it belongs to."
-        st.markdown(f"{words}{waiting}")
-    st.button("Remove the class names", on_click=dropped.forget_names, type="tertiary", icon=":material/close:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if fits:
+            waiting = "" if dropped.weights() else " · Drop the weights that it belongs to"
+            st.markdown(f"{plain(f'{names.name}: {dropped.class_words(names.labels)}')}{waiting}", width="content")
+        forget = {"on_click": dropped.forget_names, "type": "tertiary", "icon": ":material/close:"}
+        st.button("Remove the class names", key="forget names", **forget)
     return fits
 
 
