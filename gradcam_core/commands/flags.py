@@ -19,7 +19,9 @@ YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 def model_flags(flags: Flags) -> None:
     """Add the flags that say which model to load, and how."""
     flags.add_argument("--model", required=True, metavar="REF", help="bundled:, timm:, torchvision:NAME or file:PATH")
-    flags.add_argument("--architecture", metavar="REF", help="of a file: timm:, torchvision: or python:module:factory")
+    flags.add_argument(
+        "--architecture", metavar="REF", help="of a file: timm:, torchvision:, python:module:factory or auto"
+    )
     flags.add_argument("--labels", metavar="FILE", help="names of the classes: text, one per line, or JSON")
     flags.add_argument("--pretrained", action=argparse.BooleanOptionalAction, default=True, help="weights of the hub")
     flags.add_argument("--size", nargs="+", type=whole(1), metavar="PIXELS", help="model input: side, or height width")
