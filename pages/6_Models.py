@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.components.frame import frame
+from pages.components.session import kept
 
 chosen = frame(__doc__, "Models", picture=False)
 
@@ -14,10 +15,9 @@ from pages.components.models.offer import show_offer
 st.header("Add a model")
 drop_zone()
 show_offer()
-with st.expander("Load a model by name from " + " or ".join(HUBS)):
-    for tab, hub in zip(st.tabs(HUBS), HUBS, strict=True):
-        with tab:
-            add_from_hub(hub)
+with st.expander("Load a model by its name"):
+    hub = st.segmented_control("Where from", HUBS, required=True, **kept("model source", HUBS[0], HUBS))
+    add_from_hub(str(hub))
 
 st.header("Loaded")
 if chosen.model is not None:

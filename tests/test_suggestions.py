@@ -195,17 +195,18 @@ def test_the_index_is_what_the_installed_libraries_build(tmp_path: Path) -> None
         assert written["starts"][-1] == len(written["features"])
 
 
+# Without the largest RegNets, which cannot be built without memory for their weights.
+OF_TORCHVISION = [name for name in torchvision.models.list_models(module=torchvision.models) if "gf" not in name]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("reference", [*(f"timm:{name}" for name in COMMON), "torchvision"])
+@pytest.mark.parametrize("reference", [f"torchvision:{x}" for x in OF_TORCHVISION] + [f"timm:{x}" for x in COMMON])
 def test_own_tensors_lead_to_the_network_or_to_one_with_the_same_tensors(reference: str) -> None:
-    models = torchvision.models
-    every = [f"torchvision:{name}" for name in models.list_models(module=models)]
-    for name in every if reference == "torchvision" else [reference]:
-        tensors = build_shapes(find_architecture(name), num_classes=11)
-        suggestions = suggest(Checkpoint({}, {}, prefixed("module.", dict(tensors))))
-        assert suggestions[0].complete, name
-        assert name in {x.reference for x in suggestions}, name
-        assert suggestions[0].classes == 11
+    tensors = build_shapes(find_architecture(reference), num_classes=11)
+    suggestions = suggest(Checkpoint({}, {}, prefixed("module.", dict(tensors))))
+    assert suggestions[0].complete
+    assert suggestions[0].classes == 11
+    assert reference in {suggestion.reference for suggestion in suggestions}
 
 
 # Loading

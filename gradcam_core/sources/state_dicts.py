@@ -206,12 +206,16 @@ def explain_misfit(fit: Fit, lookalike: tuple[str, str]) -> ModelError:
         _listed("tensors of another shape", shapes),
     ]
     message = f"The weights do not fit {fit.architecture}: {'; '.join(part for part in parts if part)}."
+    cause, remedy = probable_cause(fit, lookalike)
+    return ModelError(f"{message} Probably {cause}.", remedy)
+
+
+def probable_cause(fit: Fit, lookalike: tuple[str, str]) -> tuple[str, str]:
+    """Why tensors do not fit, to follow "Probably", and what to do."""
     needed = [name for name in fit.expected if not name.endswith("num_batches_tracked")]
     if len(fit.match.missing) > len(needed) // 2:
-        cause, remedy = _cause_where_most_is_missing(fit.match, lookalike)
-    else:
-        cause, remedy = _likely_cause(fit)
-    return ModelError(f"{message} Probably {cause}.", remedy)
+        return _cause_where_most_is_missing(fit.match, lookalike)
+    return _likely_cause(fit)
 
 
 def _listed(what: str, names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint, require_weights
 from gradcam_core.sources.family import list_sources
 from gradcam_core.sources.own_networks import build_shapes, find_architecture
-from gradcam_core.sources.state_dicts import EXTRAS, WRAPPERS, Fit, Shape, explain_misfit, fit_tensors, shapes_of
+from gradcam_core.sources.state_dicts import EXTRAS, WRAPPERS, Fit, Shape, fit_tensors, probable_cause, shapes_of
 from gradcam_core.text import listed, one_line
 
 INDEX = Path(__file__).with_name("architectures.npz")
@@ -211,7 +211,7 @@ def _compared(groups: Iterable[tuple[str, ...]], shapes: Mapping[str, Shape]) ->
 
 
 def _suggestion(reference: str, fit: Fit) -> Suggestion:
-    reason = "" if fit.complete else str(explain_misfit(fit, ("", "")))
+    reason = "" if fit.complete else "Probably {}. {}".format(*probable_cause(fit, ("", "")))
     match, wrong = fit.match, fit.misshapen
     fitting = len(fit.stored) - len(wrong)
     classes = fit.sizes["num_classes"] if any(name in fit.stored for name in fit.head) else None

@@ -58,7 +58,8 @@ def _show_best(best: Suggestion | None, weights: dropped.Weights) -> None:
     if best is not None and best.complete:
         st.markdown(f"This looks like **{plain(best.reference)}**{plain(best.words.removeprefix(best.reference))}.")
     elif best is not None:
-        st.markdown(f"No known network has exactly these tensors. The nearest is {plain(best.words)}.")
+        st.markdown(f"No known network has exactly these tensors. The nearest is **{plain(best.reference)}**.")
+        st.markdown(plain(best.reason))
     else:
         try:
             load_model(f"file:{weights.path}")
