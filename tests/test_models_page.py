@@ -166,6 +166,15 @@ def test_a_checkpoint_of_no_known_network_leaves_the_choice_by_name() -> None:
     assert "do not fit" in run.error[0].value
 
 
+def test_a_checkpoint_that_is_near_to_no_known_network_says_what_its_names_look_like() -> None:
+    written = io.BytesIO()
+    torch.save({"decode_head.conv.weight": torch.ones(2, 2)}, written)
+    run = drop(opened(PAGE), ("mine.pth", written.getvalue()))
+    assert "look like a segmentation model. Only classifiers" in run.error[0].value.replace("\\", "")
+    assert has_button(run, "Use this architecture")
+    assert not has_button(run, "Use timm")
+
+
 def test_another_architecture_with_its_own_preprocessing_can_be_chosen_by_name() -> None:
     torch.manual_seed(0)
     network = timm.create_model("efficientnet_b0", num_classes=3)

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from gradcam_core import GradcamError, Suggestion, read_labels, suggest_architectures
+from gradcam_core import GradcamError, Suggestion, load_model, read_labels, suggest_architectures
 from pages.components import session
 from pages.components.analysis.files import keep_file
 from pages.components.words import NO_BREAK
@@ -71,17 +71,27 @@ def left_out() -> str:
     return str(st.session_state.pop(LEFT_OUT, ""))
 
 
-def suggestions(weights: Weights) -> tuple[Suggestion, ...] | GradcamError:
-    """Compare the dropped checkpoint with known networks, once; or say why it cannot be read."""
+def suggestions(weights: Weights) -> tuple[tuple[Suggestion, ...] | None, GradcamError | None]:
+    """Compare the dropped checkpoint with known networks, once.
+
+    Returns None where it cannot be read, and why; and why there are no suggestions.
+    """
     kept = st.session_state.get("suggestions")
     if kept is None or kept[0] != weights.sha256:
-        try:
-            kept = (weights.sha256, suggest_architectures(weights.path))
-        except GradcamError as error:
-            kept = (weights.sha256, error)
-        st.session_state.suggestions = kept
-    suggested: tuple[Suggestion, ...] | GradcamError = kept[1]
+        kept = st.session_state.suggestions = (weights.sha256, _suggested(weights.path))
+    suggested: tuple[tuple[Suggestion, ...] | None, GradcamError | None] = kept[1]
     return suggested
+
+
+def _suggested(path: str) -> tuple[tuple[Suggestion, ...] | None, GradcamError | None]:
+    suggested: tuple[Suggestion, ...] | None = None
+    try:
+        suggested = suggest_architectures(path)
+        if not suggested:
+            load_model(f"file:{path}")  # without an architecture: says what is known of the file
+    except GradcamError as error:
+        return suggested, error
+    return suggested, None
 
 
 def forget_weights() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import GradcamError, LoadedModel, Suggestion, load_model
+from gradcam_core import GradcamError, LoadedModel, Suggestion
 from pages.components import session
 from pages.components.analysis.files import keep_file
 from pages.components.analysis.requests import ModelChoice
@@ -30,20 +30,22 @@ def show_offer() -> None:
         st.markdown(f"**{plain(weights.name)}**")
         if other := dropped.left_out():
             st.caption(f"One checkpoint at a time: {plain(other)} was left out. Drop it afterwards.")
-        suggested = _read(weights)
-        if isinstance(suggested, GradcamError):
-            show_error(suggested)
+        suggested, error = _read(weights)
+        if error is not None:
+            show_error(error)
+        if suggested is None:
             st.button("Remove", on_click=dropped.forget_weights, icon=":material/close:")
             return
         best = suggested[0] if suggested else None
-        _show_best(best, weights)
+        if best is not None:
+            _show_best(best)
         fits = _show_names(names, best.classes if best else None) if names is not None else True
         architecture, changes = _choose(suggested, fits)
     if architecture:
         _load(weights, names, architecture, changes)
 
 
-def _read(weights: dropped.Weights) -> tuple[Suggestion, ...] | GradcamError:
+def _read(weights: dropped.Weights) -> tuple[tuple[Suggestion, ...] | None, GradcamError | None]:
     """Compare the file, saying so; the pause lets the words be sent before the work begins."""
     place = st.empty()
     if "suggestions" not in st.session_state:
@@ -54,17 +56,12 @@ def _read(weights: dropped.Weights) -> tuple[Suggestion, ...] | GradcamError:
     return suggested
 
 
-def _show_best(best: Suggestion | None, weights: dropped.Weights) -> None:
-    if best is not None and best.complete:
+def _show_best(best: Suggestion) -> None:
+    if best.complete:
         st.markdown(f"This looks like **{plain(best.reference)}**{plain(best.words.removeprefix(best.reference))}.")
-    elif best is not None:
+    else:
         st.markdown(f"No known network has exactly these tensors. The nearest is **{plain(best.reference)}**.")
         st.markdown(plain(best.reason))
-    else:
-        try:
-            load_model(f"file:{weights.path}")
-        except GradcamError as error:
-            show_error(error)
 
 
 def _show_names(names: dropped.Names, classes: int | None) -> bool:
