@@ -8,7 +8,7 @@ from gradcam_core import LoadedModel, describe_device
 from pages.components import session
 from pages.components.analysis.requests import ModelChoice
 from pages.components.frame.navigation import go_to
-from pages.components.models.dropped import class_words, shown_name
+from pages.components.models.dropped import class_words, shown_name, weights
 from pages.components.words import plain
 
 EXPLAIN = "pages/1_Explain.py"
@@ -31,7 +31,7 @@ def _show_row(place: int, key: str, choice: ModelChoice, is_bundled: bool) -> No
         words = st.session_state.get("class words", {}).get(key, "")
         about = plain(" · ".join(filter(None, (choice.architecture, words))))
         st.markdown(f"{title}  \n:small[{about}]" if about else title, width="stretch")
-        first = chosen and not is_bundled
+        first = chosen and not is_bundled and weights() is None  # one primary button at a time
         if st.button("Explain with it", key=f"explain with {place}", type="primary" if first else "tertiary"):
             session.choose(session.MODEL, key)
             go_to(EXPLAIN)

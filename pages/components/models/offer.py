@@ -118,7 +118,8 @@ def _differences(suggestion: Suggestion) -> str:
         "of another shape": suggestion.misshapen,
     }
     words = [
-        f"{len(names)} {what} ({', '.join(names[:MOST_EXAMPLES])}{', …' if len(names) > MOST_EXAMPLES else ''})"
+        f"{len(names)} {what} ({', '.join(map(dropped.shown_name, names[:MOST_EXAMPLES]))}"
+        f"{', …' if len(names) > MOST_EXAMPLES else ''})"
         for what, names in parts.items()
         if names
     ]
