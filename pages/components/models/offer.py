@@ -90,7 +90,8 @@ def _choose(suggested: tuple[Suggestion, ...], usable: bool) -> tuple[str | None
     complete = [suggestion.reference for suggestion in suggested if suggestion.complete]
     with st.container(horizontal=True):
         for reference in complete[:1]:
-            if st.button(f"Use {plain(reference)}", type="primary", disabled=not usable, key="use the best"):
+            kind: Any = "primary" if usable else "secondary"  # a disabled primary button cannot be read in the dark
+            if st.button(f"Use {plain(reference)}", type=kind, disabled=not usable, key="use the best"):
                 architecture = reference
         st.button("Remove", on_click=dropped.forget_weights, icon=":material/close:")
     others = [suggestion for suggestion in suggested if suggestion.reference != (complete[:1] or [""])[0]]
