@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: app test test-slow demonstration example bench lint help clean
+.PHONY: app test test-slow demonstration example architectures bench lint help clean
 .DEFAULT_GOAL := help
 
 help: ## Show these targets
@@ -40,6 +40,9 @@ demonstration: $(VENV)/test.done ## Draw the sample radiographs and train the de
 
 example: $(VENV)/app.done ## Compute the worked example again that Start draws without loading a model
 	$(BIN)/python -m demonstration.example
+
+architectures: $(VENV)/app.done ## List the networks of torchvision and timm again that checkpoints are compared with
+	$(BIN)/python -m demonstration.architectures
 
 $(VENV)/bench.done: $(VENV)/test.done benchmarks/requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt

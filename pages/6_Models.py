@@ -1,4 +1,4 @@
-"""Models (:material/deployed_code:): what is loaded and what it expects; bring one from a hub or a checkpoint."""
+"""Models (:material/deployed_code:): drop a checkpoint or name a model of a hub; what is loaded and what it expects."""
 
 import streamlit as st
 
@@ -7,15 +7,22 @@ from pages.components.session import kept
 
 chosen = frame(__doc__, "Models", picture=False)
 
-from pages.components.models import HUBS, add_from_checkpoint, add_from_hub, show_model
-
-if chosen.model is not None:
-    show_model(chosen.model)
+from pages.components.models.dropped import drop_zone
+from pages.components.models.hubs import HUBS, add_from_hub
+from pages.components.models.loaded import note_classes, show_list, show_model
+from pages.components.models.offer import show_offer
 
 st.header("Add a model")
-SOURCES = ["Own checkpoint", *HUBS]
-source = st.segmented_control("Where from", SOURCES, required=True, **kept("model source", SOURCES[0], SOURCES))
-if source == "Own checkpoint":
-    add_from_checkpoint()
-else:
-    add_from_hub(str(source))
+drop_zone()
+show_offer()
+with st.expander("Load a model by its name"):
+    hub = st.segmented_control("Where from", HUBS, required=True, **kept("model source", HUBS[0], HUBS))
+    add_from_hub(str(hub))
+
+st.header("Loaded")
+if chosen.model is not None:
+    note_classes(chosen.model)
+show_list()
+if chosen.model is not None:
+    st.header("The chosen model")
+    show_model(chosen.model)

@@ -168,12 +168,12 @@ def resnet(classes: int = 6) -> nn.Module:
         (
             lambda: timm.create_model("mobilenetv2_035").state_dict(),
             "torchvision:mobilenet_v2",
-            r"262 of 314 tensors missing \(features.0.0.weight, .*another architecture.*timm's EfficientNet",
+            r"262 of 314 tensors missing \(features.0.0.weight, .*another architecture.*look like timm:mobilenetv2_035",
         ),
         (
             lambda: torchvision.models.mobilenet_v2().state_dict(),
             "timm:mobilenetv2_100",
-            r"missing \(conv_stem.weight.*not part of it \(features.0.0.weight.*torchvision's MobileNet",
+            r"missing \(conv_stem.weight.*not part of it \(features.0.0.weight.*look like torchvision:mobilenet_v2",
         ),
         (
             lambda: timm.create_model("mobilenetv2_035").state_dict(),
@@ -237,14 +237,11 @@ def test_a_vision_transformer_of_another_size_loads_when_the_size_is_given(tmp_p
 
 
 def test_without_an_architecture_the_error_suggests_one(tmp_path: Path) -> None:
-    net = timm.create_model("resnet10t")
+    net, own = timm.create_model("resnet10t"), {"layer1.0.conv.weight": torch.zeros(1)}
     for content, words in (
-        (
-            {"arch": "resnet18", "state_dict": net.state_dict()},
-            "says 'resnet18': try torchvision:resnet18",
-        ),
-        ({"config": {"model_name": "mobilenetv2_100"}, **net.state_dict()}, "try timm:mobilenetv2_100"),
-        (net.state_dict(), "look like a ResNet"),
+        ({"arch": "resnet18", "state_dict": net.state_dict()}, "looks like timm:resnet10t with 1,000 classes"),
+        ({"config": {"model_name": "mine"}, **own}, "says 'mine'. Its tensors look like a ResNet"),
+        (own, "look like a ResNet"),
         ({"zzz.weight": torch.zeros(1)}, "architecture is missing"),
     ):
         with pytest.raises(ModelError, match=words):

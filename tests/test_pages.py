@@ -302,23 +302,3 @@ def test_a_removed_picture_leaves_nothing_in_the_shared_caches() -> None:
 def test_explanations_are_kept_without_pixels() -> None:
     opened("pages/1_Explain.py")
     assert all(value.image.pixels.size <= 3 for value, _, _ in cache.EXPLANATIONS._values.values())
-
-
-def test_an_own_checkpoint_is_loaded_from_the_form_and_chosen_on_every_page(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    torch.save(timm.create_model("resnet18", num_classes=3).state_dict(), tmp_path / "weights.pth")
-    run = opened("app.py")
-    run.switch_page("pages/6_Models.py").run()
-    weights, names = (
-        box for box in run.file_uploader if box.label in ("Weights", "Class names (if they are not in the weights)")
-    )
-    weights.upload("anna.pth", (tmp_path / "weights.pth").read_bytes(), "application/octet-stream")
-    names.upload("names.txt", b"daisy\nrose\ntulip\n", "text/plain")
-    next(box for box in run.selectbox if box.label == "Architecture").set_value("resnet18")
-    next(button for button in run.button if button.label == "Load").click().run()
-    assert not run.exception
-    assert not run.error
-    run.switch_page("pages/1_Explain.py").run()
-    assert not run.exception
-    assert "own resnet18" in str(run.selectbox(key="model").options)
-    assert "tulip" in text_of(run) + str(run.dataframe[0].value)

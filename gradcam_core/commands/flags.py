@@ -23,7 +23,7 @@ def model_flags(flags: Flags, *, several: bool = False) -> None:
     each = "; once for all models, or for each, - for none" if several else ""
     kinds = "bundled:, timm:, torchvision:NAME or file:PATH"
     flags.add_argument("--model", required=True, metavar="REF", help=f"{kinds}{'; once for each' * several}", **own)
-    places = "of a file: timm:, torchvision: or python:module:factory"
+    places = "of a file: timm:, torchvision:, python:module:factory or auto"
     flags.add_argument("--architecture", metavar="REF", help=f"{places}{each}", **own)
     flags.add_argument(
         "--labels", metavar="FILE", help=f"names of the classes: text, one per line, or JSON{each}", **own

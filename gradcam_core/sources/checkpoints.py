@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import torch
 
 from gradcam_core.errors import GradcamError, ModelError
-from gradcam_core.kinds import AGAIN, FROM_PYTORCH, identify, open_checkpoint
+from gradcam_core.kinds import AGAIN, FROM_PYTORCH, SAVE_WEIGHTS, identify, open_checkpoint
 from gradcam_core.sources.pickle_scan import RESAVE, PickleContents, scan_pickle
 
 DEEPEST, MOST_MAPPINGS = 8, 20_000
@@ -211,6 +211,17 @@ def _refuse_foreign(contents: PickleContents) -> None:
             f"The file holds a Python object ({harmless[0][:100]}) that cannot be read safely.",
             f"{RESAVE} Where it is a training checkpoint: torch.save(checkpoint['state_dict'], 'weights.pth').",
         )
+
+
+def require_weights(checkpoint: Checkpoint) -> None:
+    """Raise ModelError where a checkpoint holds nothing that could be a model's weights."""
+    if any(not name.startswith(("optimizer.", "optim.")) for name in checkpoint.tensors):
+        return
+    inner = [value for value in checkpoint.content.values() if isinstance(value, Mapping)]
+    if any("param_groups" in place for place in (checkpoint.content, *inner)):
+        message = "The file holds only the state of an optimizer, not the model's weights."
+        raise ModelError(message, f"Save the model itself: {SAVE_WEIGHTS}.")
+    raise ModelError("The file holds no tensors at all, so no weights.", f"Save the model: {SAVE_WEIGHTS}.")
 
 
 def named_tensors(content: Mapping[str, Any]) -> dict[str, torch.Tensor]:

@@ -11,17 +11,18 @@ from torch import nn
 from gradcam_core.errors import ModelError
 from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.progress import Progress
-from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint
-from gradcam_core.sources.family import LIMITS, Architecture, Network, Size, source
+from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint, require_weights
+from gradcam_core.sources.family import Architecture, Network, Size, source
 from gradcam_core.sources.labels import find_labels, says_multi_label
-from gradcam_core.sources.own_networks import accepted_forms, build, build_shapes, find_architecture, input_channels
+from gradcam_core.sources.own_networks import build, find_architecture, input_channels
 from gradcam_core.sources.pickle_scan import QUANTISED, SPARSE
-from gradcam_core.sources.state_dicts import OTHER, NameMatch, Shape, explain_misfit, match_names, suggest_architecture
-from gradcam_core.text import one_line
+from gradcam_core.sources.state_dicts import WHAT, NameMatch, explain_misfit, fit_tensors, shapes_of
+from gradcam_core.sources.suggestions import advise, lookalike, suggest
+from gradcam_core.text import listed, one_line
 
-# Sizes at which an architecture is built to learn which tensors depend on them; any two in a row do.
-PROBE = {"num_classes": 7, "in_chans": 3}
-WHAT = {"num_classes": "classes", "in_chans": "channels"}
+AUTO = "auto"
+NO_NETWORK = "A checkpoint holds weights but no network: its architecture is missing."
+FORMS = "Give the architecture as timm:NAME, torchvision:NAME or a function that builds the network"
 
 
 @source("file", example="file:weights.pth with an architecture")
@@ -37,34 +38,39 @@ def load_file(
 ) -> Network:
     """Load weights of one's own. Raises ModelError where file and architecture do not fit completely.
 
-    Where the caller gives the names of the classes, none are looked for.
+    With the architecture "auto", the first suggestion is taken if all tensors fit it. Where the caller gives the
+    names of the classes, none are looked for.
     """
     # The address form file:///home/... is understood too.
     path = Path(name.removeprefix("//") if name.startswith("///") else name).expanduser()
-    recipe = find_architecture(architecture) if architecture is not None else None
+    recipe = None if architecture in (None, AUTO) else find_architecture(architecture)
     progress(0.05, words="Reading the file")
     checkpoint = read_checkpoint(path)
-    _require_weights(checkpoint)
+    require_weights(checkpoint)
+    notes: tuple[str, ...] = ()
     if recipe is None:
-        raise ModelError(
-            "A checkpoint holds weights but no network: its architecture is missing.",
-            f"{suggest_architecture(checkpoint.tensors, checkpoint.content)} {accepted_forms()}".strip(),
-            "architecture",
-        )
+        recipe, notes = _suggested(checkpoint, automatic=architecture == AUTO)
     progress(0.4, words="Fitting the weights to the architecture")
     wanted = {"num_classes": num_classes, "in_chans": in_chans, "size": size}
     with guarded("The file's content cannot be used", f"Save the weights alone: {SAVE_WEIGHTS}."):
-        return _network(recipe, None if labels_given else path, checkpoint, wanted)
+        network = _network(recipe, None if labels_given else path, checkpoint, wanted)
+    return replace(network, notes=(*notes, *network.notes))
 
 
-def _require_weights(checkpoint: Checkpoint) -> None:
-    if any(not name.startswith(("optimizer.", "optim.")) for name in checkpoint.tensors):
-        return
-    inner = [value for value in checkpoint.content.values() if isinstance(value, Mapping)]
-    if any("param_groups" in place for place in (checkpoint.content, *inner)):
-        message = "The file holds only the state of an optimizer, not the model's weights."
-        raise ModelError(message, f"Save the model itself: {SAVE_WEIGHTS}.")
-    raise ModelError("The file holds no tensors at all, so no weights.", f"Save the model: {SAVE_WEIGHTS}.")
+def _suggested(checkpoint: Checkpoint, *, automatic: bool) -> tuple[Architecture, tuple[str, ...]]:
+    """The architecture that all tensors fit, with a note that says so. Raises ModelError where none is to be taken."""
+    with guarded("The file's content cannot be used", f"Save the weights alone: {SAVE_WEIGHTS}."):
+        suggestions = suggest(checkpoint)
+        complete = bool(suggestions) and suggestions[0].complete
+        if not (automatic and complete):
+            message = "No known architecture fits all tensors of the file." if automatic else NO_NETWORK
+            itself = f", or '{AUTO}' for the one that all tensors fit" if complete else ""
+            raise ModelError(message, f"{advise(checkpoint, suggestions)} {FORMS}{itself}.".strip(), "architecture")
+    best, *others = suggestions
+    note = f"The architecture was read off the file's tensors: {best.reference}."
+    if others:
+        note += f" {listed([other.reference for other in others])} would fit as well: give it if you trained with it."
+    return find_architecture(best.reference), (note,)
 
 
 def _network(recipe: Architecture, path: Path | None, checkpoint: Checkpoint, wanted: Mapping[str, Any]) -> Network:
@@ -84,62 +90,23 @@ def _network(recipe: Architecture, path: Path | None, checkpoint: Checkpoint, wa
 
 def _fit(
     recipe: Architecture, tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, Any]
-) -> tuple[nn.Module, dict[str, int | None], tuple[str, ...]]:
-    """Read classes and channels off the tensors, build a network of that size, and load the tensors into it.
+) -> tuple[nn.Module, Mapping[str, int | None], tuple[str, ...]]:
+    """Build a network of the size that the tensors ask for, and load them into it.
 
     Returns the network, its classes and channels where the architecture takes them as options, and notes.
     """
-    options = {key: PROBE.get(key, wanted[key]) for key in recipe.options if key in PROBE or wanted[key]}
-    probe = _shapes(build_shapes(recipe, **options))
-    match = match_names(tensors, probe)
-    stored = {own: tuple(tensors[name].shape) for own, name in match.names.items()}
-    # Tensors that depend on the number of classes are the head.
-    measured = {key: _measure(recipe, key, options, probe, stored) for key in PROBE if key in recipe.options}
-    options |= {key: size for key, (size, _) in measured.items()}
-    head = measured["num_classes"][1] if "num_classes" in measured else ()
-    sizes = {"num_classes": options["num_classes"] if head else None, "in_chans": options.get("in_chans")}
-    _check_wish(wanted, sizes)
-    expected = build_shapes(recipe, **options)
-    only_training = [x for x in match.unexpected if any(f".{start}" in f".{x}" for start in recipe.unused)]
-    match = replace(match, unexpected=tuple(x for x in match.unexpected if x not in only_training))
-    if match.missing or match.unexpected or any(stored[x] != tuple(expected[x].shape) for x in stored):
-        raise explain_misfit(recipe.name, match, stored, _shapes(expected), head)
-    chosen = {own: tensors[name] for own, name in match.names.items()}
-    notes = (*_notes(match), *check_tensors(chosen, expected))
-    module = build(recipe, **options)
+    fit = fit_tensors(recipe, shapes_of(tensors), wanted)
+    _check_wish(wanted, fit.sizes)
+    if not fit.complete:
+        raise explain_misfit(fit, lookalike(shapes_of(tensors)))
+    chosen = {own: tensors[name] for own, name in fit.match.names.items()}
+    notes = (*_notes(fit.match), *check_tensors(chosen, fit.expected))
+    module = build(recipe, **fit.options)
     # Into the network's own state dict, which keeps what it says about versions.
     state = module.state_dict()
     state.update({name: tensor.to(state[name].dtype) for name, tensor in chosen.items()})
     module.load_state_dict(state)
-    return module, sizes, notes
-
-
-def _measure(
-    recipe: Architecture, key: str, options: Mapping[str, Any], probe: Mapping[str, Shape], stored: Mapping[str, Shape]
-) -> tuple[int, tuple[str, ...]]:
-    """One size, as read off the file's tensors, and the names of the tensors that depend on it.
-
-    Where the architecture's shapes differ between this size and the next, the stored shape gives the size, as
-    dimensions grow evenly with it.
-    """
-    start: int = options[key]
-    if key == "in_chans" and all(stored.get(name, shape) == shape for name, shape in probe.items() if len(shape) == 4):
-        return start, ()
-    try:
-        larger = _shapes(build_shapes(recipe, **{**options, key: start + 1}))
-    except ModelError:
-        return start, ()
-    depending = tuple(name for name, shape in probe.items() if larger.get(name, shape) != shape)
-    sizes: set[int] = set()
-    for name in depending:
-        own, small, large = stored.get(name, ()), probe[name], larger[name]
-        if len(own) == len(small) == len(large):
-            axis = next(index for index in range(len(small)) if small[index] != large[index])
-            sizes.add(start + round((own[axis] - small[axis]) / (large[axis] - small[axis])))
-    if len(sizes) > 1 or any(not 1 <= size <= LIMITS[key][1] for size in sizes):
-        listed = ", ".join(map(str, sorted(sizes)[:4]))
-        raise ModelError(f"The file's tensors do not agree on a usable number of {WHAT[key]}: {listed}.", OTHER)
-    return (sizes.pop() if sizes else start), depending
+    return module, fit.sizes, notes
 
 
 def _check_wish(wanted: Mapping[str, Any], sizes: Mapping[str, int | None]) -> None:
@@ -208,7 +175,3 @@ def class_count(module: nn.Module) -> int | None:
         if isinstance(step, nn.Conv2d) and step.kernel_size == (1, 1):
             return step.out_channels
     return None
-
-
-def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, Shape]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

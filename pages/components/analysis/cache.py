@@ -94,8 +94,8 @@ def sweep() -> None:
 
 
 def choice_key(choice: ModelChoice, device: str) -> str:
-    """The identity of a model that is to be loaded."""
-    return f"{device} {choice}"
+    """The identity of a model that is to be loaded. Its title, which may be a file's name, is no part of it."""
+    return f"{device} {dataclasses.replace(choice, title='')}"
 
 
 def model(choice: ModelChoice, device: str, on_progress: OnProgress | None = None) -> LoadedModel:
