@@ -96,3 +96,12 @@ def test_an_archive_follows_the_display_and_holds_the_outcomes_of_checks() -> No
     assert "Is it {stable}? attention. It moved by {0}." in words
     captioned = unpack(archive(example, extras=dataclasses.replace(extras, captions=True)))
     assert decoded(captioned[record["heatmaps"][0]["file"]]).shape[1] >= 640
+
+
+@pytest.mark.parametrize("size", [(3000, 3), (1, 30000), (30000, 1), (4, 4), (500, 639)])
+def test_a_caption_never_makes_a_picture_much_larger(size: tuple[int, int]) -> None:
+    pixels = np.full((*size, 3), 7, np.uint8)
+    drawn = with_caption(pixels, ("cat (class 1) 90 %",))
+    assert drawn.shape[1] >= 640
+    assert drawn[0, 0].tolist() == [7, 7, 7]
+    assert drawn.size <= 4 * 3 * (max(*size, 1300) + 300) * max(size[1], 1300)

@@ -175,3 +175,30 @@ def test_the_drawn_frame_has_the_parts_that_are_hidden() -> None:
             left, top, width, height = (round(float(side)) for side in box)
             drawn[top : top + height, left : left + width] = True
         assert np.array_equal(drawn, mask), name
+
+
+def test_an_unexpected_failure_of_a_job_leaves_the_page_usable(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*given: Any, **options: Any) -> Any:
+        raise ZeroDivisionError
+
+    upload(page, anna_png=png(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "evaluate", fails)
+        page.button(key="evaluate").click().run()
+        assert page.exception
+    page.run()
+    assert not page.exception
+    evaluate(page)
+    assert len(page.dataframe[0].value) == 1
+
+
+def test_clearing_the_folder_cancels_its_job(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Any] = []
+    whole = evaluation.begin_lasting
+    monkeypatch.setattr(evaluation, "begin_lasting", lambda compute: begun.append(whole(compute)) or begun[-1])
+    upload(page, anna_png=png(1))
+    evaluate(page)
+    page.session_state["folder_job"] = evaluation._FolderJob("other", begun[0])
+    page.button(key="folder clear").click().run()
+    assert not page.exception
+    assert begun[0].work.cancel.is_set()

@@ -38,7 +38,7 @@ def compare(
     models: Sequence[LoadedModel],
     *,
     top_k: int = 5,
-    targets: Sequence[Class] | None = None,
+    targets: Class | Sequence[Class] | None = None,
     match: Match | Sequence[Match] = "label",
     method: Method = "grad_cam",
     layers: Sequence[str | None] | None = None,
@@ -54,6 +54,7 @@ def compare(
     has a layer for each model, None for its default. With `checks`, the heatmaps of the first class are checked.
     Costs one explanation for each model. Raises a GradcamError, before anything is computed where possible.
     """
+    targets = [targets] if isinstance(targets, str | int) else targets
     request = _checked(image, models, top_k, targets, match, method, layers, scale)
     start = time.perf_counter()
     explanations, seconds = _explained(request, targets, Progress(on_progress).part(0, 2 if checks else 1))

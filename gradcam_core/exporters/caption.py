@@ -14,7 +14,7 @@ from gradcam_core.text import one_line, percent
 
 DISCLAIMER = "For research and teaching, not for diagnosis. A heatmap shows where the model's score is sensitive."
 INK, PAPER = (22, 24, 26), (255, 255, 255)
-LEAST_WIDTH, LEAST_TEXT = 640, 13  # pixels
+LEAST_WIDTH, LEAST_TEXT, LARGEST_SIDE = 640, 13, 1300  # pixels
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Captioned = UInt8[np.ndarray, "rows columns 3"]
@@ -47,17 +47,13 @@ def meaning_of_one(heatmap: Heatmap, peak: float | None = None) -> str:
 def with_caption(
     pixels: Colours, lines: tuple[str, ...], *, colormap: str = COLOUR_MAP, signed: bool = False, meaning: str = ""
 ) -> Captioned:
-    """Put the colour bar and lines of text below a picture. Small pictures are enlarged so that the text fits.
+    """Put the colour bar and lines of text below a picture.
 
-    `meaning` says what 1 stands for on the colour bar.
+    Small pictures are enlarged so that the text fits; narrow ones stand on wider paper. `meaning` says what 1 stands
+    for on the colour bar.
     """
-    height, width = pixels.shape[:2]
-    if width < LEAST_WIDTH:
-        times = -(-LEAST_WIDTH // width)
-        pixels = np.asarray(
-            cv2.resize(pixels, (width * times, height * times), interpolation=cv2.INTER_NEAREST), np.uint8
-        )
-        width = width * times
+    pixels = _wide_enough(pixels)
+    width = pixels.shape[1]
     size = max(LEAST_TEXT, round(width / 62))
     font = ImageFont.load_default(size)
     wrapped = [part for line in lines for part in _wrapped(_printable(line), font, width - size)]
@@ -73,6 +69,16 @@ def with_caption(
     for number, line in enumerate(wrapped):
         draw.text((round(0.5 * size), round(size * (2.2 + 1.45 * number))), line, INK, font)
     return np.concatenate([pixels, np.asarray(below)])
+
+
+def _wide_enough(pixels: Colours) -> Captioned:
+    """Enlarge a small picture by a whole number, as far as it stays small; then add paper to its right."""
+    height, width = pixels.shape[:2]
+    times = min(-(-LEAST_WIDTH // width), max(1, LARGEST_SIDE // max(height, width)))
+    if width < LEAST_WIDTH and times > 1:
+        pixels = cv2.resize(pixels, (width * times, height * times), interpolation=cv2.INTER_NEAREST)
+    missing = max(0, LEAST_WIDTH - pixels.shape[1])
+    return np.pad(np.asarray(pixels, np.uint8), ((0, 0), (0, missing), (0, 0)), constant_values=PAPER[0])
 
 
 def _printable(line: str) -> str:

@@ -120,6 +120,8 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
     sweeping = asyncio.create_task(_sweep_for_ever())
     yield
     sweeping.cancel()
+    if work := sys.modules.get("pages.components.analysis.work"):
+        work.cancel_all()
 
 
 def _warm_up() -> None:
@@ -128,7 +130,6 @@ def _warm_up() -> None:
         threading.Event().wait(WARM_UP_AFTER_S)
         _load()
     finally:
-        gc.freeze()  # what is loaded now stays, and need not be looked through again
         gc.enable()
 
 
@@ -157,11 +158,14 @@ def _sweep() -> None:
     to end, and serves its files until then.
     """
     instance = runtime.get_instance()
-    for _, ended in instance._session_mgr._session_storage._cache.expire():
-        ended.session.shutdown()
+    ended = instance._session_mgr._session_storage._cache.expire()
+    for _, stored in ended:
+        stored.session.shutdown()
     pixels.sweep({info.session.id for info in instance._session_mgr.list_sessions()})
     instance.media_file_mgr.remove_orphaned_files()
     files.sweep()
     cache = sys.modules.get("pages.components.analysis.cache")
     if hasattr(cache, "sweep"):  # not while it is being imported
         cache.sweep()
+    if ended:
+        gc.collect()  # sessions and their files are parts of cycles

@@ -12,6 +12,7 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 import streamlit as st
 from streamlit import runtime
@@ -66,6 +67,7 @@ class LastingWork(Work):
 
 
 AnyWork = TypeVar("AnyWork", bound=Work)
+RUNNING: "WeakSet[Work]" = WeakSet()
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,14 @@ def _begun(work: AnyWork, compute: Callable[[], Result], prepare: Callable[[], A
     threads = ThreadPoolExecutor(1, initializer=prepare)
     done = threads.submit(compute)
     threads.shutdown(wait=False)
+    RUNNING.add(work)
     return Job(work, done)
+
+
+def cancel_all() -> None:
+    """Cancel all work, of all sessions: the server ends, and would wait for it."""
+    for work in list(RUNNING):
+        work.cancel.set()
 
 
 def explained(analysis: Analysis, key: str) -> tuple[Analysis, Explanation]:
@@ -181,6 +190,8 @@ def _watch(
 
 
 def _words(work: Work, elapsed: float) -> str:
+    if isinstance(work, LastingWork) and work.stop.is_set():
+        return "Stopping after this picture"
     left = elapsed * (1 - work.share) / work.share if work.share > 0.02 else None
     rest = "" if left is None else f", about {max(1, round(left))}{NO_BREAK}s left"
     return f"{plain(work.words or 'Computing')}: {percent(work.share, 0)}{rest}"

@@ -50,13 +50,13 @@ def show_matching(comparison: Comparison, models: Models) -> None:
         for place, (title, model) in enumerate(models[1:], 1):
             st.markdown(f"**Model {place + 1}**, {plain(title)}")
             for compared in comparison.classes:
-                _pick_partner(models[0][1], model, compared.index, comparison.partners[place][compared.index])
+                _pick_partner(models[0][1], model, place, compared.index, comparison.partners[place][compared.index])
             _show_lonely(models[0][1], model, place, comparison.partners[place])
 
 
-def _pick_partner(first: LoadedModel, model: LoadedModel, index: int, partner: int | None) -> None:
+def _pick_partner(first: LoadedModel, model: LoadedModel, place: int, index: int, partner: int | None) -> None:
     """Pick the class of another model that is compared with a class of the first one."""
-    key = f"partner {first.fingerprint[:8]} {model.fingerprint[:8]} {index} {len(model.labels)}"
+    key = f"partner {place} {first.fingerprint[:8]} {model.fingerprint[:8]} {index} {len(model.labels)}"
 
     def take() -> None:
         _by_hand(first, model)[index] = st.session_state[key]

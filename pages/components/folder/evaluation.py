@@ -60,11 +60,16 @@ def evaluated(task: Task, folder: Folder) -> Evaluation | None:
     job = _job()
     if job is not None and job.key == task.key:
         try:
-            _keep(task.key, watch(job.running, task.key, stop_evaluation))
-        except GradcamError as error:
-            st.session_state.pop("folder_job")
-            show_error(error)
+            evaluation = watch(job.running, task.key, job.running.work.stop.set)
+        except (GradcamError, Cancelled) as error:
+            st.session_state.pop("folder_job", None)
+            if isinstance(error, GradcamError):
+                show_error(error)
             return None
+        except Exception:
+            st.session_state.pop("folder_job", None)
+            raise
+        _keep(task.key, evaluation)
         st.rerun()  # the button above was drawn while there was no result
     evaluation = _results().get(task.key)
     if evaluation is not None and evaluation.count < len(folder.pictures):
@@ -75,12 +80,11 @@ def evaluated(task: Task, folder: Folder) -> Evaluation | None:
 def stop_evaluation() -> None:
     """Stop the session's evaluation after the picture that is under way, and keep what it has so far."""
     job = _job()
-    if job is None:
-        return
-    job.running.work.stop.set()
-    with suppress(GradcamError, Cancelled):
-        _keep(job.key, job.running.done.result())
     st.session_state.pop("folder_job", None)
+    if job is not None:
+        job.running.work.stop.set()
+        with suppress(Exception):  # what went wrong in a job that is no longer wanted matters to nobody
+            _keep(job.key, job.running.done.result())
 
 
 def _start(task: Task, folder: Folder) -> None:

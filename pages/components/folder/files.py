@@ -153,7 +153,10 @@ def _want_sample(kind: str, model: str) -> None:
 
 
 def _clear() -> None:
+    """Forget the files, and stop what is computed of them."""
     st.session_state.folder_files = {}
+    if job := st.session_state.pop("folder_job", None):
+        job.running.work.cancel.set()
 
 
 def _is_table(key: tuple[str, str]) -> bool:

@@ -5,9 +5,17 @@ const STOPPED =
   "The server of this app has stopped or cannot be reached. Start it again as before (for example with make app): " +
   "this page then connects by itself. Pictures and own models have to be added again.";
 
+function remembered() {
+  try {
+    return JSON.parse(sessionStorage.getItem(MEMORY));
+  } catch {
+    return null;
+  }
+}
+
 // Return what to say about the session that this tab had before, if its work is gone; remember the present one.
 function wordsOfLoss(present) {
-  const former = JSON.parse(sessionStorage.getItem(MEMORY) ?? "null");
+  const former = remembered();
   sessionStorage.setItem(MEMORY, JSON.stringify(present));
   if (!former?.holds || former.session === present.session) return "";
   return (

@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -41,6 +42,7 @@ class Offer:
 
 
 OFFERS: dict[str, Offer] = {}
+DECODING = Semaphore(2)  # large pictures take gigabytes while they are decoded
 
 
 def offer(image: "ImageRecord", grey: bool) -> str:
@@ -96,8 +98,9 @@ def _cut(offer: Offer, part: re.Match[str]) -> tuple[bytes | None, dict[str, str
 
     about: dict[str, Any] = {}
     try:
-        image = cache.picture(offer.sha256, offer.content, offer.frame, offer.window)
-        picture = cache.values(image, offer.content) if offer.grey else image
+        with DECODING:
+            image = cache.picture(offer.sha256, offer.content, offer.frame, offer.window)
+            picture = cache.values(image, offer.content) if offer.grey else image
     except GradcamError:  # it was read before, so only memory can be short
         return None, {}
     if part[0] == "whole":
@@ -109,7 +112,7 @@ def _cut(offer: Offer, part: re.Match[str]) -> tuple[bytes | None, dict[str, str
         return None, {}
     about |= {"height": samples.shape[0], "width": samples.shape[1], "bytes": samples.dtype.itemsize}
     # Said to be encoded already, so that the server does not spend a tenth of a second on compressing each tile.
-    headers = {"Samples": json.dumps(about), "Content-Encoding": "identity"}
+    headers = {"Samples": json.dumps(about), "Content-Encoding": "identity", "Cache-Control": "no-store"}
     return samples.astype(samples.dtype.newbyteorder("<")).tobytes(), headers
 
 
