@@ -81,6 +81,7 @@ from .exporters import ResultFolders as ResultFolders
 from .exporters import archive as archive
 from .exporters import caption_lines as caption_lines
 from .exporters import comparison_to_dict as comparison_to_dict
+from .exporters import display_words as display_words
 from .exporters import heatmap_names as heatmap_names
 from .exporters import meaning_of_one as meaning_of_one
 from .exporters import npy as npy

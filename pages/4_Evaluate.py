@@ -90,4 +90,4 @@ if name in opened:
         show_measurements("With the picture changed", changed, names_of("change"))
         show_curves(changed)
         tables.append(changed)
-offer_measurements(explanation, tables)
+offer_measurements(explanation, tables, region)

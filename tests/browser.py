@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -46,11 +46,18 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Serve]:
-    """Run a Streamlit script with the settings of a folder's .streamlit, and give its address once it answers."""
+    """Run a Streamlit script with the settings of a folder's .streamlit, and give its address once it answers.
+
+    A script that runs already with the same options is not started again: its visitors have sessions of their own.
+    """
     with ExitStack() as servers:
+        addresses: dict[tuple[Any, ...], str] = {}
 
         def start(script: Path, folder: Path, *options: str) -> str:
-            return servers.enter_context(running(script, folder, free_port(), *options))
+            wanted = (script, folder, *options)
+            if wanted not in addresses:
+                addresses[wanted] = servers.enter_context(running(script, folder, free_port(), *options))
+            return addresses[wanted]
 
         yield start
 

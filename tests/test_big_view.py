@@ -352,6 +352,9 @@ def test_page_down_and_up_lead_through_the_pictures(page: Any, address: str) -> 
     wait_for_picture(page, "first.png")
     settled(page)
     page.locator(".viewer.enlarged .title", has_text="Picture").wait_for()
+    for _ in range(3):
+        page.keyboard.press("PageDown")  # quicker than the page answers
+    wait_for_picture(page, "Coffee (sample)")
 
 
 def wait_for_picture(page: Any, name: str) -> None:

@@ -105,3 +105,13 @@ def test_a_caption_never_makes_a_picture_much_larger(size: tuple[int, int]) -> N
     assert drawn.shape[1] >= 640
     assert drawn[0, 0].tolist() == [7, 7, 7]
     assert drawn.size <= 4 * 3 * (max(*size, 1300) + 300) * max(size[1], 1300)
+
+
+def test_a_caption_says_through_which_window_the_picture_was_displayed() -> None:
+    example = explanation(heatmap())
+    window = {"level": 40.0, "width": 400.0, "invert": True}
+    text = "\n".join(caption_lines(example, example.heatmaps[0], display_window=window))
+    assert "Displayed with level 40, window 400, inverted. The model did not see it so." in text
+    assert "Displayed" not in "\n".join(caption_lines(example, example.heatmaps[0]))
+    drawn = with_caption(np.zeros((90, 800, 3), np.uint8), ("90.2\u202f% 7\u00a0%",))
+    assert np.array_equal(drawn, with_caption(np.zeros((90, 800, 3), np.uint8), ("90.2 % 7 %",))), "no missing letters"

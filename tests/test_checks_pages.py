@@ -197,7 +197,7 @@ def test_a_verdict_compares_the_heat_with_the_share_of_what_the_model_saw() -> N
     half = np.zeros(heatmap.values.shape, bool)
     half[:, : image.width // 2] = True
     heat = float(heatmap.values[half].sum() / heatmap.values.sum())
-    (row, *_) = _rows(explanation, [measured_directly(explanation, half, ("relevance_mass",))])
+    (row, *_) = _rows(explanation, [measured_directly(explanation, half, ("relevance_mass",))], 0.5)
     assert row["value"] == pytest.approx(heat, abs=1e-6)
     assert row["measurement"] == "relevance_mass"
     assert _words(1.0) == "hardly better than chance"

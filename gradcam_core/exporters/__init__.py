@@ -1,6 +1,7 @@
 """The family of exporters: an explanation -> bytes to keep or share."""
 
 from gradcam_core.exporters.caption import caption_lines as caption_lines
+from gradcam_core.exporters.caption import display_words as display_words
 from gradcam_core.exporters.caption import meaning_of_one as meaning_of_one
 from gradcam_core.exporters.caption import with_caption as with_caption
 from gradcam_core.exporters.comparison import comparison_to_dict as comparison_to_dict

@@ -1,5 +1,8 @@
 """What a picture of a heatmap must say about itself, below it: class, model, method, colours, date, purpose."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import cv2
 import numpy as np
 from jaxtyping import UInt8
@@ -20,8 +23,17 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Captioned = UInt8[np.ndarray, "rows columns 3"]
 
 
-def caption_lines(explanation: Explanation, heatmap: Heatmap, *, names: Names = "hash") -> tuple[str, ...]:
-    """Say in lines of text what a heatmap shows, of which model and picture, when, and what it is for."""
+def caption_lines(
+    explanation: Explanation,
+    heatmap: Heatmap,
+    *,
+    names: Names = "hash",
+    display_window: Mapping[str, Any] | None = None,
+) -> tuple[str, ...]:
+    """Say in lines of text what a heatmap shows, of which model and picture, when, and what it is for.
+
+    `display_window` (level, width, invert) is the window of the display where it differs from the model's.
+    """
     target, image = heatmap.target, explanation.image
     share = f" {percent(target.probability)}" if np.isfinite(target.probability) else ""
     method = find_method(heatmap.method, {}).title
@@ -32,8 +44,15 @@ def caption_lines(explanation: Explanation, heatmap: Heatmap, *, names: Names = 
         f"{one_line(target.label)} (class {target.index}){share}. {method}, {layer}",
         f"Model {reference} ({explanation.fingerprint[:12]}). Picture {image.sha256[:12]}{window}. "
         f"{explanation.created}",
+        *([f"{display_words(display_window)} The model did not see it so."] if display_window else []),
         DISCLAIMER,
     )
+
+
+def display_words(window: Mapping[str, Any]) -> str:
+    """Say through which window (level, width, invert) a picture is displayed."""
+    inverted = ", inverted" if window["invert"] else ""
+    return f"Displayed with level {window['level']:g}, window {window['width']:g}{inverted}."
 
 
 def meaning_of_one(heatmap: Heatmap, peak: float | None = None) -> str:
@@ -83,7 +102,7 @@ def _wide_enough(pixels: Colours) -> Captioned:
 
 def _printable(line: str) -> str:
     """The font has the letters of Latin-1 only; a class is known by its number, too."""
-    return line.replace("\u202f", "\u00a0").encode("latin-1", "replace").decode("latin-1")
+    return line.replace("\u202f", " ").replace("\u00a0", " ").encode("latin-1", "replace").decode("latin-1")
 
 
 def _wrapped(line: str, font: Font, width: int) -> list[str]:

@@ -20,7 +20,7 @@ WHAT THIS IS
 Heatmaps of an image model. A heatmap shows where the model's score for one class is sensitive to
 the picture: bright places raised the score most. It does not show that the model is right, nor
 what is in the picture.
-For research and demonstration. Not for diagnostic use.
+For research and teaching, not for diagnosis.
 
 THE FILES
 picture.png         the picture as it was shown, {width} x {height} pixels
@@ -112,7 +112,9 @@ def _drawn(
     )
     if not extras.captions:
         return drawn
-    lines, meaning = caption_lines(explanation, heatmap, names=names), meaning_of_one(heatmap, peak)
+    window = extras.display.get("display_window")
+    lines = caption_lines(explanation, heatmap, names=names, display_window=window)
+    meaning = meaning_of_one(heatmap, peak)
     first, second = (
         with_caption(pixels, lines, colormap=colormap, signed=heatmap.signed, meaning=meaning) for pixels in drawn
     )

@@ -222,12 +222,19 @@ def choose_picture(key: str) -> None:
     picture_changed()
 
 
-def choose_neighbour(step: int) -> None:
-    """Choose the picture after the chosen one in the list (1), or before it (-1), as far as there is one."""
+def place_in_list() -> tuple[int, int]:
+    """The place of the chosen picture in the list of pictures, and how many there are."""
     keys = list(pictures())
-    place = keys.index(chosen_picture()) + step
-    if 0 <= place < len(keys):
-        choose_picture(keys[place])
+    return keys.index(chosen_picture()), len(keys)
+
+
+def choose_at(place: int) -> bool:
+    """Choose the picture at a place of the list; whether that is another one than before."""
+    keys = list(pictures())
+    if not 0 <= place < len(keys) or keys[place] == chosen_picture():
+        return False
+    choose_picture(keys[place])
+    return True
 
 
 def uploader_key(place: str = "sidebar") -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import streamlit as st
 
-from gradcam_core import Explanation, csv_cell, percent
+from gradcam_core import Explanation, Heatmap, csv_cell, percent
 from pages.components.analysis.cache import Measured
 from pages.components.panels.downloads import download, stem_of
 from pages.components.panels.heatmaps import METHODS
@@ -22,7 +22,7 @@ def show_verdict(explanation: Explanation, region: np.ndarray, results: Measured
     sentences = []
     for heatmap in explanation.heatmaps:
         heat = results[heatmap.method]["relevance_mass"].value
-        chance = float(region[np.isfinite(heatmap.values)].mean())
+        chance = _by_chance(heatmap, region)
         if heat is not None and chance > 0:
             inside, by_chance = percent(heat), percent(chance)
             title = METHODS[heatmap.method].title
@@ -33,6 +33,11 @@ def show_verdict(explanation: Explanation, region: np.ndarray, results: Measured
     st.markdown("\n".join(sentences))
 
 
+def _by_chance(heatmap: Heatmap, region: np.ndarray) -> float:
+    """The region's share of what the model saw."""
+    return float(region[np.isfinite(heatmap.values)].mean())
+
+
 def _words(ratio: float) -> str:
     if ratio >= MUCH:
         return f"{ratio:.0f} times as much as by chance"
@@ -41,21 +46,26 @@ def _words(ratio: float) -> str:
     return "hardly better than chance" if ratio >= 1 / BARELY else "less than by chance"
 
 
-def offer_measurements(explanation: Explanation, tables: Sequence[Measured]) -> None:
+def offer_measurements(explanation: Explanation, tables: Sequence[Measured], region: np.ndarray | None) -> None:
     """Offer all measurements so far as CSV and JSON, without names of files."""
     stem = f"{stem_of(explanation)}-measurements"
-    rows = _rows(explanation, tables)
+    rows = _rows(explanation, tables, None if region is None else _by_chance(explanation.heatmaps[0], region))
     with st.container(horizontal=True, key="measurements", vertical_alignment="center"):
         download("Measurements, CSV", lambda: _csv(rows), f"{stem}.csv", "text/csv", "evaluate")
         download("Measurements, JSON", lambda: _json(rows), f"{stem}.json", "application/json", "evaluate")
 
 
-def _rows(explanation: Explanation, tables: Sequence[Measured]) -> list[Mapping[str, str | float | None]]:
+def _rows(
+    explanation: Explanation, tables: Sequence[Measured], region_share: float | None
+) -> list[Mapping[str, str | float | None]]:
     target = explanation.heatmaps[0].target
     return [
         {
             "picture": explanation.image.sha256,
-            "model": explanation.fingerprint,
+            "model": explanation.architecture,
+            "fingerprint": explanation.fingerprint,
+            "created": explanation.created,
+            "region_share": region_share,
             "class": target.label,
             "layer": explanation.heatmaps[0].layer,
             "method": method,

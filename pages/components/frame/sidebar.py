@@ -82,6 +82,7 @@ def _pick_model() -> tuple[ModelChoice, str, DeltaGenerator]:
         "is never seen, and is hatched. Padding or stretching shows the model everything, in a form that it "
         "may know less well.",
     )
+    _show_all_of(session.FITS[fit])
     return st.session_state.models[model], fit, st.container()
 
 

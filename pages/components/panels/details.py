@@ -68,7 +68,7 @@ def _describe_input(explanation: Explanation) -> None:
     numbers = ", ".join(f"{value:g}" for value in spec.mean), ", ".join(f"{value:g}" for value in spec.std)
     st.markdown(
         f"- Picture {width} × {height} px; input {spec.size[1]} × {spec.size[0]} px, {spec.interpolation}\n"
-        f"- The model saw **{share:.0%}** of the picture"
+        f"- The model saw **{percent(share, 0)}** of the picture"
         + ("." if share > 0.995 else f": columns {left} to {right}, rows {top} to {bottom}.")
         + f"\n- Mean {numbers[0]}; standard deviation {numbers[1]}\n"
         f"- Computed on {plain(describe_device(explanation.device))}"
@@ -156,7 +156,7 @@ def show_agreement(explanation: Explanation, model: LoadedModel) -> None:
             "Class": first.target.label,
             "Methods": f"{METHODS[first.method].title} and {METHODS[second.method].title}",
             "Correlation": f"{correlation:.2f}",
-            "Overlap of the hottest fifths": f"{overlap:.0%}",
+            "Overlap of the hottest fifths": percent(overlap, 0),
         }
         for first, second, correlation, overlap in _pairs(explanation, _equal(explanation, model)[1:])
     ]

@@ -108,7 +108,8 @@ def _picture_file(
 ) -> bytes:
     """A heatmap as it is displayed: PNG with a caption, or ZIP of a PNG without one and a JSON that says the same."""
     peak = shared_peak(explanation, heatmap) if display.shared_scale else None
-    style, lines = display.style, caption_lines(explanation, heatmap)
+    style = display.style
+    lines = caption_lines(explanation, heatmap, display_window=display.to_dict()["display_window"])
     if over:
         pixels = overlay(displayed(display), heatmap, **style, peak=peak)
     else:

@@ -6,7 +6,16 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import Explanation, Heatmap, ImageRecord, LayerInfo, LoadedModel, list_methods, percent
+from gradcam_core import (
+    Explanation,
+    Heatmap,
+    ImageRecord,
+    LayerInfo,
+    LoadedModel,
+    display_words,
+    list_methods,
+    percent,
+)
 from pages.components import session, windows
 from pages.components.frame import note_shown
 from pages.components.viewer import DEFAULTS, Settings, checked_window, viewer
@@ -25,6 +34,9 @@ def show_notes(explanation: Explanation) -> None:
     for note in explanation.notes:
         if note not in explanation.unsuited:
             st.caption(plain(note))
+    if window := windows.window_of(explanation.image):
+        inverted = ", and not inverted" if window["invert"] else ""
+        st.caption(f"{plain(display_words(window))} The model saw the picture without this window{inverted}.")
 
 
 def show_headline(explanation: Explanation) -> None:
@@ -99,7 +111,7 @@ def show_panels(
         settings=display(),
         key=f"viewer {key}",
         window=windows.window_of(image),
-        chosen=chosen,
+        chosen=session.place_in_list() if chosen else None,
         **layout,
     )
     st.session_state.display = {name: result[name] for name in DEFAULTS}
@@ -113,8 +125,7 @@ def show_panels(
 def _follow(image: ImageRecord, result: dict[str, Any], picture: str) -> None:
     """Go to another picture, or give the model another window, where that was clicked."""
     wanted = result["model_window"]
-    if result["step"] in (-1, 1):
-        session.choose_neighbour(result["step"])
+    if isinstance(result["turn"], int) and session.choose_at(result["turn"]):
         st.rerun()
     if isinstance(wanted, Mapping) and wanted.get("picture") == picture:
         window = checked_window(wanted)

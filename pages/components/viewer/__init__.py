@@ -34,7 +34,7 @@ from pages.components.component import Exchange, component, ignore
 VIEWS = ("overlay", "heatmap", "original")
 SCALES = ("own", "shared")
 MOST_VALUE = 1e30
-CLICKS = ("selected", "step", "model_window")
+CLICKS = ("selected", "turn", "model_window")
 SCRIPTS = (
     "grid.js",
     "colour.js",
@@ -82,16 +82,16 @@ def viewer(
     key: str,
     window: Window | None = None,
     columns: int | None = None,
-    **layout: bool,
+    **layout: Any,
 ) -> dict[str, Any]:
     """Show a picture with its heatmaps; return the settings and the `window` that its user chose, and what was clicked.
 
     `picture`, `panels` and `colours` are what viewer/encoding.py makes. Pass as `settings` and `window` where they
     start and, from then on, those it returned last; others overrule its user. So they are kept over pages, too.
     `columns` fixes how many panels stand in a row. `layout` may set: `selectable`, a click on a title gives that
-    panel's id once, as `selected`; `strip`, all panels in one row that scrolls sideways; `chosen`, the picture is the
-    one of the sidebar, so the viewer offers the ones beside it (`step`, -1 or 1, once) and to give the model a window
-    (`model_window`, once).
+    panel's id once, as `selected`; `strip`, all panels in one row that scrolls sideways; `chosen`, the place
+    of the picture in the sidebar's list and how many there are, so that the viewer offers the others (`turn`, a place,
+    once) and to give the model a window (`model_window`, once).
     """
     exchange = Exchange.of(key, "settings", {**settings, "window": window}, picture.get("key", ""))
     data = {

@@ -10,12 +10,19 @@ function bindBig(viewer) {
   press("panel-after", () => turnPanels(viewer, 1));
   press("actual", () => viewer.actual());
   press("full-screen", () => { enlarge(viewer); toggleFullScreen(); });
-  press("picture-before", () => viewer.send.trigger("step", -1));
-  press("picture-after", () => viewer.send.trigger("step", 1));
+  press("picture-before", () => turnPictures(viewer, -1));
+  press("picture-after", () => turnPictures(viewer, 1));
   const dialog = root.querySelector(".big");
   dialog.oncancel = (event) => { event.preventDefault(); leaveBig(viewer); };
   dialog.onclose = () => leaveBig(viewer);
   root.querySelector('[name="full-screen"]').hidden = !document.fullscreenEnabled;
+}
+
+// Ask for the picture beside the one that was asked for last: quick presses count even while the page is busy.
+function turnPictures(viewer, by) {
+  const [place, count] = viewer.layout.chosen;
+  viewer.asked = Math.min(Math.max((viewer.asked ?? place) + by, 0), count - 1);
+  viewer.send.trigger("turn", viewer.asked);
 }
 
 function enlarge(viewer, panel = viewer.active ?? viewer.panels[0]) {

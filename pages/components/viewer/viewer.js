@@ -71,6 +71,7 @@ async function receive(viewer, data) {
   const source = samePicture ? viewer.source : await sourceOf(data.picture);
   if (viewer.newest !== data) return;
   viewer.layout = data.layout ?? {};
+  if (viewer.layout.chosen?.[0] === viewer.asked) viewer.asked = null;
   if (!samePicture) takePicture(viewer, source);
   viewer.diverging = bytesOf(data.diverging);
   if (viewer.sent !== data.sent) viewer.arrival = Date.now() - data.sent;
