@@ -113,7 +113,7 @@ def point(page: Any, panel: int, right: float, down: float) -> tuple[int, int]:
     """Point at a place of a panel, as shares of it; return the picture's pixel there."""
     box = page.locator(".panel canvas").nth(panel).bounding_box()
     page.mouse.move(box["x"] + right * box["width"], box["y"] + down * box["height"])
-    place = page.locator(".place").text_content()
+    place = page.locator(".viewer .place").text_content()
     x, y = re.findall(r"\d+", place)[:2]
     return int(x), int(y)
 
@@ -130,7 +130,7 @@ def test_the_big_view_covers_the_page_and_esc_leads_back(page: Any, address: str
     assert after["width"] * after["height"] > 4 * before["width"] * before["height"]
     assert page.locator(".panel:visible .title").inner_text() == page.locator(".panel .title").nth(1).inner_text()
     page.keyboard.press("n")
-    assert page.locator(".which").inner_text() == "3 of 4"
+    assert page.locator(".viewer .which").inner_text() == "3 of 4"
     page.keyboard.press("a")
     assert page.locator(".panel:visible").count() == 4
     page.keyboard.press("Escape")
@@ -139,9 +139,9 @@ def test_the_big_view_covers_the_page_and_esc_leads_back(page: Any, address: str
     page.locator(".panels").focus()
     page.keyboard.press("Enter")
     page.locator(".viewer.enlarged").wait_for()
-    page.locator("button[name=leave]").click()
+    page.locator(".viewer button[name=leave]").click()
     page.get_by_role("button", name="Enlarge Picture").press("Enter")
-    assert page.locator(".which").inner_text() == "1 of 4"
+    assert page.locator(".viewer .which").inner_text() == "1 of 4"
 
 
 def test_fit_fits_pictures_of_any_shape(page: Any, address: str) -> None:
@@ -192,7 +192,7 @@ def test_a_16_bit_picture_has_its_values_and_its_window_live(chest: Any) -> None
     page.keyboard.press("p")
     sharp(page)
     x, y = point(page, 0, 0.4, 0.4)
-    assert page.locator(".place").text_content().endswith(f"value {picture[y, x]}")
+    assert page.locator(".viewer .place").text_content().endswith(f"value {picture[y, x]}")
     page.locator("input[name=level]").fill("1500")
     page.locator("input[name=width]").fill("500")
     page.keyboard.press("Tab")

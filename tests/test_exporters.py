@@ -266,4 +266,4 @@ def test_the_words_name_predictions_peaks_and_states() -> None:
     assert f"raw peak {explanation().heatmaps[0].raw_peak:.3g}" in words
     assert "02_cam_2_layer4.1: cam for cat at layer4.1, no positive evidence" in words
     assert "one cell is 10 x 10 pixels" in words
-    assert "Not for diagnostic use" in words
+    assert "not for diagnosis" in words

@@ -92,6 +92,8 @@ def test_every_page_stands_with_everything_changed(page: Any, address: str) -> N
     unfold(page)
     page.get_by_role("combobox", name="Layers").first.click()
     page.keyboard.press("ArrowDown")
+    page.get_by_role("option").first.wait_for()
+    page.wait_for_timeout(300)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
