@@ -91,7 +91,7 @@ def measure() -> Iterator[Row]:
         page.locator(".viewer .cell", has_text="map cell").wait_for(timeout=120_000)
         seconds = []
         for turn, content in enumerate(photographs):
-            page.wait_for_function("document.querySelector('[data-test-script-state=notRunning]')", timeout=60_000)
+            page.locator("[data-test-script-state=notRunning]").wait_for(timeout=60_000)
             page.wait_for_timeout(500)
             page.evaluate(MARK)
             page.locator('section[data-testid="stSidebar"] input[type=file]').set_input_files(
