@@ -18,14 +18,14 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
-from gradcam_core import Explanation, Heatmap, ImageRecord, list_methods, overlay, percent
+from gradcam_core import Explanation, Heatmap, ImageRecord, overlay, percent
 from pages.components.analysis import cache
 from pages.components.analysis.requests import Analysis, model_key
 from pages.components.panels.figures import figures
+from pages.components.pickers.methods import METHODS
 from pages.components.words import NO_BREAK, plain
 
 Result = TypeVar("Result")
-METHODS = {method.name: method for method in list_methods()}
 QUICK, POLL, DRAFT_EVERY = 0.4, 0.25, 1.0
 AWAY_S = 120.0  # a lasting job outlives a lost connection by this
 SHOWN_DRAFTS, DRAFT_PIXELS = 3, 4_000_000

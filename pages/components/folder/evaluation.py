@@ -49,7 +49,7 @@ def offer_evaluation(
     else:
         words = f"Go on with the other {left}" if earlier else f"Evaluate {counted(left, 'picture')}"
         st.button(words, on_click=_start, args=(task, folder), key="evaluate", type="primary")
-    if job is not None:
+    if job is not None and not job.running.done.done():
         done = percent(job.running.work.share, 0)
         st.caption(f"An evaluation with other settings is running ({done} done). Starting this one stops that one.")
     return task
@@ -83,7 +83,7 @@ def stop_evaluation() -> None:
     st.session_state.pop("folder_job", None)
     if job is not None:
         job.running.work.stop.set()
-        with suppress(Exception):  # what went wrong in a job that is no longer wanted matters to nobody
+        with suppress(Exception):  # its results are no longer wanted, so its failure need not be shown
             _keep(job.key, job.running.done.result())
 
 

@@ -9,6 +9,7 @@ import json
 import re
 import secrets
 from collections.abc import Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 from threading import Semaphore
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,10 @@ def _cut(offer: Offer, part: re.Match[str]) -> tuple[bytes | None, dict[str, str
 
     about: dict[str, Any] = {}
     try:
-        with DECODING:
+        # Tiles of what is decoded already need not wait for others' pictures.
+        decoded = cache.picture_key(offer.sha256, offer.frame, offer.window) in cache.PICTURES
+        read = not offer.grey or cache.picture_key(offer.sha256, offer.frame) in cache.VALUES
+        with nullcontext() if decoded and read else DECODING:
             image = cache.picture(offer.sha256, offer.content, offer.frame, offer.window)
             picture = cache.values(image, offer.content) if offer.grey else image
     except GradcamError:  # it was read before, so only memory can be short
