@@ -227,6 +227,17 @@ def test_dragging_sets_the_window_within_50_ms(chest: Any) -> None:
     assert float(level.input_value()) > before[0]
 
 
+def test_a_run_that_changes_no_panel_leaves_them_in_place(chest: Any) -> None:
+    page = chest
+    canvas = page.locator(".panel canvas").first
+    canvas.evaluate("canvas => { canvas.marked = true; }")
+    page.locator("input[name=level]").fill("1400")
+    page.keyboard.press("Tab")
+    page.locator('[data-testid="stApp"][data-test-script-state="running"]').wait_for(timeout=30_000)
+    settled(page)
+    assert canvas.evaluate("canvas => canvas.marked"), "the panels were replaced, a drag would have ended"
+
+
 def test_presets_and_keys_set_the_window(chest: Any) -> None:
     page = chest
     picture = radiograph()

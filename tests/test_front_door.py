@@ -44,10 +44,20 @@ def chosen(page: Any, label: str) -> str:
 
 
 def pick(page: Any, label: str, text: str) -> None:
+    """Choose from a list. One that is drawn anew while it is open closes, and is opened again."""
+    from playwright.sync_api import TimeoutError as NotInTime
+
     box = page.get_by_role("combobox", name=label).first
-    box.click()
-    box.fill(text)
-    page.keyboard.press("Enter")
+    option = page.locator("[role=listbox] [role=option]", has_text=text).first
+    for patience in (5_000, 5_000, 30_000):
+        box.click()
+        box.fill(text)
+        try:
+            option.click(timeout=patience)
+            break
+        except NotInTime:
+            page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
     settled(page)
 
 
@@ -90,14 +100,7 @@ def test_every_page_stands_with_everything_changed(page: Any, address: str) -> N
     pick(page, "Model", "demonstration) C")
     pick(page, "What the model sees", "padded")
     unfold(page)
-    page.get_by_role("combobox", name="Layers").first.click()
-    page.keyboard.press("ArrowDown")
-    page.get_by_role("option").first.wait_for()
-    page.wait_for_timeout(300)
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
-    page.keyboard.press("Escape")
-    settled(page)
+    pick(page, "Layers", "layer3.0")
     page.locator(".st-key-top button", has_text="10").click()
     settled(page)
     layers = page.locator(".stMultiSelect", has_text="Layers").locator("[data-tag]").all_inner_texts()

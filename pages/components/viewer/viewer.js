@@ -80,12 +80,10 @@ async function receive(viewer, data) {
   viewer.colours = Object.fromEntries(
     Object.entries(data.colormaps).map(([name, { label, table }]) => [name, { label, table: bytesOf(table) }]),
   );
-  const place = viewer.panels.findIndex(({ data: { id } }) => id === viewer.big?.panel);
-  viewer.panels = data.panels.map((panel) => panelOf(panel, viewer));
-  if (viewer.big?.panel) keepBig(viewer, place);
-  for (const panel of viewer.panels) panel.highest = highestOf(viewer.panels, panel.data.unit);
-  viewer.active = null;
-  viewer.root.querySelector(".panels").replaceChildren(...viewer.panels.map((panel) => panel.element));
+  const panels = JSON.stringify([data.panels, viewer.layout.selectable]);
+  // A run that changes no panel leaves them in place: someone may be dragging on one.
+  if (!samePicture || panels !== viewer.lastPanels) takePanels(viewer, data.panels);
+  viewer.lastPanels = panels;
   listColours(viewer);
   link(viewer, viewer.linked);
   viewer.size = null;
@@ -100,6 +98,15 @@ function highestOf(panels, unit) {
 function takePicture(viewer, source) {
   Object.assign(viewer, { picture: source.picture, source, stale: true, view: wholeView(source.picture) });
   fetchValues(viewer, source);
+}
+
+function takePanels(viewer, panels) {
+  const place = viewer.panels.findIndex(({ data: { id } }) => id === viewer.big?.panel);
+  viewer.panels = panels.map((panel) => panelOf(panel, viewer));
+  if (viewer.big?.panel) keepBig(viewer, place);
+  for (const panel of viewer.panels) panel.highest = highestOf(viewer.panels, panel.data.unit);
+  viewer.active = null;
+  viewer.root.querySelector(".panels").replaceChildren(...viewer.panels.map((panel) => panel.element));
 }
 
 // The view that buttons and keys change: the common one, or that of the panel last pointed at.
