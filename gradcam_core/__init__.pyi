@@ -76,12 +76,17 @@ from .evaluation import find_masks as find_masks
 from .evaluation import read_table as read_table
 from .evaluation import evaluation_sentences as evaluation_sentences
 from .evaluation import evaluation_to_csv as evaluation_to_csv
+from .evaluation import Drift as Drift
+from .evaluation import drift as drift
+from .evaluation import drift_sentences as drift_sentences
+from .evaluation import drift_to_csv as drift_to_csv
 from .exporters import Extras as Extras
 from .exporters import ResultFolders as ResultFolders
 from .exporters import archive as archive
 from .exporters import caption_lines as caption_lines
 from .exporters import comparison_to_dict as comparison_to_dict
 from .exporters import display_words as display_words
+from .exporters import drift_to_dict as drift_to_dict
 from .exporters import heatmap_names as heatmap_names
 from .exporters import meaning_of_one as meaning_of_one
 from .exporters import npy as npy

@@ -224,6 +224,12 @@ def hottest_overlap(values: Any, others: Any) -> float:
     return len(hot & other_hot) / len(hot | other_hot)
 
 
+def movement(values: Any, others: Any) -> float:
+    """The share of both hottest areas together that lies in only one of them (Jaccard's distance)."""
+    hot, other_hot = hottest(values), hottest(others)
+    return sum((place in hot) != (place in other_hot) for place in range(len(values))) / len(hot | other_hot)
+
+
 def overlap_by_chance(first: int, second: int, places: int) -> float:
     """The mean overlap of two areas of these sizes that lie anywhere: over every number of shared places."""
     total = math.comb(places, second)

@@ -96,14 +96,14 @@ def _checked(
         raise ModelError("It is not clear which layers are meant.", f"Give {len(models)}: one for each model, or None.")
     first, ways = models[0].labels, match_of_each(match, len(models) - 1)
     for place, (model, layer) in enumerate(zip(models, wanted, strict=True)):
-        _of_model(place, functools.partial(check_request, model, methods=[method], layers=layer))
+        of_model(place, functools.partial(check_request, model, methods=[method], layers=layer))
     if targets is not None:
         check_request(models[0], targets=list(targets))
     others = (partners_of(first, model.labels, way) for model, way in zip(models[1:], ways, strict=True))
     return _Request(image, models, top_k, method, wanted, (tuple(range(len(first))), *others))
 
 
-def _of_model(place: int, work: Callable[[], Result]) -> Result:
+def of_model(place: int, work: Callable[[], Result]) -> Result:
     """Say which model an error is about."""
     try:
         return work()
@@ -135,7 +135,7 @@ def _explained(
             layers=request.layers[place],
             on_progress=_report(progress.part(place, len(request.models)), place),
         )
-        explanations.append(_of_model(place, explain_it))
+        explanations.append(of_model(place, explain_it))
         seconds.append(time.perf_counter() - start)
     return tuple(explanations), tuple(seconds)
 

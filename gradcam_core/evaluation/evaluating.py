@@ -1,6 +1,6 @@
 """The straight line of an evaluation: pictures, one at a time -> rows -> the numbers over all of them."""
 
-import hashlib
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,13 +8,12 @@ from typing import Any
 from gradcam_core.checks.edges import REGIONS, costliest, without_edges
 from gradcam_core.checks.reruns import begin_rerun
 from gradcam_core.checks.thresholds import Thresholds, read_thresholds
-from gradcam_core.devices import is_out_of_memory
-from gradcam_core.errors import GradcamError, LayerError, MethodError, PictureError, TargetError
+from gradcam_core.errors import GradcamError, TargetError
 from gradcam_core.evaluation.matching import Load, PictureFile, match
+from gradcam_core.evaluation.pictures import PictureWork, completed_rows, read_content
 from gradcam_core.evaluation.records import Evaluation, Row, TableRow
 from gradcam_core.evaluation.summary import LOCALISATION, summarise
 from gradcam_core.explanation import Method, explain
-from gradcam_core.files import FileTooLargeError
 from gradcam_core.measures import measure
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.readers import read_image
@@ -60,18 +59,17 @@ def evaluate(
     pass the rows of that evaluation as `known`; they count for the same pictures with the same request.
     """
     request = _Request(model, method, layers, thresholds or read_thresholds())
-    kept = {(row.name, row.sha256): row for row in known if row.sha256}
     files = match(pictures, table, masks)
     _check_labels(files, model.labels)
-    progress = Progress(on_progress)
-    rows = []
-    for place, file in enumerate(files):
-        if stop():
-            break
-        # No file names here: progress texts can end up in logs.
-        words = f"Picture {place + 1} of {len(files)}"
-        rows.append(_row(file, request, kept, progress.part(place, len(files), words)))
-    progress(1.0, words="Done")
+    works = [
+        PictureWork(
+            Row(file.name, "", label=file.row.label if file.row else ""),
+            file.load,
+            functools.partial(_evaluated, file=file, request=request),
+        )
+        for file in files
+    ]
+    rows = completed_rows(works, known, stop, Progress(on_progress))
     return summarise(rows, request.limits, len(table) - len({file.row for file in files if file.row}))
 
 
@@ -101,41 +99,7 @@ def _is_class(label: str, labels: Sequence[str]) -> bool:
         return False
 
 
-def _row(file: PictureFile, request: _Request, kept: Mapping[tuple[str, str], Row], progress: Progress) -> Row:
-    """Evaluate one picture. What is wrong with the picture goes into its row; what is wrong with the request raises."""
-    progress(0.0)
-    row = Row(file.name, "", label=file.row.label if file.row else "")
-    try:
-        content = _content(file.load)
-        row = replace(row, sha256=hashlib.sha256(content).hexdigest())
-        if (row.name, row.sha256) in kept:
-            return kept[row.name, row.sha256]
-        return _evaluated(row, content, file, request, progress)
-    except (MethodError, LayerError):
-        raise
-    except GradcamError as error:
-        return replace(row, problem=f"{error.message} {error.remedy}")
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
-            raise
-        return replace(row, problem="The memory is too small for this picture and model. Use a smaller input.")
-
-
-def _content(read: Load) -> bytes:
-    """Return a file's bytes. Raises PictureError without the system's own words, which contain the file's name."""
-    try:
-        return read()
-    except FileTooLargeError:
-        raise PictureError(
-            "The file is too large to be a picture that can be read.", "Save it with stronger compression."
-        ) from None
-    except OSError:
-        raise PictureError(
-            "The file cannot be opened.", "Check that you may read it, and that the drive is connected."
-        ) from None
-
-
-def _evaluated(row: Row, content: bytes, file: PictureFile, request: _Request, progress: Progress) -> Row:
+def _evaluated(row: Row, content: bytes, progress: Progress, *, file: PictureFile, request: _Request) -> Row:
     if file.shared:
         raise TargetError(
             "Several pictures match the same row of the table.",
@@ -190,7 +154,7 @@ def _localised(heatmap: Heatmap, file: PictureFile, image: ImageRecord) -> tuple
         missing = file.row is not None and file.row.mask
         return {}, "The mask that the table names is not among the files." if missing else ""
     try:
-        truth = read_truth(_content(file.mask), image)
+        truth = read_truth(read_content(file.mask), image)
         measurements = measure(heatmap, truth=truth, names=LOCALISATION)
     except GradcamError as error:
         return {}, f"Its mask: {error}"

@@ -1,8 +1,10 @@
-"""Numbers of an evaluation -> plain sentences."""
+"""Numbers of an evaluation, or of a drift -> plain sentences."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from gradcam_core.evaluation.records import Evaluation, Share
+from gradcam_core.comparison.records import FEW, SAME_PLACE
+from gradcam_core.evaluation.records import Drift, Evaluation, Share
 from gradcam_core.text import counted, listed, percent
 
 # A class gets a sentence of its own from so many pictures on, where one region decides so large a share of them.
@@ -28,16 +30,73 @@ def evaluation_sentences(evaluation: Evaluation) -> tuple[str, ...]:
     )
 
 
+def drift_sentences(drift: Drift) -> tuple[str, ...]:
+    """Say in plain words whether two models agree and whether their evidence moved; the most important first."""
+    if drift.count == len(drift.failures):
+        return tuple(_not_compared(drift))
+    return (
+        f"The answers agree on {_pictures(drift.agreement)} ({_with_interval(drift.agreement)}).{_changes(drift)}",
+        *_moved(drift),
+        *_same_weights(drift),
+        *_not_compared(drift),
+        "Evidence counts as moved where the hottest areas of both heatmaps, at least half of the peak, overlap by "
+        f"{percent(FEW, 0)} or less or hardly more than chance gives, and as moved in part below "
+        f"{percent(SAME_PLACE, 0)}. Models that agree may still be wrong together.",
+    )
+
+
+def _changes(drift: Drift) -> str:
+    changes = Counter(" → ".join(row.answers) for row in drift.rows if row.same_answer is False)
+    return f" Where they differ, from the first model to the second: {_by_count(changes)}." if changes else ""
+
+
+def _moved(drift: Drift) -> Iterator[str]:
+    """Say on how many pictures the evidence moved, for which answers, and how many of them agree."""
+    moved = [row for row in drift.rows if row.moved]
+    partly = sum(row.evidence == "partly" for row in drift.rows)
+    in_part = f" On {partly:,} {'more ' * bool(moved)}it moved in part." if partly else ""
+    if not drift.moved.whole:
+        return
+    if not moved:
+        yield f"The evidence moved on none of {counted(drift.moved.whole, 'picture')}.{in_part}"
+        return
+    yield (
+        f"On {_pictures(drift.moved)} the evidence moved ({_with_interval(drift.moved)}): both heatmaps of the same "
+        f"class are hottest at different places.{in_part}"
+    )
+    answers = _by_count(Counter(row.label for row in moved))
+    same = sum(row.same_answer is True for row in moved)
+    rest = f" On {same:,} of these pictures the answers agree: only the evidence differs." if same else ""
+    yield f"The first model’s top answers where it moved: {answers}.{rest}"
+
+
+def _same_weights(drift: Drift) -> Iterator[str]:
+    first, second = drift.models
+    if (first.fingerprint, first.preprocessing) == (second.fingerprint, second.preprocessing):
+        yield "Both models have the same weights and preprocessing."
+
+
+def _not_compared(drift: Drift) -> Iterator[str]:
+    failed = len(drift.failures)
+    without = drift.count - failed - drift.moved.whole
+    if without:
+        yield f"Pictures whose evidence could not be compared: {without:,}. Their notes say why."
+    if failed:
+        yield f"Pictures that could not be compared: {failed:,}. They are at the end of the list, with what to do."
+
+
+def _with_interval(share: Share) -> str:
+    """Write a share with its interval: "91 %; 95 % interval 79 to 97 %"."""
+    low, high = share.interval or (0.0, 0.0)
+    return f"{percent(share.value, 0)}; 95\u202f% interval {percent(low, 0)} to {percent(high, 0)}"
+
+
 def _accuracy(evaluation: Evaluation) -> Iterator[str]:
-    accuracy, interval = evaluation.accuracy, evaluation.accuracy.interval
-    if interval is None:
+    accuracy = evaluation.accuracy
+    if not accuracy.whole:
         yield "No picture has a label, so the top answers cannot be compared with labels."
         return
-    low, high = (percent(bound, 0) for bound in interval)
-    yield (
-        f"The top answer matches the label in {_pictures(accuracy)} ({percent(accuracy.value, 0)}; "
-        f"95\u202f% interval {low} to {high})."
-    )
+    yield f"The top answer matches the label in {_pictures(accuracy)} ({_with_interval(accuracy)})."
     unlabelled = evaluation.count - len(evaluation.failures) - accuracy.whole
     if unlabelled:
         yield f"Pictures without a label: {unlabelled}."

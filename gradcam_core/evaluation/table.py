@@ -1,4 +1,4 @@
-"""CSV tables: labels, as a spreadsheet saves them -> rows; an evaluation -> one row per picture.
+"""CSV tables: labels, as a spreadsheet saves them -> rows; an evaluation or a drift -> one row per picture.
 
 The bytes of a table of labels are untrusted. It names pictures, so errors give a line's number and never a cell.
 """
@@ -7,13 +7,14 @@ import csv
 import io
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from gradcam_core.errors import GradcamError
 from gradcam_core.evaluation.matching import key_of
-from gradcam_core.evaluation.records import Evaluation, Row, TableRow
+from gradcam_core.evaluation.records import Drift, DriftRow, Evaluation, Row, TableRow
 from gradcam_core.text import csv_cell, is_plain
 
+AnyRow = TypeVar("AnyRow", Row, DriftRow)
 LARGEST_FILE = 5_000_000
 MOST_ROWS = 10_000
 LONGEST_CELL, LONGEST_HEADING = 300, 10_000
@@ -37,6 +38,22 @@ RESULTS: Mapping[str, Callable[[Row], str]] = {
     "iou_top_fifth": lambda row: _number(row.iou_top_fifth),
     "pointing_game": lambda row: _number(row.pointing_game),
     "relevance_mass": lambda row: _number(row.relevance_mass),
+    "look_at": lambda row: row.standing,
+    "problem": lambda row: csv_cell(row.problem),
+    "note": lambda row: csv_cell(row.note),
+}
+DRIFT_RESULTS: Mapping[str, Callable[[DriftRow], str]] = {
+    "answer_1": lambda row: csv_cell(row.answers[0]),
+    "probability_1": lambda row: "" if row.problem else _number(row.probabilities[0]),
+    "answer_2": lambda row: csv_cell(row.answers[1]),
+    "probability_2": lambda row: "" if row.problem else _number(row.probabilities[1]),
+    "same_answer": lambda row: _yes(row.same_answer),
+    "compared_class": lambda row: csv_cell(row.label),
+    "evidence": lambda row: "" if row.problem else row.evidence,
+    "movement": lambda row: _number(row.movement),
+    "overlap": lambda row: _number(row.overlap),
+    "overlap_by_chance": lambda row: _number(row.chance),
+    "rank_correlation": lambda row: _number(row.correlation),
     "look_at": lambda row: row.standing,
     "problem": lambda row: csv_cell(row.problem),
     "note": lambda row: csv_cell(row.note),
@@ -130,12 +147,22 @@ def evaluation_to_csv(evaluation: Evaluation, names: Literal["keep", "hash"] = "
 
     Every cell is quoted, and text from outside cannot become a formula.
     """
-    named: Mapping[str, Callable[[Row], str]] = {"name": lambda row: csv_cell(row.name)} if names == "keep" else {}
-    columns = {"sha256": lambda row: row.sha256, **named, **RESULTS}
+    return _to_csv(evaluation.rows, RESULTS, names)
+
+
+def drift_to_csv(drift: Drift, names: Literal["keep", "hash"] = "hash") -> bytes:
+    """Write the rows of a drift as `evaluation_to_csv` writes those of an evaluation."""
+    return _to_csv(drift.rows, DRIFT_RESULTS, names)
+
+
+def _to_csv(rows: Sequence[AnyRow], results: Mapping[str, Callable[[AnyRow], str]], names: str) -> bytes:
+    columns = {"sha256": lambda row: row.sha256, "name": lambda row: csv_cell(row.name), **results}
+    if names != "keep":
+        del columns["name"]
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
-    writer.writerows([cell(row) for cell in columns.values()] for row in evaluation.rows)
+    writer.writerows([cell(row) for cell in columns.values()] for row in rows)
     return text.getvalue().encode("utf-8-sig", "replace")
 
 

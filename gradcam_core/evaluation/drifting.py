@@ -1,0 +1,175 @@
+"""The straight line of a drift: pictures, each compared in two models -> rows -> the counts over all of them."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from gradcam_core.comparison import compare, partners_of, unsuited_models
+from gradcam_core.comparison.comparing import of_model
+from gradcam_core.comparison.partners import Match
+from gradcam_core.comparison.records import Comparison, Pair
+from gradcam_core.errors import TargetError
+from gradcam_core.evaluation.matching import Load
+from gradcam_core.evaluation.pictures import PictureWork, completed_rows
+from gradcam_core.evaluation.records import Drift, DriftModel, DriftRow, Share
+from gradcam_core.explanation import Method, check_request, versions
+from gradcam_core.files import last_part
+from gradcam_core.methods import find_method, reads_layer
+from gradcam_core.progress import OnProgress, Progress
+from gradcam_core.readers import read_image
+from gradcam_core.records import LoadedModel
+
+Layers = Sequence[str | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Request:
+    """What is compared for every picture."""
+
+    models: tuple[LoadedModel, LoadedModel]
+    method: Method
+    layers: Layers
+    match: Match
+
+
+def drift(
+    pictures: Iterable[tuple[str, Load]],
+    first: LoadedModel,
+    second: LoadedModel,
+    *,
+    match: Match = "label",
+    method: Method = "grad_cam",
+    layers: Layers | None = None,
+    known: Iterable[DriftRow] = (),
+    stop: Callable[[], bool] = lambda: False,
+    on_progress: OnProgress | None = None,
+) -> Drift:
+    """Compare two models on many pictures: do the answers agree, and did the evidence move. The worst come first.
+
+    Each picture is a name and a function that returns its bytes. The compared heatmaps are those of the first model's
+    top prediction; `match` finds its class in the second model, as in `compare`. `layers` has a layer for each model,
+    None for its default. One picture at a time is in memory; each costs one explanation in each model. What is wrong
+    with one picture is kept in its row. Raises a GradcamError for what suits no picture: the method, the layers,
+    models without a class in common. Raise an exception in `on_progress` to cancel.
+
+    `stop` and `known` end a drift early and go on with it, as those of `evaluate` do.
+    """
+    request = _Request((first, second), method, (None, None) if layers is None else tuple(layers), match)
+    _check(request)
+    works = [
+        PictureWork(DriftRow(last_part(name), ""), load, functools.partial(_compared, request=request))
+        for name, load in pictures
+    ]
+    return _summarised(completed_rows(works, known, stop, Progress(on_progress)), request)
+
+
+def _check(request: _Request) -> None:
+    """Raise what would be wrong with every picture."""
+    if isinstance(request.layers, str) or len(request.layers) != len(request.models):
+        raise TargetError("It is not clear which layers are meant.", "Give two: one for each model, or None.")
+    for place, (model, layer) in enumerate(zip(request.models, request.layers, strict=True)):
+        of_model(place, functools.partial(check_request, model, methods=[request.method], layers=layer))
+    first, second = request.models
+    if not any(partner is not None for partner in partners_of(first.labels, second.labels, request.match)):
+        raise TargetError(
+            "The two models have no class in common.",
+            "Match their classes by index or one by one, or choose two models that know the same classes.",
+        )
+
+
+def _compared(row: DriftRow, content: bytes, progress: Progress, *, request: _Request) -> DriftRow:
+    comparison = compare(
+        read_image(content, name=row.name),
+        request.models,
+        top_k=1,
+        match=request.match,
+        method=request.method,
+        layers=request.layers,
+        on_progress=lambda share, words, drafts: progress(share),
+    )
+    first, second = comparison.answers
+    row = replace(
+        row,
+        answers=(first.label, second.label),
+        probabilities=(first.probability, second.probability),
+        same_answer=len(set(comparison.same_answer)) == 1,
+        label=comparison.classes[0].label,
+    )
+    return _with_evidence(row, comparison)
+
+
+def _with_evidence(row: DriftRow, comparison: Comparison) -> DriftRow:
+    unsuited = unsuited_models(comparison.explanations)
+    if not comparison.classes[0].pairs:
+        return replace(row, note=" ".join((*unsuited, "The second model has no class that is matched with this one.")))
+    pair = comparison.classes[0].pairs[0]
+    reason = f"Evidence: {pair.reason}." if pair.reason else ""
+    return replace(
+        row,
+        evidence="in one model only" if _in_one_only(pair) else pair.standing,
+        movement=movement(pair),
+        correlation=pair.correlation,
+        overlap=pair.overlap,
+        chance=pair.chance,
+        note=" ".join(filter(None, (*unsuited, reason))),
+    )
+
+
+def movement(pair: Pair) -> float | None:
+    """How far the evidence moved, 0..1: 1 minus the overlap of the hottest areas; 1 where only one model has any.
+
+    Exactly 0 for two equal heatmaps. None where there is nothing to compare.
+    """
+    if pair.overlap is not None:
+        return 1 - pair.overlap
+    return 1.0 if _in_one_only(pair) else None
+
+
+def _in_one_only(pair: Pair) -> bool:
+    """Whether one of the two heatmaps has evidence on the picture and the other has none."""
+    return sum(heatmap.state == "ok" for heatmap in pair.heatmaps) == 1
+
+
+def worst_first(rows: Iterable[DriftRow]) -> tuple[DriftRow, ...]:
+    """Sort by movement, the largest first; of equal ones, those whose answers differ, then the lowest correlation.
+
+    Pictures without a movement come after the others, and those that could not be compared at all come last.
+    """
+
+    def place(row: DriftRow) -> tuple[bool, bool, float, bool, float]:
+        moved = row.movement is not None
+        return bool(row.problem), not moved, -(row.movement or 0.0), row.same_answer is True, row.correlation or 0.0
+
+    return tuple(sorted(rows, key=place))
+
+
+def _summarised(rows: Sequence[DriftRow], request: _Request) -> Drift:
+    """Count the agreement and the movement over all rows. Rows of pictures that failed are part of no count."""
+    answered = [row for row in rows if row.same_answer is not None]
+    compared = [row for row in rows if row.movement is not None]
+    name, options = (request.method, {}) if isinstance(request.method, str) else request.method
+    first, second = (
+        _described(model, layer, name, options) for model, layer in zip(request.models, request.layers, strict=True)
+    )
+    return Drift(
+        rows=worst_first(rows),
+        models=(first, second),
+        method=name,
+        options=dict(options),
+        agreement=Share(sum(row.same_answer is True for row in answered), len(answered)),
+        moved=Share(sum(row.moved for row in compared), len(compared)),
+        versions=versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _described(model: LoadedModel, layer: str | None, method: str, options: Mapping[str, object]) -> DriftModel:
+    read = reads_layer(find_method(method, options))
+    return DriftModel(
+        model.reference,
+        model.architecture,
+        model.fingerprint,
+        (layer or model.default_layer) if read else "",
+        model.preprocessing.to_dict(),
+    )

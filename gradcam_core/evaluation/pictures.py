@@ -1,0 +1,73 @@
+"""Many pictures, one at a time in memory: each gets a row, and what is wrong with one of them is kept in its row."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from gradcam_core.devices import is_out_of_memory
+from gradcam_core.errors import GradcamError, LayerError, MethodError, PictureError
+from gradcam_core.evaluation.matching import Load
+from gradcam_core.evaluation.records import DriftRow, Row
+from gradcam_core.files import FileTooLargeError
+from gradcam_core.progress import Progress
+
+AnyRow = TypeVar("AnyRow", Row, DriftRow)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureWork(Generic[AnyRow]):
+    """A picture's row as far as it is known before its file is read, and the function that completes it."""
+
+    row: AnyRow
+    load: Load
+    complete: Callable[[AnyRow, bytes, Progress], AnyRow]
+
+
+def completed_rows(
+    works: Sequence[PictureWork[AnyRow]], known: Iterable[AnyRow], stop: Callable[[], bool], progress: Progress
+) -> list[AnyRow]:
+    """Complete the row of each picture, until `stop` returns True; `known` rows count for the same pictures."""
+    kept = {(row.name, row.sha256): row for row in known if row.sha256}
+    rows: list[AnyRow] = []
+    for place, work in enumerate(works):
+        if stop():
+            break
+        # No file names here: progress texts can end up in logs.
+        rows.append(_completed(work, kept, progress.part(place, len(works), f"Picture {place + 1} of {len(works)}")))
+    progress(1.0, words="Done")
+    return rows
+
+
+def _completed(work: PictureWork[AnyRow], kept: dict[tuple[str, str], AnyRow], progress: Progress) -> AnyRow:
+    """Complete one row. What is wrong with the picture goes into it; what is wrong with the request raises."""
+    progress(0.0)
+    row = work.row
+    try:
+        content = read_content(work.load)
+        row = replace(row, sha256=hashlib.sha256(content).hexdigest())
+        if (row.name, row.sha256) in kept:
+            return kept[row.name, row.sha256]
+        return work.complete(row, content, progress)
+    except (MethodError, LayerError):
+        raise
+    except GradcamError as error:
+        return replace(row, problem=f"{error.message} {error.remedy}")
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise
+        return replace(row, problem="The memory is too small for this picture and model. Use a smaller input.")
+
+
+def read_content(load: Load) -> bytes:
+    """Return a file's bytes. Raises PictureError without the system's own words, which contain the file's name."""
+    try:
+        return load()
+    except FileTooLargeError:
+        raise PictureError(
+            "The file is too large to be a picture that can be read.", "Save it with stronger compression."
+        ) from None
+    except OSError:
+        raise PictureError(
+            "The file cannot be opened.", "Check that you may read it, and that the drive is connected."
+        ) from None
