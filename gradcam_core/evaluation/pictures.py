@@ -20,7 +20,7 @@ class PictureWork(Generic[AnyRow]):
     """A picture's row as far as it is known before its file is read, and the function that completes it."""
 
     row: AnyRow
-    load: Load
+    read: Load
     complete: Callable[[AnyRow, bytes, Progress], AnyRow]
 
 
@@ -44,7 +44,7 @@ def _completed(work: PictureWork[AnyRow], kept: dict[tuple[str, str], AnyRow], p
     progress(0.0)
     row = work.row
     try:
-        content = read_content(work.load)
+        content = read_content(work.read)
         row = replace(row, sha256=hashlib.sha256(content).hexdigest())
         if (row.name, row.sha256) in kept:
             return kept[row.name, row.sha256]
@@ -59,10 +59,10 @@ def _completed(work: PictureWork[AnyRow], kept: dict[tuple[str, str], AnyRow], p
         return replace(row, problem="The memory is too small for this picture and model. Use a smaller input.")
 
 
-def read_content(load: Load) -> bytes:
+def read_content(read: Load) -> bytes:
     """Return a file's bytes. Raises PictureError without the system's own words, which contain the file's name."""
     try:
-        return load()
+        return read()
     except FileTooLargeError:
         raise PictureError(
             "The file is too large to be a picture that can be read.", "Save it with stronger compression."
