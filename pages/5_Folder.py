@@ -1,4 +1,4 @@
-"""Folder (:material/folder_open:): one model over many pictures: how often it is correct, and where it looks."""
+"""Folder (:material/folder_open:): many pictures: is a model correct, where does it look, and how do two differ."""
 
 import streamlit as st
 
@@ -8,8 +8,12 @@ chosen = frame(__doc__, "Does it hold up across many pictures?", picture=False)
 if chosen.model is None:
     st.stop()
 
-from pages.components.folder.evaluation import evaluated, offer_evaluation
+from pages.components.comparison.classes import pick_match
+from pages.components.folder.drift import drift_task, pick_other, say_layers
+from pages.components.folder.drift_results import show_drift
+from pages.components.folder.evaluation import evaluation_task
 from pages.components.folder.files import choose_files
+from pages.components.folder.job import offer_job, result_of
 from pages.components.folder.results import show_results
 from pages.components.pickers.layers import pick_layer
 from pages.components.pickers.methods import pick_method
@@ -18,14 +22,22 @@ folder = choose_files()
 if folder is None:
     st.stop()
 
-left, middle, right = st.columns([1.1, 1.2, 1.5], vertical_alignment="top", gap="medium")
-with middle:
-    layers = pick_layer(chosen.model)
-with left:
+places = st.columns([1, 1.1, 1.2, 1.2], vertical_alignment="top", gap="medium")
+with places[2]:
+    models = pick_other(chosen.model)
+    match = pick_match(models)[0] if models else {}
+with places[1]:
+    layers = say_layers(models) if models else pick_layer(chosen.model)
+with places[0]:
     method = pick_method(chosen.model, layers, key="folder_method", only_layers=True)
-with right:
-    task = offer_evaluation(folder, chosen.model, method, layers)
+with places[3]:
+    task = (
+        drift_task(folder, models, method, match) if models else evaluation_task(folder, chosen.model, method, layers)
+    )
+    offer_job(task, folder)
 
-evaluation = evaluated(task, folder)
-if evaluation is not None:
-    show_results(evaluation, folder, key=task.key)
+result = result_of(task, folder)
+if result is not None and models:
+    show_drift(result, folder, models, method, match, key=task.key)
+elif result is not None:
+    show_results(result, folder, key=task.key)

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from gradcam_core.checks.edges import EDGE_REGIONS, edge_regions
 from gradcam_core.placement import Placement
 from pages.components.analysis.requests import ModelChoice
-from pages.components.folder import evaluation, files
+from pages.components.folder import evaluation, files, job
 from pages.components.folder.charts import _region
 
 PAGE = Path(__file__).parent.parent / "pages/5_Folder.py"
@@ -194,11 +194,11 @@ def test_an_unexpected_failure_of_a_job_leaves_the_page_usable(page: AppTest, mo
 
 def test_clearing_the_folder_cancels_its_job(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Any] = []
-    whole = evaluation.begin_lasting
-    monkeypatch.setattr(evaluation, "begin_lasting", lambda compute: begun.append(whole(compute)) or begun[-1])
+    whole = job.begin_lasting
+    monkeypatch.setattr(job, "begin_lasting", lambda compute: begun.append(whole(compute)) or begun[-1])
     upload(page, anna_png=png(1))
     evaluate(page)
-    page.session_state["folder_job"] = evaluation._FolderJob("other", begun[0])
+    page.session_state["folder_job"] = job._FolderJob("other", begun[0])
     page.button(key="folder clear").click().run()
     assert not page.exception
     assert begun[0].work.cancel.is_set()

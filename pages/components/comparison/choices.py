@@ -46,13 +46,13 @@ def pick_others(model: LoadedModel) -> tuple[tuple[str, LoadedModel], ...]:
     loaded = [(titles.get(own, model.architecture), model)]
     for key in keys:
         try:
-            loaded.append((titles[key], _load(key, model)))
+            loaded.append((titles[key], load_other(key, model)))
         except GradcamError as error:
             show_error(error)
     return tuple(loaded)
 
 
-def _load(key: str, model: LoadedModel) -> LoadedModel:
+def load_other(key: str, model: LoadedModel) -> LoadedModel:
     """Load another model, and prepare its pictures in the way that is chosen in the sidebar."""
     choice = st.session_state.models[key]
     device = session.value_of(session.DEVICE) or list_devices()[0]

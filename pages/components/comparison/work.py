@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import Comparison, ImageRecord, LoadedModel, compare
+from gradcam_core import Comparison, ImageRecord, LoadedModel, OnProgress, compare
 from pages.components.analysis import cache
 from pages.components.analysis.requests import digest, model_key
 from pages.components.analysis.work import watched
@@ -35,8 +35,16 @@ class Task:
 
 def compared(task: Task) -> Comparison:
     """Compare, showing how far it is where that takes long. Ends the page's run if the user stopped it."""
+    comparison = watched(task.key, lambda work: computed(task, work))
+    if comparison is None:
+        st.stop()
+    return comparison
 
-    def compute(work: Any) -> Comparison:
+
+def computed(task: Task, work: OnProgress) -> Comparison:
+    """Compare, or find what was compared of the same content before."""
+
+    def compute() -> Comparison:
         return compare(
             task.image,
             [model for _, model in task.models],
@@ -47,7 +55,4 @@ def compared(task: Task) -> Comparison:
             on_progress=work,
         )
 
-    comparison = watched(task.key, lambda work: cache.comparison(task.key, task.image, lambda: compute(work)))
-    if comparison is None:
-        st.stop()
-    return comparison
+    return cache.comparison(task.key, task.image, compute)

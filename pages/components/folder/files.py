@@ -153,8 +153,10 @@ def _want_sample(kind: str, model: str) -> None:
 
 
 def _clear() -> None:
-    """Forget the files, and stop what is computed of them."""
+    """Forget the files and the small pictures of them, and stop what is computed of them."""
     st.session_state.folder_files = {}
+    for name in ("folder_thumbnails", "folder_stills"):
+        st.session_state.pop(name, None)
     if job := st.session_state.pop("folder_job", None):
         job.running.work.cancel.set()
 

@@ -1,7 +1,8 @@
 """The results of an evaluation: sentences, four numbers, charts, and the pictures to look at first."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -79,9 +80,9 @@ def _show_numbers(evaluation: Evaluation) -> None:
 
 def _show_pictures(evaluation: Evaluation, folder: Folder, key: str) -> None:
     st.header("Pictures, the ones to look at first on top")
-    thumbnails = _thumbnails(evaluation, folder, key)
+    small = thumbnails(evaluation.rows, folder, key)
     chosen = st.dataframe(
-        [_line(row, thumbnails) for row in evaluation.rows],
+        [_line(row, small) for row in evaluation.rows],
         hide_index=True,
         width="stretch",
         height=min(40 + 44 * evaluation.count, 480),
@@ -90,7 +91,7 @@ def _show_pictures(evaluation: Evaluation, folder: Folder, key: str) -> None:
         on_select="rerun",
         selection_mode="single-row",
         placeholder="–",
-        column_config=_columns(evaluation, bool(thumbnails)),
+        column_config=_columns(evaluation, bool(small)),
         alt="The pictures of this folder with what the model answers",
     )
     rows = chosen.selection.rows
@@ -154,13 +155,13 @@ def _columns(evaluation: Evaluation, pictures: bool) -> dict[str, Any]:
     return columns
 
 
-def _thumbnails(evaluation: Evaluation, folder: Folder, key: str) -> dict[str, str]:
+def thumbnails(rows: Sequence[Any], folder: Folder, key: str) -> dict[str, str]:
     """Small pictures of the rows on top, by sha256; made once, and only of files that decode quickly."""
     kept = st.session_state.setdefault("folder_thumbnails", {})
     if kept.get("key") != key:
         kept.clear()
         kept["key"], kept["pictures"] = key, {}
-        for row in evaluation.rows[:MOST_THUMBNAILS]:
+        for row in rows[:MOST_THUMBNAILS]:
             file = folder.pictures.get((row.name, row.sha256))
             if file is not None and len(file.content) <= LARGEST_FILE and not row.problem:
                 kept["pictures"][row.sha256] = _thumbnail(file.content)
@@ -181,11 +182,20 @@ def _thumbnail(content: bytes) -> str:
 
 def _show_downloads(evaluation: Evaluation, key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="folder-downloads"):
-        names = "keep" if session.value_of("folder names", False) else "hash"
-        make = lambda: evaluation_to_csv(evaluation, names)  # noqa: E731
+        make = lambda: evaluation_to_csv(evaluation, wanted_names())  # noqa: E731
         download("Results, CSV", make, f"evaluation-{key[:8]}.csv", "text/csv", "evaluation")
-        st.toggle(
-            "With file names",
-            help="Otherwise a picture is known by the sha256 of its file alone.",
-            **session.kept("folder names", False),
-        )
+        offer_names()
+
+
+def wanted_names() -> Literal["keep", "hash"]:
+    """How pictures are named in the files that are offered."""
+    return "keep" if session.value_of("folder names", False) else "hash"
+
+
+def offer_names() -> None:
+    """Let the user choose whether files contain the names of pictures."""
+    st.toggle(
+        "With file names",
+        help="Otherwise a picture is known by the sha256 of its file alone.",
+        **session.kept("folder names", False),
+    )

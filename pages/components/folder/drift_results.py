@@ -1,0 +1,101 @@
+"""The results of a drift: sentences, the pictures with the largest movement, the table of all pictures, files."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from gradcam_core import Drift, drift_sentences, drift_to_csv, drift_to_dict, to_json
+from pages.components.folder.drift import Models
+from pages.components.folder.evaluation import Method
+from pages.components.folder.files import Folder
+from pages.components.folder.results import CSS, offer_names, thumbnails, wanted_names
+from pages.components.folder.worst import offer_comparison, show_worst
+from pages.components.panels.downloads import download
+from pages.components.words import plain
+
+
+def show_drift(
+    drift: Drift, folder: Folder, models: Models, method: Method, match: Mapping[int, int | None], *, key: str
+) -> None:
+    """Show the results, from the main sentences to the table of all pictures."""
+    st.html(f"<style>{CSS.read_text('utf-8')}</style>")
+    with st.container(key="findings", gap="small"):
+        for sentence in drift_sentences(drift):
+            st.markdown(plain(sentence))
+    for number, (title, model) in enumerate(models, 1):
+        st.caption(f"Model {number}: {plain(title)} ({plain(model.architecture)}).")
+    show_worst(drift, folder, models, method, match, key=key)
+    _show_pictures(drift, folder, method, key)
+    _show_downloads(drift, key)
+
+
+def _show_pictures(drift: Drift, folder: Folder, method: Method, key: str) -> None:
+    st.header("Pictures, the largest movement on top")
+    small = thumbnails(drift.rows, folder, key)
+    chosen = st.dataframe(
+        [_line(row, small) for row in drift.rows],
+        hide_index=True,
+        width="stretch",
+        height=min(40 + 44 * drift.count, 480),
+        row_height=44,
+        key=f"drift pictures {key[:16]}",
+        on_select="rerun",
+        selection_mode="single-row",
+        placeholder="–",
+        column_config=_columns(drift, bool(small)),
+        alt="The pictures of this folder with what both models answer and how far the evidence moved",
+    )
+    st.caption(
+        "Movement: the share of both hottest areas together that lies in only one of them. 0: they are the same; "
+        "100: they have nothing in common. Rank correlation (Spearman): 1 the same order, 0 no relation."
+    )
+    places = chosen.selection.rows
+    row = drift.rows[places[0]] if places and places[0] < drift.count else None
+    with st.container(horizontal=True, vertical_alignment="center", key="open-bar"):
+        if row is None or (row.name, row.sha256) not in folder.pictures:
+            st.caption("Tick a row to open its picture.")
+            return
+        offer_comparison(row, folder, method, key="open in compare models")
+        st.caption(plain(row.problem or row.note or row.name))
+
+
+def _line(row: Any, small: dict[str, str]) -> dict[str, Any]:
+    failed = bool(row.problem)
+    return {
+        "Picture": small.get(row.sha256),
+        "Name": row.name,
+        "Look at": row.standing,
+        "Model 1": row.answers[0],
+        "Probability 1": None if failed else 100 * row.probabilities[0],
+        "Model 2": row.answers[1],
+        "Probability 2": None if failed else 100 * row.probabilities[1],
+        "Movement": None if row.movement is None else 100 * row.movement,
+        "Rank correlation": row.correlation,
+        "Note": row.problem or row.note,
+    }
+
+
+def _columns(drift: Drift, pictures: bool) -> dict[str, Any]:
+    """How the columns look; those that would be empty throughout are left out."""
+    share = {"format": "%.0f %%", "min_value": 0, "max_value": 100, "width": "small"}
+    columns = {
+        "Picture": st.column_config.ImageColumn("", width=52) if pictures else None,
+        "Probability 1": st.column_config.ProgressColumn(**share),
+        "Probability 2": st.column_config.ProgressColumn(**share),
+        "Movement": st.column_config.ProgressColumn(**share),
+        "Rank correlation": st.column_config.NumberColumn(format="%.2f", width="small"),
+        "Note": st.column_config.TextColumn(width="medium"),
+    }
+    if not any(row.problem or row.note for row in drift.rows):
+        columns["Note"] = None
+    return columns
+
+
+def _show_downloads(drift: Drift, key: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="folder-downloads"):
+        table = lambda: drift_to_csv(drift, wanted_names())  # noqa: E731
+        record = lambda: to_json(drift_to_dict(drift, names=wanted_names()))  # noqa: E731
+        download("Results, CSV", table, f"models-{key[:8]}.csv", "text/csv", "drift")
+        download("Record, JSON", record, f"models-{key[:8]}.json", "application/json", "drift")
+        offer_names()

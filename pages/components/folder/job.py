@@ -1,0 +1,119 @@
+"""A job over a folder: the button that starts it, and its results. They stay in the session, with the names."""
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+import streamlit as st
+
+from gradcam_core import Drift, Evaluation, GradcamError, counted, percent
+from pages.components.analysis.work import Cancelled, Job, LastingWork, begin_lasting, watch
+from pages.components.folder.files import Folder
+from pages.components.words import show_error
+
+Result = TypeVar("Result", Evaluation, Drift)
+MOST_RESULTS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Task(Generic[Result]):
+    """What to do with every picture of a folder, and its identity by content.
+
+    `verb` is what its button says, and `done` what stands there afterwards. `compute` gets the rows that are known, and
+    may not touch the session.
+    """
+
+    key: str
+    verb: str
+    done: str
+    compute: Callable[[Folder, tuple[Any, ...], LastingWork], Result]
+
+
+@dataclasses.dataclass(frozen=True)
+class _FolderJob:
+    """A job that was begun, and the identity of its task."""
+
+    key: str
+    running: Job[LastingWork, Any]
+
+
+def offer_job(task: Task[Any], folder: Folder) -> None:
+    """Draw the button that starts a task or goes on with it."""
+    st.html('<div style="height: 0.6rem"></div>')  # beside boxes whose labels are above them
+    job, earlier = _job(), _results().get(task.key)
+    if job is not None and job.key == task.key:
+        st.caption("It goes on while you are on other pages.")
+        return
+    left = len(folder.pictures) - (earlier.count if earlier else 0)
+    if left == 0:
+        st.caption(task.done)
+    else:
+        words = f"Go on with the other {left}" if earlier else f"{task.verb} {counted(left, 'picture')}"
+        st.button(words, on_click=_start, args=(task, folder), key=task.verb.lower(), type="primary")
+    if job is not None and not job.running.done.done():
+        done = percent(job.running.work.share, 0)
+        st.caption(f"A job with other settings is running ({done} done). Starting this one stops that one.")
+
+
+def result_of(task: Task[Result], folder: Folder) -> Result | None:
+    """The results so far; None where nothing was computed with these settings. Waits for a job that is running."""
+    job = _job()
+    if job is not None and job.key == task.key:
+        try:
+            result = watch(job.running, task.key, job.running.work.stop.set)
+        except (GradcamError, Cancelled) as error:
+            st.session_state.pop("folder_job", None)
+            if isinstance(error, GradcamError):
+                show_error(error)
+            return None
+        except Exception:
+            st.session_state.pop("folder_job", None)
+            raise
+        _keep(task.key, result)
+        st.rerun()  # the button above was drawn while there was no result
+    kept: Result | None = _results().get(task.key)
+    if kept is not None and kept.count < len(folder.pictures):
+        st.markdown(f"**Stopped after {kept.count} of {counted(len(folder.pictures), 'picture')}.**")
+    return kept
+
+
+def _stop() -> None:
+    """Stop the session's job after the picture that is under way, and keep what it has so far."""
+    job = _job()
+    st.session_state.pop("folder_job", None)
+    if job is not None:
+        job.running.work.stop.set()
+        with suppress(Exception):  # its results are no longer wanted, so its failure need not be shown
+            _keep(job.key, job.running.done.result())
+
+
+def _start(task: Task[Any], folder: Folder) -> None:
+    """Begin the job. What another one has so far is kept."""
+    _stop()
+    earlier = _results().get(task.key)
+    known = earlier.rows if earlier else ()
+    st.session_state.folder_job = _FolderJob(task.key, begin_lasting(lambda work: task.compute(folder, known, work)))
+
+
+def _job() -> _FolderJob | None:
+    """The job that is running in this session. The results of one that has ended meanwhile are kept."""
+    job: _FolderJob | None = st.session_state.get("folder_job")
+    if job is not None and job.running.done.done() and not job.running.done.exception():
+        _keep(job.key, job.running.done.result())
+        return None
+    return job
+
+
+def _results() -> dict[str, Any]:
+    results: dict[str, Any] = st.session_state.setdefault("folder_results", {})
+    return results
+
+
+def _keep(key: str, result: Evaluation | Drift) -> None:
+    st.session_state.pop("folder_job", None)
+    results = _results()
+    if result.count:
+        results[key] = result
+    for old in list(results)[:-MOST_RESULTS]:
+        del results[old]

@@ -1,0 +1,119 @@
+"""The Folder page with a second model, without a browser; and one walk from Start with one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.components import session
+from pages.components.folder import drift, files
+from tests.test_folder_page import PAGE, png, text_of, upload
+
+CLEAN, SHORTCUT = "bundled:radiograph_clean", "bundled:radiograph_shortcut"
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The page with nine drawn radiographs and two models whose truth is known."""
+    monkeypatch.setattr(files, "SAMPLE_SIZE", 9)
+    page = AppTest.from_file(str(PAGE), default_timeout=90).run()
+    page.button(key="sample marked_nodules").click().run()
+    page.selectbox(key=drift.OTHER).select(CLEAN).run()
+    assert not page.exception
+    return page
+
+
+def compare(page: AppTest) -> None:
+    page.button(key="compare").click().run()
+    assert not page.exception
+    assert not page.error
+
+
+def test_the_verdict_comes_first_then_the_pictures_whose_evidence_moved(page: AppTest) -> None:
+    compare(page)
+    words = text_of(page).replace("\\", "")
+    assert "The answers agree on 8 of 9 pictures" in words
+    assert "On 3 of 9 pictures the evidence moved" in words
+    drawn = [part.proto.body for part in page.get("html") if 'class="figures"' in part.proto.body]
+    assert len(drawn) == 3
+    assert all(body.count("<img") == 2 for body in drawn)
+    table = page.dataframe[0].value
+    assert len(table) == 9
+    assert table["Look at"].tolist()[:4] == ["answers differ, evidence moved", "evidence moved", "evidence moved", ""]
+    assert table["Movement"].is_monotonic_decreasing
+
+
+def test_without_a_second_model_the_page_evaluates_as_before(page: AppTest) -> None:
+    compare(page)
+    page.selectbox(key=drift.OTHER).set_value(None).run()
+    assert not page.exception
+    assert page.button(key="evaluate").label == "Evaluate 9 pictures"
+    assert not page.dataframe
+    page.selectbox(key=drift.OTHER).select(CLEAN).run()
+    assert len(page.dataframe[0].value) == 9, "what was compared is kept"
+
+
+def test_the_sidebars_model_cannot_be_chosen_twice(page: AppTest) -> None:
+    assert len(page.selectbox(key=drift.OTHER).options) == len(page.selectbox(key=session.MODEL).options) - 1
+    page.selectbox(key=session.MODEL).select(CLEAN).run()
+    assert page.selectbox(key=drift.OTHER).value is None
+
+
+def test_a_picture_leads_to_compare_models_with_both_models(page: AppTest) -> None:
+    compare(page)
+    page.selectbox(key="folder_method").select("layer_cam").run()
+    compare(page)
+    button = next(button for button in page.button if str(button.key).startswith("compare "))
+    button.click().run()
+    assert not page.exception
+    run = AppTest.from_file(str(PAGE.parent / "2_Compare_models.py"), default_timeout=90)
+    for name in ("uploads", "kept values", "models", "usual_fit"):
+        run.session_state[name] = page.session_state[name]
+    run.run()
+    assert not run.exception
+    assert run.multiselect(key="compared models").value == [CLEAN]
+    assert run.selectbox(key=session.MODEL).value == SHORTCUT
+    assert run.selectbox(key="models_method").value == "layer_cam"
+    assert str(run.selectbox(key=session.PICTURE).value).startswith(button.key.split(" ")[1])
+
+
+def test_a_stopped_comparison_keeps_its_rows_and_goes_on(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = drift.drift
+    known: list[int] = []
+
+    def stopped_after_two(*given: Any, stop: Any, **options: Any) -> Any:
+        """Compare as the page does, with Stop pressed while the second picture is under way."""
+        calls: list[int] = []
+        return whole(*given, stop=lambda: bool(calls.append(1)) or len(calls) > 2, **options)
+
+    def counting(*given: Any, **options: Any) -> Any:
+        known.append(len(tuple(options["known"])))
+        return whole(*given, **options)
+
+    monkeypatch.setattr(drift, "drift", stopped_after_two)
+    compare(page)
+    assert "**Stopped after 2 of 9 pictures.**" in text_of(page)
+    assert len(page.dataframe[0].value) == 2
+    monkeypatch.setattr(drift, "drift", counting)
+    assert page.button(key="compare").label == "Go on with the other 7"
+    compare(page)
+    assert len(page.dataframe[0].value) == 9
+    assert known == [2]
+
+
+def test_models_without_a_class_in_common_are_refused_in_words(page: AppTest) -> None:
+    page.selectbox(key=drift.OTHER).select("bundled:efficientnet_lite0").run()
+    page.button(key="compare").click().run()
+    assert not page.exception
+    assert len(page.error) == 1
+    assert "no class in common" in page.error[0].value
+
+
+def test_a_broken_file_is_a_row_and_the_others_are_compared(page: AppTest) -> None:
+    upload(page, broken_png=png(2)[:90])
+    compare(page)
+    table = page.dataframe[0].value
+    assert table["Name"].tolist()[-1] == "broken.png"
+    assert "could not be compared: 1" in text_of(page).replace("\\", "")
