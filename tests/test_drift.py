@@ -108,7 +108,8 @@ def test_a_model_that_reads_the_marker_moves_the_evidence_where_the_marker_is(ma
     first, second = drift_sentences(marked)[:2]
     assert first.startswith(f"The answers agree on {marked.agreement.part} of 18 pictures (")
     assert "95\u202f% interval" in first
-    assert second.startswith(f"On {len(moved)} of 18 pictures the evidence moved (")
+    assert second.startswith(f"The evidence moved on {len(moved)} of 18 pictures (")
+    assert second.endswith("of these the answers agree.")
 
 
 def test_without_the_marker_it_is_the_answers_that_differ(clean: LoadedModel, shortcut: LoadedModel) -> None:

@@ -9,8 +9,12 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components import session
 from pages.components.folder import drift, files
+from tests.test_app import address, settled
+from tests.test_app import page as visitor
 from tests.test_folder_page import PAGE, png, text_of, upload
+from tests.test_front_door import follow, pick, start
 
+__all__ = ["address", "visitor"]
 CLEAN, SHORTCUT = "bundled:radiograph_clean", "bundled:radiograph_shortcut"
 
 
@@ -35,7 +39,7 @@ def test_the_verdict_comes_first_then_the_pictures_whose_evidence_moved(page: Ap
     compare(page)
     words = text_of(page).replace("\\", "")
     assert "The answers agree on 8 of 9 pictures" in words
-    assert "On 3 of 9 pictures the evidence moved" in words
+    assert "The evidence moved on 3 of 9 pictures" in words
     drawn = [part.proto.body for part in page.get("html") if 'class="figures"' in part.proto.body]
     assert len(drawn) == 3
     assert all(body.count("<img") == 2 for body in drawn)
@@ -47,7 +51,7 @@ def test_the_verdict_comes_first_then_the_pictures_whose_evidence_moved(page: Ap
 
 def test_without_a_second_model_the_page_evaluates_as_before(page: AppTest) -> None:
     compare(page)
-    page.selectbox(key=drift.OTHER).set_value(None).run()
+    page.selectbox(key=drift.OTHER).select(drift.NONE).run()
     assert not page.exception
     assert page.button(key="evaluate").label == "Evaluate 9 pictures"
     assert not page.dataframe
@@ -56,9 +60,9 @@ def test_without_a_second_model_the_page_evaluates_as_before(page: AppTest) -> N
 
 
 def test_the_sidebars_model_cannot_be_chosen_twice(page: AppTest) -> None:
-    assert len(page.selectbox(key=drift.OTHER).options) == len(page.selectbox(key=session.MODEL).options) - 1
+    assert len(page.selectbox(key=drift.OTHER).options) == len(page.selectbox(key=session.MODEL).options)
     page.selectbox(key=session.MODEL).select(CLEAN).run()
-    assert page.selectbox(key=drift.OTHER).value is None
+    assert page.selectbox(key=drift.OTHER).value == drift.NONE
 
 
 def test_a_picture_leads_to_compare_models_with_both_models(page: AppTest) -> None:
@@ -117,3 +121,32 @@ def test_a_broken_file_is_a_row_and_the_others_are_compared(page: AppTest) -> No
     table = page.dataframe[0].value
     assert table["Name"].tolist()[-1] == "broken.png"
     assert "could not be compared: 1" in text_of(page).replace("\\", "")
+
+
+# In a browser
+
+
+@pytest.mark.xdist_group("second browser")
+def test_from_start_to_the_pictures_whose_evidence_moved_and_on_to_one_of_them(visitor: Any, address: str) -> None:
+    start(visitor, address)
+    follow(visitor, "Folder")
+    visitor.get_by_role("button", name="Every nodule").click()
+    visitor.get_by_role("button", name="Evaluate 45 pictures").wait_for(timeout=60_000)
+    settled(visitor)
+    pick(visitor, "Compare with", "demonstration) A")
+    visitor.get_by_role("button", name="Compare 45 pictures").click()
+    visitor.get_by_text("The evidence moved on 14 of 45 pictures").wait_for(timeout=120_000)
+    visitor.locator(".st-key-worst .figures img").nth(7).wait_for(timeout=60_000)
+    settled(visitor)
+    assert visitor.locator("img:not([alt])").count() == 0
+    with visitor.expect_download(timeout=30_000) as waiting:
+        visitor.get_by_role("button", name="Record, JSON").click()
+    record = json.loads(Path(waiting.value.path()).read_bytes())
+    assert record["moved"]["part"] == 14
+    assert "name" not in record["rows"][0]
+    visitor.locator(".st-key-worst button").first.click()
+    visitor.wait_for_url("**/Compare_models", timeout=30_000)
+    visitor.locator(".viewer .panel canvas").nth(2).wait_for(timeout=90_000)
+    settled(visitor)
+    assert visitor.get_by_text("look at different places").is_visible()
+    assert not [url for url in visitor.asked if not url.startswith((address, "data:", "blob:"))]

@@ -59,8 +59,8 @@ def compare(given: Given) -> int:
     if given.pair and given.match == "index":
         raise GradcamError("Classes are matched by index or one by one, not both.", "Leave --match or --pair out.")
     method = to_method(given.method)
-    models = _load_all(given)
-    layers = None if given.layer is None else _each(given.layer, len(models), "--layer")
+    models = load_each(given)
+    layers = None if given.layer is None else each_given(given.layer, len(models), "--layer")
     comparison = core.compare(
         read_chosen(given.image, given),
         models,
@@ -79,11 +79,11 @@ def compare(given: Given) -> int:
     return WORKED
 
 
-def _load_all(given: Given) -> list[core.LoadedModel]:
+def load_each(given: Given) -> list[core.LoadedModel]:
     """Load every model with its own architecture and labels; one of these serves all models."""
     count = len(given.model)
     architectures, labels = (
-        _each(values or [NONE], count, flag)
+        each_given(values or [NONE], count, flag)
         for values, flag in ((given.architecture, "--architecture"), (given.labels, "--labels"))
     )
     return [
@@ -92,7 +92,7 @@ def _load_all(given: Given) -> list[core.LoadedModel]:
     ]
 
 
-def _each(values: Sequence[str], count: int, flag: str) -> list[str | None]:
+def each_given(values: Sequence[str], count: int, flag: str) -> list[str | None]:
     """Return a value for each model out of one for all or one for each; a dash stands for none."""
     if len(values) not in (1, count):
         raise GradcamError(

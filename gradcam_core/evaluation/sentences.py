@@ -51,23 +51,23 @@ def _changes(drift: Drift) -> str:
 
 
 def _moved(drift: Drift) -> Iterator[str]:
-    """Say on how many pictures the evidence moved, for which answers, and how many of them agree."""
+    """Say on how many pictures the evidence moved, how many of them have the same answers, and which answers."""
     moved = [row for row in drift.rows if row.moved]
     partly = sum(row.evidence == "partly" for row in drift.rows)
-    in_part = f" On {partly:,} {'more ' * bool(moved)}it moved in part." if partly else ""
+    in_part = f" On {counted(partly, 'more picture' if moved else 'picture')} it moved in part." if partly else ""
     if not drift.moved.whole:
         return
     if not moved:
         yield f"The evidence moved on none of {counted(drift.moved.whole, 'picture')}.{in_part}"
         return
+    same = sum(row.same_answer is True for row in moved)
+    agreeing = f" On {'all' if same == len(moved) else f'{same:,}'} of these the answers agree." if same else ""
     yield (
-        f"On {_pictures(drift.moved)} the evidence moved ({_with_interval(drift.moved)}): both heatmaps of the same "
-        f"class are hottest at different places.{in_part}"
+        f"The evidence moved on {_pictures(drift.moved)} ({_with_interval(drift.moved)}): the heatmaps of the same "
+        f"class are hottest at different places.{agreeing}"
     )
     answers = _by_count(Counter(row.label for row in moved))
-    same = sum(row.same_answer is True for row in moved)
-    rest = f" On {same:,} of these pictures the answers agree: only the evidence differs." if same else ""
-    yield f"The first model’s top answers where it moved: {answers}.{rest}"
+    yield f"The first model’s top answers where it moved: {answers}.{in_part}"
 
 
 def _same_weights(drift: Drift) -> Iterator[str]:

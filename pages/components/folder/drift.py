@@ -15,7 +15,7 @@ from pages.components.folder.files import Folder
 from pages.components.folder.job import Task
 from pages.components.words import plain, show_error
 
-OTHER = "folder other"
+OTHER, NONE = "folder other", ""
 Models = Sequence[tuple[str, LoadedModel]]
 
 
@@ -23,18 +23,16 @@ def pick_other(model: LoadedModel) -> Models:
     """Pick a second model and load it; return both, each with its title, or nothing without a second one."""
     titles = session.models()
     own = session.value_of(session.MODEL, next(iter(titles)))
-    others = [key for key in titles if key != own]
+    others = [NONE, *(key for key in titles if key != own)]
     other = st.selectbox(
         "Compare with",
         others,
-        index=None,
-        format_func=titles.get,
-        **session.kept(OTHER, None, others),
-        placeholder="No other model",
+        format_func=lambda key: titles.get(key, "No other model"),
+        **session.kept(OTHER, NONE, others),
         help="A second model on the same pictures: where the answers differ, and where the evidence moved. Add your "
         "own on the Models page.",
     )
-    if other is None:
+    if other == NONE:
         return ()
     try:
         return (titles.get(own, model.architecture), model), (titles[other], load_other(other, model))

@@ -20,13 +20,20 @@ def show_drift(
 ) -> None:
     """Show the results, from the main sentences to the table of all pictures."""
     st.html(f"<style>{CSS.read_text('utf-8')}</style>")
-    with st.container(key="findings", gap="small"):
-        for sentence in drift_sentences(drift):
+    compared = len(drift.failures) < drift.count
+    sentences = drift_sentences(drift)
+    with st.container(key="findings", gap="xsmall"):
+        for sentence in sentences[:-1] if compared else sentences:
             st.markdown(plain(sentence))
-    for number, (title, model) in enumerate(models, 1):
-        st.caption(f"Model {number}: {plain(title)} ({plain(model.architecture)}).")
+    names = [
+        f"Model {number}: {plain(title)} ({plain(model.architecture)})."
+        for number, (title, model) in enumerate(models, 1)
+    ]
+    st.caption(" ".join(names))
     show_worst(drift, folder, models, method, match, key=key)
     _show_pictures(drift, folder, method, key)
+    if compared:
+        st.caption(plain(sentences[-1]))
     _show_downloads(drift, key)
 
 
@@ -45,10 +52,6 @@ def _show_pictures(drift: Drift, folder: Folder, method: Method, key: str) -> No
         placeholder="–",
         column_config=_columns(drift, bool(small)),
         alt="The pictures of this folder with what both models answer and how far the evidence moved",
-    )
-    st.caption(
-        "Movement: the share of both hottest areas together that lies in only one of them. 0: they are the same; "
-        "100: they have nothing in common. Rank correlation (Spearman): 1 the same order, 0 no relation."
     )
     places = chosen.selection.rows
     row = drift.rows[places[0]] if places and places[0] < drift.count else None
@@ -83,8 +86,16 @@ def _columns(drift: Drift, pictures: bool) -> dict[str, Any]:
         "Picture": st.column_config.ImageColumn("", width=52) if pictures else None,
         "Probability 1": st.column_config.ProgressColumn(**share),
         "Probability 2": st.column_config.ProgressColumn(**share),
-        "Movement": st.column_config.ProgressColumn(**share),
-        "Rank correlation": st.column_config.NumberColumn(format="%.2f", width="small"),
+        "Movement": st.column_config.ProgressColumn(
+            help="The share of both hottest areas together that lies in only one of them. 0: they are the same; 100: "
+            "they have nothing in common.",
+            **share,
+        ),
+        "Rank correlation": st.column_config.NumberColumn(
+            help="Spearman’s, of all places of both heatmaps: 1 the same order, 0 no relation.",
+            format="%.2f",
+            width="small",
+        ),
         "Note": st.column_config.TextColumn(width="medium"),
     }
     if not any(row.problem or row.note for row in drift.rows):

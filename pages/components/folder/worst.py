@@ -21,7 +21,7 @@ from pages.components.frame.navigation import go_to
 from pages.components.panels.figures import figures
 from pages.components.words import plain, shortened
 
-MOST_SHOWN, SIDE, CARD_WIDTH = 4, 448, 480
+MOST_SHOWN, SIDE, CARD_WIDTH = 4, 448, 460
 Stills = tuple[tuple[np.ndarray, str], ...]
 
 
@@ -41,14 +41,14 @@ def show_worst(
                 with st.container(width=CARD_WIDTH, key=f"worst {row.sha256[:12]}", gap="xsmall"):
                     _show_card(row, stills[row.sha256])
                     offer_comparison(row, folder, method, key=f"compare {row.sha256[:12]}", kind="tertiary")
-    st.caption("Each heatmap has its own scale. In each pair, model 1 is on the left.")
 
 
 def _show_card(row: Any, stills: Stills) -> None:
-    overlap = "" if row.overlap is None else f"{percent(row.overlap, 0)} overlap of the hottest areas. "
-    st.markdown(f"**{plain(row.name)}**")
-    figures(stills, height=15)
-    st.caption(f"Heatmaps for {plain(shortened(row.label))}: {overlap}{plain(row.standing.capitalize())}.")
+    overlap = "" if row.overlap is None else f", {percent(row.overlap, 0)} overlap of the hottest areas"
+    figures(stills, height=14.5)
+    st.caption(
+        f"**{plain(row.name)}** Heatmaps for {plain(shortened(row.label))}{overlap}. {row.standing.capitalize()}."
+    )
 
 
 def offer_comparison(row: Any, folder: Folder, method: Method, *, key: str, kind: Any = "secondary") -> None:
