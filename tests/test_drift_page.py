@@ -4,11 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from gradcam_core import explain, overlay
 from pages.components import session
 from pages.components.folder import drift, files
+from pages.components.folder.worst import _still
+from tests import networks
 from tests.test_app import address, settled
 from tests.test_app import page as visitor
 from tests.test_folder_page import PAGE, png, text_of, upload
@@ -121,6 +126,18 @@ def test_a_broken_file_is_a_row_and_the_others_are_compared(page: AppTest) -> No
     table = page.dataframe[0].value
     assert table["Name"].tolist()[-1] == "broken.png"
     assert "could not be compared: 1" in text_of(page).replace("\\", "")
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "crop"])
+def test_a_heatmap_on_a_small_copy_is_the_one_on_the_picture_made_smaller(fit: str) -> None:
+    image = networks.picture(600, 1200, seed=3)
+    model = networks.loaded(networks.conv_net(), fit=fit)
+    heatmap = explain(image, model, top_k=1, methods="grad_cam").heatmaps[0]
+    small = _still(image, heatmap)
+    assert small.shape == (224, 448, 3)
+    large = cv2.resize(overlay(image, heatmap), (448, 224), interpolation=cv2.INTER_AREA)
+    seen = np.isfinite(cv2.resize(heatmap.values, (448, 224), interpolation=cv2.INTER_AREA))
+    assert np.abs(small[seen].astype(int) - large[seen]).mean() < 2
 
 
 # In a browser
