@@ -6,7 +6,7 @@ from gradcam_core import GradcamError, LoadedModel, list_devices
 from pages.components import frame, session
 from pages.components.analysis import cache
 from pages.components.session import kept
-from pages.components.words import show_error
+from pages.components.words import say_chosen, show_error
 
 MOST_OTHERS = 3
 OTHERS = "compared models"
@@ -83,3 +83,4 @@ def _choose_example(picture: str, models: tuple[str, ...]) -> None:
     session.choose_picture(picture)
     session.choose(session.MODEL, models[0])
     session.choose(OTHERS, list(models[1:]))
+    say_chosen(session.pictures()[picture], *(session.models()[model] for model in models))

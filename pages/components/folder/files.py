@@ -14,7 +14,7 @@ from gradcam_core import GradcamError, counted, drawn_folder, find_masks, read_t
 from pages.components import session
 from pages.components.analysis.requests import digest
 from pages.components.session import Upload
-from pages.components.words import show_error
+from pages.components.words import say_chosen, show_error
 
 TABLES = (".csv", ".tsv", ".txt")
 SAMPLE_SIZE = 45
@@ -150,6 +150,7 @@ def _want_sample(kind: str, model: str) -> None:
     st.session_state.folder_wanted = kind
     session.choose(session.MODEL, model)
     session.suggest_fit("model")
+    say_chosen(SAMPLES[kind][0], session.models()[model])
 
 
 def _clear() -> None:

@@ -80,4 +80,5 @@ def _show(explanation: Explanation) -> None:
     height = min(16.5, 23 * plain.shape[0] / plain.shape[1])
     figures([(plain, "Your picture"), (heat, f"What it looked at for {heatmap.target.label}")], height=height)
     show_scale([heatmap])
+    st.caption("The model sees the whole picture here, padded to a square. Explain usually shows it the centre only.")
     show_answers(explanation)
