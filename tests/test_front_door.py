@@ -57,7 +57,7 @@ def pick(page: Any, label: str, text: str) -> None:
             break
         except NotInTime:
             page.keyboard.press("Escape")
-    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")  # closes a list of several; Escape would clear a list of one
     settled(page)
 
 
@@ -74,21 +74,6 @@ def test_nothing_changes_that_the_visitor_did_not_change(page: Any, address: str
     page.locator(".st-key-top button").first.click()
     settled(page)
     assert chosen(page, "What the model sees") == fit
-
-
-def test_the_story_stays_when_it_is_entered_from_start(page: Any, address: str) -> None:
-    start(page, address)
-    page.get_by_role("link", name="Catch a model that cheats").click()
-    page.locator(PAGES["Demonstration"]).first.wait_for(timeout=90_000)
-    settled(page)
-    for words in ("Model C", "Which model is cheating?", "six checks", "It was model B"):
-        page.get_by_role("button", name="Next").click()
-        page.get_by_text(words).first.wait_for(timeout=30_000)
-        settled(page)
-        assert page.url.endswith("/Demonstration")
-    page.locator(".st-key-presenter label").first.click()
-    settled(page)
-    assert page.url.endswith("/Demonstration")
 
 
 def test_every_page_stands_with_everything_changed(page: Any, address: str) -> None:
