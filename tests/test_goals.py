@@ -1,7 +1,7 @@
 """What people come for, from Start by what can be clicked: each goal within a number of clicks, its outcome seen.
 
-Other files hold the goals that are not here: weights of one's own in four clicks (test_models_browser.py), 48 megapixels
-(test_big_view.py), refused files, paste and reload (test_intake.py, test_app.py).
+Other files hold the goals that are not here: weights of one's own in four clicks (test_models_browser.py), a picture of
+48 megapixels (test_big_view.py), refused files, paste and reload (test_intake.py, test_app.py).
 """
 
 import csv

@@ -24,11 +24,6 @@ def shortened(label: str) -> str:
     return label if len(label) <= LONG_LABEL else f"{label[: LONG_LABEL - 1].rstrip()}…"
 
 
-def say_chosen(*titles: str) -> None:
-    """Say what a page has chosen in the sidebar, since its user did not choose it there."""
-    st.toast(f"Now shown: {' and '.join(map(plain, titles))}.", icon=":material/info:", duration="long")
-
-
 def show_error(error: GradcamError) -> None:
     """Say what is wrong and what to do, always in this one form; a long report becomes a list."""
     head, rest = error.message, ""
