@@ -228,8 +228,8 @@ def box_and_export(visitor: Visitor) -> None:
 
 def folder_with_table(visitor: Visitor) -> None:
     drawn = drawn_folder("marked_nodules", 6)
-    pick(visitor.page, "Model", "demonstration) B")
     follow(visitor.page, "Folder")
+    pick(visitor.page, "Model", "demonstration) B")
     visitor.is_there()
     files = [file(name, content) for name, content in {**drawn.pictures, "labels.csv": drawn.table}.items()]
     visitor.choose_files(".st-key-takes-drops", *files)
