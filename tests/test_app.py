@@ -168,9 +168,9 @@ def test_a_long_analysis_shows_drafts_can_be_stopped_and_started_again(page: Any
     page.get_by_role("button", name="Stop").wait_for(timeout=30_000)
     page.get_by_text("Draft: it changes").wait_for(timeout=30_000)
     page.get_by_role("button", name="Stop").click()
-    page.get_by_text("Stopped.").wait_for(timeout=30_000)
-    page.get_by_text("those of before: Grad-CAM").wait_for(timeout=30_000)
-    assert page.locator(".viewer .panel canvas").count() == 4, "the heatmaps of before are kept"
+    page.get_by_text("You stopped this analysis.").wait_for(timeout=30_000)
+    page.get_by_text("are the previous ones: Grad-CAM").wait_for(timeout=30_000)
+    assert page.locator(".viewer .panel canvas").count() == 4, "the previous heatmaps are kept"
     page.get_by_role("button", name="Start again").click()
     page.get_by_text("Draft: it changes").wait_for(timeout=30_000)
     # Another choice cancels it too.

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.test_app import address, page, settled, unfold
+from tests.test_presenter import on_stage, press, tab_to
 
 __all__ = ["address", "page"]
 pytestmark = pytest.mark.xdist_group("browser")
@@ -17,6 +18,17 @@ PAGES = {
     "Folder": "text=Every nodule",
     "Models": "text=Add a model",
     "Demonstration": ".figures img",
+}
+# One click on each page that runs it again, and changes nothing in the sidebar.
+CLICKS = {
+    "Explain": ".viewer label:has-text('Same scale for all')",
+    "Compare methods": ".viewer label:has-text('Scale each map')",
+    "Compare models": ".st-key-models_method button, [data-testid=stMultiSelect] button",
+    "Layers": ".viewer label:has-text('Same scale for all')",
+    "Evaluate": "[role=radiogroup] :text('Upload a mask')",
+    "Folder": "[data-testid=stMain] h1",
+    "Models": "summary:has-text('Load a model by its name')",
+    "Demonstration": "button:has-text('Next')",
 }
 ADDRESSES = {"Compare methods": "Compare", "Compare models": "Compare_models"}
 
@@ -35,6 +47,7 @@ def follow(page: Any, name: str) -> None:
     settled(page)
     assert page.get_by_test_id("stException").count() == 0, name
     assert page.locator("img:not([alt])").count() == 0, name
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
 
 
 def chosen(page: Any, label: str) -> str:
@@ -57,7 +70,7 @@ def pick(page: Any, label: str, text: str) -> None:
             break
         except NotInTime:
             page.keyboard.press("Escape")
-    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")  # closes a list of several; Escape would clear a list of one
     settled(page)
 
 
@@ -67,6 +80,10 @@ def test_nothing_changes_that_the_visitor_did_not_change(page: Any, address: str
     assert "stretched" in fit
     for name in PAGES:
         follow(page, name)
+        page.locator(CLICKS[name]).first.click()
+        settled(page)
+        assert page.url.endswith(f"/{ADDRESSES.get(name, name)}")
+        assert page.get_by_test_id("stException").count() == 0, name
         if name != "Demonstration":
             assert chosen(page, "What the model sees") == fit, name
     follow(page, "Explain")
@@ -76,19 +93,37 @@ def test_nothing_changes_that_the_visitor_did_not_change(page: Any, address: str
     assert chosen(page, "What the model sees") == fit
 
 
-def test_the_story_stays_when_it_is_entered_from_start(page: Any, address: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "example"), [("Compare models", "The same answer for another reason"), ("Folder", "Every nodule")]
+)
+def test_an_example_says_what_it_has_chosen(page: Any, address: str, name: str, example: str) -> None:
     start(page, address)
-    page.get_by_role("link", name="Catch a model that cheats").click()
-    page.locator(PAGES["Demonstration"]).first.wait_for(timeout=90_000)
+    follow(page, name)
+    page.get_by_role("button", name=example).click()
+    words = page.get_by_text("Now shown: ")
+    words.wait_for(timeout=60_000)
+    assert "Drawn radiographs only (demonstration)" in words.inner_text()
+    assert "Drawn radiographs only" in chosen(page, "Model")
+    pick(page, "Model", "EfficientNet")
+    words.wait_for(state="detached", timeout=60_000)
+
+
+@pytest.mark.parametrize("name", ["Explain", "Compare methods"])
+def test_keys_alone_lead_from_start_to_the_presenters_view(page: Any, address: str, name: str) -> None:
+    start(page, address)
+    tab_to(page, name)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/{ADDRESSES.get(name, name)}", timeout=30_000)
+    page.locator(PAGES[name]).nth(3).wait_for(timeout=60_000)
     settled(page)
-    for words in ("Model C", "Which model is cheating?", "six checks", "It was model B"):
-        page.get_by_role("button", name="Next").click()
-        page.get_by_text(words).first.wait_for(timeout=30_000)
-        settled(page)
-        assert page.url.endswith("/Demonstration")
-    page.locator(".st-key-presenter label").first.click()
-    settled(page)
-    assert page.url.endswith("/Demonstration")
+    tab_to(page, "Present this")
+    page.keyboard.press("Enter")
+    on_stage(page, "What does the model answer?")
+    press(page, "PageDown", "tiger cat, 16")
+    press(page, "Home", "What does the model answer?")
+    page.keyboard.press("Escape")
+    page.locator(".st-key-stage").wait_for(state="detached", timeout=20_000)
+    assert page.url.endswith(f"/{ADDRESSES.get(name, name)}")
 
 
 def test_every_page_stands_with_everything_changed(page: Any, address: str) -> None:

@@ -1,6 +1,7 @@
 """Files dropped anywhere or pasted, and what is said before and after a tab loses its work."""
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from tests.test_app import address, page, settled, titles, upload
 __all__ = ["address", "page"]
 pytestmark = pytest.mark.xdist_group("second browser")
 
-GIVE = """(element, [kind, name, data]) => {
+GIVE = """(element, [kind, given]) => {
   const files = new DataTransfer();
-  files.items.add(new File([Uint8Array.from(atob(data), (sign) => sign.charCodeAt(0))], name));
+  for (const [name, data] of given)
+    files.items.add(new File([Uint8Array.from(atob(data), (sign) => sign.charCodeAt(0))], name));
   const how = { bubbles: true, cancelable: true, composed: true };
   const event = kind === "paste"
     ? new ClipboardEvent(kind, { ...how, clipboardData: files })
@@ -24,9 +26,10 @@ GIVE = """(element, [kind, name, data]) => {
 }"""
 
 
-def give(page: Any, kind: str, name: str, content: bytes, place: str) -> bool:
-    """Drag, drop or paste a file on an element; whether the browser was kept from opening it."""
-    return bool(page.locator(place).first.evaluate(GIVE, [kind, name, base64.b64encode(content).decode()]))
+def give(page: Any, kind: str, files: Sequence[tuple[str, bytes]], place: str) -> bool:
+    """Drag, drop or paste files on an element; whether the browser was kept from opening them."""
+    given = [(name, base64.b64encode(content).decode()) for name, content in files]
+    return bool(page.locator(place).first.evaluate(GIVE, [kind, given]))
 
 
 def open_page(page: Any, address: str, marker: str = ".viewer .panel canvas") -> None:
@@ -38,9 +41,9 @@ def open_page(page: Any, address: str, marker: str = ".viewer .panel canvas") ->
 @pytest.mark.parametrize("place", [".viewer .panel canvas", "h1", '[data-testid="stSidebar"]'])
 def test_a_picture_dropped_anywhere_on_start_is_explained(page: Any, address: str, place: str) -> None:
     open_page(page, address)
-    assert give(page, "dragover", "p.png", b"", place)
+    assert give(page, "dragover", [("p.png", b"")], place)
     assert page.locator(".drop-here").is_visible()
-    assert give(page, "drop", "p.png", read_sample("coffee"), place)
+    assert give(page, "drop", [("p.png", read_sample("coffee"))], place)
     page.wait_for_url("**/Explain", timeout=60_000)
     page.locator(".viewer .panel .title", has_text="espresso").wait_for(timeout=60_000)
     assert not page.locator(".drop-here").is_visible()
@@ -48,14 +51,14 @@ def test_a_picture_dropped_anywhere_on_start_is_explained(page: Any, address: st
 
 def test_a_pasted_picture_is_explained(page: Any, address: str) -> None:
     open_page(page, f"{address}/Explain")
-    give(page, "paste", "image.png", read_sample("coffee"), "body")
+    give(page, "paste", [("image.png", read_sample("coffee"))], "body")
     page.locator(".viewer .panel .title", has_text="cup").wait_for(timeout=60_000)
     assert "espresso" in titles(page)[1]
 
 
 def test_files_dropped_on_folder_go_into_the_folder(page: Any, address: str) -> None:
     open_page(page, f"{address}/Folder", "text=Every nodule")
-    give(page, "drop", "a.png", read_sample("coffee"), "h1")
+    give(page, "drop", [("a.png", read_sample("coffee"))], "h1")
     page.get_by_text("1 picture", exact=True).wait_for(timeout=60_000)
 
 

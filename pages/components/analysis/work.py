@@ -124,7 +124,7 @@ def explained(analysis: Analysis, key: str) -> tuple[Analysis, Explanation]:
     if last is None or not _same_subject(last, analysis) or last.key not in cache.EXPLANATIONS:
         st.stop()
     methods = ", ".join(METHODS[name].title for name, _ in last.request.methods)
-    st.markdown(f"The heatmaps below are those of before: {plain(methods)}, {plain(', '.join(last.request.layers))}.")
+    st.markdown(f"The heatmaps below are the previous ones: {plain(methods)}, {plain(', '.join(last.request.layers))}.")
     return last, cache.explanation(last)
 
 
@@ -212,7 +212,7 @@ def _stop(name: str) -> None:
 def _show_stopped(name: str) -> None:
     short = _short(name)
     with st.container(horizontal=True, vertical_alignment="center", key=f"stopped-note {short}"):
-        st.markdown("**Stopped.** No results were saved.")
+        st.markdown("**You stopped this analysis.** No results were saved.")
         st.button("Start again", on_click=_start_again, key=f"start again {short}", icon=":material/play_circle:")
 
 

@@ -5,6 +5,7 @@ import streamlit as st
 from gradcam_core import GradcamError, LoadedModel, list_devices
 from pages.components import frame, session
 from pages.components.analysis import cache
+from pages.components.chosen import note_chosen, show_chosen
 from pages.components.session import kept
 from pages.components.words import show_error
 
@@ -49,6 +50,7 @@ def pick_others(model: LoadedModel) -> tuple[tuple[str, LoadedModel], ...]:
             loaded.append((titles[key], load_other(key, model)))
         except GradcamError as error:
             show_error(error)
+    show_chosen("models")
     return tuple(loaded)
 
 
@@ -83,3 +85,4 @@ def _choose_example(picture: str, models: tuple[str, ...]) -> None:
     session.choose_picture(picture)
     session.choose(session.MODEL, models[0])
     session.choose(OTHERS, list(models[1:]))
+    note_chosen("models", session.pictures()[picture], *(session.models()[model] for model in models))

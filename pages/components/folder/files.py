@@ -13,6 +13,7 @@ import streamlit as st
 from gradcam_core import GradcamError, counted, drawn_folder, find_masks, read_table
 from pages.components import session
 from pages.components.analysis.requests import digest
+from pages.components.chosen import forget_chosen, note_chosen, show_chosen
 from pages.components.session import Upload
 from pages.components.words import show_error
 
@@ -104,6 +105,7 @@ def _show_bar(words: str) -> None:
             _uploader("Add pictures, their table and their masks")
             _how_files_belong()
         st.button("Clear", on_click=_clear, key="folder clear", icon=":material/delete:", type="tertiary")
+    show_chosen("folder")
 
 
 def _uploader(label: str) -> None:
@@ -150,6 +152,7 @@ def _want_sample(kind: str, model: str) -> None:
     st.session_state.folder_wanted = kind
     session.choose(session.MODEL, model)
     session.suggest_fit("model")
+    note_chosen("folder", SAMPLES[kind][0], session.models()[model])
 
 
 def _clear() -> None:
@@ -157,6 +160,7 @@ def _clear() -> None:
     st.session_state.folder_files = {}
     for name in ("folder_thumbnails", "folder_stills"):
         st.session_state.pop(name, None)
+    forget_chosen("folder")
     if job := st.session_state.pop("folder_job", None):
         job.running.work.cancel.set()
 

@@ -43,6 +43,8 @@ def offer_job(task: Task[Any], folder: Folder) -> None:
     st.html('<div style="height: 0.6rem"></div>')  # beside boxes whose labels are above them
     job, earlier = _job(), _results().get(task.key)
     if job is not None and job.key == task.key:
+        # Streamlit shows the button of the run before, faded, until this run ends, which may take minutes.
+        st.html(f"<style>.st-key-{task.verb.lower()} {{ display: none; }}</style>")
         st.caption("It goes on while you are on other pages.")
         return
     left = len(folder.pictures) - (earlier.count if earlier else 0)

@@ -138,7 +138,7 @@ def _columns(evaluation: Evaluation, pictures: bool) -> dict[str, Any]:
     """How the columns look; those that would be empty throughout are left out."""
     share = {"format": "%.0f %%", "min_value": 0, "max_value": 100, "width": "small"}
     columns = {
-        "Picture": st.column_config.ImageColumn("", width=52) if pictures else None,
+        "Picture": st.column_config.ImageColumn("Picture", width=72) if pictures else None,
         "Probability": st.column_config.ProgressColumn(**share),
         "Confidence lost": st.column_config.ProgressColumn(
             help="The share of the answer’s probability that is lost when that part is hidden.", **share

@@ -32,14 +32,21 @@ def _show_row(place: int, key: str, choice: ModelChoice, is_bundled: bool) -> No
         about = plain(" · ".join(filter(None, (choice.architecture, words))))
         st.markdown(f"{title}  \n:small[{about}]" if about else title, width="stretch")
         first = chosen and not is_bundled and weights() is None  # one primary button at a time
-        if st.button("Explain with it", key=f"explain with {place}", type="primary" if first else "tertiary"):
+        label = _named("Explain with it", choice.title)
+        if st.button(label, key=f"explain with {place}", type="primary" if first else "tertiary"):
             session.choose(session.MODEL, key)
             go_to(EXPLAIN)
         if not is_bundled:
-            with st.popover("Rename", type="tertiary"):
+            with st.popover(_named("Rename", choice.title), type="tertiary"):
                 box = f"title {place} {choice.title}"
                 st.text_input("Name", choice.title, 60, key=box, on_change=_rename, args=(key, box))
-            st.button("Remove", on_click=_remove, args=(key,), key=f"remove {place}", type="tertiary")
+            label = _named("Remove", choice.title)
+            st.button(label, on_click=_remove, args=(key,), key=f"remove {place}", type="tertiary")
+
+
+def _named(words: str, title: str) -> str:
+    """A button's words, and the model that it belongs to for those who hear the page: models.css hides the name."""
+    return f"{words} *{plain(title)}*"
 
 
 def _rename(key: str, box: str) -> None:

@@ -3,8 +3,7 @@
 import streamlit as st
 
 from gradcam_core import LoadedModel
-from pages.components.session import kept, value_of
-from pages.components.words import plain, shortened
+from pages.components.session import kept
 
 TOP = {1: "Top 1", 3: "3", 5: "5", 10: "10", 0: "Choose …"}
 MOST_CLASSES = 12
@@ -51,22 +50,16 @@ def _pick_against(model: LoadedModel, key: str) -> int | None:
     """Pick a class to compare the others with: what favours one over the other."""
     if len(model.labels) < 2:
         return None
-    name = f"{key} against {model.fingerprint[:8]}"
-    against = value_of(name)
-    label = "Compare with class …"
-    if against in range(len(model.labels)):
-        label = f"Compared with {plain(shortened(model.labels[against]))}"
-    with st.popover(label, type="tertiary", icon=":material/compare_arrows:", key=f"popover {key}"):
-        chosen: int | None = st.selectbox(
-            "Compare with class",
-            range(len(model.labels)),
-            index=None,
-            format_func=lambda index: _class_title(model, index),
-            **kept(name, None, range(len(model.labels))),
-            filter_mode="contains",
-            placeholder="No other class",
-            help="What favours A over B? Each heatmap then shows the difference of the two classes’ scores.",
-        )
+    chosen: int | None = st.selectbox(
+        "Compare with class",
+        range(len(model.labels)),
+        index=None,
+        format_func=lambda index: _class_title(model, index),
+        **kept(f"{key} against {model.fingerprint[:8]}", None, range(len(model.labels))),
+        filter_mode="contains",
+        placeholder="No other class",
+        help="What favours A over B? Each heatmap then shows the difference of the two classes’ scores.",
+    )
     return chosen
 
 
