@@ -11,6 +11,7 @@ How it paints, so that exported pictures can follow it:
 - where the model did not look (NaN): the picture at 40 % of its brightness, hatched.
 - a map with both signs: value `raw / largest size`, -1..1; colour entry `round((value + 1) / 2 * 255)` of the
   diverging table; cover and threshold by the value's size, which covers fully from 0.2 on: fine lines have few peaks.
+- outlined cells: dashes of 65 % white between the cells of the map, in exports as thick as the picture is large.
 - the view "heatmap": cover 1 from the threshold on, nothing below it; dark grey and hatched where NaN.
 
 - a grey picture through a window: `(stored - level) / width + 0.5`, cut to 0..1, and 1 minus that where low values are
@@ -51,13 +52,14 @@ SCRIPTS = (
 
 
 class Settings(TypedDict):
-    """What the viewer's user chose: opacity and threshold in 0..1, and names."""
+    """What the viewer's user chose: opacity and threshold in 0..1, names, and whether the map's cells are outlined."""
 
     opacity: float
     threshold: float
     colormap: str
     view: str
     scale: str
+    cells: bool
 
 
 class Window(TypedDict):
@@ -68,7 +70,7 @@ class Window(TypedDict):
     invert: bool
 
 
-DEFAULTS = Settings(opacity=0.6, threshold=0.0, colormap="inferno", view="overlay", scale="own")
+DEFAULTS = Settings(opacity=0.6, threshold=0.0, colormap="inferno", view="overlay", scale="own", cells=False)
 
 _mount = component("viewer", Path(__file__).parent, SCRIPTS)
 
@@ -139,6 +141,7 @@ def _checked(chosen: object, fallback: dict[str, Any], colormaps: Iterable[str],
         colormap=name("colormap", colormaps),
         view=name("view", VIEWS),
         scale=name("scale", SCALES),
+        cells=choice["cells"] if isinstance(choice.get("cells"), bool) else bool(fallback["cells"]),
     )
     # A window chosen for the picture that was there before is none for this one.
     window = checked_window(choice.get("window")) if choice.get("picture") == picture else fallback["window"]
