@@ -82,7 +82,7 @@ function clampedMiddle(middle, length, shown) {
 // read, and of all such layouts the one with the largest pictures. `words` is the height of a panel's lines. Of three or
 // four panels none is alone in the last row. A wanted number of columns is reduced to one of its divisors only, so that
 // rows that belong together stay together.
-function layoutFor(count, { width, height }, aspect, words, wanted) {
+function layoutFor(count, { width, height, words }, aspect, wanted) {
   const least = wanted ? LEAST_AREA / 2 : LEAST_AREA;
   let best = { whole: -1, area: 0 };
   for (let columns = 1; columns <= (wanted ?? count); columns++) {
@@ -101,6 +101,6 @@ function layoutFor(count, { width, height }, aspect, words, wanted) {
 }
 
 // A picture in a strip: a whole one stands in the window, and a tall one leaves something of the page in it.
-function tallestStage(height, words, cell) {
+function tallestStage({ height, words }, cell) {
   return Math.max(Math.min(height - words, TALLEST * cell), LEAST_HEIGHT);
 }

@@ -139,9 +139,10 @@ function link(viewer, linked) {
 function arrange(viewer) {
   const { root, panels, picture, big } = viewer;
   if (!picture || !panels.length) return;
-  const room = roomOf(viewer);
+  if (!root.offsetWidth) return; // hidden while a picture is read
+  const room = { ...roomOf(viewer), words: wordsOf(panels), ratio: pixelRatio() };
   const where = JSON.stringify([room, big]);
-  if (room.width <= 0 || viewer.size?.where === where) return;
+  if (viewer.size?.where === where) return;
   showBigState(viewer);
   const { columns, cell, height } = big && shownPanels(viewer).length === 1 ? oneUp(viewer, room) : grid(viewer, room);
   root.querySelector(".panels").style.gridTemplateColumns = `repeat(${columns}, ${cell}px)`;
@@ -167,7 +168,7 @@ function roomOf(viewer) {
   const above = big ? 0 : aboveOf(viewer);
   const scrolled = above > MOST_ABOVE * all;
   const height = all - head - MARGINS - (scrolled ? 0 : above);
-  return { width, height: scrolled || big ? height : Math.max(height, LEAST_SHARE * all), ratio: pixelRatio() };
+  return { width, height: scrolled || big ? height : Math.max(height, LEAST_SHARE * all) };
 }
 
 // How far down the page the viewer begins. What is unfolded above it for a moment does not count.
@@ -180,17 +181,17 @@ function aboveOf(viewer) {
 
 function grid({ panels, picture, layout, wantedColumns, big }, room) {
   const aspect = picture.width / picture.height;
-  const words = wordsOf(panels);
-  if (!layout.strip || big) return layoutFor(panels.length, room, aspect, words, wantedColumns);
-  const height = Math.min(STRIP_CELL / aspect, tallestStage(room.height, words, STRIP_CELL));
+  if (!layout.strip || big) return layoutFor(panels.length, room, aspect, wantedColumns);
+  const height = Math.min(STRIP_CELL / aspect, tallestStage(room, STRIP_CELL));
   return { columns: panels.length, cell: STRIP_CELL, height: Math.ceil(height) };
 }
 
-// The height of the lines above and below a panel's picture; notes are one line, wherever they are broken now.
+// The height of the lines above and below a picture, as far as panels are shown; a note counts as one line.
 function wordsOf(panels) {
-  const [{ element, canvas }] = panels;
-  const note = element.querySelector(".note").offsetHeight;
-  return element.offsetHeight - canvas.offsetHeight - note + (panels.some(({ data }) => data.note) ? NOTE_LINE : 0);
+  const note = panels.some(({ data }) => data.note) ? NOTE_LINE : 0;
+  return note + Math.max(...panels.map(({ element, canvas }) => (
+    element.offsetHeight - canvas.offsetHeight - element.querySelector(".note").offsetHeight
+  )));
 }
 
 // One panel in all the room, whatever the picture's shape.
