@@ -20,7 +20,7 @@ def percent(share: float | None, digits: int = 1) -> str:
     least = 10**-digits
     if 0 < 100 * share < least / 2:
         return f"<{NARROW_SPACE}{least:g}{NARROW_SPACE}%"
-    return f"{round(100 * share, digits) + 0.0:.{digits}f}{NARROW_SPACE}%"
+    return f"{number(100 * share, f'.{digits}f')}{NARROW_SPACE}%"
 
 
 def number(value: float, form: str = "g") -> str:

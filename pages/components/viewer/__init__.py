@@ -91,9 +91,9 @@ def viewer(
     `picture`, `panels` and `colours` are what viewer/encoding.py makes. Pass as `settings` and `window` where they
     start and, from then on, those it returned last; others overrule its user. So they are kept over pages, too.
     `columns` fixes how many panels stand in a row. `layout` may set: `selectable`, a click on a title gives that
-    panel's id once, as `selected`; `strip`, all panels in one row that scrolls sideways; `chosen`, the place
-    of the picture in the sidebar's list and how many there are, so that the viewer offers the others (`turn`, a place,
-    once) and to give the model a window (`model_window`, once).
+    panel's id once, as `selected`; `strip`, all panels in one row that scrolls sideways, where they do not all stand in
+    the window; `chosen`, the place of the picture in the sidebar's list and how many there are, so that the viewer
+    offers the others (`turn`, a place, once) and to give the model a window (`model_window`, once).
     """
     exchange = Exchange.of(key, "settings", {**settings, "window": window}, picture.get("key", ""))
     data = {

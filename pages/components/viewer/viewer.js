@@ -7,7 +7,7 @@ const STRIP_CELL = 320;
 const MARGINS = 20;
 const NOTE_LINE = 19;
 const MOST_ABOVE = 0.7;
-const LEAST_SHARE = 0.5;
+const LEAST_SHARE = 0.45;
 const viewers = new WeakMap();
 
 export default function ({ parentElement, data, setStateValue, setTriggerValue }) {
@@ -144,7 +144,8 @@ function arrange(viewer) {
   const where = JSON.stringify([room, big]);
   if (viewer.size?.where === where) return;
   showBigState(viewer);
-  const { columns, cell, height } = big && shownPanels(viewer).length === 1 ? oneUp(viewer, room) : grid(viewer, room);
+  const { columns, cell, height, strip } = big && shownPanels(viewer).length === 1 ? oneUp(viewer, room) : grid(viewer, room);
+  root.classList.toggle("strip", Boolean(strip));
   root.querySelector(".panels").style.gridTemplateColumns = `repeat(${columns}, ${cell}px)`;
   viewer.size = { width: Math.round(cell * room.ratio), height: Math.round(height * room.ratio), ratio: room.ratio, where };
   viewer.scratch = scratchOf(viewer.size);
@@ -181,9 +182,10 @@ function aboveOf(viewer) {
 
 function grid({ panels, picture, layout, wantedColumns, big }, room) {
   const aspect = picture.width / picture.height;
-  if (!layout.strip || big) return layoutFor(panels.length, room, aspect, wantedColumns);
+  const several = layoutFor(panels.length, room, aspect, wantedColumns);
+  if (!layout.strip || big || several.whole === panels.length) return several; // what stands in the window needs no strip
   const height = Math.min(STRIP_CELL / aspect, tallestStage(room, STRIP_CELL));
-  return { columns: panels.length, cell: STRIP_CELL, height: Math.ceil(height) };
+  return { columns: panels.length, cell: STRIP_CELL, height: Math.ceil(height), strip: true };
 }
 
 // The height of the lines above and below a picture, as far as panels are shown; a note counts as one line.
