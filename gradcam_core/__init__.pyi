@@ -12,6 +12,7 @@ from .progress import Progress as Progress
 from .errors import GradcamError as GradcamError
 from .text import counted as counted
 from .text import csv_cell as csv_cell
+from .text import number as number
 from .text import percent as percent
 from .text import signed as signed
 from .targets import contrast as contrast
@@ -60,6 +61,7 @@ from .checks import trust as trust
 from .checks.thresholds import write_thresholds as write_thresholds
 from .render import COLOUR_MAPS as COLOUR_MAPS
 from .render import colour_heatmap as colour_heatmap
+from .render import outline_cells as outline_cells
 from .render import colour_table as colour_table
 from .render import overlay as overlay
 from .render import picture_pixels as picture_pixels

@@ -20,12 +20,18 @@ def percent(share: float | None, digits: int = 1) -> str:
     least = 10**-digits
     if 0 < 100 * share < least / 2:
         return f"<{NARROW_SPACE}{least:g}{NARROW_SPACE}%"
-    return f"{round(100 * share, digits) + 0.0:.{digits}f}{NARROW_SPACE}%"
+    return f"{number(100 * share, f'.{digits}f')}{NARROW_SPACE}%"
+
+
+def number(value: float, form: str = "g") -> str:
+    """Write a number in a format such as ".3g", with a real minus; never as minus nothing."""
+    text = f"{value:{form}}"
+    return text.lstrip("-") if not any(sign in "123456789ni" for sign in text) else text.replace("-", "−")
 
 
 def signed(value: float) -> str:
-    """Write a number of either sign with two decimals and a real minus; never as minus nothing."""
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+    """Write a number of either sign with two decimals."""
+    return number(value, ".2f")
 
 
 def counted(count: int, noun: str) -> str:

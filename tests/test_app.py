@@ -70,6 +70,9 @@ def test_the_first_visitor_of_a_page_by_its_address_sees_all_of_it(page: Any, ad
     settled(page)
     assert page.locator("h1").inner_text() == "Do the methods agree?"
     assert page.locator('section[data-testid="stSidebar"]').get_by_text("CAM Lightbox").is_visible()
+    shown = page.locator(".viewer .panels").inner_text()
+    assert "Grad-CAM++" in shown
+    assert "peak evidence" not in shown, "raw values of several methods cannot be compared"
 
 
 def test_from_upload_to_download(page: Any, address: str) -> None:

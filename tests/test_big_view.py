@@ -17,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from gradcam_core import read_sample
-from tests.test_app import address, page, settled, upload
+from tests.test_app import address, page, settled, unfold, upload
 from tests.test_front_door import chosen
 
 __all__ = ["address", "page"]
@@ -238,6 +238,36 @@ def test_a_run_that_changes_no_panel_leaves_them_in_place(chest: Any) -> None:
     assert canvas.evaluate("canvas => canvas.marked"), "the panels were replaced, a drag would have ended"
 
 
+def test_the_read_out_follows_every_zoom_and_move(chest: Any) -> None:
+    page = chest
+    enlarge(page, 1)
+    box = page.locator(".panel:visible canvas").bounding_box()
+    corner = box["x"] + 0.45 * box["width"], box["y"] + 0.3 * box["height"]
+    page.mouse.move(*corner)
+    places = []
+    for key in ("+", "+", "ArrowRight", "ArrowDown", "p", "a"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(400)
+        places.append(page.locator(".viewer .place").text_content())
+        page.mouse.move(5, 5)
+        page.mouse.move(*corner)
+        assert page.locator(".viewer .place").text_content() == places[-1], f"stale after {key}"
+    assert len(set(places)) > 3
+    page.keyboard.press("Escape")
+
+
+def test_more_does_not_push_the_caption_out_of_the_big_view(chest: Any) -> None:
+    page = chest
+    enlarge(page, 1)
+    page.locator("button[name=more]").click()
+    page.locator(".extras").wait_for()
+    page.wait_for_timeout(400)
+    foot = page.locator(".panel:visible .foot").bounding_box()
+    assert foot["y"] + foot["height"] <= 900
+    page.locator("button[name=more]").click()
+    page.keyboard.press("Escape")
+
+
 def test_presets_and_keys_set_the_window(chest: Any) -> None:
     page = chest
     picture = radiograph()
@@ -288,6 +318,8 @@ def test_what_is_saved_is_what_is_displayed(chest: Any) -> None:
     page.locator("input[name=invert]").check()
     page.locator("select[name=colormap]").select_option("viridis")
     page.locator("input[value=shared]").check(force=True)
+    page.locator("button[name=more]").click()
+    page.locator("input[name=cells]").check()
     settled(page)
     page.get_by_role("button", name="Run the checks").click()
     page.locator(".trust .outcome").wait_for(timeout=90_000)
@@ -303,7 +335,8 @@ def test_what_is_saved_is_what_is_displayed(chest: Any) -> None:
     record = json.loads(packed.read("explanation.json"))
     window = {"level": 1500, "width": 500, "invert": True}
     assert record["drawing"] == {
-        "opacity": 0.6, "threshold": 0, "colormap": "viridis", "scale": "shared", "display_window": window,
+        "opacity": 0.6, "threshold": 0, "colormap": "viridis", "scale": "shared", "cells": True,
+        "display_window": window,
     }  # fmt: skip
     assert len(record["checks"][0]["checks"]) == 6
     overlay = cv2.imdecode(np.frombuffer(packed.read(record["heatmaps"][0]["file"]), np.uint8), cv2.IMREAD_COLOR)
@@ -312,6 +345,15 @@ def test_what_is_saved_is_what_is_displayed(chest: Any) -> None:
     scaled = cv2.resize(overlay[:HEIGHT, :, ::-1], shown_now.shape[1::-1], interpolation=cv2.INTER_AREA)
     middle = np.s_[60:-60, 30:-30]  # without the hatching at the edges, whose lines depend on the size
     assert np.median(np.abs(shown_now[middle].astype(int) - scaled[middle])) <= 2
+    page.locator("input[name=cells]").uncheck()
+    settled(page)
+    with page.expect_download(timeout=60_000) as waiting:
+        page.get_by_role("button", name="All as ZIP").click()
+    packed = zipfile.ZipFile(waiting.value.path())
+    plain = cv2.imdecode(np.frombuffer(packed.read(record["heatmaps"][0]["file"]), np.uint8), cv2.IMREAD_COLOR)
+    outlined = (plain[:HEIGHT] != overlay[:HEIGHT]).any(axis=2)
+    assert 0.001 < outlined.mean() < 0.05, "outlines are dashes, and nothing else differs"
+    page.locator("button[name=more]").click()
 
 
 def test_on_paper_pages_are_whole(page: Any, address: str) -> None:
@@ -373,6 +415,57 @@ def wait_for_picture(page: Any, name: str) -> None:
     while chosen(page, "Picture") != name and time.monotonic() < deadline:
         page.wait_for_timeout(100)
     assert chosen(page, "Picture") == name
+
+
+def names(page: Any) -> list[str]:
+    return [button.get_attribute("title") for button in page.locator(".film button").all()]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "classes"), [(1600, 900, 3), (1500, 1000, 5), (900, 900, 3), (600, 1800, 3), (2400, 600, 3)]
+)
+def test_answers_and_pictures_stand_above_the_fold(
+    page: Any, address: str, width: int, height: int, classes: int
+) -> None:
+    page.set_viewport_size({"width": 1366, "height": 768})
+    picture = cv2.resize(np.random.default_rng(3).integers(0, 256, (9, 9, 3), np.uint8), (width, height))
+    explain(page, address, "shape\u202egpj.png", png(picture))
+    assert names(page)[0] == "shapegpj.png", "a name must not pass for another one"
+    pick_classes(page, classes)
+    assert whole_panels(page, 768) == classes + 1
+    assert page.get_by_text("Top answers:").bounding_box()["y"] < 100
+    before = page.locator(".panel canvas").first.bounding_box()
+    unfold(page)
+    page.wait_for_timeout(800)
+    after = page.locator(".panel canvas").first.bounding_box()
+    assert (after["width"], after["height"]) == (before["width"], before["height"]), "a fold changes the pictures"
+    page.set_viewport_size({"width": 2560, "height": 1440})
+    page.locator("[class*=st-key-fold-] summary").click()
+    page.wait_for_timeout(800)
+    assert whole_panels(page, 1440) == classes + 1
+    box = page.locator(".panel canvas").first.bounding_box()
+    scale = min(box["width"] / width, box["height"] / height)
+    shown_area = (classes + 1) * width * height * scale**2
+    assert shown_area > 0.25 * 2200 * 1100, "the pictures leave the room empty"
+    page.set_viewport_size({"width": 911, "height": 512})  # a laptop at 150 %
+    page.wait_for_timeout(500)
+    assert whole_panels(page, 512) >= 1
+
+
+def whole_panels(page: Any, height: int) -> int:
+    page.locator("[data-testid=stMain]").evaluate("main => main.scrollTo(0, 0)")
+    page.wait_for_timeout(200)
+    boxes = [canvas.bounding_box() for canvas in page.locator(".viewer .panel canvas").all()]
+    return sum(box["y"] + box["height"] <= height for box in boxes)
+
+
+def pick_classes(page: Any, classes: int) -> None:
+    unfold(page)
+    page.locator(".st-key-top button", has_text=str(classes)).first.click()
+    page.locator(".viewer .panel canvas").nth(classes).wait_for(timeout=30_000)
+    settled(page)
+    page.locator("[class*=st-key-fold-] summary").click()
+    page.wait_for_timeout(800)
 
 
 @pytest.mark.parametrize(("width", "height", "ratio"), [(2560, 1440, 1), (1366, 768, 1), (911, 512, 1.5)])

@@ -12,7 +12,15 @@ from gradcam_core.errors import GradcamError
 from gradcam_core.explanation import explain
 from gradcam_core.placement import Placement
 from gradcam_core.records import Heatmap, ImageRecord
-from gradcam_core.render import COLOUR_MAPS, colour_heatmap, colour_table, heat_opacity, overlay, picture_pixels
+from gradcam_core.render import (
+    COLOUR_MAPS,
+    colour_heatmap,
+    colour_table,
+    heat_opacity,
+    outline_cells,
+    overlay,
+    picture_pixels,
+)
 from tests import networks
 
 
@@ -227,3 +235,20 @@ def test_a_heatmap_is_laid_on_its_own_picture_only() -> None:
     for other in (dataclasses.replace(image, sha256="1" * 64), networks.picture(20, 60)):
         with pytest.raises(GradcamError, match="another picture"):
             overlay(other, heatmap)
+
+
+@pytest.mark.parametrize("box", [(0.0, 0.0, 60.0, 90.0), (-12.0, 15.0, 72.0, 75.0)])
+def test_cells_are_outlined_on_their_borders_and_nowhere_else(box: tuple[float, float, float, float]) -> None:
+    image = photograph()
+    pixels = np.zeros((60, 90, 3), np.uint8)
+    lines = outline_cells(pixels, heatmap_on(image, np.ones((3, 2)), box))[..., 0]
+    top, left, bottom, right = box
+    rows, columns = np.linspace(top, bottom, 4).astype(int), np.linspace(left, right, 3).astype(int)
+    drawn_rows, drawn_columns = np.nonzero(lines)
+    assert set(lines[lines > 0]) == {166}, "65 % white"
+    assert (np.isin(drawn_rows, rows) | np.isin(drawn_columns, columns)).all()
+    assert drawn_rows.min() >= max(top, 0)
+    assert drawn_columns.min() >= left
+    for column in columns[columns < 90]:
+        assert 0.3 < (lines[max(int(top), 0) : min(int(bottom), 60), column] > 0).mean() < 0.6, "dashes"
+    assert not pixels.any(), "the picture given is left as it is"

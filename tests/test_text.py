@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gradcam_core.text import counted, is_plain, listed, one_line, percent, signed
+from gradcam_core.text import counted, is_plain, listed, number, one_line, percent, signed
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from gradcam_core.text import counted, is_plain, listed, one_line, percent, sign
         (0.0006, 1, "0.1 %"),
         (0.004, 0, "< 1 %"),
         (-0.0001, 0, "0 %"),
-        (-0.05, 1, "-5.0 %"),
+        (-0.05, 1, "−5.0 %"),
         (1, 0, "100 %"),
         (None, 1, "–"),
         (math.nan, 0, "–"),
@@ -25,6 +25,21 @@ from gradcam_core.text import counted, is_plain, listed, one_line, percent, sign
 )
 def test_percentages(share: float | None, digits: int, words: str) -> None:
     assert percent(share, digits).replace("\u202f", " ") == words
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "words"),
+    [
+        (-1024.0, "g", "−1024"),
+        (-0.001, ".2f", "0.00"),
+        (-0.0, "g", "0"),
+        (1.5e-7, ".3g", "1.5e−07"),
+        (-1234567.0, ",.0f", "−1,234,567"),
+        (-math.inf, "g", "−inf"),
+    ],
+)
+def test_numbers_have_a_real_minus_and_none_for_nothing(value: float, form: str, words: str) -> None:
+    assert number(value, form) == words
 
 
 def test_counts_and_lists() -> None:

@@ -6,7 +6,7 @@ from gradcam_core.checks.needs import Finding, NotTestable, check, check_evidenc
 from gradcam_core.checks.reruns import Rerun, other_class_maps
 from gradcam_core.measures.similar import similarities
 from gradcam_core.records import Heatmap
-from gradcam_core.text import percent
+from gradcam_core.text import percent, signed
 
 
 @check("Is it about this class?")
@@ -29,14 +29,14 @@ def class_specific(heatmap: Heatmap, rerun: Rerun, most_like_other_class: float)
         subject, look, differ, average = "The map of the other class", "looks", "differs", ""
     else:
         subject, look, differ, average = f"The maps of {len(others)} other classes", "look", "differ", " on average"
-    words = f"similarity {mean:.2f}{average}, where 1 is the same map"
+    words = f"similarity {signed(mean)}{average}, where 1 is the same map"
     if mean > most_like_other_class:
         same = f"{subject} {look} the same ({words}): this one says little about its class."
         return Finding("attention", same, numbers)
     sister = ""
     if alike[0] > most_like_other_class:
         next_class = f"{others[0].label} ({percent(others[0].probability)})"
-        similar = f"has a similar map ({alike[0]:.2f}), as related classes often do."
+        similar = f"has a similar map ({signed(float(alike[0]))}), as related classes often do."
         sister = f" The next class, {next_class}, {similar}"
     return Finding("passed", f"{subject} {differ} ({words}).{sister}", numbers)
 

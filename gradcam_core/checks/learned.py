@@ -4,6 +4,7 @@ from gradcam_core.checks.needs import Finding, NotTestable, check, check_evidenc
 from gradcam_core.checks.reruns import Rerun, randomised_maps
 from gradcam_core.measures.similar import similarities
 from gradcam_core.records import Heatmap
+from gradcam_core.text import signed
 
 
 @check("Does it follow what the model learned?", paper="Adebayo et al. 2018", url="https://arxiv.org/abs/1810.03292")
@@ -14,7 +15,7 @@ def learned(heatmap: Heatmap, rerun: Rerun, most_like_randomised: float) -> Find
     if not maps:
         raise NotTestable("This network has no single linear classifier whose weights could be randomised.")
     mean = float(similarities(heatmap.raw, maps).mean())
-    alike = f"similarity {mean:.2f} on average over {len(maps)} random classifiers, where 1 is the same map"
+    alike = f"similarity {signed(mean)} on average over {len(maps)} random classifiers, where 1 is the same map"
     if mean <= most_like_randomised:
         words = f"With the classifier’s weights randomised, the map changes ({alike})."
         return Finding("passed", words, {"similarity": mean})

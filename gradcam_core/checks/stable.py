@@ -4,6 +4,7 @@ from gradcam_core.checks.needs import Finding, check, check_evidence
 from gradcam_core.checks.reruns import Rerun, noisy_maps
 from gradcam_core.measures.similar import similarities
 from gradcam_core.records import Heatmap
+from gradcam_core.text import signed
 
 
 @check("Is it stable under invisible noise?")
@@ -12,7 +13,7 @@ def stable(heatmap: Heatmap, rerun: Rerun, least_stability: float) -> Finding:
     check_evidence(heatmap)
     maps = noisy_maps(rerun)
     mean = float(similarities(heatmap.raw, maps).mean())
-    alike = f"similarity {mean:.2f} on average over {len(maps)} noisy copies, where 1 is the same map"
+    alike = f"similarity {signed(mean)} on average over {len(maps)} noisy copies, where 1 is the same map"
     if mean >= least_stability:
         return Finding("passed", f"Noise too faint to see leaves the map as it is ({alike}).", {"similarity": mean})
     words = f"Noise too faint to see changes the map ({alike}). Another image of the same thing may give another map."

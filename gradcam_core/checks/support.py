@@ -3,7 +3,7 @@
 from gradcam_core.checks.needs import Finding, check
 from gradcam_core.checks.reruns import Rerun
 from gradcam_core.records import Heatmap
-from gradcam_core.text import percent
+from gradcam_core.text import number, percent
 
 
 @check("Is the evidence strong enough?")
@@ -14,12 +14,13 @@ def support(heatmap: Heatmap, rerun: Rerun, probability: float, least_probabilit
     if heatmap.state != "ok":
         return Finding("attention", _nothing_there(heatmap.state, label, probability), numbers)
     which = f" This map compares {heatmap.target.label}; the probability is that of {label}." if rerun.against else ""
+    raw = number(peak, ".3g")
     if probability >= least_probability:
-        words = f"The probability of {label} is {percent(probability)}, and the map’s raw peak is {peak:.3g}.{which}"
+        words = f"The probability of {label} is {percent(probability)}, and the map’s raw peak is {raw}.{which}"
         return Finding("passed", words, numbers)
     words = (
         f"The probability of {label} is only {percent(probability)}. {_rank(rerun)}{which} "
-        f"Evidence this weak (raw peak {peak:.3g}) is drawn in full colour like any other: do not read it as a finding."
+        f"Evidence this weak (raw peak {raw}) is drawn in full colour like any other: do not read it as a finding."
     )
     return Finding("attention", words, numbers)
 

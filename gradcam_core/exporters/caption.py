@@ -13,7 +13,7 @@ from gradcam_core.methods import find_method
 from gradcam_core.records import Explanation, Heatmap
 from gradcam_core.render import COLOUR_MAP, colour_table
 from gradcam_core.shapes import Colours
-from gradcam_core.text import one_line, percent
+from gradcam_core.text import number, one_line, percent
 
 DISCLAIMER = "For research and teaching, not for diagnosis. A heatmap shows where the model's score is sensitive."
 INK, PAPER = (22, 24, 26), (255, 255, 255)
@@ -38,7 +38,11 @@ def caption_lines(
     share = f" {percent(target.probability)}" if np.isfinite(target.probability) else ""
     method = find_method(heatmap.method, {}).title
     layer = f"layer {one_line(heatmap.layer)}" if heatmap.layer else "the model's input"
-    window = "" if image.window is None else f"; window {image.window[0]:g}, {image.window[1]:g} given to the model"
+    window = (
+        ""
+        if image.window is None
+        else f"; window {number(image.window[0])}, {number(image.window[1])} given to the model"
+    )
     reference = one_line(shown_reference(explanation.reference, explanation.fingerprint, names))
     return (
         f"{one_line(target.label)} (class {target.index}){share}. {method}, {layer}",
@@ -52,7 +56,7 @@ def caption_lines(
 def display_words(window: Mapping[str, Any]) -> str:
     """Say through which window (level, width, invert) a picture is displayed."""
     inverted = ", inverted" if window["invert"] else ""
-    return f"Displayed with level {window['level']:g}, window {window['width']:g}{inverted}."
+    return f"Displayed with level {number(window['level'])}, window {number(window['width'])}{inverted}."
 
 
 def meaning_of_one(heatmap: Heatmap, peak: float | None = None) -> str:
@@ -60,7 +64,8 @@ def meaning_of_one(heatmap: Heatmap, peak: float | None = None) -> str:
     if heatmap.state != "ok":
         return heatmap.state
     own = heatmap.raw_size if heatmap.signed else heatmap.raw_peak
-    return f"this map's own peak (raw {own:.3g})" if peak is None else f"the highest peak of all maps (raw {peak:.3g})"
+    whose, value = ("this map's own peak", own) if peak is None else ("the highest peak of all maps", peak)
+    return f"{whose} (raw {number(value, '.3g')})"
 
 
 def with_caption(
@@ -85,8 +90,8 @@ def with_caption(
     draw.text((round(0.5 * size), top), ends[0], INK, font)
     below.paste(Image.fromarray(bar), (left, top))
     draw.text((left + long + round(0.5 * size), top), _printable(ends[1]), INK, font)
-    for number, line in enumerate(wrapped):
-        draw.text((round(0.5 * size), round(size * (2.2 + 1.45 * number))), line, INK, font)
+    for place, line in enumerate(wrapped):
+        draw.text((round(0.5 * size), round(size * (2.2 + 1.45 * place))), line, INK, font)
     return np.concatenate([pixels, np.asarray(below)])
 
 
@@ -102,7 +107,13 @@ def _wide_enough(pixels: Colours) -> Captioned:
 
 def _printable(line: str) -> str:
     """The font has the letters of Latin-1 only; a class is known by its number, too."""
-    return line.replace("\u202f", " ").replace("\u00a0", " ").encode("latin-1", "replace").decode("latin-1")
+    return (
+        line.replace("\u202f", " ")
+        .replace("\u00a0", " ")
+        .replace("−", "-")
+        .encode("latin-1", "replace")
+        .decode("latin-1")
+    )
 
 
 def _wrapped(line: str, font: Font, width: int) -> list[str]:

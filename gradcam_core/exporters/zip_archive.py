@@ -12,7 +12,16 @@ from gradcam_core.exporters.encoding import npy, png, to_json
 from gradcam_core.exporters.manifest import to_dict, trust_to_dict
 from gradcam_core.exporters.names import Names, heatmap_names
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
-from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, Share, colour_heatmap, overlay, picture_pixels
+from gradcam_core.render import (
+    COLOUR_MAP,
+    OPACITY,
+    THRESHOLD,
+    Share,
+    colour_heatmap,
+    outline_cells,
+    overlay,
+    picture_pixels,
+)
 from gradcam_core.text import one_line
 
 README = """\
@@ -51,7 +60,8 @@ HEATMAPS
 class Extras:
     """What else an archive holds: the picture as it was displayed, captions in the pictures, outcomes of checks.
 
-    `display` adds to the record how the picture was displayed. `checks` are by the heatmap's position.
+    `display` adds to the record how the picture was displayed. `checks` are by the heatmap's position. `outlined`
+    draws the cells of each map.
     """
 
     shown: ImageRecord | None = None
@@ -59,6 +69,7 @@ class Extras:
     shared_scale: bool = False
     display: Mapping[str, Any] = field(default_factory=dict)
     checks: Mapping[int, Trust] = field(default_factory=dict)
+    outlined: bool = False
 
 
 def archive(
@@ -110,6 +121,8 @@ def _drawn(
         overlay(image, heatmap, opacity=opacity, threshold=threshold, colormap=colormap, peak=peak),
         colour_heatmap(heatmap, threshold=threshold, colormap=colormap, peak=peak),
     )
+    if extras.outlined:
+        drawn = (outline_cells(drawn[0], heatmap), outline_cells(drawn[1], heatmap))
     if not extras.captions:
         return drawn
     window = extras.display.get("display_window")

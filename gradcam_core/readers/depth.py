@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float32, Shaped
 from gradcam_core.errors import PictureError
 from gradcam_core.readers.stored import StoredPicture
 from gradcam_core.shapes import Pixels
+from gradcam_core.text import number
 
 WHITE_NOTE = "See-through parts are laid on white."
 CLEAR_NOTE = "The file says that the whole picture is see-through; it is shown opaque."
@@ -157,7 +158,7 @@ def _outlier_note(used: Range, stored: Range, outside: float, whole: bool) -> st
 
 
 def _number(value: float, whole: bool) -> str:
-    return f"{value:,.0f}" if whole else f"{value:g}"
+    return number(value, ",.0f" if whole else "g")
 
 
 def _values(samples: Samples, seen: Mask | None) -> Iterator[Shaped[np.ndarray, "pixels C"]]:

@@ -7,6 +7,9 @@ async function decodedImage(src) {
   return image;
 }
 
+// A number's text with real minus signs, not hyphens.
+const withMinus = (text) => text.replaceAll("-", "−");
+
 function pixelRatio() {
   return Math.min(window.devicePixelRatio || 1, 2);
 }

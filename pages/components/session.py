@@ -16,6 +16,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from gradcam_core import GradcamError, counted, list_bundled, list_samples, read_sample
 from pages.components.analysis.requests import ModelChoice
+from pages.components.words import shown_name
 
 MOST_FILES, MOST_BYTES, MOST_MEGABYTES = 2000, 2 * 2**30, 256
 MOST_WORDS = f"{MOST_FILES} pictures or 2 GB"
@@ -113,7 +114,9 @@ def _made_for_one_kind() -> set[str]:
 
 def pictures() -> dict[str, str]:
     """Keys and titles of the session's own pictures, newest first, then of the samples."""
-    own = {sha256: upload.name for sha256, upload in reversed(st.session_state.uploads.items())}
+    own = {
+        sha256: shown_name(upload.name) or "Picture" for sha256, upload in reversed(st.session_state.uploads.items())
+    }
     return own | {sample.name: f"{sample.title} (sample)" for sample in list_samples()}
 
 

@@ -6,16 +6,26 @@ import streamlit as st
 
 from gradcam_core import GradcamError
 
-LONG_MESSAGE, LONG_LABEL = 160, 48
+LONG_MESSAGE, LONG_LABEL, LONGEST_NAME = 160, 48, 60
 NO_BREAK = "\u202f"
 # Where Markdown finds an address by itself. A word joiner in it is invisible, and no link comes of it.
 _ADDRESS = re.compile(r"(www(?=\.)|https?(?=:)|@)", re.IGNORECASE)
 _WORD_JOINER = "\u2060"
+_DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+
+def shown_name(text: str) -> str:
+    """A file's name, fit to be shown: one line of printable characters, none of which turns the direction."""
+    printable = "".join(sign for sign in text if sign.isprintable()).strip()
+    return printable if len(printable) <= LONGEST_NAME else f"{printable[: LONGEST_NAME - 1]}…"
 
 
 def plain(text: str) -> str:
-    """Escape text for Markdown: labels and file names come from outside, and become neither markup nor links."""
-    text = _ADDRESS.sub(rf"\1{_WORD_JOINER}", text)
+    """Escape text for Markdown: labels and file names come from outside, and become neither markup nor links.
+
+    Signs that turn the direction of what follows are left out: "exe.png" could stand there as "gnp.exe".
+    """
+    text = _ADDRESS.sub(rf"\1{_WORD_JOINER}", _DIRECTION.sub("", text))
     return "".join(f"\\{sign}" if sign in "\\`*_{}[]()<>#+-!|~$:" else sign for sign in text)
 
 

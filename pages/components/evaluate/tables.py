@@ -15,6 +15,7 @@ from gradcam_core import (
     Progress,
     list_measurements,
     measure,
+    number,
     theme_of,
 )
 from pages.components.analysis.cache import Measured
@@ -68,7 +69,7 @@ def show_measurements(title: str, results: Measured, names: Sequence[str]) -> No
 
 def _row(name: str, results: Sequence[Measurement]) -> str:
     member = MEASUREMENTS[name]
-    cells = "".join(f"<td>{'–' if result.value is None else f'{result.value:.3f}'}</td>" for result in results)
+    cells = "".join(f"<td>{'–' if result.value is None else number(result.value, '.3f')}</td>" for result in results)
     source = (
         f'<a href="{html.escape(member.url)}" target="_blank" rel="noopener noreferrer">{html.escape(member.paper)}</a>'
     )

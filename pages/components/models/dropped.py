@@ -12,11 +12,11 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from gradcam_core import GradcamError, Suggestion, load_model, read_labels, suggest_architectures
 from pages.components import session
 from pages.components.analysis.files import keep_file
-from pages.components.words import NO_BREAK
+from pages.components.words import NO_BREAK, shown_name
 
 NAMES_END = (".json", ".txt", ".csv")
 WEIGHTS_END = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".tar")
-HEAD_BYTES, LONGEST_NAME, LONGEST_LISTED = 4096, 60, 40
+HEAD_BYTES, LONGEST_LISTED = 4096, 40
 WEIGHTS, NAMES, LEFT_OUT = "dropped weights", "dropped names", "dropped besides"
 
 
@@ -116,12 +116,6 @@ def class_words(labels: tuple[str, ...]) -> str:
     shown = ", ".join(first) + (", …" if first and len(first) < len(labels) else "")
     count = f"{len(labels):,}{NO_BREAK}class{'' if len(labels) == 1 else 'es'}"
     return f"{count}: {shown}" if shown else count
-
-
-def shown_name(text: str) -> str:
-    """A name, fit to be shown: one line of printable characters."""
-    printable = "".join(sign for sign in text if sign.isprintable()).strip()
-    return printable if len(printable) <= LONGEST_NAME else f"{printable[: LONGEST_NAME - 1]}…"
 
 
 def _uploader_key() -> str:

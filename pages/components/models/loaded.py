@@ -4,12 +4,12 @@ import dataclasses
 
 import streamlit as st
 
-from gradcam_core import LoadedModel, describe_device
+from gradcam_core import LoadedModel, describe_device, number
 from pages.components import session
 from pages.components.analysis.requests import ModelChoice
 from pages.components.frame.navigation import go_to
-from pages.components.models.dropped import class_words, shown_name, weights
-from pages.components.words import plain
+from pages.components.models.dropped import class_words, weights
+from pages.components.words import plain, shown_name
 
 EXPLAIN = "pages/1_Explain.py"
 
@@ -71,7 +71,7 @@ def note_classes(model: LoadedModel) -> None:
 def show_model(model: LoadedModel) -> None:
     """What a model is, what it expects, and which of its layers can be explained."""
     spec = model.preprocessing
-    mean, std = (", ".join(f"{value:g}" for value in values) for values in (spec.mean, spec.std))
+    mean, std = (", ".join(number(value) for value in values) for values in (spec.mean, spec.std))
     st.markdown(
         f"**{plain(model.architecture)}** · {len(model.labels):,} classes · "
         f"{len(model.layers)} layers can be explained · on {plain(describe_device(model.device))}\n\n"

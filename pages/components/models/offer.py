@@ -14,7 +14,7 @@ from pages.components.analysis.requests import ModelChoice
 from pages.components.frame import SENT_AFTER_S
 from pages.components.models import dropped
 from pages.components.models.hubs import loads, pick_architecture
-from pages.components.words import plain, show_error
+from pages.components.words import plain, show_error, shown_name
 
 MOST_EXAMPLES = 3
 
@@ -119,7 +119,7 @@ def _differences(suggestion: Suggestion) -> str:
         "of another shape": suggestion.misshapen,
     }
     words = [
-        f"{len(names)} {what} ({', '.join(map(dropped.shown_name, names[:MOST_EXAMPLES]))}"
+        f"{len(names)} {what} ({', '.join(map(shown_name, names[:MOST_EXAMPLES]))}"
         f"{', …' if len(names) > MOST_EXAMPLES else ''})"
         for what, names in parts.items()
         if names

@@ -14,8 +14,10 @@ from gradcam_core import (
     agreement,
     describe_device,
     equal_by_algebra,
+    number,
     percent,
     shown_input,
+    signed,
 )
 from pages.components.panels.figures import figures
 from pages.components.panels.heatmaps import METHODS, by_class, layer_title, seen_share
@@ -65,7 +67,7 @@ def _describe_input(explanation: Explanation) -> None:
     top, left, bottom, right = placement.seen()
     height, width = placement.image_size
     share = seen_share(explanation)
-    numbers = ", ".join(f"{value:g}" for value in spec.mean), ", ".join(f"{value:g}" for value in spec.std)
+    numbers = ", ".join(number(value) for value in spec.mean), ", ".join(number(value) for value in spec.std)
     st.markdown(
         f"- Picture {width} × {height} px; input {spec.size[1]} × {spec.size[0]} px, {spec.interpolation}\n"
         f"- The model saw **{percent(share, 0)}** of the picture"
@@ -85,7 +87,7 @@ def _table(explanation: Explanation) -> list[dict[str, str]]:
                 "Class": heatmap.target.label,
                 "Probability": percent(heatmap.target.probability),
                 "Layer": layer_title(heatmap),
-                "Peak evidence": f"{heatmap.raw_peak:.4g}",
+                "Peak evidence": number(heatmap.raw_peak, ".4g"),
                 "Map": f"{heatmap.raw.shape[1]} × {heatmap.raw.shape[0]}",
                 "One cell": f"{width:.0f} × {height:.0f} px",
                 "State": heatmap.state,
@@ -137,7 +139,7 @@ def show_verdict(explanation: Explanation, model: LoadedModel) -> None:
         st.markdown(
             f"The methods **{words}**,{least} {METHODS[first.method].title} and {METHODS[second.method].title} have "
             f"{percent(overlap, 0)} of their hottest areas in common (chance: {percent(BY_CHANCE, 0)}), correlation "
-            f"{correlation:.2f}."
+            f"{signed(correlation)}."
         )
 
 
@@ -155,7 +157,7 @@ def show_agreement(explanation: Explanation, model: LoadedModel) -> None:
         {
             "Class": first.target.label,
             "Methods": f"{METHODS[first.method].title} and {METHODS[second.method].title}",
-            "Correlation": f"{correlation:.2f}",
+            "Correlation": signed(correlation),
             "Overlap of the hottest fifths": percent(overlap, 0),
         }
         for first, second, correlation, overlap in _pairs(explanation, _equal(explanation, model)[1:])

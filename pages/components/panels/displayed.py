@@ -35,9 +35,15 @@ class Display:
         """Whether 1 stands for the same raw value in all heatmaps of one method and layer."""
         return self.settings["scale"] == "shared"
 
+    @property
+    def cells(self) -> bool:
+        """Whether the map's cells are outlined."""
+        return self.settings["cells"]
+
     def to_dict(self) -> dict[str, Any]:
-        """The display beside the style, for the record of an export: scale, and window in stored values."""
-        return {"scale": self.settings["scale"], "display_window": self.window and dict(self.window)}
+        """The display beside the style, for the record of an export: scale, outlines, window in stored values."""
+        window = self.window and dict(self.window)
+        return {"scale": self.settings["scale"], "cells": self.cells, "display_window": window}
 
 
 def display_of(image: ImageRecord, settings: Settings) -> Display:

@@ -19,6 +19,7 @@ from gradcam_core import (
     colour_heatmap,
     meaning_of_one,
     npy,
+    outline_cells,
     overlay,
     png,
     shared_peak,
@@ -78,7 +79,9 @@ def download(label: str, make: Callable[[], bytes], file_name: str, kind: str, k
 
 
 def _archive(explanation: Explanation, display: Display, checks: Mapping[int, Trust], captions: bool) -> bytes:
-    extras = Extras(displayed(display), captions, display.shared_scale, display.to_dict(), checks)
+    extras = Extras(
+        displayed(display), captions, display.shared_scale, display.to_dict(), checks, outlined=display.cells
+    )
     return archive(explanation, **display.style, extras=extras)
 
 
@@ -114,6 +117,7 @@ def _picture_file(
         pixels = overlay(displayed(display), heatmap, **style, peak=peak)
     else:
         pixels = colour_heatmap(heatmap, threshold=style["threshold"], colormap=style["colormap"], peak=peak)
+    pixels = outline_cells(pixels, heatmap) if display.cells else pixels
     meaning = meaning_of_one(heatmap, peak)
     if inside:
         colours = {"colormap": style["colormap"], "signed": heatmap.signed}

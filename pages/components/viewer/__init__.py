@@ -11,6 +11,7 @@ How it paints, so that exported pictures can follow it:
 - where the model did not look (NaN): the picture at 40 % of its brightness, hatched.
 - a map with both signs: value `raw / largest size`, -1..1; colour entry `round((value + 1) / 2 * 255)` of the
   diverging table; cover and threshold by the value's size, which covers fully from 0.2 on: fine lines have few peaks.
+- outlined cells: dashes of 65 % white between the cells of the map, in exports as thick as the picture is large.
 - the view "heatmap": cover 1 from the threshold on, nothing below it; dark grey and hatched where NaN.
 
 - a grey picture through a window: `(stored - level) / width + 0.5`, cut to 0..1, and 1 minus that where low values are
@@ -51,13 +52,14 @@ SCRIPTS = (
 
 
 class Settings(TypedDict):
-    """What the viewer's user chose: opacity and threshold in 0..1, and names."""
+    """What the viewer's user chose: opacity and threshold in 0..1, names, and whether the map's cells are outlined."""
 
     opacity: float
     threshold: float
     colormap: str
     view: str
     scale: str
+    cells: bool
 
 
 class Window(TypedDict):
@@ -68,7 +70,7 @@ class Window(TypedDict):
     invert: bool
 
 
-DEFAULTS = Settings(opacity=0.6, threshold=0.0, colormap="inferno", view="overlay", scale="own")
+DEFAULTS = Settings(opacity=0.6, threshold=0.0, colormap="inferno", view="overlay", scale="own", cells=False)
 
 _mount = component("viewer", Path(__file__).parent, SCRIPTS)
 
@@ -89,9 +91,9 @@ def viewer(
     `picture`, `panels` and `colours` are what viewer/encoding.py makes. Pass as `settings` and `window` where they
     start and, from then on, those it returned last; others overrule its user. So they are kept over pages, too.
     `columns` fixes how many panels stand in a row. `layout` may set: `selectable`, a click on a title gives that
-    panel's id once, as `selected`; `strip`, all panels in one row that scrolls sideways; `chosen`, the place
-    of the picture in the sidebar's list and how many there are, so that the viewer offers the others (`turn`, a place,
-    once) and to give the model a window (`model_window`, once).
+    panel's id once, as `selected`; `strip`, all panels in one row that scrolls sideways, where they do not all stand in
+    the window; `chosen`, the place of the picture in the sidebar's list and how many there are, so that the viewer
+    offers the others (`turn`, a place, once) and to give the model a window (`model_window`, once).
     """
     exchange = Exchange.of(key, "settings", {**settings, "window": window}, picture.get("key", ""))
     data = {
@@ -139,6 +141,7 @@ def _checked(chosen: object, fallback: dict[str, Any], colormaps: Iterable[str],
         colormap=name("colormap", colormaps),
         view=name("view", VIEWS),
         scale=name("scale", SCALES),
+        cells=choice["cells"] if isinstance(choice.get("cells"), bool) else bool(fallback["cells"]),
     )
     # A window chosen for the picture that was there before is none for this one.
     window = checked_window(choice.get("window")) if choice.get("picture") == picture else fallback["window"]

@@ -84,7 +84,6 @@ function showBigState(viewer) {
   const one = Boolean(big) && shown.length === 1;
   root.classList.toggle("enlarged", Boolean(big));
   root.classList.toggle("one-up", one);
-  root.classList.toggle("strip", Boolean(layout.strip) && !big);
   root.classList.toggle("chosen", Boolean(layout.chosen));
   for (const panel of panels) panel.element.hidden = !shown.includes(panel);
   const place = panels.indexOf(shown[0]);

@@ -5,7 +5,7 @@ function bindMouse(viewer) {
   const panelUnder = (event) => viewer.panels.find((panel) => panel.canvas === event.target);
   area.addEventListener("wheel", (event) => onWheel(viewer, panelUnder(event), event), { passive: false });
   area.addEventListener("pointermove", (event) => onMove(viewer, panelUnder(event), event));
-  area.addEventListener("pointerleave", () => showPlace(viewer, null));
+  area.addEventListener("pointerleave", () => { viewer.pointer = null; showPlace(viewer); });
   area.addEventListener("pointerdown", (event) => onPress(viewer, panelUnder(event), event));
   for (const end of ["pointerup", "pointercancel"]) area.addEventListener(end, () => onRelease(viewer));
   area.addEventListener("contextmenu", (event) => {
@@ -17,14 +17,23 @@ function bindMouse(viewer) {
 }
 
 // The position under the pointer, in pixels of the picture from its upper left corner.
-function placeUnder(viewer, panel, event) {
+function placeUnder(viewer, panel, { clientX, clientY }) {
   const frame = frameOf(panel.view, viewer.picture, viewer.size);
   const box = panel.canvas.getBoundingClientRect();
   const ratio = viewer.size.width / box.width;
   return {
-    x: ((event.clientX - box.left) * ratio - frame.left) / frame.scale,
-    y: ((event.clientY - box.top) * ratio - frame.top) / frame.scale,
+    x: ((clientX - box.left) * ratio - frame.left) / frame.scale,
+    y: ((clientY - box.top) * ratio - frame.top) / frame.scale,
   };
+}
+
+// The same for where the pointer was last. Keys, buttons and another layout move the picture below a resting pointer.
+function placeOf(viewer) {
+  const { pointer, size, panels, parent } = viewer;
+  if (!pointer || !size) return null;
+  const element = parent.elementFromPoint(pointer.clientX, pointer.clientY);
+  const panel = viewer.dragged ? viewer.active : panels.find(({ canvas }) => canvas === element);
+  return panel ? placeUnder(viewer, panel, pointer) : null;
 }
 
 function onWheel(viewer, panel, event) {
@@ -41,7 +50,8 @@ function onWheel(viewer, panel, event) {
 }
 
 function onMove(viewer, panel, event) {
-  if (!panel) return showPlace(viewer, null);
+  viewer.pointer = { clientX: event.clientX, clientY: event.clientY };
+  if (!panel) return showPlace(viewer);
   viewer.active = panel;
   if (viewer.dragged === "window") {
     dragWindow(viewer, event.movementX, event.movementY);
@@ -50,7 +60,7 @@ function onMove(viewer, panel, event) {
     moveBy(panel.view, viewer.picture, viewer.size, -event.movementX * ratio, -event.movementY * ratio);
     viewer.repaint();
   }
-  showPlace(viewer, placeUnder(viewer, panel, event));
+  showPlace(viewer);
 }
 
 // The left button moves the picture; the right one, or Shift, sets the window of a grey picture.
@@ -72,7 +82,8 @@ function onRelease(viewer) {
   viewer.dragged = "";
 }
 
-function showPlace(viewer, place) {
+function showPlace(viewer) {
+  const place = placeOf(viewer);
   viewer.place = place;
   for (const panel of viewer.panels) pointAt(panel, place, viewer);
   const inside = viewer.panels.some((panel) => !panel.crosses[0].hidden);
@@ -83,7 +94,7 @@ function placeText(source, x, y) {
   const stored = storedAt(source, x, y);
   const text = `x ${x}  y ${y}`;
   if (!source.values) return text;
-  return stored ? `${text}  value ${stored.exact ? "" : "≈ "}${shortNumber(stored.value)}` : `${text}  no value`;
+  return stored ? `${text}  value ${stored.exact ? "" : "≈ "}${withMinus(shortNumber(stored.value))}` : `${text}  no value`;
 }
 
 function bindKeys(viewer) {

@@ -2,7 +2,8 @@
 
 const HATCH = 7;
 
-function panelOf(data, viewer) {
+// `comparable`: raw values mean the same in all panels. Those of different methods or layers do not, and are not shown.
+function panelOf(data, viewer, comparable) {
   const element = viewer.root.querySelector("template").content.firstElementChild.cloneNode(true);
   const part = (name) => element.querySelector(`.${name}`);
   const panel = {
@@ -12,6 +13,7 @@ function panelOf(data, viewer) {
     crosses: [part("across"), part("down")],
     map: data.kind === "picture" ? null : mapOf(data, viewer.picture),
     heat: data.kind !== "picture" && data.state === "ok",
+    comparable,
     view: viewer.view,
     levels: null,
     rasterised: null,
@@ -25,7 +27,7 @@ function panelOf(data, viewer) {
 }
 
 // Labels come from outside (checkpoints): set them as text only.
-function nameOf({ data, map, heat, canvas }, part) {
+function nameOf({ data, map, heat, canvas, comparable }, part) {
   part("title").textContent = data.title;
   part("title").title = data.title;
   part("subtitle").textContent = data.subtitle ?? "";
@@ -35,7 +37,7 @@ function nameOf({ data, map, heat, canvas }, part) {
   part("probability").textContent = percent;
   part("bar").firstElementChild.style.width = known ? `${data.probability * 100}%` : "0";
   part("bar").classList.toggle("blank", !known);
-  part("peak").textContent = heat && !data.fused ? `peak evidence ${rawText(data.peak)}` : "";
+  part("peak").textContent = heat && !data.fused && comparable ? `peak evidence ${rawText(data.peak)}` : "";
   part("peak").title = data.signed
     ? "The map's largest raw value of either sign: what 1.00 and −1.00 stand for on its own scale"
     : "The map's largest raw value: what 1.00 stands for on its own scale";
@@ -70,7 +72,7 @@ function percentText(share) {
 function rawText(raw) {
   if (raw === 0) return "0";
   const size = Math.abs(raw);
-  return size >= 1e-3 && size < 1e5 ? String(Number(raw.toPrecision(3))) : raw.toExponential(2);
+  return withMinus(size >= 1e-3 && size < 1e5 ? String(Number(raw.toPrecision(3))) : raw.toExponential(2));
 }
 
 function paintPanel(panel, viewer) {
@@ -83,7 +85,7 @@ function paintPanel(panel, viewer) {
   if (shown === "original") return;
   if (panel.heat) context.drawImage(heatLayer(panel, frame, viewer), 0, 0);
   if (isPartlyUnseen(panel.map, picture)) paintVeil(context, panel.map, frame, viewer);
-  if (viewer.cells) outlineCells(context, panel.map, frame, viewer);
+  if (settings.cells) outlineCells(context, panel.map, frame, viewer);
 }
 
 function heatLayer(panel, frame, { colours, diverging, settings, scratch }) {
@@ -191,12 +193,13 @@ function put(element, ratio, left, top, width, height) {
   if (height !== null) element.style.height = css(height);
 }
 
-function readout({ map, heat, data, highest }, place, settings) {
+function readout({ map, heat, data, highest, comparable }, place, settings) {
   if (!map) return "";
   const value = valueAt(map, Math.floor(place.x), Math.floor(place.y));
   if (Number.isNaN(value)) return "not seen";
   if (!heat) return "no positive evidence";
   const factor = settings.scale === "shared" ? data.peak / highest : 1;
-  const raw = data.signed || value > 0 ? rawText(value * data.peak) : "≤ 0";
-  return `${(value * factor).toFixed(3)} · raw ${raw}`;
+  const shown = withMinus((value * factor).toFixed(3));
+  if (!comparable) return shown;
+  return `${shown} · raw ${data.signed || value > 0 ? rawText(value * data.peak) : "≤ 0"}`;
 }

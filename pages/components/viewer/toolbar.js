@@ -32,7 +32,7 @@ function bindExtras(viewer, field) {
     extras.hidden = !extras.hidden;
     more.setAttribute("aria-expanded", String(!extras.hidden));
   };
-  field("cells")[0].onchange = ({ target }) => { viewer.cells = target.checked; viewer.repaint(); };
+  field("cells")[0].onchange = ({ target }) => { viewer.settings.cells = target.checked; viewer.repaint(); viewer.commit(); };
   field("linked")[0].onchange = ({ target }) => viewer.link(target.checked);
 }
 
@@ -54,6 +54,7 @@ function showSettings({ root, settings, colours }) {
   root.dataset.view = settings.view;
   field("opacity").disabled = settings.view !== "overlay";
   field("threshold").disabled = settings.view === "original";
+  field("cells").checked = settings.cells;
   field("colormap").value = settings.colormap;
   field("colormap").title = colours[settings.colormap].label;
 }

@@ -2,10 +2,10 @@
 // Linked panels share one view object.
 
 const GAP = 28;
-// The lines around a panel's picture; how much larger pictures must get to change the usual number of columns.
-const ROW_WORDS = 104;
-const MUCH_LARGER = 1.25;
-const LEAST_STAGE = 260;
+const GAP_DOWN = 24;
+// The least area of a picture that can be read, in CSS pixels; a row that belongs together may be smaller.
+const LEAST_AREA = 32000;
+const LEAST_HEIGHT = 40;
 const TALLEST = 1.5;
 
 function wholeView(picture) {
@@ -78,26 +78,29 @@ function clampedMiddle(middle, length, shown) {
   return Math.min(Math.max(middle, shown / 2), length - shown / 2);
 }
 
-// The number of columns, by the number of panels and the picture's shape: as they fill the window best, and of three
-// or four panels none is alone in the last row. A wanted number is reduced to one of its divisors only, so that rows
-// that belong together stay together.
-function columnsFor(count, { width, height }, aspect, wanted) {
-  const usual = [1, 1, 2, 3, 4, 3, 3, 4, 4, 3, 5, 4, 4, 5, 5, 5];
-  const cellOf = (columns) => Math.floor((width - GAP * (columns - 1)) / columns);
-  const small = (columns) => cellOf(columns) < 200 || cellOf(columns) / aspect < (wanted ? 110 : 150);
-  const alone = (columns) => (wanted ? wanted % columns > 0 : count <= 4 && count % columns > 0);
-  let columns = wanted || usual[Math.min(count, usual.length - 1)];
-  while (columns > 1 && (small(columns) || alone(columns))) columns -= 1;
-  if (wanted) return { columns, cell: cellOf(columns) };
-  // What a picture's width can be so that all rows stand in the window.
-  const shown = (n) => Math.min(cellOf(n), (height / Math.ceil(count / n) - ROW_WORDS) * aspect);
-  for (let n = 1; n <= count; n++) {
-    if (!small(n) && !alone(n) && shown(n) > MUCH_LARGER * shown(columns)) columns = n;
+// Columns, and the width and height of a panel's picture: as many panels as can stand in the room at a size that can be
+// read, and of all such layouts the one with the largest pictures. `words` is the height of a panel's lines. Of three or
+// four panels none is alone in the last row. A wanted number of columns is reduced to one of its divisors only, so that
+// rows that belong together stay together.
+function layoutFor(count, { width, height, words }, aspect, wanted) {
+  const least = wanted ? LEAST_AREA / 2 : LEAST_AREA;
+  let best = { whole: -1, area: 0 };
+  for (let columns = 1; columns <= (wanted ?? count); columns++) {
+    if (wanted ? wanted % columns : count <= 4 && count % columns) continue;
+    const cell = Math.floor((width - GAP * (columns - 1)) / columns);
+    for (let rows = Math.ceil(count / columns); rows > 0; rows--) {
+      const room = (height - GAP_DOWN * (rows - 1)) / rows - words;
+      const stage = Math.max(Math.min(cell / aspect, room), LEAST_HEIGHT);
+      const area = stage * Math.min(stage * aspect, cell);
+      const whole = area >= least ? Math.min(count, columns * rows) : 0;
+      const larger = area > best.area || (!whole && area === best.area);
+      if (whole > best.whole || (whole === best.whole && larger)) best = { columns, cell, height: Math.floor(stage), whole, area };
+    }
   }
-  return { columns, cell: cellOf(columns) };
+  return best;
 }
 
-// So that a whole row stands in the window, and tall pictures leave something of the page in it.
-function tallestStage(height, cell) {
-  return Math.max(Math.min(height - ROW_WORDS, TALLEST * cell), LEAST_STAGE);
+// A picture in a strip: a whole one stands in the window, and a tall one leaves something of the page in it.
+function tallestStage({ height, words }, cell) {
+  return Math.max(Math.min(height - words, TALLEST * cell), LEAST_HEIGHT);
 }

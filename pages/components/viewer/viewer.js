@@ -2,6 +2,12 @@
 
 const COMMIT_AFTER_MS = 250;
 const STRIP_CELL = 320;
+// Lengths in CSS pixels, and shares of the window's height: around the panels; a line; where panels are reached by
+// scrolling; what they get at least.
+const MARGINS = 20;
+const NOTE_LINE = 19;
+const MOST_ABOVE = 0.7;
+const LEAST_SHARE = 0.45;
 const viewers = new WeakMap();
 
 export default function ({ parentElement, data, setStateValue, setTriggerValue }) {
@@ -12,7 +18,7 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
   return () => {
     viewer.watcher.disconnect();
     document.removeEventListener("keydown", viewer.onPageKey);
-    window.removeEventListener("resize", viewer.onResize);
+    window.removeEventListener("resize", viewer.onWindow);
     viewers.delete(parentElement);
   };
 }
@@ -20,7 +26,7 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
 function viewerIn(parent) {
   const viewer = {
     parent, root: parent.querySelector(".viewer"), settings: {}, panels: [], picture: null, source: null, layout: {},
-    size: null, cells: false, linked: true, active: null, place: null, frame: 0, turn: 0, big: null, dragged: "",
+    size: null, linked: true, active: null, pointer: null, place: null, frame: 0, turn: 0, big: null, dragged: "",
   };
   viewer.repaint = () => { viewer.frame ||= requestAnimationFrame(() => paint(viewer)); };
   viewer.commit = () => commit(viewer);
@@ -47,11 +53,13 @@ function viewerIn(parent) {
   };
   viewer.link = (linked) => link(viewer, linked);
   for (const bind of [bindToolbar, bindWindow, bindBig, bindMouse, bindKeys]) bind(viewer);
-  viewer.onResize = () => arrange(viewer);
-  window.addEventListener("resize", viewer.onResize);
-  viewer.watcher = new ResizeObserver(viewer.onResize);
-  viewer.watcher.observe(viewer.root);
-  viewer.watcher.observe(viewer.root.querySelector(".big"));
+  viewer.host = viewer.root.getRootNode().host;
+  viewer.onWindow = () => { viewer.above = null; arrange(viewer); };
+  window.addEventListener("resize", viewer.onWindow);
+  viewer.watcher = new ResizeObserver(() => arrange(viewer));
+  const page = viewer.host.closest('[data-testid="stMainBlockContainer"]');
+  const parts = [".big", ".head"].map((name) => viewer.root.querySelector(name));
+  for (const element of [viewer.root, ...parts, page]) if (element) viewer.watcher.observe(element);
   return viewer;
 }
 
@@ -82,7 +90,10 @@ async function receive(viewer, data) {
   );
   const panels = JSON.stringify([data.panels, viewer.layout.selectable]);
   // A run that changes no panel leaves them in place: someone may be dragging on one.
-  if (!samePicture || panels !== viewer.lastPanels) takePanels(viewer, data.panels);
+  if (!samePicture || panels !== viewer.lastPanels) {
+    takePanels(viewer, data.panels);
+    viewer.above = null;
+  }
   viewer.lastPanels = panels;
   listColours(viewer);
   link(viewer, viewer.linked);
@@ -102,7 +113,8 @@ function takePicture(viewer, source) {
 
 function takePanels(viewer, panels) {
   const place = viewer.panels.findIndex(({ data: { id } }) => id === viewer.big?.panel);
-  viewer.panels = panels.map((panel) => panelOf(panel, viewer));
+  const units = new Set(panels.filter(({ kind }) => kind !== "picture").map(({ unit }) => unit));
+  viewer.panels = panels.map((panel) => panelOf(panel, viewer, units.size === 1));
   if (viewer.big?.panel) keepBig(viewer, place);
   for (const panel of viewer.panels) panel.highest = highestOf(viewer.panels, panel.data.unit);
   viewer.active = null;
@@ -127,11 +139,13 @@ function link(viewer, linked) {
 function arrange(viewer) {
   const { root, panels, picture, big } = viewer;
   if (!picture || !panels.length) return;
-  const room = roomOf(viewer);
+  if (!root.offsetWidth) return; // hidden while a picture is read
+  const room = { ...roomOf(viewer), words: wordsOf(panels), ratio: pixelRatio() };
   const where = JSON.stringify([room, big]);
-  if (room.width <= 0 || viewer.size?.where === where) return;
+  if (viewer.size?.where === where) return;
   showBigState(viewer);
-  const { columns, cell, height } = big && shownPanels(viewer).length === 1 ? oneUp(viewer, room) : grid(viewer, room);
+  const { columns, cell, height, strip } = big && shownPanels(viewer).length === 1 ? oneUp(viewer, room) : grid(viewer, room);
+  root.classList.toggle("strip", Boolean(strip));
   root.querySelector(".panels").style.gridTemplateColumns = `repeat(${columns}, ${cell}px)`;
   viewer.size = { width: Math.round(cell * room.ratio), height: Math.round(height * room.ratio), ratio: room.ratio, where };
   viewer.scratch = scratchOf(viewer.size);
@@ -144,20 +158,42 @@ function arrange(viewer) {
   viewer.repaint();
 }
 
-// Width and height for the panels in CSS pixels: in the big view the whole window, otherwise what one sees at a time.
-function roomOf({ root, big }) {
-  const head = root.querySelector(".head").offsetHeight;
-  const width = root.querySelector(big ? ".panels" : ".whole").clientWidth;
-  const margins = 36;
-  return { width: width - (big ? 2 : 0), height: window.innerHeight - head - margins, ratio: pixelRatio() };
+// Width and height for the panels in CSS pixels: in the big view the whole window, otherwise what one sees of them before
+// the page is scrolled. Where they begin far down the page, it is scrolled anyway.
+function roomOf(viewer) {
+  const { root, big } = viewer;
+  const unfolded = big ? 0 : root.querySelector(".extras").offsetHeight; // pictures on the page stay as they are
+  const head = root.querySelector(".head").offsetHeight - unfolded;
+  const width = root.querySelector(big ? ".panels" : ".whole").clientWidth - (big ? 12 : 0);
+  const all = window.innerHeight;
+  const above = big ? 0 : aboveOf(viewer);
+  const scrolled = above > MOST_ABOVE * all;
+  const height = all - head - MARGINS - (scrolled ? 0 : above);
+  return { width, height: scrolled || big ? height : Math.max(height, LEAST_SHARE * all) };
+}
+
+// How far down the page the viewer begins. What is unfolded above it for a moment does not count.
+function aboveOf(viewer) {
+  let above = viewer.root.getBoundingClientRect().top;
+  for (let element = viewer.host; element; element = element.parentElement) above += element.scrollTop;
+  viewer.above = Math.min(viewer.above ?? Infinity, Math.max(Math.round(above), 0));
+  return viewer.above;
 }
 
 function grid({ panels, picture, layout, wantedColumns, big }, room) {
   const aspect = picture.width / picture.height;
-  const { columns, cell } = layout.strip && !big
-    ? { columns: panels.length, cell: STRIP_CELL }
-    : columnsFor(panels.length, room, aspect, wantedColumns);
-  return { columns, cell, height: Math.ceil(Math.min(cell / aspect, tallestStage(room.height, cell))) };
+  const several = layoutFor(panels.length, room, aspect, wantedColumns);
+  if (!layout.strip || big || several.whole === panels.length) return several; // what stands in the window needs no strip
+  const height = Math.min(STRIP_CELL / aspect, tallestStage(room, STRIP_CELL));
+  return { columns: panels.length, cell: STRIP_CELL, height: Math.ceil(height), strip: true };
+}
+
+// The height of the lines above and below a picture, as far as panels are shown; a note counts as one line.
+function wordsOf(panels) {
+  const note = panels.some(({ data }) => data.note) ? NOTE_LINE : 0;
+  return note + Math.max(...panels.map(({ element, canvas }) => (
+    element.offsetHeight - canvas.offsetHeight - element.querySelector(".note").offsetHeight
+  )));
 }
 
 // One panel in all the room, whatever the picture's shape.
@@ -184,7 +220,7 @@ function paint(viewer) {
   showSettings(viewer);
   showLegend(viewer);
   showWindow(viewer);
-  showPlace(viewer, viewer.place);
+  showPlace(viewer);
   showZoom(viewer);
 }
 

@@ -137,5 +137,5 @@ function showWindow(viewer) {
   field("take-window").hidden = !layout.chosen || !picture.window;
   root.querySelector(".given").hidden = !picture.window;
   root.querySelector(".given").textContent = picture.window
-    ? `The model sees level ${shortNumber(picture.window[0])}, window ${shortNumber(picture.window[1])}` : "";
+    ? withMinus(`The model sees level ${shortNumber(picture.window[0])}, window ${shortNumber(picture.window[1])}`) : "";
 }
