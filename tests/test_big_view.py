@@ -60,6 +60,10 @@ def large() -> np.ndarray:
     return np.stack([across % 2 * 255, down * 7 % 256, across // 2 % 256], axis=2).astype(np.uint8)
 
 
+# A choice in the viewer is sent to the server 250 ms after it was made.
+COMMITTED_MS = 1_000
+
+
 @pytest.fixture(scope="module")
 def chest_page(chromium: Any, address: str) -> Iterator[Any]:
     """Explain with the radiograph, in a context of its own that tests share."""
@@ -233,7 +237,7 @@ def test_a_run_that_changes_no_panel_leaves_them_in_place(chest: Any) -> None:
     canvas.evaluate("canvas => { canvas.marked = true; }")
     page.locator("input[name=level]").fill("1400")
     page.keyboard.press("Tab")
-    page.locator('[data-testid="stApp"][data-test-script-state="running"]').wait_for(timeout=30_000)
+    page.wait_for_timeout(COMMITTED_MS)
     settled(page)
     assert canvas.evaluate("canvas => canvas.marked"), "the panels were replaced, a drag would have ended"
 

@@ -16,7 +16,7 @@ from pages.components.frame.navigation import go_to
 from pages.components.panels.downloads import download
 from pages.components.panels.figures import data_url
 from pages.components.session import Upload
-from pages.components.words import NO_BREAK, plain
+from pages.components.words import NO_BREAK, plain, shown_name
 
 THUMBNAIL, MOST_THUMBNAILS, LARGEST_FILE = 56, 200, 2_000_000
 CSS = Path(__file__).with_name("folder.css")
@@ -122,7 +122,7 @@ def _line(row: Any, thumbnails: dict[str, str]) -> dict[str, Any]:
     failed = bool(row.problem)
     return {
         "Picture": thumbnails.get(row.sha256),
-        "Name": row.name,
+        "Name": shown_name(row.name),
         "Look at": row.standing,
         "Label": row.label,
         "Answer": row.answer,
