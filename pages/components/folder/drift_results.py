@@ -12,7 +12,7 @@ from pages.components.folder.files import Folder
 from pages.components.folder.results import CSS, offer_names, thumbnails, wanted_names
 from pages.components.folder.worst import offer_comparison, show_worst
 from pages.components.panels.downloads import download
-from pages.components.words import plain
+from pages.components.words import plain, shown_name
 
 
 def show_drift(
@@ -67,7 +67,7 @@ def _line(row: Any, small: dict[str, str]) -> dict[str, Any]:
     failed = bool(row.problem)
     return {
         "Picture": small.get(row.sha256),
-        "Name": row.name,
+        "Name": shown_name(row.name),
         "Look at": row.standing,
         "Model 1": row.answers[0],
         "Probability 1": None if failed else 100 * row.probabilities[0],

@@ -54,7 +54,7 @@ def _show_card(row: Any, stills: Stills) -> None:
 def offer_comparison(row: Any, folder: Folder, method: Method, *, key: str, kind: Any = "secondary") -> None:
     """Offer to open a picture and both models on Compare models."""
     opened = st.button(
-        "Open in Compare models",
+        f"Open in Compare models *{plain(row.name)}*",
         on_click=_choose,
         args=(row, folder, method[0]),
         key=key,
