@@ -11,7 +11,7 @@ from .progress import Progress as Progress
 
 from .errors import GradcamError as GradcamError
 from .text import counted as counted
-from .text import csv_cell as csv_cell
+from .text import to_csv as to_csv
 from .text import percent as percent
 from .text import signed as signed
 from .targets import contrast as contrast
@@ -49,6 +49,7 @@ from .checks import Trust as Trust
 from .readers.truth import draw_truth as draw_truth
 from .readers.truth import read_truth as read_truth
 from .measures import Measurement as Measurement
+from .measures import Agreement as Agreement
 from .measures import agreement as agreement
 from .measures import list_measurements as list_measurements
 from .measures import measure as measure

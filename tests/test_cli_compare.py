@@ -114,6 +114,8 @@ def test_every_model_can_have_its_own_architecture_and_layer(tmp_path: Path, mod
         ["--target", "unicorn"],
         ["--pair", "cat", "unicorn"],
         ["--pair", "cat", "CAT", "--match", "index"],
+        ["--pair", "cat", "CAT", "--pair", "cat", "Dog"],
+        ["--pair", "cat", "CAT", "--pair", "0", "Dog"],
         ["--method", "grad_kam"],
     ],
     ids=" ".join,

@@ -1,9 +1,11 @@
 """Evidence over many pictures: untrusted tables, the result of each picture, and the numbers over all of them."""
 
 import csv
+import dataclasses
 import io
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -284,7 +286,7 @@ def test_the_numbers_of_a_row_are_those_of_the_single_picture(corner: LoadedMode
     numbers = {one.name: one.value for one in measure(of_label.heatmaps[0], truth=read_truth(marked, image))}
     assert row.label_probability == of_label.heatmaps[0].target.probability
     assert (row.answer, row.probability) == ("bright", of_label.predictions[0].probability)
-    for name in ("iou_top_fifth", "pointing_game", "relevance_mass"):
+    for name in ("iou_fixed", "pointing_game", "relevance_mass"):
         assert getattr(row, name) == numbers[name]
     of_answer = explain(image, corner, targets=1, methods="layer_cam")
     checked = {one.name: one for one in trust(of_answer, of_answer.heatmaps[0], corner).checks}["edges"]
@@ -359,6 +361,77 @@ def test_it_can_be_stopped_and_goes_on_with_the_rows_so_far(corner: LoadedModel)
     assert {row.name: row for row in rest.rows}[part.rows[0].name] is part.rows[0], "it was not computed again"
     other = evaluate(files(a=png(False)), (), {}, corner, known=part.rows)
     assert other.rows[0].sha256 != part.rows[0].sha256, "rows of other content with the same name do not count"
+
+
+def test_rows_of_another_model_or_of_other_settings_are_refused_with_a_remedy(corner: LoadedModel) -> None:
+    pictures = files(a=png(True))
+    known = evaluate(pictures, (), {}, corner).rows
+    torch.manual_seed(1)
+    network = Corner().eval()
+    nn.init.constant_(network.mix.weight, 0.3)
+    limits = dataclasses.replace(LIMITS, numbers={**LIMITS.numbers, "most_lost_at_edge": 0.9})
+    others: list[tuple[LoadedModel, dict[str, Any]]] = [
+        (networks.loaded(network, 32, LABELS), {}),
+        (dataclasses.replace(corner, labels=("bright", "dark")), {}),
+        (dataclasses.replace(corner, preprocessing=dataclasses.replace(corner.preprocessing, fit="squash")), {}),
+        (corner, {"method": "layer_cam"}),
+        (corner, {"method": ("grad_cam", {SMOOTHING: True})}),
+        (corner, {"thresholds": limits}),
+    ]
+    for model, settings_ in others:
+        with pytest.raises(GradcamError, match="with another model, or with other settings") as error:
+            evaluate(pictures, (), {}, model, known=known, **settings_)
+        assert "leave them out" in error.value.remedy
+    same = evaluate(pictures, (), {}, corner, known=known, method=("grad_cam", {}), layers=[corner.default_layer])
+    assert same.rows[0] is known[0], "the same request in other words"
+    assert evaluate(pictures, (), {}, corner, known=None).rows == known
+
+
+def test_a_row_with_another_label_or_another_mask_is_computed_again(corner: LoadedModel) -> None:
+    pictures, marked = files(a=png(True)), giving(mask(slice(0, 6), slice(26, 32)))
+    known = evaluate(pictures, read_table(b"name,label\na.png,bright\n"), {"a_mask.png": marked}, corner).rows
+    (row_,) = evaluate(
+        pictures, read_table(b"name,label\na.png,dark\n"), {"a_mask.png": marked}, corner, known=known
+    ).rows
+    assert (known[0].label, row_.label) == ("bright", "dark")
+    moved = giving(mask(slice(20, 32), slice(0, 12)))
+    table = read_table(b"name,label\na.png,bright\n")
+    (row_,) = evaluate(pictures, table, {"a_mask.png": moved}, corner, known=known).rows
+    assert (known[0].pointing_game, row_.pointing_game) == (1, 0)
+    assert evaluate(pictures, table, {"a_mask.png": marked}, corner, known=known).rows[0] is known[0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pictures": None},
+        {"pictures": "ab"},
+        {"pictures": [b"bytes"]},
+        {"pictures": [("a.png", b"bytes")]},
+        {"pictures": 5},
+        {"table": None},
+        {"table": b"name,label"},
+        {"table": [("a.png", "bright")]},
+        {"masks": None},
+        {"masks": ["a_mask.png"]},
+        {"masks": {"a_mask.png": b"bytes"}},
+        {"model": None},
+        {"model": "bundled:radiograph_clean"},
+        {"known": 5},
+        {"known": [{"name": "a.png"}]},
+        {"known": [None]},
+        {"method": 5},
+        {"method": None},
+        {"layers": 5},
+        {"layers": [5]},
+        {"thresholds": {"most_lost_at_edge": 0.5}},
+    ],
+    ids=str,
+)
+def test_arguments_of_a_wrong_type_are_refused_in_words(wrong: dict[str, Any], corner: LoadedModel) -> None:
+    given_: dict[str, Any] = {"pictures": files(a=png(True)), "table": (), "masks": {}, "model": corner} | wrong
+    with pytest.raises(GradcamError):
+        evaluate(given_.pop("pictures"), given_.pop("table"), given_.pop("masks"), given_.pop("model"), **given_)
 
 
 # --- the numbers over all of them, against their twins ---------------------------------------------------------------

@@ -2,16 +2,18 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from gradcam_core.checks.edges import REGIONS, costliest, without_edges
 from gradcam_core.checks.reruns import begin_rerun
-from gradcam_core.checks.thresholds import Thresholds, read_thresholds
+from gradcam_core.checks.thresholds import Thresholds
 from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import GradcamError, LayerError, MethodError, PictureError, TargetError
 from gradcam_core.evaluation.matching import Load, PictureFile, match
 from gradcam_core.evaluation.records import Evaluation, Row, TableRow
+from gradcam_core.evaluation.requests import Request, checked_files, checked_request, digest, known_rows
 from gradcam_core.evaluation.summary import LOCALISATION, summarise
 from gradcam_core.explanation import Method, explain
 from gradcam_core.files import FileTooLargeError
@@ -25,16 +27,6 @@ from gradcam_core.targets import ClassTarget, find_class
 SHOWN_LABELS = 3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Request:
-    """What is computed for every picture."""
-
-    model: LoadedModel
-    method: Method
-    layers: str | Sequence[str] | None
-    limits: Thresholds
-
-
 def evaluate(
     pictures: Iterable[tuple[str, Load]],
     table: Sequence[TableRow],
@@ -44,7 +36,7 @@ def evaluate(
     method: Method = "grad_cam",
     layers: str | Sequence[str] | None = None,
     thresholds: Thresholds | None = None,
-    known: Iterable[Row] = (),
+    known: Iterable[Row] | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
 ) -> Evaluation:
@@ -57,11 +49,13 @@ def evaluate(
     another model. Raise an exception in `on_progress` to cancel.
 
     `stop` is called before each picture: once it returns True, the pictures so far are summarised. To go on later,
-    pass the rows of that evaluation as `known`; they count for the same pictures with the same request.
+    pass the rows of that evaluation as `known`: the same pictures with the same labels and masks are not computed
+    again. Rows of another model or of other settings are refused.
     """
-    request = _Request(model, method, layers, thresholds or read_thresholds())
-    kept = {(row.name, row.sha256): row for row in known if row.sha256}
-    files = match(pictures, table, masks)
+    request = checked_request(model, method, layers, thresholds)
+    kept = known_rows(known, request.key)
+    pairs, table_rows, loads = checked_files(pictures, table, masks)
+    files = match(pairs, table_rows, loads)
     _check_labels(files, model.labels)
     progress = Progress(on_progress)
     rows = []
@@ -72,7 +66,7 @@ def evaluate(
         words = f"Picture {place + 1} of {len(files)}"
         rows.append(_row(file, request, kept, progress.part(place, len(files), words)))
     progress(1.0, words="Done")
-    return summarise(rows, request.limits, len(table) - len({file.row for file in files if file.row}))
+    return summarise(rows, request.limits, len(table_rows) - len({file.row for file in files if file.row}))
 
 
 def _check_labels(files: Sequence[PictureFile], labels: Sequence[str]) -> None:
@@ -101,15 +95,15 @@ def _is_class(label: str, labels: Sequence[str]) -> bool:
         return False
 
 
-def _row(file: PictureFile, request: _Request, kept: Mapping[tuple[str, str], Row], progress: Progress) -> Row:
+def _row(file: PictureFile, request: Request, kept: Mapping[tuple[str, str, str], Row], progress: Progress) -> Row:
     """Evaluate one picture. What is wrong with the picture goes into its row; what is wrong with the request raises."""
     progress(0.0)
-    row = Row(file.name, "", label=file.row.label if file.row else "")
+    row = Row(file.name, "", label=file.row.label if file.row else "", request=request.key)
     try:
         content = _content(file.load)
-        row = replace(row, sha256=hashlib.sha256(content).hexdigest())
-        if (row.name, row.sha256) in kept:
-            return kept[row.name, row.sha256]
+        row = replace(row, sha256=hashlib.sha256(content).hexdigest(), inputs=_inputs(file))
+        if (row.name, row.sha256, row.inputs) in kept:
+            return kept[row.name, row.sha256, row.inputs]
         return _evaluated(row, content, file, request, progress)
     except (MethodError, LayerError):
         raise
@@ -119,6 +113,15 @@ def _row(file: PictureFile, request: _Request, kept: Mapping[tuple[str, str], Ro
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
         return replace(row, problem="The memory is too small for this picture and model. Use a smaller input.")
+
+
+def _inputs(file: PictureFile) -> str:
+    """The identity of what a row depends on besides the picture: its label and its mask."""
+    mask = b""
+    if file.mask is not None:
+        with suppress(GradcamError):  # what is wrong with it is said where it is measured
+            mask = _content(file.mask)
+    return digest((file.row, file.shared, hashlib.sha256(mask).hexdigest()))
 
 
 def _content(read: Load) -> bytes:
@@ -135,7 +138,7 @@ def _content(read: Load) -> bytes:
         ) from None
 
 
-def _evaluated(row: Row, content: bytes, file: PictureFile, request: _Request, progress: Progress) -> Row:
+def _evaluated(row: Row, content: bytes, file: PictureFile, request: Request, progress: Progress) -> Row:
     if file.shared:
         raise TargetError(
             "Several pictures match the same row of the table.",
@@ -195,4 +198,6 @@ def _localised(heatmap: Heatmap, file: PictureFile, image: ImageRecord) -> tuple
     except GradcamError as error:
         return {}, f"Its mask: {error}"
     reasons = dict.fromkeys(result.reason for result in measurements if result.reason)
-    return {result.name: result.value for result in measurements}, " ".join(reasons)
+    values = {result.name: result.value for result in measurements}
+    chance = next(result.chance for result in measurements if result.name == "iou_fixed")
+    return values | {"iou_by_chance": chance}, " ".join(reasons)

@@ -6,13 +6,13 @@ The bytes of a table of labels are untrusted. It names pictures, so errors give 
 import csv
 import io
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from gradcam_core.errors import GradcamError
 from gradcam_core.evaluation.matching import key_of
 from gradcam_core.evaluation.records import Evaluation, Row, TableRow
-from gradcam_core.text import csv_cell, is_plain
+from gradcam_core.text import Cell, is_plain, to_csv
 
 LARGEST_FILE = 5_000_000
 MOST_ROWS = 10_000
@@ -24,23 +24,24 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "label": ("label", "class"),
     "mask": ("mask",),
 }
-# What is written about each picture. Numbers are the program's own: the minus sign before one is no formula.
-RESULTS: Mapping[str, Callable[[Row], str]] = {
-    "label": lambda row: csv_cell(row.label),
-    "answer": lambda row: csv_cell(row.answer),
-    "probability": lambda row: "" if row.problem else _number(row.probability),
-    "label_probability": lambda row: _number(row.label_probability),
-    "as_labelled": lambda row: _yes(row.as_labelled),
-    "edge_region": lambda row: row.region,
-    "edge_lost": lambda row: "" if row.problem else _number(row.lost),
-    "edge_decides": lambda row: "" if row.problem else _yes(row.edge_decides),
-    "iou_top_fifth": lambda row: _number(row.iou_top_fifth),
-    "pointing_game": lambda row: _number(row.pointing_game),
-    "relevance_mass": lambda row: _number(row.relevance_mass),
-    "look_at": lambda row: row.standing,
-    "problem": lambda row: csv_cell(row.problem),
-    "note": lambda row: csv_cell(row.note),
-}
+# What is written about each picture.
+RESULTS = (
+    "label",
+    "answer",
+    "probability",
+    "label_probability",
+    "as_labelled",
+    "edge_region",
+    "edge_lost",
+    "edge_decides",
+    "iou_fixed",
+    "iou_by_chance",
+    "pointing_game",
+    "relevance_mass",
+    "look_at",
+    "problem",
+    "note",
+)
 FORMAT = "Give a CSV file whose first line is name,label or name,label,mask, with one line per picture."
 
 
@@ -126,22 +127,14 @@ def _checked(cell: str, line: int) -> str:
 
 
 def evaluation_to_csv(evaluation: Evaluation, names: Literal["keep", "hash"] = "hash") -> bytes:
-    """Write the rows as CSV in UTF-8 with a byte order mark, as spreadsheets expect; "hash" leaves file names out.
-
-    Every cell is quoted, and text from outside cannot become a formula.
-    """
-    named: Mapping[str, Callable[[Row], str]] = {"name": lambda row: csv_cell(row.name)} if names == "keep" else {}
-    columns = {"sha256": lambda row: row.sha256, **named, **RESULTS}
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
-    writer.writerow(columns)
-    writer.writerows([cell(row) for cell in columns.values()] for row in evaluation.rows)
-    return text.getvalue().encode("utf-8-sig", "replace")
+    """Write the rows as CSV, the ones to look at first on top; "hash" leaves file names out."""
+    named = ("name",) if names == "keep" else ()
+    return to_csv(("sha256", *named, *RESULTS), map(row_values, evaluation.rows))
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
-
-
-def _yes(value: bool | None) -> str:
-    return {None: "", True: "yes", False: "no"}[value]
+def row_values(row: Row) -> Mapping[str, Cell]:
+    """The values of a row by column; None where something was not computed."""
+    values = {column: getattr(row, column) for column in ("sha256", "name", *RESULTS) if hasattr(row, column)}
+    values |= {"edge_region": row.region, "edge_lost": row.lost, "look_at": row.standing}
+    empty = dict.fromkeys(("probability", "edge_lost", "edge_decides") if row.problem else ())
+    return values | empty
