@@ -10,6 +10,7 @@ from .progress import OnProgress as OnProgress
 from .progress import Progress as Progress
 
 from .errors import GradcamError as GradcamError
+from .text import DISCLAIMER as DISCLAIMER
 from .text import counted as counted
 from .text import to_csv as to_csv
 from .text import percent as percent
@@ -70,6 +71,7 @@ from .comparison import comparison_sentences as comparison_sentences
 from .comparison import overlay_difference as overlay_difference
 from .comparison import pair_sentence as pair_sentence
 from .comparison import partners_of as partners_of
+from .comparison import same_network as same_network
 from .comparison import unsuited_models as unsuited_models
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
@@ -81,6 +83,9 @@ from .exporters import Extras as Extras
 from .exporters import ResultFolders as ResultFolders
 from .exporters import archive as archive
 from .exporters import caption_lines as caption_lines
+from .exporters import Drawing as Drawing
+from .exporters import comparison_archive as comparison_archive
+from .exporters import difference_picture as difference_picture
 from .exporters import comparison_to_dict as comparison_to_dict
 from .exporters import display_words as display_words
 from .exporters import heatmap_names as heatmap_names

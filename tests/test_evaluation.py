@@ -373,9 +373,9 @@ def test_rows_of_another_model_or_of_other_settings_are_refused_with_a_remedy(co
     others: list[tuple[LoadedModel, dict[str, Any]]] = [
         (networks.loaded(network, 32, LABELS), {}),
         (dataclasses.replace(corner, labels=("bright", "dark")), {}),
-        (dataclasses.replace(corner, preprocessing=dataclasses.replace(corner.preprocessing, fit="squash")), {}),
+        (dataclasses.replace(corner, preprocessing=dataclasses.replace(corner.preprocessing, fit="letterbox")), {}),
         (corner, {"method": "layer_cam"}),
-        (corner, {"method": ("grad_cam", {SMOOTHING: True})}),
+        (corner, {"method": ("grad_cam", {"copies": 4})}),
         (corner, {"thresholds": limits}),
     ]
     for model, settings_ in others:

@@ -20,7 +20,7 @@ from gradcam_core import (
     signed,
 )
 from pages.components.panels.figures import figures
-from pages.components.panels.heatmaps import METHODS, by_class, layer_title, seen_share
+from pages.components.panels.heatmaps import METHODS, by_class, layer_title
 from pages.components.words import NO_BREAK, plain, shortened
 
 AGREE, AGREE_IN_PART = 0.8, 0.5
@@ -65,7 +65,7 @@ def _describe_input(explanation: Explanation) -> None:
     spec, placement = explanation.preprocessing, explanation.placement
     top, left, bottom, right = placement.seen()
     height, width = placement.image_size
-    share = seen_share(explanation)
+    share = placement.seen_share
     numbers = ", ".join(f"{value:g}" for value in spec.mean), ", ".join(f"{value:g}" for value in spec.std)
     st.markdown(
         f"- Picture {width} × {height} px; input {spec.size[1]} × {spec.size[0]} px, {spec.interpolation}\n"
@@ -166,8 +166,8 @@ def show_agreement(explanation: Explanation, model: LoadedModel) -> None:
     if rows:
         st.dataframe(rows, hide_index=True, width="stretch")
     st.caption(
-        "Correlation: 1 means the same map up to scale, 0 no relation. Overlap: what the hottest areas (at least half of "
-        "the peak) have in common, as a share of both together. By chance: the overlap of two such areas that lie "
+        "Correlation: 1 means the same map up to scale, 0 no relation. Overlap: what the hottest areas (at least half "
+        "of the peak) have in common, as a share of both together. By chance: the overlap of two such areas that lie "
         "anywhere. Methods that agree may still be wrong together. A pair of which one has no evidence is left out."
     )
 
