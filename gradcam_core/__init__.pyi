@@ -88,6 +88,7 @@ from .exporters import comparison_archive as comparison_archive
 from .exporters import difference_picture as difference_picture
 from .exporters import comparison_to_dict as comparison_to_dict
 from .exporters import display_words as display_words
+from .exporters import evaluation_to_dict as evaluation_to_dict
 from .exporters import heatmap_names as heatmap_names
 from .exporters import meaning_of_one as meaning_of_one
 from .exporters import npy as npy

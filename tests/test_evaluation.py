@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,7 @@ from gradcam_core.evaluation import (
 from gradcam_core.evaluation.records import Share, TableRow
 from gradcam_core.evaluation.summary import calibration_error, reliability, summarise, worst_first
 from gradcam_core.evaluation.table import LARGEST_FILE, MOST_ROWS
+from gradcam_core.exporters import evaluation_to_dict, to_json
 from gradcam_core.measures import measure
 from gradcam_core.readers.truth import read_truth
 from gradcam_core.records import LoadedModel
@@ -688,6 +690,26 @@ def test_hashed_results_hold_no_name(corner: LoadedModel) -> None:
     assert second["look_at"] == "not evaluated"
     assert second["probability"] == second["edge_lost"] == ""
     assert "anna.png" in evaluation_to_csv(evaluation, "keep").decode("utf-8-sig")
+
+
+def test_the_json_of_an_evaluation_has_every_number_and_no_name(corner: LoadedModel) -> None:
+    table = read_table(b"name,label\nanna.png,bright\nbob.png,bright\n")
+    masks = {"anna_mask.png": giving(mask(slice(0, 6), slice(26, 32)))}
+    evaluation = evaluate(files(anna=png(True), bob=png(False), carl=b"broken"), table, masks, corner)
+    text = to_json(evaluation_to_dict(evaluation, model=corner))
+    record = json.loads(text, parse_constant=pytest.fail)
+    assert not [name for name in (b"anna", b"bob", b"carl") if name in text]
+    assert record["sentences"] == list(evaluation_sentences(evaluation))
+    assert (record["accuracy"]["part"], record["accuracy"]["whole"]) == (1, 2)
+    assert record["model"]["fingerprint"] == corner.fingerprint
+    assert "not for diagnosis" in record["disclaimer"]
+    assert [row["look_at"] for row in record["rows"]] == [row.standing for row in evaluation.rows]
+    by_sha = {row["sha256"]: row for row in record["rows"]}
+    (marked,) = [row for row in evaluation.rows if row.pointing_game is not None]
+    assert by_sha[marked.sha256]["iou_fixed"] == marked.iou_fixed
+    assert 0 < by_sha[marked.sha256]["iou_by_chance"] < 0.2
+    assert [row["probability"] for row in record["rows"] if row["problem"]] == [None]
+    assert "anna.png" in to_json(evaluation_to_dict(evaluation, names="keep")).decode()
 
 
 # --- the drawn folders -----------------------------------------------------------------------------------------------

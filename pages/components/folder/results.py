@@ -7,7 +7,16 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from gradcam_core import Evaluation, GradcamError, evaluation_sentences, evaluation_to_csv, percent, read_image
+from gradcam_core import (
+    Evaluation,
+    GradcamError,
+    evaluation_sentences,
+    evaluation_to_csv,
+    evaluation_to_dict,
+    percent,
+    read_image,
+    to_json,
+)
 from pages.components import session
 from pages.components.folder.charts import show_charts, show_edge_maps
 from pages.components.folder.files import Folder
@@ -184,6 +193,8 @@ def _show_downloads(evaluation: Evaluation, key: str) -> None:
         names = "keep" if session.value_of("folder names", False) else "hash"
         make = lambda: evaluation_to_csv(evaluation, names)  # noqa: E731
         download("Results, CSV", make, f"evaluation-{key[:8]}.csv", "text/csv", "evaluation")
+        record = lambda: to_json(evaluation_to_dict(evaluation, names=names))  # noqa: E731
+        download("Results, JSON", record, f"evaluation-{key[:8]}.json", "application/json", "evaluation")
         st.toggle(
             "With file names",
             help="Otherwise a picture is known by the sha256 of its file alone.",

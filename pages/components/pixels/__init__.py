@@ -126,6 +126,4 @@ def _cut(offer: Offer, part: re.Match[str]) -> tuple[bytes | None, dict[str, str
     return samples.astype(samples.dtype.newbyteorder("<")).tobytes(), headers
 
 
-ROUTE = Route(
-    f"/{{base:path}}{PATH[1:]}/{{token}}/{{part}}", _serve
-)  # the base is known later
+ROUTE = Route(f"/{{base:path}}{PATH[1:]}/{{token}}/{{part}}", _serve)  # the base is known later
