@@ -5,11 +5,13 @@ import streamlit as st
 from gradcam_core import GradcamError, LoadedModel, list_devices
 from pages.components import frame, session
 from pages.components.analysis import cache
+from pages.components.pickers.methods import METHODS
 from pages.components.session import kept
-from pages.components.words import show_error
+from pages.components.words import shortened, show_error
 
 MOST_OTHERS = 3
 OTHERS = "compared models"
+METHOD, CLASS = "models_method", "models class"
 # A title, the picture, the models, and what there is to see.
 EXAMPLES = (
     (
@@ -50,6 +52,13 @@ def pick_others(model: LoadedModel) -> tuple[tuple[str, LoadedModel], ...]:
         except GradcamError as error:
             show_error(error)
     return tuple(loaded)
+
+
+def chosen_words(model: LoadedModel) -> tuple[str, str]:
+    """What is chosen besides the models: the method and the class, in words."""
+    index = session.value_of(f"{CLASS} {model.fingerprint[:8]}")
+    label = model.labels[index] if index in range(len(model.labels)) else "the most probable class"
+    return METHODS[session.value_of(METHOD, "grad_cam")].title, shortened(label)
 
 
 def _load(key: str, model: LoadedModel) -> LoadedModel:

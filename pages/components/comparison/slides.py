@@ -16,7 +16,8 @@ from gradcam_core import (
 from pages.components.comparison.trust import show_checks_of
 from pages.components.comparison.work import Task
 from pages.components.panels.figures import figures, show_bars
-from pages.components.presenter.slides import Slide, as_displayed, reduced, show_scale, still, tallest
+from pages.components.panels.heatmaps import heatmap_title
+from pages.components.presenter.slides import Slide, as_displayed, beside, reduced, show_scale, still, tallest
 from pages.components.words import plain, shortened
 
 Models = Sequence[tuple[str, LoadedModel]]
@@ -33,7 +34,7 @@ def slides_of(comparison: Comparison, task: Task) -> list[Slide]:
             slides.append(Slide(title, functools.partial(_heatmaps, comparison, place)))
     for place in range(len(models)):
         title = f"Can I trust the heatmap of model {place + 1}?"
-        slides.append(Slide(title, functools.partial(show_checks_of, comparison, task, place)))
+        slides.append(Slide(title, functools.partial(_checks, comparison, task, place)))
     return slides
 
 
@@ -70,3 +71,12 @@ def _heatmaps(comparison: Comparison, place: int) -> None:
     show_scale([heatmap for heatmap in compared.heatmaps if heatmap is not None])
     words = "Orange: model 1 is hotter. Blue: the other one is. The scale of differences is fixed."
     st.caption(f"{plain(pair_sentence(compared.pairs[0]))} {words}")
+
+
+def _checks(comparison: Comparison, task: Task, place: int) -> None:
+    heatmap = comparison.classes[0].heatmaps[place]
+    if heatmap is None:
+        show_checks_of(comparison, task, place)
+        return
+    with beside(comparison.image, heatmap, heatmap_title(heatmap)):
+        show_checks_of(comparison, task, place)

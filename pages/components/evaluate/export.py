@@ -22,7 +22,7 @@ from gradcam_core import (
     with_caption,
 )
 from pages.components.analysis.cache import Measured
-from pages.components.evaluate.regions import Region, outlined, share_of
+from pages.components.evaluate.regions import OUTLINE, Region, outline_of, share_of
 from pages.components.panels.displayed import Display, display_of, displayed
 from pages.components.panels.downloads import download, pick_captions, stem_of
 from pages.components.panels.heatmaps import display
@@ -126,10 +126,11 @@ def _archive(
 
 def _overlays(explanation: Explanation, mask: np.ndarray, shown: Display, captions: bool) -> list[tuple[str, bytes]]:
     """Each heatmap over the picture with the region's outline, as it is displayed."""
-    image, window = outlined(displayed(shown), mask), shown.to_dict()["display_window"]
+    image, window = displayed(shown), shown.to_dict()["display_window"]
     pictures = []
     for name, heatmap in zip(heatmap_names(explanation.heatmaps), explanation.heatmaps, strict=True):
         pixels = overlay(image, heatmap, **shown.style)
+        pixels[outline_of(mask)] = np.rint(255 * OUTLINE)
         if captions:
             lines = caption_lines(explanation, heatmap, display_window=window)
             lines = (lines[0], "The line is the reference region.", *lines[1:])

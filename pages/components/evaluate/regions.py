@@ -93,11 +93,17 @@ def _uploaded(image: ImageRecord) -> np.ndarray | None:
 
 def outlined(image: ImageRecord, region: np.ndarray) -> ImageRecord:
     """The picture with a line around the region, outside of it."""
+    pixels = image.pixels.copy()
+    pixels[outline_of(region)] = OUTLINE
+    return dataclasses.replace(image, pixels=pixels, sha256=f"{image.sha256} {region_key(region)}")
+
+
+def outline_of(region: np.ndarray) -> np.ndarray:
+    """The pixels of a line around a region, outside of it: booleans [H W]."""
     thick = max(1, round(max(region.shape) / 400))
     grown = cv2.dilate(region.astype(np.uint8), np.ones((2 * thick + 1,) * 2, np.uint8)).astype(bool)
-    pixels = image.pixels.copy()
-    pixels[grown & ~region] = OUTLINE
-    return dataclasses.replace(image, pixels=pixels, sha256=f"{image.sha256} {region_key(region)}")
+    line: np.ndarray = grown & ~region
+    return line
 
 
 def share_of(heatmap: Heatmap, region: np.ndarray) -> float:

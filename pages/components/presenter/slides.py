@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -100,11 +101,7 @@ def _heatmaps(explanation: Explanation, heatmaps: Sequence[Heatmap]) -> None:
 def _checks(explanation: Explanation, analysis: Analysis, key: str) -> None:
     place = min(int(session.value_of(f"trust of {key}", 0)), len(explanation.heatmaps) - 1)
     heatmap = explanation.heatmaps[place]
-    left, right = st.columns([1, 1.9], gap="large")
-    with left:
-        pixels = reduced(still(as_displayed(explanation.image), heatmap))
-        figures([(pixels, heatmap_title(heatmap))], height=tallest([pixels], 0.32 * ROOM[0])[1])
-    with right:
+    with beside(explanation.image, heatmap, heatmap_title(heatmap)):
         try:
             name = f"checks {analysis.key} {place}"
             checked = watched(name, lambda progress: cache.checked(analysis, explanation, place, progress))
@@ -113,6 +110,15 @@ def _checks(explanation: Explanation, analysis: Analysis, key: str) -> None:
             return
         if checked is not None:
             show_checks(checked, explanation.preprocessing)
+
+
+def beside(image: ImageRecord, heatmap: Heatmap, caption: str) -> Any:
+    """Show a heatmap on the left; return the place to its right."""
+    left, right = st.columns([1, 1.9], gap="large")
+    with left:
+        pixels = reduced(still(as_displayed(image), heatmap))
+        figures([(pixels, caption)], height=tallest([pixels], 0.32 * ROOM[0])[1])
+    return right
 
 
 def show_stills(
