@@ -198,6 +198,10 @@ def test_a_difference_is_drawn_on_a_fixed_scale_and_veiled_where_either_did_not_
     drawn = overlay_difference(cat_and_cup, strong).astype(int)
     assert (drawn - plain)[:, -20:, 2].mean() < -10, "orange where the first is hotter"
     assert (drawn - plain)[:, :20, 2].mean() > 10, "blue where the second is"
+    cold = np.abs(strong.difference) < 0.49
+    above = overlay_difference(cat_and_cup, strong, threshold=0.5).astype(int)
+    assert np.abs(above - plain)[cold].max() <= 1, "nothing below the threshold"
+    assert np.array_equal(above[np.abs(strong.difference) > 0.51], drawn[np.abs(strong.difference) > 0.51])
     cut = Pair("a", (0, 1), (placed(ramp, whole), placed(ramp, half)), "own")
     assert overlay_difference(cat_and_cup, cut)[:, -50:].mean() < 0.8 * plain[:, -50:].mean()
 

@@ -84,7 +84,8 @@ def _shared_peak(comparison: Comparison, explanation: Explanation, heatmap: Heat
 
 def difference_picture(comparison: Comparison, pair: Pair, names: Names, drawing: Drawing) -> Captioned:
     """Draw one difference over the picture. Raises GradcamError where the models saw no part of it in common."""
-    pixels = overlay_difference(drawing.shown or comparison.image, pair, opacity=drawing.opacity)
+    image, threshold = drawing.shown or comparison.image, drawing.threshold
+    pixels = overlay_difference(image, pair, opacity=drawing.opacity, threshold=threshold)
     if not drawing.captions:
         return pixels
     first, second = (place + 1 for place in pair.places)

@@ -16,7 +16,7 @@ from gradcam_core import (
 from pages.components.comparison.trust import show_checks_of
 from pages.components.comparison.work import Task
 from pages.components.panels.figures import figures, show_bars
-from pages.components.panels.heatmaps import heatmap_title
+from pages.components.panels.heatmaps import display, heatmap_title
 from pages.components.presenter.slides import Slide, as_displayed, beside, reduced, show_scale, still, tallest
 from pages.components.words import plain, shortened
 
@@ -61,10 +61,11 @@ def _heatmaps(comparison: Comparison, place: int) -> None:
         for number, heatmap in enumerate(compared.heatmaps, 1)
         if heatmap is not None
     ]
+    style = {name: display()[name] for name in ("opacity", "threshold")}
     for pair in compared.pairs:
         if pair.places[0] == 0 and pair.difference_map is not None:
             words = f"Model 1 minus model {pair.places[1] + 1}"
-            pictures.append((reduced(overlay_difference(image, pair)), words))
+            pictures.append((reduced(overlay_difference(image, pair, **style)), words))
     columns, height = tallest([pixels for pixels, _ in pictures], height=25.0)
     for start in range(0, len(pictures), columns):
         figures(pictures[start : start + columns], height=height)
