@@ -126,7 +126,7 @@ def assert_exported_as_displayed(page: Any, content: bytes) -> None:
 def test_from_start_by_its_link_to_a_comparison_and_its_record(page: Any, address: str) -> None:
     start(page, address)
     page.locator(".st-key-navigation").get_by_role("link", name="Compare models", exact=True).click()
-    page.get_by_role("button", name="The same answer for another reason").click()
+    page.get_by_role("button", name="The same answer for another reason").click(timeout=180_000)
     page.locator(".viewer .panel canvas").nth(2).wait_for(timeout=90_000)
     settled(page)
     titles = page.locator(".viewer .panel .title").all_inner_texts()
@@ -145,6 +145,9 @@ def test_from_start_by_its_link_to_a_comparison_and_its_record(page: Any, addres
     settled(page)
     legend = page.locator(".viewer .legend").inner_text()
     assert "1 = the highest peak of all maps" in legend, "both models are one network, with one unit"
+    with page.expect_download(timeout=60_000) as waiting:
+        page.get_by_role("button", name="All as ZIP").click()
+    assert_exported_as_displayed(page, Path(waiting.value.path()).read_bytes())
     page.locator(".viewer input[name=scale][value=own]").check(force=True)
     settled(page)
     with page.expect_download(timeout=30_000) as waiting:

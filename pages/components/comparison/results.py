@@ -47,7 +47,8 @@ def show_answers(comparison: Comparison, models: Models) -> None:
 
 def show_maps(comparison: Comparison, models: Models) -> None:
     """The heatmaps of the same class side by side, then the differences; a row for each class that is an answer."""
-    shared, comparable = display()["scale"] == SAME_SCALE, same_network(comparison.explanations)
+    scale, comparable = display()["scale"], same_network(comparison.explanations)
+    shared = scale == SAME_SCALE
     comparison = comparison.on_scale("same" if shared and comparable else "own")
     answers = {
         compared.index
@@ -60,6 +61,8 @@ def show_maps(comparison: Comparison, models: Models) -> None:
         if compared is comparison.classes[0] or compared.index in answers:
             panels += _row(compared, models)
     show_panels(comparison.image, panels, "models", columns=3 if len(models) == 2 else len(models))
+    if display()["scale"] != scale:  # the differences above are still on the scale of before
+        st.rerun()
     words = "Differences: orange where the first of the two is hotter, blue where the second is, on a fixed scale."
     if not comparable:
         own = "Each model" if shared else "Each heatmap"
