@@ -10,9 +10,10 @@ from .progress import OnProgress as OnProgress
 from .progress import Progress as Progress
 
 from .errors import GradcamError as GradcamError
+from .text import DISCLAIMER as DISCLAIMER
 from .text import counted as counted
-from .text import csv_cell as csv_cell
 from .text import number as number
+from .text import to_csv as to_csv
 from .text import percent as percent
 from .text import signed as signed
 from .targets import contrast as contrast
@@ -50,6 +51,7 @@ from .checks import Trust as Trust
 from .readers.truth import draw_truth as draw_truth
 from .readers.truth import read_truth as read_truth
 from .measures import Measurement as Measurement
+from .measures import Agreement as Agreement
 from .measures import agreement as agreement
 from .measures import list_measurements as list_measurements
 from .measures import measure as measure
@@ -71,6 +73,7 @@ from .comparison import comparison_sentences as comparison_sentences
 from .comparison import overlay_difference as overlay_difference
 from .comparison import pair_sentence as pair_sentence
 from .comparison import partners_of as partners_of
+from .comparison import same_network as same_network
 from .comparison import unsuited_models as unsuited_models
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
@@ -86,9 +89,13 @@ from .exporters import Extras as Extras
 from .exporters import ResultFolders as ResultFolders
 from .exporters import archive as archive
 from .exporters import caption_lines as caption_lines
+from .exporters import Drawing as Drawing
+from .exporters import comparison_archive as comparison_archive
+from .exporters import difference_picture as difference_picture
 from .exporters import comparison_to_dict as comparison_to_dict
 from .exporters import display_words as display_words
 from .exporters import drift_to_dict as drift_to_dict
+from .exporters import evaluation_to_dict as evaluation_to_dict
 from .exporters import heatmap_names as heatmap_names
 from .exporters import meaning_of_one as meaning_of_one
 from .exporters import npy as npy

@@ -56,6 +56,12 @@ class Placement:
         first_column, last_column = _covered(self.image_size[1], left, right)
         return first_row, first_column, last_row, last_column
 
+    @property
+    def seen_share(self) -> float:
+        """The share of the picture's pixels that the model saw."""
+        top, left, bottom, right = self.seen()
+        return (bottom - top) * (right - left) / (self.image_size[0] * self.image_size[1])
+
     def shown(self) -> tuple[int, int, int, int]:
         """Top, left, bottom, right of the input's pixels that show the picture; those around them are padding."""
         top, left, bottom, right = self.box

@@ -25,11 +25,11 @@ Outputs = Literal["scores", "independent scores", "probabilities", "independent 
 class ImageRecord:
     """One decoded picture, upright, as it is shown and as the model gets it.
 
-    `pixels` is float32 in 0..1. `bits` is 8 where `pixels * 255` are whole numbers, so that the
-    model's own 8-bit resampling can be followed exactly; otherwise 16 or 32. `stored_range` holds
-    the stored values shown as black and white. `laid_on_white` is true where see-through parts were
-    laid on white. `sha256` is that of the file's bytes. `notes` are sentences about what was done to the
-    picture (stretched, turned upright, ...). `seconds` is how long decoding took.
+    `pixels` is float32 in 0..1. `bits` is 8 where `pixels * 255` are whole numbers, so that the model's own 8-bit
+    resampling can be followed exactly; otherwise 16 or 32. `stored_range` holds the stored values shown as black and
+    white, `file_range` those without a `window`. `laid_on_white` is true where see-through parts were laid on white.
+    `sha256` is that of the file's bytes. `notes` are sentences about what was done to the picture (stretched, turned
+    upright, ...). `seconds` is how long decoding took.
     """
 
     pixels: Pixels
@@ -44,6 +44,7 @@ class ImageRecord:
     laid_on_white: bool = False
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    file_range: tuple[float, float] | None = None
 
     @property
     def width(self) -> int:
@@ -60,11 +61,10 @@ class ImageRecord:
 class Preprocessing:
     """How a picture becomes the model's input.
 
-    `size` is the input (height, width). With fit "model" the picture is resized so that its
-    shorter side is `resize` and the centre of `size` is cut out (`crop_mode` "center"), or as
-    timm's "squash" and "border" modes do. "crop" cuts the largest centred part of the input's
-    shape, "squash" stretches the whole picture, "letterbox" keeps its shape and pads with the mean.
-    `crop_pct` is the share of `resize` that `size` is, where the model's own config states one; it
+    `size` is the input (height, width). With fit "model" the picture is resized so that its shorter side is `resize`
+    and the centre of `size` is cut out (`crop_mode` "center"), or as timm's "squash" and "border" modes do. "crop" cuts
+    the largest centred part of the input's shape, "squash" stretches the whole picture, "letterbox" keeps its shape and
+    pads with the mean. `crop_pct` is the share of `resize` that `size` is, where the model's own config states one; it
     tells `resize` at another size.
     """
 

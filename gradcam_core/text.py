@@ -1,9 +1,14 @@
 """Words: numbers and counts for people, and text from outside made safe to show."""
 
+import csv
+import io
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+Cell = str | float | bool | None
+DISCLAIMER = "For research and teaching, not for diagnosis. A heatmap shows where the model’s score is sensitive."
 
 NARROW_SPACE = "\u202f"  # no line breaks at it
 # These turn the direction of what follows: a name could pass for another one.
@@ -58,3 +63,24 @@ def is_plain(text: str) -> bool:
 def csv_cell(text: str) -> str:
     """Make text from outside a cell that no spreadsheet takes for a formula: one line, printable signs only."""
     return FORMULA.sub(r"\1\2'", one_line(text, 2000))
+
+
+def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> bytes:
+    """Write rows as CSV in UTF-8 with a byte order mark, as spreadsheets expect. Columns that a row lacks stay empty.
+
+    Every cell is quoted, and no text can become a formula. Numbers have six digits, and may begin with a minus sign;
+    booleans are yes and no.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    writer.writerow(columns)
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    return text.getvalue().encode("utf-8-sig", "replace")
+
+
+def _cell(value: Cell) -> str:
+    if isinstance(value, str):
+        return csv_cell(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else f"{value:.6g}"

@@ -12,6 +12,7 @@ from gradcam_core import GradcamError
 from pages.components.analysis.cache import measured
 from pages.components.analysis.requests import Analysis, Request
 from pages.components.analysis.work import explained, watched
+from pages.components.evaluate.export import offer_measurements
 from pages.components.evaluate.regions import pick_region, region_key, show_with_region
 from pages.components.evaluate.tables import (
     measured_by_changing,
@@ -20,7 +21,7 @@ from pages.components.evaluate.tables import (
     show_curves,
     show_measurements,
 )
-from pages.components.evaluate.verdict import offer_measurements, show_verdict
+from pages.components.evaluate.verdict import show_verdict
 from pages.components.panels.details import show_algebra
 from pages.components.panels.heatmaps import show_notes
 from pages.components.pickers.classes import pick_class
@@ -30,11 +31,12 @@ from pages.components.words import show_error
 
 left, right = st.columns([1.15, 1], gap="large")
 with left:
-    region, known = pick_region(chosen.image)
+    reference = pick_region(chosen.image)
+    region = reference.mask
 with right:
     methods = pick_methods(chosen.model, (), key="evaluated")
     layers = pick_layer(chosen.model)
-    target = pick_class(chosen.model, key="evaluated class", wanted=known)
+    target = pick_class(chosen.model, key="evaluated class", wanted=reference.label)
     st.caption(
         "Mark where the finding really is, before you look at heatmaps: draw a box, paint, or upload a mask. Every "
         "method is then measured against the same region. A heatmap in the right place does not show that the model "
@@ -90,4 +92,4 @@ if name in opened:
         show_measurements("With the picture changed", changed, names_of("change"))
         show_curves(changed)
         tables.append(changed)
-offer_measurements(explanation, tables, region)
+offer_measurements(explanation, tables, reference)

@@ -35,12 +35,6 @@ def marks(heat: Grid, truth: Marks) -> set[Place]:
     return {(i, j) for i, j in seen(heat) if truth[i][j]}
 
 
-def iou_top_fifth(heat: Grid, truth: Marks) -> float:
-    hottest = sorted((heat[i][j] for i, j in seen(heat)), reverse=True)
-    edge = hottest[max(1, round(len(hottest) / 5)) - 1]
-    return iou({(i, j) for i, j in seen(heat) if heat[i][j] >= edge and heat[i][j] > 0}, marks(heat, truth))
-
-
 def iou_fixed(heat: Grid, truth: Marks) -> float:
     return iou({(i, j) for i, j in seen(heat) if heat[i][j] >= 0.5}, marks(heat, truth))
 
@@ -115,7 +109,6 @@ def gini(heat: Grid, truth: Marks) -> float:
 OF_A_HEATMAP: dict[str, Callable[[Grid, Marks], float]] = {
     twin.__name__: twin
     for twin in (
-        iou_top_fifth,
         iou_fixed,
         iou_otsu,
         pointing_game,

@@ -1,18 +1,26 @@
 """The pages that hold heatmaps to account: the checks, the measurements, the demonstration. Without a browser."""
 
+import dataclasses
 import io
+import json
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from gradcam_core import explain, load_model, read_image, read_sample, read_truths
+from gradcam_core import draw_truth, explain, load_model, read_image, read_sample, read_truths, to_json
+from pages.components.evaluate.export import _archive, _csv, _record, _rows
+from pages.components.evaluate.regions import Region, outline_of
 from pages.components.evaluate.tables import measured_directly
-from pages.components.evaluate.verdict import _csv, _rows, _words
+from pages.components.evaluate.verdict import _words
+from pages.components.panels.displayed import Display
+from pages.components.viewer import DEFAULTS
 from tests.test_pages import opened, png, text_of
 
 ROOT = Path(__file__).parent.parent
@@ -220,6 +228,59 @@ def test_the_audiences_picture_is_explained_by_the_everyday_model_and_changes_no
     assert run.selectbox(key="picture").value == "cat"
     assert run.selectbox(key="model").value == "bundled:radiograph_clean"
     assert any("anna" in option for option in run.selectbox(key="picture").options)
+
+
+@pytest.mark.parametrize("captions", [True, False])
+def test_what_evaluate_saves_has_the_drawn_shapes_the_mask_and_the_heatmaps(captions: bool) -> None:
+    image = dataclasses.replace(read_image(read_sample("radiograph_two")), name="anna.png")
+    model = load_model("bundled:radiograph_clean")
+    explanation = explain(image, model, top_k=1, methods=["grad_cam", "cam"])
+    box = {"kind": "box", "left": 20.0, "top": 30.0, "right": 60.0, "bottom": 70.0}
+    mask = draw_truth([box], (image.height, image.width))
+    region = Region(mask, "drawn", shapes=[box])
+    rows = _rows(explanation, [measured_directly(explanation, mask, ("relevance_mass", "iou_fixed"))], 0.1)
+    record = to_json(_record(explanation, rows, region, 0.1))
+    display = Display(image, DEFAULTS, None, None)
+    with zipfile.ZipFile(io.BytesIO(_archive(explanation, rows, record, region, display, captions))) as packed:
+        contents = {name: packed.read(name) for name in packed.namelist()}
+    saved = json.loads(contents["measurements.json"], parse_constant=pytest.fail)
+    assert saved["region"]["shapes"] == [box]
+    assert saved["region"]["unit"].startswith("pixels of the picture")
+    assert saved["region"]["pixels"] == int(mask.sum())
+    assert "not for diagnosis" in saved["disclaimer"]
+    assert [row["by_chance"] is None for row in saved["measurements"]] == [False] * 4
+    drawn = cv2.imdecode(np.frombuffer(contents["region.png"], np.uint8), 0)
+    assert np.array_equal(drawn > 0, mask)
+    overlays = [cv2.imdecode(np.frombuffer(contents[name], np.uint8), 1) for name in contents if "overlays/" in name]
+    assert len(overlays) == 2
+    times = [picture.shape[1] // image.width for picture in overlays]
+    below = [p.shape[0] - times_ * image.height for p, times_ in zip(overlays, times, strict=True)]
+    assert [rows > 60 for rows in below] == [captions] * 2, "a caption stands below"
+    line = outline_of(mask)
+    for picture, times_ in zip(overlays, times, strict=True):
+        pixels = picture[: image.height * times_ : times_, : image.width * times_ : times_, ::-1]
+        assert (pixels[line] == (64, 224, 208)).all()
+    assert not any(b"anna" in content for content in contents.values())
+    nothing = json.loads(to_json(_record(explanation, rows, Region(None, "drawn"), None)))
+    assert nothing["region"] is None
+
+
+def test_a_comparison_of_models_can_be_presented() -> None:
+    run = settings("app.py", picture="radiograph_marked", model="bundled:radiograph_clean", fit="model")
+    run.switch_page("pages/2_Compare_models.py").run()
+    run.multiselect(key="compared models").set_value(["bundled:radiograph_shortcut"]).run()
+    run.button(key="present models").click().run()
+    assert not run.exception
+    assert not run.error
+    assert run.title[-1].value == "Do the models agree?"
+    for step, title in ((2, "nodule"), (5, "Can I trust the heatmap of model 1?")):
+        run.session_state["kept values"]["models slide"] = step
+        run.run()
+        assert not run.exception
+        assert run.title[-1].value == title
+    assert {"download models All as ZIP", "download models Difference, PNG", "download models Record, JSON"} <= {
+        str(button.key) for button in run.get("download_button")
+    }
 
 
 @pytest.mark.parametrize(("page", "key"), [("pages/1_Explain.py", "explain"), ("pages/2_Compare.py", "compare")])

@@ -1,6 +1,8 @@
 """`compare` on the command line: words, the record, pictures, and how it ends."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from gradcam_core import compare, comparison_sentences, comparison_to_dict, load_model, overlay_difference, read_image
+from gradcam_core import (
+    Drawing,
+    compare,
+    comparison_archive,
+    comparison_sentences,
+    comparison_to_dict,
+    load_model,
+    overlay_difference,
+    read_image,
+)
 from tests.test_cli import draw, model, run, small_network
 
 __all__ = ["model"]
@@ -114,6 +125,8 @@ def test_every_model_can_have_its_own_architecture_and_layer(tmp_path: Path, mod
         ["--target", "unicorn"],
         ["--pair", "cat", "unicorn"],
         ["--pair", "cat", "CAT", "--match", "index"],
+        ["--pair", "cat", "CAT", "--pair", "cat", "Dog"],
+        ["--pair", "cat", "CAT", "--pair", "0", "Dog"],
         ["--method", "grad_kam"],
     ],
     ids=" ".join,
@@ -137,3 +150,47 @@ def test_one_model_and_a_broken_picture_are_refused(
     blocked.write_text("")
     assert run("compare", draw(tmp_path / "scan.png"), *models, "--out", blocked) == 2
     assert "Choose another one" in capsys.readouterr().err
+
+
+def test_a_folder_is_written_whole_and_foreign_files_stay(tmp_path: Path, models: list[str]) -> None:
+    picture, out = draw(tmp_path / "scan.png"), tmp_path / "out"
+    assert run("compare", picture, *models, "--target", "cat", "dog", "--out", out) == 0
+    foreign = ["model1_notes.png", "difference_of_opinion.png", "model9_01_grad_cam_0_x.png", "readme.txt"]
+    for name in foreign:
+        (out / name).write_text("mine")
+    outside = tmp_path / "outside.png"
+    outside.write_text("mine")
+    record = json.loads((out / "comparison.json").read_bytes())
+    record["models"][0]["heatmaps"].append({"file": "../outside.png"})
+    (out / "comparison.json").write_text(json.dumps(record))
+    assert run("compare", picture, *models, "--target", "cow", "--method", "layer_cam", "--out", out) == 0
+    record = json.loads((out / "comparison.json").read_bytes())
+    files = {heatmap["file"] for each in record["models"] for heatmap in each["heatmaps"]}
+    files |= {pair["file"] for each in record["classes"] for pair in each["pairs"]}
+    assert {path.name for path in out.iterdir()} == files | {"comparison.json", *foreign}
+    assert outside.exists()
+
+
+def test_an_archive_of_a_comparison_has_captions_the_record_and_the_disclaimer(
+    tmp_path: Path, models: list[str]
+) -> None:
+    comparison = compare(read_image(draw(tmp_path / "Doe.png")), loaded(models), targets=["cat"])
+    drawing = Drawing(opacity=0.4, colormap="viridis", captions=True, shared_scale=True, display={"scale": "shared"})
+    with zipfile.ZipFile(io.BytesIO(comparison_archive(comparison, drawing=drawing))) as packed:
+        contents = {name: packed.read(name) for name in packed.namelist()}
+    record = json.loads(contents["comparison.json"])
+    assert "not for diagnosis" in record["disclaimer"]
+    assert "not for diagnosis" in contents["README.txt"].decode()
+    assert (record["scale"], record["drawing"]["scale"], record["drawing"]["opacity"]) == ("same", "shared", 0.4)
+    pair = record["classes"][0]["pairs"][0]
+    files = {pair["file"], *(heatmap["file"] for each in record["models"] for heatmap in each["heatmaps"])}
+    assert set(contents) == files | {"comparison.json", "README.txt"}
+    picture = cv2.imdecode(np.frombuffer(contents[pair["file"]], np.uint8), 1)[..., ::-1]
+    same = comparison.on_scale("same").classes[0].pairs[0]
+    drawn = overlay_difference(comparison.image, same, opacity=0.4)
+    times = picture.shape[1] // drawn.shape[1]
+    rows, columns = (times * side for side in drawn.shape[:2])
+    assert np.array_equal(picture[:rows:times, :columns:times], drawn)
+    below = picture[rows:]
+    assert (below < 100).all(axis=2).sum() > 1000, "there is no caption"
+    assert not any(b"Doe" in content for content in contents.values())

@@ -18,10 +18,11 @@ from gradcam_core import (
     overlay_difference,
 )
 from gradcam_core.comparison.difference import difference_map, difference_on_picture
-from gradcam_core.comparison.pairs import hottest_overlap, pair_of, rank_correlation
+from gradcam_core.comparison.pairs import pair_of, rank_correlation
 from gradcam_core.comparison.partners import partners_of
 from gradcam_core.comparison.records import Pair
 from gradcam_core.comparison.sentences import comparison_sentences, pair_sentence
+from gradcam_core.measures.similar import hottest, overlap, overlap_by_chance
 from gradcam_core.placement import Placement
 from gradcam_core.records import Heatmap
 from gradcam_core.render import overlay
@@ -89,10 +90,10 @@ def test_rank_correlation_and_overlap_equal_their_literal_twins(seed: int) -> No
     random = np.random.default_rng(seed)
     values, others = (np.maximum(random.normal(0, 1, 90).round(1), 0) for _ in range(2))
     assert rank_correlation(values, others) == pytest.approx(papers.spearman(values, others), abs=1e-12)
-    overlap, chance = hottest_overlap(values, others)
-    assert overlap == pytest.approx(papers.hottest_overlap(values, others))
+    areas = hottest(values), hottest(others)
+    assert overlap(*areas) == pytest.approx(papers.hottest_overlap(values, others))
     hot = [len(papers.hottest(series)) for series in (values, others)]
-    assert chance == pytest.approx(papers.overlap_by_chance(*hot, 90), abs=0.01)
+    assert overlap_by_chance(*areas) == pytest.approx(papers.overlap_by_chance(*hot, 90), abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +198,10 @@ def test_a_difference_is_drawn_on_a_fixed_scale_and_veiled_where_either_did_not_
     drawn = overlay_difference(cat_and_cup, strong).astype(int)
     assert (drawn - plain)[:, -20:, 2].mean() < -10, "orange where the first is hotter"
     assert (drawn - plain)[:, :20, 2].mean() > 10, "blue where the second is"
+    cold = np.abs(strong.difference) < 0.49
+    above = overlay_difference(cat_and_cup, strong, threshold=0.5).astype(int)
+    assert np.abs(above - plain)[cold].max() <= 1, "nothing below the threshold"
+    assert np.array_equal(above[np.abs(strong.difference) > 0.51], drawn[np.abs(strong.difference) > 0.51])
     cut = Pair("a", (0, 1), (placed(ramp, whole), placed(ramp, half)), "own")
     assert overlay_difference(cat_and_cup, cut)[:, -50:].mean() < 0.8 * plain[:, -50:].mean()
 
@@ -303,6 +308,19 @@ def test_the_checks_are_run_for_each_model_on_request(
         {"targets": ["unicorn"]},
         {"scale": "mine"},
         {"layers": "0"},
+        {"layers": 5},
+        {"layers": [3, None]},
+        {"method": 5},
+        {"method": ("grad_cam", 5)},
+        {"targets": 5.5},
+        {"targets": []},
+        {"targets": [None]},
+        {"scale": ["own"]},
+        {"top_k": "five"},
+        {"top_k": 0},
+        {"match": 5},
+        {"match": {"a": "b", 0: "c"}},
+        {"match": {None: "b"}},
     ],
     ids=str,
 )
@@ -317,6 +335,24 @@ def test_fewer_than_two_and_more_than_four_models_are_refused(
 ) -> None:
     with pytest.raises(GradcamError, match="Give 2 to 4"):
         compare(cat_and_cup, [tiny] * count)
+
+
+@pytest.mark.parametrize("models", [None, [], (), 5, "ab", [None, None], {"a": 1, "b": 2}, "bundled:radiograph_clean"])
+def test_what_are_no_models_is_refused(models: Any, cat_and_cup: ImageRecord) -> None:
+    with pytest.raises(GradcamError, match="Give 2 to 4"):
+        compare(cat_and_cup, models)
+
+
+@pytest.mark.parametrize("image", [None, "scan.png", np.zeros((8, 8, 3))], ids=["None", "path", "array"])
+def test_what_is_no_picture_is_refused(image: Any, tiny: LoadedModel) -> None:
+    with pytest.raises(GradcamError, match="read_image"):
+        compare(image, [tiny, tiny])
+
+
+def test_a_class_has_one_partner_however_it_is_named(tiny: LoadedModel) -> None:
+    assert partners_of(["a", "b"], ["b", "c"], {"a": "c", 0: 1}) == (1, 0)
+    with pytest.raises(GradcamError, match="matched with two classes"):
+        partners_of(["a", "b"], ["b", "c"], {"a": "c", 0: "b"})
 
 
 def test_an_error_says_which_model_it_is_about(tiny: LoadedModel, cat_and_cup: ImageRecord) -> None:

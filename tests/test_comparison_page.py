@@ -1,9 +1,14 @@
 """Compare models: what people do on the page, without a browser; and one walk from Start with one."""
 
+import base64
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -100,20 +105,49 @@ def test_the_checks_of_every_model_stand_side_by_side() -> None:
 # In a browser
 
 
+def assert_exported_as_displayed(page: Any, content: bytes) -> None:
+    """The exported difference has the colours of the one on the screen, also where it is small."""
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        name = next(name for name in packed.namelist() if name.startswith("difference_01"))
+        exported = cv2.imdecode(np.frombuffer(packed.read(name), np.uint8), 1)
+    address = page.locator(".viewer .panel canvas").nth(2).evaluate("canvas => canvas.toDataURL()")
+    shown = cv2.imdecode(np.frombuffer(base64.b64decode(address.split(",")[1]), np.uint8), cv2.IMREAD_UNCHANGED)
+    rows, columns = np.nonzero(shown[..., 3] == 255)
+    shown = shown[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1, :3]
+    small = cv2.resize(shown, exported.shape[1::-1], interpolation=cv2.INTER_AREA)
+    saturated = np.ptp(exported.astype(int), axis=2)
+    faint = (saturated > 10) & (saturated < 60)
+    assert faint.sum() > 500
+    tints = [np.ptp(picture.astype(int), axis=2)[faint].mean() for picture in (small, exported)]
+    assert tints[0] == pytest.approx(tints[1], rel=0.15)
+
+
 @pytest.mark.xdist_group("second browser")
 def test_from_start_by_its_link_to_a_comparison_and_its_record(page: Any, address: str) -> None:
     start(page, address)
     page.locator(".st-key-navigation").get_by_role("link", name="Compare models", exact=True).click()
-    page.get_by_role("button", name="The same answer for another reason").click()
+    page.get_by_role("button", name="The same answer for another reason").click(timeout=180_000)
     page.locator(".viewer .panel canvas").nth(2).wait_for(timeout=90_000)
     settled(page)
     titles = page.locator(".viewer .panel .title").all_inner_texts()
     assert [title.split(" · ")[0] for title in titles] == ["1", "2", "1 − 2"]
     assert page.get_by_text("Only the evidence differs").is_visible()
     assert page.get_by_test_id("stException").count() == 0
+    assert "1 = each map’s own peak" in page.locator(".viewer .legend").inner_text()
+    assert "1, differences" in page.locator(".viewer .legend").inner_text()
+    page.locator(".st-key-downloads-models").get_by_role("combobox").click()
+    page.get_by_role("option", name="Caption in a file beside it").click()
+    settled(page)
+    with page.expect_download(timeout=60_000) as waiting:
+        page.get_by_role("button", name="All as ZIP").click()
+    assert_exported_as_displayed(page, Path(waiting.value.path()).read_bytes())
     with page.expect_download(timeout=30_000) as waiting:
         page.get_by_role("button", name="Record, JSON").click()
     record = json.loads(Path(waiting.value.path()).read_bytes())
     assert record["outcome"] == "evidence differs"
     assert "name" not in record["image"]
+    page.locator(".viewer input[name=scale][value=shared]").check(force=True)
+    settled(page)
+    legend = page.locator(".viewer .legend").inner_text()
+    assert "1 = the highest peak of all maps" in legend, "both models are one network, with one unit"
     assert not [url for url in page.asked if not url.startswith((address, "data:", "blob:"))]

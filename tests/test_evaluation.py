@@ -1,9 +1,12 @@
 """Evidence over many pictures: untrusted tables, the result of each picture, and the numbers over all of them."""
 
 import csv
+import dataclasses
 import io
 import itertools
+import json
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,6 +31,7 @@ from gradcam_core.evaluation import (
 from gradcam_core.evaluation.records import Share, TableRow
 from gradcam_core.evaluation.summary import calibration_error, reliability, summarise, worst_first
 from gradcam_core.evaluation.table import LARGEST_FILE, MOST_ROWS
+from gradcam_core.exporters import evaluation_to_dict, to_json
 from gradcam_core.measures import measure
 from gradcam_core.readers.truth import read_truth
 from gradcam_core.records import LoadedModel
@@ -284,7 +288,7 @@ def test_the_numbers_of_a_row_are_those_of_the_single_picture(corner: LoadedMode
     numbers = {one.name: one.value for one in measure(of_label.heatmaps[0], truth=read_truth(marked, image))}
     assert row.label_probability == of_label.heatmaps[0].target.probability
     assert (row.answer, row.probability) == ("bright", of_label.predictions[0].probability)
-    for name in ("iou_top_fifth", "pointing_game", "relevance_mass"):
+    for name in ("iou_fixed", "pointing_game", "relevance_mass"):
         assert getattr(row, name) == numbers[name]
     of_answer = explain(image, corner, targets=1, methods="layer_cam")
     checked = {one.name: one for one in trust(of_answer, of_answer.heatmaps[0], corner).checks}["edges"]
@@ -359,6 +363,77 @@ def test_it_can_be_stopped_and_goes_on_with_the_rows_so_far(corner: LoadedModel)
     assert {row.name: row for row in rest.rows}[part.rows[0].name] is part.rows[0], "it was not computed again"
     other = evaluate(files(a=png(False)), (), {}, corner, known=part.rows)
     assert other.rows[0].sha256 != part.rows[0].sha256, "rows of other content with the same name do not count"
+
+
+def test_rows_of_another_model_or_of_other_settings_are_refused_with_a_remedy(corner: LoadedModel) -> None:
+    pictures = files(a=png(True))
+    known = evaluate(pictures, (), {}, corner).rows
+    torch.manual_seed(1)
+    network = Corner().eval()
+    nn.init.constant_(network.mix.weight, 0.3)
+    limits = dataclasses.replace(LIMITS, numbers={**LIMITS.numbers, "most_lost_at_edge": 0.9})
+    others: list[tuple[LoadedModel, dict[str, Any]]] = [
+        (networks.loaded(network, 32, LABELS), {}),
+        (dataclasses.replace(corner, labels=("bright", "dark")), {}),
+        (dataclasses.replace(corner, preprocessing=dataclasses.replace(corner.preprocessing, fit="letterbox")), {}),
+        (corner, {"method": "layer_cam"}),
+        (corner, {"method": ("grad_cam", {"copies": 4})}),
+        (corner, {"thresholds": limits}),
+    ]
+    for model, settings_ in others:
+        with pytest.raises(GradcamError, match="with another model, or with other settings") as error:
+            evaluate(pictures, (), {}, model, known=known, **settings_)
+        assert "leave them out" in error.value.remedy
+    same = evaluate(pictures, (), {}, corner, known=known, method=("grad_cam", {}), layers=[corner.default_layer])
+    assert same.rows[0] is known[0], "the same request in other words"
+    assert evaluate(pictures, (), {}, corner, known=None).rows == known
+
+
+def test_a_row_with_another_label_or_another_mask_is_computed_again(corner: LoadedModel) -> None:
+    pictures, marked = files(a=png(True)), giving(mask(slice(0, 6), slice(26, 32)))
+    known = evaluate(pictures, read_table(b"name,label\na.png,bright\n"), {"a_mask.png": marked}, corner).rows
+    (row_,) = evaluate(
+        pictures, read_table(b"name,label\na.png,dark\n"), {"a_mask.png": marked}, corner, known=known
+    ).rows
+    assert (known[0].label, row_.label) == ("bright", "dark")
+    moved = giving(mask(slice(20, 32), slice(0, 12)))
+    table = read_table(b"name,label\na.png,bright\n")
+    (row_,) = evaluate(pictures, table, {"a_mask.png": moved}, corner, known=known).rows
+    assert (known[0].pointing_game, row_.pointing_game) == (1, 0)
+    assert evaluate(pictures, table, {"a_mask.png": marked}, corner, known=known).rows[0] is known[0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pictures": None},
+        {"pictures": "ab"},
+        {"pictures": [b"bytes"]},
+        {"pictures": [("a.png", b"bytes")]},
+        {"pictures": 5},
+        {"table": None},
+        {"table": b"name,label"},
+        {"table": [("a.png", "bright")]},
+        {"masks": None},
+        {"masks": ["a_mask.png"]},
+        {"masks": {"a_mask.png": b"bytes"}},
+        {"model": None},
+        {"model": "bundled:radiograph_clean"},
+        {"known": 5},
+        {"known": [{"name": "a.png"}]},
+        {"known": [None]},
+        {"method": 5},
+        {"method": None},
+        {"layers": 5},
+        {"layers": [5]},
+        {"thresholds": {"most_lost_at_edge": 0.5}},
+    ],
+    ids=str,
+)
+def test_arguments_of_a_wrong_type_are_refused_in_words(wrong: dict[str, Any], corner: LoadedModel) -> None:
+    given_: dict[str, Any] = {"pictures": files(a=png(True)), "table": (), "masks": {}, "model": corner} | wrong
+    with pytest.raises(GradcamError):
+        evaluate(given_.pop("pictures"), given_.pop("table"), given_.pop("masks"), given_.pop("model"), **given_)
 
 
 # --- the numbers over all of them, against their twins ---------------------------------------------------------------
@@ -615,6 +690,26 @@ def test_hashed_results_hold_no_name(corner: LoadedModel) -> None:
     assert second["look_at"] == "not evaluated"
     assert second["probability"] == second["edge_lost"] == ""
     assert "anna.png" in evaluation_to_csv(evaluation, "keep").decode("utf-8-sig")
+
+
+def test_the_json_of_an_evaluation_has_every_number_and_no_name(corner: LoadedModel) -> None:
+    table = read_table(b"name,label\nanna.png,bright\nbob.png,bright\n")
+    masks = {"anna_mask.png": giving(mask(slice(0, 6), slice(26, 32)))}
+    evaluation = evaluate(files(anna=png(True), bob=png(False), carl=b"broken"), table, masks, corner)
+    text = to_json(evaluation_to_dict(evaluation, model=corner))
+    record = json.loads(text, parse_constant=pytest.fail)
+    assert not [name for name in (b"anna", b"bob", b"carl") if name in text]
+    assert record["sentences"] == list(evaluation_sentences(evaluation))
+    assert (record["accuracy"]["part"], record["accuracy"]["whole"]) == (1, 2)
+    assert record["model"]["fingerprint"] == corner.fingerprint
+    assert "not for diagnosis" in record["disclaimer"]
+    assert [row["look_at"] for row in record["rows"]] == [row.standing for row in evaluation.rows]
+    by_sha = {row["sha256"]: row for row in record["rows"]}
+    (marked,) = [row for row in evaluation.rows if row.pointing_game is not None]
+    assert by_sha[marked.sha256]["iou_fixed"] == marked.iou_fixed
+    assert 0 < by_sha[marked.sha256]["iou_by_chance"] < 0.2
+    assert [row["probability"] for row in record["rows"] if row["problem"]] == [None]
+    assert "anna.png" in to_json(evaluation_to_dict(evaluation, names="keep")).decode()
 
 
 # --- the drawn folders -----------------------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 
+from gradcam_core import read_image
 from gradcam_core.exporters import archive, heatmap_names, png, to_dict, to_json
 from gradcam_core.exporters.names import file_name, safe, shown_reference
 from gradcam_core.placement import Placement
@@ -168,7 +170,7 @@ def test_the_record_holds_what_the_contract_names() -> None:
     assert (second["state"], second["file"]) == ("no positive evidence", None)
     assert record["created"] == "2026-01-01T00:00:00+00:00"
     assert record["versions"] == {"torch": "2"}
-    assert record["notes"] == ["Laid on white."]
+    assert record["notes"][-1] == "Laid on white."
 
 
 def test_the_record_survives_strict_json_unchanged() -> None:
@@ -267,3 +269,27 @@ def test_the_words_name_predictions_peaks_and_states() -> None:
     assert "02_cam_2_layer4.1: cam for cat at layer4.1, no positive evidence" in words
     assert "one cell is 10 x 10 pixels" in words
     assert "not for diagnosis" in words
+
+
+def test_the_record_says_what_was_cropped_what_its_numbers_mean_and_what_it_is_for() -> None:
+    record = to_dict(explanation())
+    assert "not for diagnosis" in record["disclaimer"]
+    assert record["notes"][0] == "20\u202f% of this picture was cropped away: the model did not see it."
+    assert record["placement"]["box"] == [0.0, 5.0, 40.0, 45.0]
+    assert "pixels of the picture" in record["placement"]["box_means"]
+    assert record["placement"]["seen_share"] == 0.8
+    whole = replace(explanation(), placement=Placement(SIZE, (32, 32), (0.0, 0.0, 40.0, 50.0)))
+    assert to_dict(whole)["notes"] == ["Laid on white."]
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_the_record_holds_the_files_own_range_beside_that_of_a_window(inverted: bool) -> None:
+    samples = np.linspace(100, 3000, 64 * 48).reshape(48, 64).astype(np.uint16)
+    file = io.BytesIO()
+    tifffile.imwrite(file, samples, photometric="miniswhite" if inverted else "minisblack")
+    order = slice(None, None, -1) if inverted else slice(None)
+    for window, stored in ((None, (100.0, 3000.0)), ((1000.0, 400.0), (800.0, 1200.0))):
+        image = read_image(file.getvalue(), window=window)
+        record = to_dict(replace(explanation(), image=image))["image"]
+        assert record["stored_range"] == list(stored[order])
+        assert record["file_range"] == [100.0, 3000.0][order]

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from streamlit.testing.v1 import AppTest
 
-from gradcam_core import read_image
-from pages.components import pixels
+from gradcam_core import explain, read_image
+from gradcam_core.records import ImageRecord, LoadedModel
+from pages.components import filmstrip, pixels
 from pages.components.analysis import cache
+from pages.components.panels import heatmaps
 from pages.components.pixels import OFFERS, ROUTE, Offer
 from pages.components.pixels.tiles import TILE, tile_of, whole_of
 from pages.components.pixels.values import GreyValues, read_values
@@ -112,7 +115,6 @@ def test_a_tile_is_served_with_what_its_bytes_mean(client: TestClient) -> None:
     assert json.loads(whole.headers["Samples"]) == {
         "offset": float(NOISE.min()), "step": 1.0, "empty": -1, "height": 700, "width": 1100, "bytes": 2,
     }  # fmt: skip
-    assert client.get("/below/a/proxy/pixels/tokengrey/whole").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -146,3 +148,66 @@ def test_a_session_that_ended_takes_its_pictures_with_it(client: TestClient) -> 
     pixels.sweep({"two", "three"})
     assert client.get("/pixels/tokengrey/0-0-0").status_code == 404
     assert client.get("/pixels/tokencolour/0-0-0").status_code == 200
+
+
+@pytest.mark.parametrize(("base", "own"), [("", ""), ("below/a/proxy", "/below/a/proxy"), ("/lightbox/", "/lightbox")])
+def test_pixels_are_served_below_the_servers_own_base_path_only(
+    base: str, own: str, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pixels.st, "get_option", lambda name: {"server.baseUrlPath": base}[name])
+    for prefix in ("", "/below/a/proxy", "/below/a", "/lightbox", "/lightbox/lightbox", "/below/a/proxy/", "/pixels"):
+        expected = 200 if prefix == own else 404
+        assert client.get(f"{prefix}/pixels/tokengrey/whole").status_code == expected, prefix
+
+
+def _drop_in_every_way() -> None:
+    """Offer a picture that cannot be read again, and drop it in each of the ways of the app."""
+    import streamlit as st
+
+    from gradcam_core import GradcamError, ImageRecord
+    from pages.components import pixels, session
+    from pages.components.story import audience
+    from tests.test_pixels import COLOURS
+
+    session.start_session()
+    for name, drop in {
+        "removed": session.forget_upload,
+        "refused": lambda: session.refuse_picture(session.chosen_picture(), GradcamError("Broken.", "Mend it.")),
+        "the audience's": lambda: audience._explained(session.bundled()[0]),
+    }.items():
+        key = session.keep_picture(session.Upload("a.png", name.encode()))
+        session.choose_picture(key)
+        st.session_state[audience.SENT] = key
+        st.session_state.setdefault("regions", {})[key] = [{}]
+        address = pixels.offer(ImageRecord(COLOURS.astype("float32"), key, "", "PNG"), False)
+        assert address.rpartition("/")[2] in pixels.OFFERS
+        drop()
+        assert key not in st.session_state.uploads, name
+        assert address.rpartition("/")[2] not in pixels.OFFERS, name
+        assert key not in st.session_state.regions, name
+    st.write("All were withdrawn.")
+
+
+def test_a_picture_that_is_dropped_in_any_way_is_no_longer_served() -> None:
+    run = AppTest.from_function(_drop_in_every_way, default_timeout=60).run()
+    assert not run.exception
+    assert run.markdown[0].value == "All were withdrawn."
+
+
+@pytest.mark.parametrize("value", [["cat"], {"a": 1}, None, 5, "no such picture", 1e400, [["x"]]])
+def test_a_browser_may_send_any_value_for_what_was_clicked(value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filmstrip.st, "session_state", {filmstrip.KEY: {"picked": value}})
+    monkeypatch.setattr(filmstrip.session, "pictures", lambda: {"cat": "Cat"})
+    chosen: list[object] = []
+    monkeypatch.setattr(filmstrip.session, "choose_picture", chosen.append)
+    filmstrip._take()
+    assert chosen == []
+
+
+@pytest.mark.parametrize("value", [["0"], {"a": 1}, None, 5, "no such layer"])
+def test_a_browser_may_send_any_value_for_the_layer_that_was_clicked(
+    value: object, monkeypatch: pytest.MonkeyPatch, tiny: LoadedModel, cat_and_cup: ImageRecord
+) -> None:
+    explanation = explain(cat_and_cup, tiny, top_k=1, methods="grad_cam")
+    monkeypatch.setattr(heatmaps, "show_panels", lambda *parts, **layout: {"selected": value})
+    assert heatmaps.show_strip(explanation, tiny, key="strip")[1] == ""

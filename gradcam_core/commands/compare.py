@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gradcam_core as core
@@ -66,7 +66,7 @@ def compare(given: Given) -> int:
         models,
         top_k=given.top_k,
         targets=given.target,
-        match=dict(given.pair) if given.pair else given.match,
+        match=_partners(given.pair) if given.pair else given.match,
         method=method,
         layers=layers,
         scale=given.scale,
@@ -77,6 +77,17 @@ def compare(given: Given) -> int:
     record = core.write_comparison(comparison, given.out, given.names) if given.out else None
     _report(comparison, given, record)
     return WORKED
+
+
+def _partners(pairs: Sequence[Sequence[str]]) -> Mapping[int | str, int | str | None]:
+    """The partner of each class of the first model. Raises GradcamError where a class is named twice."""
+    partners: dict[int | str, int | str | None] = {}
+    for first, other in pairs:
+        if partners.setdefault(first, other) != other:
+            raise GradcamError(
+                f"--pair is given twice for the class {one_line(first)!r}.", "Name one partner for each class."
+            )
+    return partners
 
 
 def load_each(given: Given) -> list[core.LoadedModel]:

@@ -2,6 +2,7 @@
 
 from gradcam_core.comparison.comparing import compare as compare
 from gradcam_core.comparison.drawing import overlay_difference as overlay_difference
+from gradcam_core.comparison.notes import same_network as same_network
 from gradcam_core.comparison.notes import unsuited_models as unsuited_models
 from gradcam_core.comparison.partners import partners_of as partners_of
 from gradcam_core.comparison.records import Comparison as Comparison

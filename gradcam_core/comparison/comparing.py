@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -12,10 +12,11 @@ from gradcam_core.comparison.difference import Scale
 from gradcam_core.comparison.notes import notes_of
 from gradcam_core.comparison.partners import Class, Match, Partners, match_of_each, partners_of
 from gradcam_core.comparison.records import Comparison
-from gradcam_core.errors import GradcamError, ModelError
+from gradcam_core.errors import GradcamError, ModelError, PictureError
 from gradcam_core.explanation import Method, check_request, explain
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
+from gradcam_core.targets import check_top_k
 
 FEWEST, MOST = 2, 4
 Result = TypeVar("Result")
@@ -54,7 +55,7 @@ def compare(
     has a layer for each model, None for its default. With `checks`, the heatmaps of the first class are checked.
     Costs one explanation for each model. Raises a GradcamError, before anything is computed where possible.
     """
-    targets = [targets] if isinstance(targets, str | int) else targets
+    targets = [targets] if isinstance(targets, str) or not isinstance(targets, Sequence | None) else targets
     request = _checked(image, models, top_k, targets, match, method, layers, scale)
     start = time.perf_counter()
     explanations, seconds = _explained(request, targets, Progress(on_progress).part(0, 2 if checks else 1))
@@ -86,12 +87,15 @@ def _checked(
     scale: str,
 ) -> _Request:
     """Settle what can be settled before anything is computed."""
-    models = tuple(models)
+    models = tuple(models) if isinstance(models, Iterable) else (models,)
+    if not isinstance(image, ImageRecord):
+        raise PictureError("There is no picture to compare the models on.", "Read it first: read_image(path).")
     if not FEWEST <= len(models) <= MOST or not all(isinstance(model, LoadedModel) for model in models):
         raise ModelError(f"{len(models)} models cannot be compared.", f"Give {FEWEST} to {MOST} loaded models.")
     if scale not in ("own", "same"):
         raise GradcamError(f"There is no scale {scale!r}.", 'Give "own" or "same".')
-    wanted = (None,) * len(models) if layers is None else tuple(layers)
+    check_top_k(top_k)
+    wanted = (None,) * len(models) if layers is None else tuple(layers) if isinstance(layers, Sequence) else ()
     if isinstance(layers, str) or len(wanted) != len(models):
         raise ModelError("It is not clear which layers are meant.", f"Give {len(models)}: one for each model, or None.")
     first, ways = models[0].labels, match_of_each(match, len(models) - 1)

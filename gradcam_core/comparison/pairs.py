@@ -5,11 +5,9 @@ from scipy.stats import rankdata
 
 from gradcam_core.comparison.difference import Scale, common_box, grid_size, values_over
 from gradcam_core.comparison.records import Pair
+from gradcam_core.measures.similar import hottest, overlap, overlap_by_chance
 from gradcam_core.records import Heatmap
 
-# The hottest area: as hot as this share of the peak, or hotter. An area of fixed size, such as the hottest fifth, is
-# mostly faint heat: maps of a nodule and of a marker far from it then overlap by 42 % (median of 24 pictures).
-HOT = 0.5
 # Interpolation makes equal cells differ in the seventh decimal; rounding makes them ties again.
 DECIMALS = 5
 
@@ -30,8 +28,9 @@ def pair_of(label: str, places: tuple[int, int], heatmaps: tuple[Heatmap, Heatma
         if not len(flat) or flat.min() == flat.max() or flat.max() <= 0:
             what = "no positive evidence" if len(flat) and flat.max() <= 0 else "the same heat everywhere"
             return Pair(label, places, heatmaps, scale, reason=f"model {place + 1} has {what} on what both models saw")
-    overlap, chance = hottest_overlap(values, others)
-    return Pair(label, places, heatmaps, scale, rank_correlation(values, others), overlap, chance)
+    areas = hottest(values), hottest(others)
+    numbers = rank_correlation(values, others), overlap(*areas), overlap_by_chance(*areas)
+    return Pair(label, places, heatmaps, scale, *numbers)
 
 
 def rank_correlation(values: np.ndarray, others: np.ndarray) -> float:
@@ -39,15 +38,3 @@ def rank_correlation(values: np.ndarray, others: np.ndarray) -> float:
     both = rankdata(np.stack([values, others]), axis=1)
     ranks, other_ranks = both - both.mean(axis=1, keepdims=True)
     return float((ranks @ other_ranks) / np.sqrt((ranks @ ranks) * (other_ranks @ other_ranks)))
-
-
-def hottest_overlap(values: np.ndarray, others: np.ndarray) -> tuple[float, float]:
-    """Intersection over union of the hottest areas of two series, and what chance would give.
-
-    Areas of a and b out of n places that lie anywhere share ab/n of them on average, so by chance the overlap is
-    (ab/n) / (a + b - ab/n). Both series have a value above 0.
-    """
-    hot, other_hot = values >= HOT * values.max(), others >= HOT * others.max()
-    expected = float(hot.sum()) * float(other_hot.sum()) / len(values)
-    chance = expected / (float(hot.sum()) + float(other_hot.sum()) - expected)
-    return float((hot & other_hot).sum() / (hot | other_hot).sum()), chance

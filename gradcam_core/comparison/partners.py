@@ -22,15 +22,27 @@ def partners_of(first: Sequence[str], other: Sequence[str], match: Match = "labe
     matched by label. Raises TargetError for an unknown way to match, and for classes that a model does not have.
     """
     if isinstance(match, Mapping):
-        partners = list(_by_label(first, other))
-        for own, partner in match.items():
-            partners[find_class(own, first)] = None if partner is None else find_class(partner, other)
-        return tuple(partners)
+        matched = _by_mapping(first, other, match)
+        return tuple(matched.get(index, partner) for index, partner in enumerate(_by_label(first, other)))
     if match == "index":
         return tuple(index if index < len(other) else None for index in range(len(first)))
     if match == "label":
         return _by_label(first, other)
     raise TargetError(f"Classes cannot be matched by {match!r}.", 'Give "label", "index", or a mapping of classes.')
+
+
+def _by_mapping(
+    first: Sequence[str], other: Sequence[str], mapping: Mapping[Class, Class | None]
+) -> dict[int, int | None]:
+    """Look a mapping's classes up. A class may be named twice, by index and by label, with one partner only."""
+    matched: dict[int, int | None] = {}
+    for own, partner in mapping.items():
+        index, other_index = find_class(own, first), None if partner is None else find_class(partner, other)
+        if matched.setdefault(index, other_index) != other_index:
+            raise TargetError(
+                f"The class '{first[index]}' is matched with two classes of the same model.", "Name one partner only."
+            )
+    return matched
 
 
 def label_key(label: str) -> str:

@@ -1,6 +1,6 @@
 """The nouns of a comparison: a class in every model, a pair of heatmaps, and all of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gradcam_core.checks import Trust
@@ -93,6 +93,13 @@ class Comparison:
     comparing_seconds: float
     checks: tuple[Trust | None, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def on_scale(self, scale: Scale) -> "Comparison":
+        """The same comparison with its differences on another scale."""
+        classes = (
+            replace(each, pairs=tuple(replace(pair, scale=scale) for pair in each.pairs)) for each in self.classes
+        )
+        return replace(self, scale=scale, classes=tuple(classes))
 
     @property
     def image(self) -> ImageRecord:

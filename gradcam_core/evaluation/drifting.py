@@ -13,6 +13,7 @@ from gradcam_core.errors import TargetError
 from gradcam_core.evaluation.matching import Load
 from gradcam_core.evaluation.pictures import PictureWork, completed_rows
 from gradcam_core.evaluation.records import Drift, DriftModel, DriftRow, Share
+from gradcam_core.evaluation.requests import digest, known_rows, parts_of
 from gradcam_core.explanation import Method, check_request, versions
 from gradcam_core.files import last_part
 from gradcam_core.methods import find_method, reads_layer
@@ -41,7 +42,7 @@ def drift(
     match: Match = "label",
     method: Method = "grad_cam",
     layers: Layers | None = None,
-    known: Iterable[DriftRow] = (),
+    known: Iterable[DriftRow] | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
 ) -> Drift:
@@ -57,11 +58,20 @@ def drift(
     """
     request = _Request((first, second), method, (None, None) if layers is None else tuple(layers), match)
     _check(request)
+    key = _key(request)
+    kept = known_rows(known, key, DriftRow)
     works = [
-        PictureWork(DriftRow(last_part(name), ""), load, functools.partial(_compared, request=request))
+        PictureWork(DriftRow(last_part(name), "", request=key), load, functools.partial(_compared, request=request))
         for name, load in pictures
     ]
-    return _summarised(completed_rows(works, known, stop, Progress(on_progress)), request)
+    return _summarised(completed_rows(works, kept, stop, Progress(on_progress)), request)
+
+
+def _key(request: _Request) -> str:
+    """The identity of what is compared, by content."""
+    models = zip(request.models, request.layers, strict=True)
+    match = sorted(request.match.items(), key=repr) if isinstance(request.match, Mapping) else request.match
+    return digest((match, *(parts_of(model, request.method, layer) for model, layer in models)))
 
 
 def _check(request: _Request) -> None:

@@ -1,17 +1,20 @@
 """The straight line of an evaluation: pictures, one at a time -> rows -> the numbers over all of them."""
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from gradcam_core.checks.edges import REGIONS, costliest, without_edges
 from gradcam_core.checks.reruns import begin_rerun
-from gradcam_core.checks.thresholds import Thresholds, read_thresholds
+from gradcam_core.checks.thresholds import Thresholds
 from gradcam_core.errors import GradcamError, TargetError
 from gradcam_core.evaluation.matching import Load, PictureFile, match
 from gradcam_core.evaluation.pictures import PictureWork, completed_rows, read_content
 from gradcam_core.evaluation.records import Evaluation, Row, TableRow
+from gradcam_core.evaluation.requests import Request, checked_files, checked_request, digest, known_rows
 from gradcam_core.evaluation.summary import LOCALISATION, summarise
 from gradcam_core.explanation import Method, explain
 from gradcam_core.measures import measure
@@ -24,16 +27,6 @@ from gradcam_core.targets import ClassTarget, find_class
 SHOWN_LABELS = 3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Request:
-    """What is computed for every picture."""
-
-    model: LoadedModel
-    method: Method
-    layers: str | Sequence[str] | None
-    limits: Thresholds
-
-
 def evaluate(
     pictures: Iterable[tuple[str, Load]],
     table: Sequence[TableRow],
@@ -43,7 +36,7 @@ def evaluate(
     method: Method = "grad_cam",
     layers: str | Sequence[str] | None = None,
     thresholds: Thresholds | None = None,
-    known: Iterable[Row] = (),
+    known: Iterable[Row] | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
 ) -> Evaluation:
@@ -56,21 +49,25 @@ def evaluate(
     another model. Raise an exception in `on_progress` to cancel.
 
     `stop` is called before each picture: once it returns True, the pictures so far are summarised. To go on later,
-    pass the rows of that evaluation as `known`; they count for the same pictures with the same request.
+    pass the rows of that evaluation as `known`: the same pictures with the same labels and masks are not computed
+    again. Rows of another model or of other settings are refused.
     """
-    request = _Request(model, method, layers, thresholds or read_thresholds())
-    files = match(pictures, table, masks)
+    request = checked_request(model, method, layers, thresholds)
+    kept = known_rows(known, request.key, Row)
+    pairs, table_rows, loads = checked_files(pictures, table, masks)
+    files = match(pairs, table_rows, loads)
     _check_labels(files, model.labels)
     works = [
         PictureWork(
-            Row(file.name, "", label=file.row.label if file.row else ""),
+            Row(file.name, "", label=file.row.label if file.row else "", request=request.key),
             file.load,
             functools.partial(_evaluated, file=file, request=request),
+            functools.partial(_inputs, file),
         )
         for file in files
     ]
-    rows = completed_rows(works, known, stop, Progress(on_progress))
-    return summarise(rows, request.limits, len(table) - len({file.row for file in files if file.row}))
+    rows = completed_rows(works, kept, stop, Progress(on_progress))
+    return summarise(rows, request.limits, len(table_rows) - len({file.row for file in files if file.row}))
 
 
 def _check_labels(files: Sequence[PictureFile], labels: Sequence[str]) -> None:
@@ -99,7 +96,16 @@ def _is_class(label: str, labels: Sequence[str]) -> bool:
         return False
 
 
-def _evaluated(row: Row, content: bytes, progress: Progress, *, file: PictureFile, request: _Request) -> Row:
+def _inputs(file: PictureFile) -> str:
+    """The identity of what a row depends on besides the picture: its label and its mask."""
+    mask = b""
+    if file.mask is not None:
+        with suppress(GradcamError):  # what is wrong with it is said where it is measured
+            mask = read_content(file.mask)
+    return digest((file.row, file.shared, hashlib.sha256(mask).hexdigest()))
+
+
+def _evaluated(row: Row, content: bytes, progress: Progress, *, file: PictureFile, request: Request) -> Row:
     if file.shared:
         raise TargetError(
             "Several pictures match the same row of the table.",
@@ -159,4 +165,6 @@ def _localised(heatmap: Heatmap, file: PictureFile, image: ImageRecord) -> tuple
     except GradcamError as error:
         return {}, f"Its mask: {error}"
     reasons = dict.fromkeys(result.reason for result in measurements if result.reason)
-    return {result.name: result.value for result in measurements}, " ".join(reasons)
+    values = {result.name: result.value for result in measurements}
+    chance = next(result.chance for result in measurements if result.name == "iou_fixed")
+    return values | {"iou_by_chance": chance}, " ".join(reasons)

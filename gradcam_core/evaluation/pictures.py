@@ -1,7 +1,7 @@
 """Many pictures, one at a time in memory: each gets a row, and what is wrong with one of them is kept in its row."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -13,22 +13,27 @@ from gradcam_core.files import FileTooLargeError
 from gradcam_core.progress import Progress
 
 AnyRow = TypeVar("AnyRow", Row, DriftRow)
+# Rows of before by name, content and other inputs.
+Kept = Mapping[tuple[str, str, str], AnyRow]
 
 
 @dataclass(frozen=True, slots=True)
 class PictureWork(Generic[AnyRow]):
-    """A picture's row as far as it is known before its file is read, and the function that completes it."""
+    """A picture's row as far as it is known before its file is read, and the function that completes it.
+
+    `inputs` gives the identity of what the row depends on besides the picture, such as its mask.
+    """
 
     row: AnyRow
     read: Load
     complete: Callable[[AnyRow, bytes, Progress], AnyRow]
+    inputs: Callable[[], str] = str
 
 
 def completed_rows(
-    works: Sequence[PictureWork[AnyRow]], known: Iterable[AnyRow], stop: Callable[[], bool], progress: Progress
+    works: Sequence[PictureWork[AnyRow]], kept: Kept[AnyRow], stop: Callable[[], bool], progress: Progress
 ) -> list[AnyRow]:
-    """Complete the row of each picture, until `stop` returns True; `known` rows count for the same pictures."""
-    kept = {(row.name, row.sha256): row for row in known if row.sha256}
+    """Complete the row of each picture, until `stop` returns True; rows that are `kept` count for the same pictures."""
     rows: list[AnyRow] = []
     for place, work in enumerate(works):
         if stop():
@@ -39,15 +44,15 @@ def completed_rows(
     return rows
 
 
-def _completed(work: PictureWork[AnyRow], kept: dict[tuple[str, str], AnyRow], progress: Progress) -> AnyRow:
+def _completed(work: PictureWork[AnyRow], kept: Kept[AnyRow], progress: Progress) -> AnyRow:
     """Complete one row. What is wrong with the picture goes into it; what is wrong with the request raises."""
     progress(0.0)
     row = work.row
     try:
         content = read_content(work.read)
-        row = replace(row, sha256=hashlib.sha256(content).hexdigest())
-        if (row.name, row.sha256) in kept:
-            return kept[row.name, row.sha256]
+        row = replace(row, sha256=hashlib.sha256(content).hexdigest(), inputs=work.inputs())
+        if (row.name, row.sha256, row.inputs) in kept:
+            return kept[row.name, row.sha256, row.inputs]
         return work.complete(row, content, progress)
     except (MethodError, LayerError):
         raise

@@ -31,8 +31,9 @@ class Row:
 
     `label` is the class that the table gives, "" without one; `answer` the top prediction, of this `probability`.
     `region` is the part of the edge that lowers it most when hidden, `lost` the share of the probability that this
-    takes away, and `edge_decides` whether that is above the threshold. The three measurements are None without a
-    mask, or where the heatmap is empty.
+    takes away, and `edge_decides` whether that is above the threshold. The measurements are None without a mask, or
+    where the heatmap is empty; `iou_by_chance` is what unrelated areas of these sizes would give for `iou_fixed`.
+    `request` is the identity of model and settings, `inputs` that of the label and the mask.
     """
 
     name: str
@@ -46,11 +47,14 @@ class Row:
     region: str = ""
     lost: float = 0.0
     edge_decides: bool = False
-    iou_top_fifth: float | None = None
+    iou_fixed: float | None = None
+    iou_by_chance: float | None = None
     pointing_game: float | None = None
     relevance_mass: float | None = None
     problem: str = ""
     note: str = ""
+    request: str = ""
+    inputs: str = ""
 
     @property
     def as_labelled(self) -> bool | None:
@@ -185,6 +189,8 @@ class DriftRow:
     chance: float | None = None
     problem: str = ""
     note: str = ""
+    request: str = ""
+    inputs: str = ""
 
     @property
     def moved(self) -> bool:

@@ -23,7 +23,7 @@ from gradcam_core.evaluation.records import (
 
 BINS = 10
 LABEL, ANSWER = attrgetter("label_index", "label"), attrgetter("answer_index", "answer")
-LOCALISATION = ("iou_top_fifth", "pointing_game", "relevance_mass")
+LOCALISATION = ("iou_fixed", "pointing_game", "relevance_mass")
 
 
 def summarise(rows: Iterable[Row], limits: Thresholds, unmatched: int = 0) -> Evaluation:

@@ -6,15 +6,14 @@ The bytes of a table of labels are untrusted. It names pictures, so errors give 
 import csv
 import io
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from gradcam_core.errors import GradcamError
 from gradcam_core.evaluation.matching import key_of
 from gradcam_core.evaluation.records import Drift, DriftRow, Evaluation, Row, TableRow
-from gradcam_core.text import csv_cell, is_plain
+from gradcam_core.text import Cell, is_plain, to_csv
 
-AnyRow = TypeVar("AnyRow", Row, DriftRow)
 LARGEST_FILE = 5_000_000
 MOST_ROWS = 10_000
 LONGEST_CELL, LONGEST_HEADING = 300, 10_000
@@ -25,39 +24,40 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "label": ("label", "class"),
     "mask": ("mask",),
 }
-# What is written about each picture. Numbers are the program's own: the minus sign before one is no formula.
-RESULTS: Mapping[str, Callable[[Row], str]] = {
-    "label": lambda row: csv_cell(row.label),
-    "answer": lambda row: csv_cell(row.answer),
-    "probability": lambda row: "" if row.problem else _number(row.probability),
-    "label_probability": lambda row: _number(row.label_probability),
-    "as_labelled": lambda row: _yes(row.as_labelled),
-    "edge_region": lambda row: row.region,
-    "edge_lost": lambda row: "" if row.problem else _number(row.lost),
-    "edge_decides": lambda row: "" if row.problem else _yes(row.edge_decides),
-    "iou_top_fifth": lambda row: _number(row.iou_top_fifth),
-    "pointing_game": lambda row: _number(row.pointing_game),
-    "relevance_mass": lambda row: _number(row.relevance_mass),
-    "look_at": lambda row: row.standing,
-    "problem": lambda row: csv_cell(row.problem),
-    "note": lambda row: csv_cell(row.note),
-}
-DRIFT_RESULTS: Mapping[str, Callable[[DriftRow], str]] = {
-    "answer_1": lambda row: csv_cell(row.answers[0]),
-    "probability_1": lambda row: "" if row.problem else _number(row.probabilities[0]),
-    "answer_2": lambda row: csv_cell(row.answers[1]),
-    "probability_2": lambda row: "" if row.problem else _number(row.probabilities[1]),
-    "same_answer": lambda row: _yes(row.same_answer),
-    "compared_class": lambda row: csv_cell(row.label),
-    "evidence": lambda row: "" if row.problem else row.evidence,
-    "movement": lambda row: _number(row.movement),
-    "overlap": lambda row: _number(row.overlap),
-    "overlap_by_chance": lambda row: _number(row.chance),
-    "rank_correlation": lambda row: _number(row.correlation),
-    "look_at": lambda row: row.standing,
-    "problem": lambda row: csv_cell(row.problem),
-    "note": lambda row: csv_cell(row.note),
-}
+# What is written about each picture.
+RESULTS = (
+    "label",
+    "answer",
+    "probability",
+    "label_probability",
+    "as_labelled",
+    "edge_region",
+    "edge_lost",
+    "edge_decides",
+    "iou_fixed",
+    "iou_by_chance",
+    "pointing_game",
+    "relevance_mass",
+    "look_at",
+    "problem",
+    "note",
+)
+DRIFT_RESULTS = (
+    "answer_1",
+    "probability_1",
+    "answer_2",
+    "probability_2",
+    "same_answer",
+    "compared_class",
+    "evidence",
+    "movement",
+    "overlap",
+    "overlap_by_chance",
+    "rank_correlation",
+    "look_at",
+    "problem",
+    "note",
+)
 FORMAT = "Give a CSV file whose first line is name,label or name,label,mask, with one line per picture."
 
 
@@ -143,32 +143,28 @@ def _checked(cell: str, line: int) -> str:
 
 
 def evaluation_to_csv(evaluation: Evaluation, names: Literal["keep", "hash"] = "hash") -> bytes:
-    """Write the rows as CSV in UTF-8 with a byte order mark, as spreadsheets expect; "hash" leaves file names out.
-
-    Every cell is quoted, and text from outside cannot become a formula.
-    """
-    return _to_csv(evaluation.rows, RESULTS, names)
+    """Write the rows as CSV, the ones to look at first on top; "hash" leaves file names out."""
+    named = ("name",) if names == "keep" else ()
+    return to_csv(("sha256", *named, *RESULTS), map(row_values, evaluation.rows))
 
 
 def drift_to_csv(drift: Drift, names: Literal["keep", "hash"] = "hash") -> bytes:
     """Write the rows of a drift as `evaluation_to_csv` writes those of an evaluation."""
-    return _to_csv(drift.rows, DRIFT_RESULTS, names)
+    named = ("name",) if names == "keep" else ()
+    return to_csv(("sha256", *named, *DRIFT_RESULTS), map(_drift_values, drift.rows))
 
 
-def _to_csv(rows: Sequence[AnyRow], results: Mapping[str, Callable[[AnyRow], str]], names: str) -> bytes:
-    columns = {"sha256": lambda row: row.sha256, "name": lambda row: csv_cell(row.name), **results}
-    if names != "keep":
-        del columns["name"]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
-    writer.writerow(columns)
-    writer.writerows([cell(row) for cell in columns.values()] for row in rows)
-    return text.getvalue().encode("utf-8-sig", "replace")
+def _drift_values(row: DriftRow) -> Mapping[str, Cell]:
+    values = {column: getattr(row, column) for column in ("sha256", "name", *DRIFT_RESULTS) if hasattr(row, column)}
+    for place, (answer, probability) in enumerate(zip(row.answers, row.probabilities, strict=True), 1):
+        values |= {f"answer_{place}": answer, f"probability_{place}": None if row.problem else probability}
+    values |= {"compared_class": row.label, "overlap_by_chance": row.chance, "rank_correlation": row.correlation}
+    return values | {"evidence": "" if row.problem else row.evidence, "look_at": row.standing}
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
-
-
-def _yes(value: bool | None) -> str:
-    return {None: "", True: "yes", False: "no"}[value]
+def row_values(row: Row) -> Mapping[str, Cell]:
+    """The values of a row by column; None where something was not computed."""
+    values = {column: getattr(row, column) for column in ("sha256", "name", *RESULTS) if hasattr(row, column)}
+    values |= {"edge_region": row.region, "edge_lost": row.lost, "look_at": row.standing}
+    empty = dict.fromkeys(("probability", "edge_lost", "edge_decides") if row.problem else ())
+    return values | empty

@@ -13,9 +13,8 @@ from gradcam_core.methods import find_method
 from gradcam_core.records import Explanation, Heatmap
 from gradcam_core.render import COLOUR_MAP, colour_table
 from gradcam_core.shapes import Colours
-from gradcam_core.text import number, one_line, percent
+from gradcam_core.text import DISCLAIMER, number, one_line, percent
 
-DISCLAIMER = "For research and teaching, not for diagnosis. A heatmap shows where the model's score is sensitive."
 INK, PAPER = (22, 24, 26), (255, 255, 255)
 LEAST_WIDTH, LEAST_TEXT, LARGEST_SIDE = 640, 13, 1300  # pixels
 
@@ -107,13 +106,8 @@ def _wide_enough(pixels: Colours) -> Captioned:
 
 def _printable(line: str) -> str:
     """The font has the letters of Latin-1 only; a class is known by its number, too."""
-    return (
-        line.replace("\u202f", " ")
-        .replace("\u00a0", " ")
-        .replace("−", "-")
-        .encode("latin-1", "replace")
-        .decode("latin-1")
-    )
+    line = line.translate({0x202F: " ", 0x2019: "'", 0x2212: "-"})
+    return line.replace("\u00a0", " ").encode("latin-1", "replace").decode("latin-1")
 
 
 def _wrapped(line: str, font: Font, width: int) -> list[str]:

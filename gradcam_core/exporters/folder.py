@@ -70,24 +70,24 @@ class ResultFolders:
         place = self._place(name)
         if folded(name) in self._taken or (place.exists() and not place.is_dir()):
             return False
-        record = _read(place / RECORD)
+        record = read_record(place / RECORD, "heatmaps")
         return record == {} or (record is not None and record["image"].get("sha256") == sha256)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """Read a record; {} where there is no file, None where the file is no record."""
+def read_record(path: Path, lists: str) -> dict[str, Any] | None:
+    """Read a record that has a picture and a list of this name; {} where there is no file, None for another file."""
     try:
         record = json.loads(read_bounded(path, LARGEST_RECORD))
     except FileNotFoundError:
         return {}
     except (FileTooLargeError, RecursionError, ValueError):
         return None
-    parts = (record.get("image"), record.get("heatmaps")) if isinstance(record, dict) else (None, None)
+    parts = (record.get("image"), record.get(lists)) if isinstance(record, dict) else (None, None)
     return record if isinstance(parts[0], dict) and isinstance(parts[1], list) else None
 
 
 def _overlays_in(record: Path) -> set[str]:
     """Return the overlays that a record lists, as plain names: a record cannot name files outside its folder."""
-    entries = (_read(record) or {}).get("heatmaps", [])
+    entries = (read_record(record, "heatmaps") or {}).get("heatmaps", [])
     files = {str(entry.get("file")) for entry in entries if isinstance(entry, dict)}
     return {file for file in files if file == f"{safe(Path(file).stem)}.png"}

@@ -6,10 +6,14 @@ from typing import Any
 
 from gradcam_core.checks.panel import Trust
 from gradcam_core.exporters.names import Names, file_name, shown_reference
+from gradcam_core.placement import Placement
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
 from gradcam_core.targets import ContrastTarget
+from gradcam_core.text import DISCLAIMER, percent
 
 Files = Mapping[int, Mapping[str, str]]
+# Less than this is a pixel or two at an edge, lost to rounding.
+LEAST = 0.01
 
 
 def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | None = None) -> dict[str, Any]:
@@ -28,17 +32,37 @@ def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | N
             "device": explanation.device,
         },
         "preprocessing": explanation.preprocessing.to_dict(),
-        "placement": {"box": explanation.placement.box, "input_size": explanation.placement.input_size},
+        "placement": _placement(explanation.placement),
         "predictions": [
             {"index": p.index, "label": p.label, "probability": p.probability} for p in explanation.predictions
         ],
         "heatmaps": [_heatmap(h) | {"file": None} | dict(files.get(i, {})) for i, h in enumerate(explanation.heatmaps)],
-        "notes": explanation.notes,
+        "notes": [*cropped_words(explanation.placement), *explanation.notes],
+        "disclaimer": DISCLAIMER,
         "seconds": explanation.seconds,
         "versions": explanation.versions,
         "created": explanation.created,
     }
     return {key: _strict(value) for key, value in record.items()}
+
+
+def cropped_words(placement: Placement) -> tuple[str, ...]:
+    """Say how much of the picture was cropped away; nothing where the model saw all of it."""
+    share = 1 - placement.seen_share
+    return (
+        (f"{percent(share, 0)} of this picture was cropped away: the model did not see it.",) if share >= LEAST else ()
+    )
+
+
+def _placement(placement: Placement) -> dict[str, Any]:
+    """Where the model's input lies on the picture; what lies beyond the picture is padding."""
+    return {
+        "box": placement.box,
+        "box_means": "top, left, bottom and right of the model's input, in pixels of the picture",
+        "input_size": placement.input_size,
+        "input_size_means": "height and width, in pixels",
+        "seen_share": placement.seen_share,
+    }
 
 
 def trust_to_dict(trust: Trust) -> dict[str, Any]:
@@ -56,11 +80,15 @@ def trust_to_dict(trust: Trust) -> dict[str, Any]:
         ],
         "always": list(trust.always),
         "thresholds": trust.thresholds.to_dict(),
+        "disclaimer": DISCLAIMER,
     }
 
 
 def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
-    """`frame` and `window` are what `read_image` needs to read the same pixels again."""
+    """`frame` and `window` are what `read_image` needs to read the same pixels again.
+
+    `stored_range` are the stored values that the model got as black and white, `file_range` those without a window.
+    """
     name = {"name": file_name(image.name)} if names == "keep" else {}
     return name | {
         "sha256": image.sha256,
@@ -69,6 +97,7 @@ def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
         "format": image.format,
         "bits": image.bits,
         "stored_range": image.stored_range,
+        "file_range": image.file_range or (None if image.window else image.stored_range),
         "frame": image.frame,
         "frames": image.frames,
         "window": image.window,

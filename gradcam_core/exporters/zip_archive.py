@@ -22,14 +22,14 @@ from gradcam_core.render import (
     overlay,
     picture_pixels,
 )
-from gradcam_core.text import one_line
+from gradcam_core.text import DISCLAIMER, one_line
 
 README = """\
 WHAT THIS IS
 Heatmaps of an image model. A heatmap shows where the model's score for one class is sensitive to
 the picture: bright places raised the score most. It does not show that the model is right, nor
 what is in the picture.
-For research and teaching, not for diagnosis.
+{disclaimer}
 
 THE FILES
 picture.png         the picture as it was shown, {width} x {height} pixels
@@ -94,14 +94,14 @@ def archive(
         record["checks"] = [{"heatmap": place} | trust_to_dict(trust) for place, trust in extras.checks.items()]
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as target:
-        _add(target, "README.txt", _readme(explanation, stems, style, extras).encode())
-        _add(target, "explanation.json", to_json(record))
-        _add(target, "picture.png", png(picture_pixels(extras.shown or explanation.image)))
+        add_file(target, "README.txt", _readme(explanation, stems, style, extras).encode())
+        add_file(target, "explanation.json", to_json(record))
+        add_file(target, "picture.png", png(picture_pixels(extras.shown or explanation.image)))
         for heatmap, paths in zip(explanation.heatmaps, files.values(), strict=True):
             drawn, alone = _drawn(explanation, heatmap, names, opacity, threshold, colormap, extras)
-            _add(target, paths["file"], png(drawn))
-            _add(target, paths["heatmap_file"], png(alone))
-            _add(target, paths["raw_file"], npy(heatmap.raw))
+            add_file(target, paths["file"], png(drawn))
+            add_file(target, paths["heatmap_file"], png(alone))
+            add_file(target, paths["raw_file"], npy(heatmap.raw))
     return packed.getvalue()
 
 
@@ -140,7 +140,7 @@ def shared_peak(explanation: Explanation, heatmap: Heatmap) -> float:
     return max(h.raw_size if h.signed else h.raw_peak for h in alike)
 
 
-def _add(target: zipfile.ZipFile, path: str, content: bytes) -> None:
+def add_file(target: zipfile.ZipFile, path: str, content: bytes) -> None:
     """Add a file with a fixed time, system and access rights, so that equal content gives equal bytes."""
     entry = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
     entry.create_system = 3
@@ -153,6 +153,7 @@ def _readme(explanation: Explanation, stems: Sequence[str], style: Mapping[str, 
     checks = "\n".join(line for place, trust in extras.checks.items() for line in _checked(stems[place], trust))
     return (README + f"\nCHECKS\n{checks}\n" * bool(checks)).format(
         **style,
+        disclaimer=DISCLAIMER,
         width=explanation.image.width,
         height=explanation.image.height,
         predictions="\n".join(

@@ -6,4 +6,5 @@ from gradcam_core.measures.measuring import measure as measure
 from gradcam_core.measures.needs import Curve as Curve
 from gradcam_core.measures.needs import NotMeasurable as NotMeasurable
 from gradcam_core.measures.needs import theme_of as theme_of
+from gradcam_core.measures.similar import Agreement as Agreement
 from gradcam_core.measures.similar import agreement as agreement

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from gradcam_core.measures.needs import NotMeasurable, Reading, Truth, measurement
-from gradcam_core.measures.similar import hottest_fifth, overlap
+from gradcam_core.measures.similar import HOT, overlap, overlap_by_chance
 from gradcam_core.registry import Range
 from gradcam_core.shapes import Heat
 
@@ -21,30 +21,19 @@ BINS = 256
 JACCARD = "https://doi.org/10.1111/j.1469-8137.1912.tb05611.x"
 
 
-@measurement("Overlap of the hottest fifth", paper="Jaccard 1912", url=JACCARD)
-def iou_top_fifth(heat: Heat, truth: Truth) -> Reading:
-    """How well the hottest fifth of the heatmap and the reference region cover each other; 1 is perfectly.
-
-    Intersection over union. Only pixels with heat count, and all ties at the edge are included, as where
-    two heatmaps are compared. A region much smaller than a fifth of the picture cannot reach 1.
-    """
-    values, inside = _seen(heat, truth)
-    return Reading(overlap(hottest_fifth(values), inside))
-
-
-@measurement("Overlap above a fixed threshold", paper="Jaccard 1912", url=JACCARD)
+@measurement("Overlap of the hottest area", paper="Jaccard 1912", url=JACCARD)
 def iou_fixed(
     heat: Heat,
     truth: Truth,
     *,
-    threshold: Annotated[float, Range(0.01, 1, "Heat from which on a pixel counts as hot; the peak is 1")] = 0.5,
+    threshold: Annotated[float, Range(0.01, 1, "Heat from which on a pixel counts as hot; the peak is 1")] = HOT,
 ) -> Reading:
-    """How well the hot part of the heatmap and the reference region cover each other; 1 is perfectly.
+    """How well what is at least half as hot as the peak covers the reference region, and no more; 1 is perfectly.
 
-    Intersection over union. The number depends strongly on the threshold.
+    Intersection over union, as where two heatmaps are compared. The number depends strongly on the threshold.
     """
     values, inside = _seen(heat, truth)
-    return Reading(overlap(values >= np.float32(threshold), inside))
+    return _overlapping(values >= np.float32(threshold), inside)
 
 
 @measurement("Overlap (Otsu threshold)", paper="Otsu 1979", url="https://doi.org/10.1109/TSMC.1979.4310076")
@@ -58,7 +47,7 @@ def iou_otsu(heat: Heat, truth: Truth) -> Reading:
     bins = np.minimum((values * BINS).astype(int), BINS - 1)
     if bins.min() == bins.max():
         raise NotMeasurable("The heatmap is the same everywhere, so no threshold divides it.")
-    return Reading(overlap(bins > _otsu(bins), inside))
+    return _overlapping(bins > _otsu(bins), inside)
 
 
 def _otsu(bins: np.ndarray) -> int:
@@ -114,7 +103,7 @@ def relevance_mass(heat: Heat, truth: Truth) -> Reading:
     A heatmap that is the same everywhere gives the region's share of the picture.
     """
     values, inside = _seen(heat, truth)
-    return Reading(_share(values[inside].sum(dtype=np.float64), values))
+    return Reading(_share(values[inside].sum(dtype=np.float64), values), chance=float(inside.mean()))
 
 
 @measurement("Relevance rank", paper="Arras et al. 2022", url="https://arxiv.org/abs/2003.07258")
@@ -128,7 +117,7 @@ def relevance_rank(heat: Heat, truth: Truth) -> Reading:
     edge = np.partition(values, -count)[-count]
     above, tied = values > edge, values == edge
     share = (count - above.sum()) / tied.sum()
-    return Reading(float((inside & above).sum() + share * (inside & tied).sum()) / count)
+    return Reading(float((inside & above).sum() + share * (inside & tied).sum()) / count, chance=float(inside.mean()))
 
 
 def _seen(heat: Heat, truth: Truth) -> tuple[Values, Inside]:
@@ -140,6 +129,10 @@ def _seen(heat: Heat, truth: Truth) -> tuple[Values, Inside]:
     if not values.any():
         raise NotMeasurable("The heatmap is 0 everywhere on the picture.")
     return values, inside
+
+
+def _overlapping(hot: Inside, inside: Inside) -> Reading:
+    return Reading(overlap(hot, inside), chance=overlap_by_chance(hot, inside))
 
 
 def _share(part: float, values: Values) -> float:

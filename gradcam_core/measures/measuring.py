@@ -22,7 +22,8 @@ class Measurement:
     """One number about one heatmap, with its words.
 
     `value` is None where it could not be measured, and `reason` says why; otherwise `reason` is "".
-    `better` is "higher" or "lower", or "" where neither is good or bad by itself.
+    `better` is "higher" or "lower", or "" where neither is good or bad by itself. `chance` is what a heatmap of the
+    same values that lie anywhere would give, where that is known.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Measurement:
     reason: str
     curve: Curve | None
     better: str
+    chance: float | None = None
 
 
 def list_measurements() -> tuple[Member, ...]:
@@ -83,7 +85,7 @@ def _measured(choice: Choice, heatmap: Heatmap, served: Mapping[str, Any], progr
             reading: Reading = run(choice, served, progress)
     except NotMeasurable as refusal:
         return Measurement(member.name, member.title, None, str(refusal), None, member.better)
-    return Measurement(member.name, member.title, reading.value, "", reading.curve, member.better)
+    return Measurement(member.name, member.title, reading.value, "", reading.curve, member.better, reading.chance)
 
 
 def _check_measurable(heatmap: Heatmap, member: Member, served: Mapping[str, Any]) -> None:

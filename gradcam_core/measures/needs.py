@@ -50,7 +50,8 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A measurement's number, and the curve that it was read off, if there is one."""
+    """A measurement's number, the curve that it was read off, and what an unrelated heatmap would give, if known."""
 
     value: float
     curve: Curve | None = None
+    chance: float | None = None

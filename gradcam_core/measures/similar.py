@@ -1,40 +1,65 @@
-"""How similar two maps of one picture are: where both are hottest, and by the order of their cells."""
+"""How similar two maps of one picture are: where both are hottest, and by the order of their cells.
+
+The hottest area is what is at least half as hot as the peak. An area of fixed size, such as the hottest fifth, is
+mostly faint heat: maps of a nodule and of a marker far from it then overlap by 42 % (median of 24 pictures).
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import scipy
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float, Float64
 
 from gradcam_core.placement import on_finest_grid
 from gradcam_core.records import Heatmap
 from gradcam_core.shapes import Map
 
-HOTTEST = 0.2
+HOT = 0.5
+
+Area = Bool[np.ndarray, " cells"]
 
 
-def agreement(first: Heatmap, second: Heatmap) -> tuple[float, float] | None:
-    """Pearson correlation of two maps' positive parts, and overlap (IoU) of their hottest fifths.
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two maps agree. `chance` is the overlap of two areas of the same sizes that lie anywhere."""
+
+    correlation: float
+    overlap: float
+    chance: float
+
+
+def agreement(first: Heatmap, second: Heatmap) -> Agreement | None:
+    """Pearson correlation of two maps' positive parts, and overlap (IoU) of their hottest areas.
 
     Taken on the finer of the two grids. None where one of them has no positive evidence or is
     the same everywhere, since then there is nothing to compare.
     """
-    one, other = (positive.ravel() for positive in _positive_parts([first.raw, second.raw]))
-    if one.std() == 0 or other.std() == 0:
+    values, others = (positive.ravel() for positive in _positive_parts([first.raw, second.raw]))
+    if values.std() == 0 or others.std() == 0:
         return None
-    return float(np.corrcoef(one, other)[0, 1]), overlap(hottest_fifth(one), hottest_fifth(other))
+    areas = hottest(values), hottest(others)
+    return Agreement(float(np.corrcoef(values, others)[0, 1]), overlap(*areas), overlap_by_chance(*areas))
 
 
-def hottest_fifth(values: Float32[np.ndarray, " cells"]) -> Bool[np.ndarray, " cells"]:
-    """The hottest fifth; only what has any heat counts, and all ties at the edge are included."""
-    count = max(1, round(HOTTEST * len(values)))
-    hottest: np.ndarray = (values >= np.partition(values, -count)[-count]) & (values > 0)
-    return hottest
+def hottest(values: Float[np.ndarray, " cells"]) -> Area:
+    """Where values are at least half of the peak, which must be above 0."""
+    return np.asarray(values >= HOT * values.max())
 
 
-def overlap(first: Bool[np.ndarray, " cells"], second: Bool[np.ndarray, " cells"]) -> float:
+def overlap(first: Area, second: Area) -> float:
     """Intersection over union."""
     return float((first & second).sum() / (first | second).sum())
+
+
+def overlap_by_chance(first: Area, second: Area) -> float:
+    """The overlap that unrelated areas of these sizes have.
+
+    Areas of a and b out of n places that lie anywhere share ab/n of them on average: (ab/n) / (a + b - ab/n).
+    """
+    one, other = float(first.sum()), float(second.sum())
+    shared = one * other / len(first)
+    return shared / (one + other - shared)
 
 
 def similarities(first: Map, others: Sequence[np.ndarray]) -> Float64[np.ndarray, " n"]:

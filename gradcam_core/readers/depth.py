@@ -27,11 +27,12 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """What is shown: `stored_range` holds the stored values shown as black and as white."""
+    """What is shown: `stored_range` as black and white, in stored values; `file_range` is that without a window."""
 
     pixels: Pixels
     bits: int
     stored_range: Range
+    file_range: Range
     laid_on_white: bool
     notes: tuple[str, ...]
 
@@ -50,11 +51,9 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
         alpha, notes = None, (*notes, CLEAR_NOTE)
     elif alpha is not None and alpha.min() == 1:
         alpha = None
-    if window is None:
-        low, high, words = _range(samples, _both(valid, alpha), grey, picture.inverted)
-        notes += words
-    else:
-        low, high = _window_range(window, grey)
+    *own, words = _range(samples, _both(valid, alpha), grey, picture.inverted)
+    low, high = own if window is None else _window_range(window, grey)
+    notes += words if window is None else ()
     eight = samples.dtype == np.uint8 and (window is None or _keeps_steps(*window))
     exact = eight and (window is not None or alpha is not None or picture.inverted)
     pixels = np.empty((*samples.shape[:2], 3), np.float32)
@@ -68,8 +67,8 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
             shown = shown * alpha[rows, :, None] + (1 - alpha[rows, :, None])
         pixels[rows] = np.rint(shown * 255) / np.float32(255) if exact else shown
     bits = 8 if eight else 16 if samples.dtype.itemsize <= 2 and samples.dtype != np.uint8 else 32
-    ends = (high, low) if picture.inverted else (low, high)
-    return Shown(pixels, bits, ends, alpha is not None, notes + (WHITE_NOTE,) * (alpha is not None))
+    ends, own_ends = ((second, first) if picture.inverted else (first, second) for first, second in ((low, high), own))
+    return Shown(pixels, bits, ends, own_ends, alpha is not None, notes + (WHITE_NOTE,) * (alpha is not None))
 
 
 def _bands(samples: Samples) -> Iterator[slice]:

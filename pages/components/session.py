@@ -201,7 +201,7 @@ def refuse(error: GradcamError) -> None:
 
 def refuse_picture(key: str, error: GradcamError) -> None:
     """Drop a picture that cannot be read, and go back to the one that was chosen before it."""
-    st.session_state.uploads.pop(key, None)
+    drop_picture(key)
     # Without the file's name: texts of errors may end up in logs.
     refuse(GradcamError(error.message, f"{error.remedy} The picture before it is shown again."))
     choose_picture(st.session_state.get("last read", ""))
@@ -255,11 +255,16 @@ def own_work() -> str:
 
 
 def forget_upload() -> None:
-    """Drop the chosen picture, which is one that this session brought, and all that was made of it."""
+    """Drop the chosen picture, which is one that this session brought."""
+    drop_picture(chosen_picture())
+    choose_picture(next(iter(pictures())))
+
+
+def drop_picture(sha256: str) -> None:
+    """Drop a picture that this session brought, and all that was made of it. The only way in which one leaves."""
     from pages.components import pixels
     from pages.components.analysis import cache
 
-    sha256 = chosen_picture()
     st.session_state.uploads.pop(sha256, None)
     for name in ("regions", "masks", "encoded", "thumbnails", "windows", "model windows"):
         st.session_state.get(name, {}).pop(sha256, None)
@@ -267,7 +272,6 @@ def forget_upload() -> None:
         del st.session_state[name]  # they hold pixels
     pixels.withdraw(sha256)
     cache.forget_picture(sha256)
-    choose_picture(next(iter(pictures())))
 
 
 def picture_changed() -> None:

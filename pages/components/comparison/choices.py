@@ -6,11 +6,13 @@ from gradcam_core import GradcamError, LoadedModel, list_devices
 from pages.components import frame, session
 from pages.components.analysis import cache
 from pages.components.chosen import note_chosen, show_chosen
+from pages.components.pickers.methods import METHODS
 from pages.components.session import kept
-from pages.components.words import show_error
+from pages.components.words import shortened, show_error
 
 MOST_OTHERS = 3
 OTHERS = "compared models"
+METHOD, CLASS = "models_method", "models class"
 # A title, the picture, the models, and what there is to see.
 EXAMPLES = (
     (
@@ -52,6 +54,13 @@ def pick_others(model: LoadedModel) -> tuple[tuple[str, LoadedModel], ...]:
             show_error(error)
     show_chosen("models")
     return tuple(loaded)
+
+
+def chosen_words(model: LoadedModel) -> tuple[str, str]:
+    """What is chosen besides the models: the method and the class, in words."""
+    index = session.value_of(f"{CLASS} {model.fingerprint[:8]}")
+    label = model.labels[index] if index in range(len(model.labels)) else "the most probable class"
+    return METHODS[session.value_of(METHOD, "grad_cam")].title, shortened(label)
 
 
 def load_other(key: str, model: LoadedModel) -> LoadedModel:

@@ -1,6 +1,5 @@
-"""The results of a comparison: the verdict, the answers, the heatmaps side by side, the numbers, the record."""
+"""The results of a comparison: the verdict, the answers, the heatmaps side by side, the numbers."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,12 @@ from gradcam_core import (
     Comparison,
     LoadedModel,
     comparison_sentences,
-    comparison_to_dict,
     pair_sentence,
     percent,
+    same_network,
     signed,
-    to_json,
     unsuited_models,
 )
-from pages.components.panels.downloads import download
 from pages.components.panels.figures import show_bars
 from pages.components.panels.heatmaps import METHODS, PICTURE_PANEL, display, show_panels
 from pages.components.viewer.encoding import grid_of, panel_of
@@ -50,7 +47,9 @@ def show_answers(comparison: Comparison, models: Models) -> None:
 
 def show_maps(comparison: Comparison, models: Models) -> None:
     """The heatmaps of the same class side by side, then the differences; a row for each class that is an answer."""
-    scale = "same" if display()["scale"] == SAME_SCALE and _comparable(comparison) else "own"
+    scale, comparable = display()["scale"], same_network(comparison.explanations)
+    shared = scale == SAME_SCALE
+    comparison = comparison.on_scale("same" if shared and comparable else "own")
     answers = {
         compared.index
         for compared in comparison.classes
@@ -60,26 +59,18 @@ def show_maps(comparison: Comparison, models: Models) -> None:
     panels: list[dict[str, Any]] = []
     for compared in comparison.classes:
         if compared is comparison.classes[0] or compared.index in answers:
-            panels += _row(comparison, compared, models, scale)
+            panels += _row(compared, models)
     show_panels(comparison.image, panels, "models", columns=3 if len(models) == 2 else len(models))
+    if display()["scale"] != scale:  # the differences above are still on the scale of before
+        st.rerun()
     words = "Differences: orange where the first of the two is hotter, blue where the second is, on a fixed scale."
-    if not _comparable(comparison):
-        words += " Each heatmap has its own scale: the models’ raw values have no common unit."
+    if not comparable:
+        own = "Each model" if shared else "Each heatmap"
+        words += f" {own} has its own scale: the models’ raw values have no common unit."
     st.caption(words)
 
 
-def _comparable(comparison: Comparison) -> bool:
-    """Whether the raw values have a common unit: one architecture and one layer."""
-    kinds = {
-        (explanation.architecture, heatmap.layer)
-        for compared in comparison.classes
-        for explanation, heatmap in zip(comparison.explanations, compared.heatmaps, strict=True)
-        if heatmap is not None
-    }
-    return len(kinds) == 1
-
-
-def _row(comparison: Comparison, compared: Any, models: Models, scale: str) -> list[dict[str, Any]]:
+def _row(compared: Any, models: Models) -> list[dict[str, Any]]:
     """The panels of one class: each model's heatmap, and the first model's minus each other one's."""
     panels = []
     for place, heatmap in enumerate(compared.heatmaps):
@@ -94,20 +85,20 @@ def _row(comparison: Comparison, compared: Any, models: Models, scale: str) -> l
         panels.append(panel | {"probability": heatmap.target.probability, "unit": unit})
     if len(models) > 2:
         panels.append(PICTURE_PANEL | {"id": f"picture {compared.index}"})
-    panels += [_difference(compared, place, scale) for place in range(1, len(models))]
+    panels += [_difference(compared, place) for place in range(1, len(models))]
     return panels
 
 
-def _difference(compared: Any, place: int, scale: str) -> dict[str, Any]:
+def _difference(compared: Any, place: int) -> dict[str, Any]:
     title, id = f"1 − {place + 1} · {compared.label}", f"difference {compared.index} {place}"
     pair = next((pair for pair in compared.pairs if pair.places == (0, place)), None)
-    drawn = dataclasses.replace(pair, scale=scale).difference_map if pair else None
+    drawn = pair.difference_map if pair else None
     if pair is None or drawn is None:
         return PICTURE_PANEL | {"id": id, "title": title, "subtitle": "nothing to compare"}
     subtitle = "nothing to compare" if pair.overlap is None else f"{percent(pair.overlap, 0)} overlap of the hottest"
     panel = panel_of(drawn, id=id, title=title, subtitle=subtitle)
     # On a fixed scale, -1 to 1: a small difference looks small.
-    return panel | {"grid": grid_of(drawn.raw), "peak": 1.0, "fused": True, "state": "ok", "unit": id}
+    return panel | {"grid": grid_of(drawn.raw), "peak": 1.0, "fused": True, "state": "ok", "fixed": True}
 
 
 def show_numbers(comparison: Comparison) -> None:
@@ -149,15 +140,3 @@ def show_seconds(comparison: Comparison) -> None:
         number = st.column_config.NumberColumn("Milliseconds", format="%.1f", width="small")
         st.dataframe(rows, hide_index=True, width="stretch", column_config={"ms": number})
         st.caption(f"When it was computed. Results are kept for some minutes, and not computed twice.{NO_BREAK}")
-
-
-def offer_record(comparison: Comparison) -> None:
-    """Offer the whole comparison as JSON, without names of files."""
-    stem = f"{comparison.image.sha256[:8]}-models"
-    download(
-        "Record, JSON",
-        lambda: to_json(comparison_to_dict(comparison, names="hash")),
-        f"{stem}.json",
-        "application/json",
-        "models",
-    )

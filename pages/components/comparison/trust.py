@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from gradcam_core import Comparison, GradcamError, list_checks, trust
+from gradcam_core import Comparison, GradcamError, Trust, list_checks, trust
 from pages.components.analysis import cache
 from pages.components.analysis.work import watched
 from pages.components.checks import show_checks
@@ -10,8 +10,8 @@ from pages.components.comparison.work import Task
 from pages.components.words import plain, shortened, show_error
 
 
-def offer_all_checks(comparison: Comparison, task: Task) -> None:
-    """Offer the checks of each model's heatmap of the first class; show them after a click."""
+def offer_all_checks(comparison: Comparison, task: Task) -> tuple[Trust | None, ...]:
+    """Offer the checks of each model's heatmap of the first class; show and return them after a click."""
     compared = comparison.classes[0]
     st.header("Can I trust these heatmaps?")
     opened = st.session_state.setdefault("checked comparisons", set())
@@ -21,18 +21,21 @@ def offer_all_checks(comparison: Comparison, task: Task) -> None:
         words = f"{len(list_checks())} tests of each heatmap for {plain(shortened(compared.label))}"
         st.caption(f"{words}, about 10 seconds a model.")
     if task.key not in opened:
-        return
+        return ()
+    checks = []
     for place, column in enumerate(st.columns(len(task.models), gap="large")):
         with column:
             st.markdown(f"**Model {place + 1}**")
-            _show_checks_of(comparison, task, place)
+            checks.append(show_checks_of(comparison, task, place))
+    return tuple(checks)
 
 
-def _show_checks_of(comparison: Comparison, task: Task, place: int) -> None:
+def show_checks_of(comparison: Comparison, task: Task, place: int) -> Trust | None:
+    """Check one model's heatmap of the first class, or find its checks; show and return them, where there are any."""
     explanation, heatmap = comparison.explanations[place], comparison.classes[0].heatmaps[place]
     if heatmap is None:
         st.caption("This model has no such class.")
-        return
+        return None
     key = f"{task.key} checks {place}"
     model = task.models[place][1]
     try:
@@ -41,6 +44,7 @@ def _show_checks_of(comparison: Comparison, task: Task, place: int) -> None:
         )
     except GradcamError as error:
         show_error(error)
-        return
+        return None
     if checked is not None:
         show_checks(checked, explanation.preprocessing)
+    return checked

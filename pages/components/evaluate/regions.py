@@ -2,7 +2,8 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import streamlit as st
 from gradcam_core import (
     Explanation,
     GradcamError,
+    Heatmap,
     ImageRecord,
     draw_truth,
     list_samples,
@@ -29,19 +31,29 @@ OUTLINE = np.array([64, 224, 208], np.float32) / 255
 DRAW, UPLOAD = "Draw", "Upload a mask"
 
 
-def pick_region(image: ImageRecord) -> tuple[np.ndarray | None, str]:
-    """Pick the reference region, booleans [H W]; return it with its class, if that is known."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Region:
+    """The reference region, booleans [H W], or None; where it comes from, its class if known, and the drawn shapes."""
+
+    mask: np.ndarray | None
+    source: str
+    label: str = ""
+    shapes: Sequence[Mapping[str, Any]] = ()
+
+
+def pick_region(image: ImageRecord) -> Region:
+    """Pick the reference region: known, drawn or uploaded."""
     known = _known_regions()
     ways = [*known, DRAW, UPLOAD]
     kept = session.kept(f"region of {image.sha256} {len(known)}", ways[0], ways)
     way = st.segmented_control("Reference region", ways, required=True, **kept)
     if way == DRAW:
-        return _drawn(image), ""
+        return _drawn(image)
     if way == UPLOAD:
-        return _uploaded(image), ""
+        return Region(_uploaded(image), "uploaded mask")
     region = read_truth(known[str(way)], image)
-    figures([(np.uint8(255 * outlined(image, region).pixels), f"Where the {way} is, known exactly")], height=26)
-    return region, str(way)
+    figures([(np.uint8(255 * outlined(image, region).pixels), f"Where the {way} is, known exactly")], height=18)
+    return Region(region, "known exactly", str(way))
 
 
 def _known_regions() -> Mapping[str, bytes]:
@@ -50,11 +62,11 @@ def _known_regions() -> Mapping[str, bytes]:
     return read_truths(picture) if picture in {sample.name for sample in list_samples()} else {}
 
 
-def _drawn(image: ImageRecord) -> np.ndarray | None:
+def _drawn(image: ImageRecord) -> Region:
     drawings = st.session_state.setdefault("regions", {})
     drawings[image.sha256] = marker(picture_of(image), shapes=drawings.get(image.sha256, []), key="marker")
     region = draw_truth(drawings[image.sha256], (image.height, image.width))
-    return region if region.any() else None
+    return Region(region if region.any() else None, "drawn", shapes=drawings[image.sha256])
 
 
 def _uploaded(image: ImageRecord) -> np.ndarray | None:
@@ -81,11 +93,22 @@ def _uploaded(image: ImageRecord) -> np.ndarray | None:
 
 def outlined(image: ImageRecord, region: np.ndarray) -> ImageRecord:
     """The picture with a line around the region, outside of it."""
+    pixels = image.pixels.copy()
+    pixels[outline_of(region)] = OUTLINE
+    return dataclasses.replace(image, pixels=pixels, sha256=f"{image.sha256} {region_key(region)}")
+
+
+def outline_of(region: np.ndarray) -> np.ndarray:
+    """The pixels of a line around a region, outside of it: booleans [H W]."""
     thick = max(1, round(max(region.shape) / 400))
     grown = cv2.dilate(region.astype(np.uint8), np.ones((2 * thick + 1,) * 2, np.uint8)).astype(bool)
-    pixels = image.pixels.copy()
-    pixels[grown & ~region] = OUTLINE
-    return dataclasses.replace(image, pixels=pixels, sha256=f"{image.sha256} {region_key(region)}")
+    line: np.ndarray = grown & ~region
+    return line
+
+
+def share_of(heatmap: Heatmap, region: np.ndarray) -> float:
+    """The region's share of what the model saw: how much of a heatmap's heat lies in it by chance."""
+    return float(region[np.isfinite(heatmap.values)].mean())
 
 
 def region_key(region: np.ndarray) -> str:

@@ -15,7 +15,6 @@ from gradcam_core import (
     Progress,
     list_measurements,
     measure,
-    number,
     theme_of,
 )
 from pages.components.analysis.cache import Measured
@@ -69,7 +68,7 @@ def show_measurements(title: str, results: Measured, names: Sequence[str]) -> No
 
 def _row(name: str, results: Sequence[Measurement]) -> str:
     member = MEASUREMENTS[name]
-    cells = "".join(f"<td>{'–' if result.value is None else number(result.value, '.3f')}</td>" for result in results)
+    cells = "".join(f"<td>{_number(result)}</td>" for result in results)
     source = (
         f'<a href="{html.escape(member.url)}" target="_blank" rel="noopener noreferrer">{html.escape(member.paper)}</a>'
     )
@@ -77,6 +76,14 @@ def _row(name: str, results: Sequence[Measurement]) -> str:
         f'<tr><th scope="row"><b>{html.escape(member.title)}</b> {html.escape(member.summary)} '
         f"<small>{GOOD[results[0].better]} · {source}</small></th>{cells}</tr>"
     )
+
+
+def _number(result: Measurement) -> str:
+    """The number, with what a heatmap of the same values that lie anywhere would give."""
+    if result.value is None:
+        return "–"
+    chance = "" if result.chance is None else f"<small>chance {result.chance:.3f}</small>"
+    return f"{result.value:.3f}{chance}"
 
 
 def show_curves(results: Mapping[str, Mapping[str, Measurement]]) -> None:

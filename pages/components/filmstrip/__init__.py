@@ -65,5 +65,5 @@ def _encoded(picture: Image.Image) -> str:
 def _take() -> None:
     """Choose the picture that was clicked, if it is one of this session's."""
     key = (st.session_state.get(KEY) or {}).get("picked")
-    if key in session.pictures():
+    if isinstance(key, str) and key in session.pictures():
         session.choose_picture(key)

@@ -8,7 +8,16 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from gradcam_core import Evaluation, GradcamError, evaluation_sentences, evaluation_to_csv, percent, read_image
+from gradcam_core import (
+    Evaluation,
+    GradcamError,
+    evaluation_sentences,
+    evaluation_to_csv,
+    evaluation_to_dict,
+    percent,
+    read_image,
+    to_json,
+)
 from pages.components import session
 from pages.components.folder.charts import show_charts, show_edge_maps
 from pages.components.folder.files import Folder
@@ -184,6 +193,8 @@ def _show_downloads(evaluation: Evaluation, key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="folder-downloads"):
         make = lambda: evaluation_to_csv(evaluation, wanted_names())  # noqa: E731
         download("Results, CSV", make, f"evaluation-{key[:8]}.csv", "text/csv", "evaluation")
+        record = lambda: to_json(evaluation_to_dict(evaluation, names=wanted_names()))  # noqa: E731
+        download("Results, JSON", record, f"evaluation-{key[:8]}.json", "application/json", "evaluation")
         offer_names()
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from gradcam_core import GradcamError
+from gradcam_core import DISCLAIMER, GradcamError
 from pages.components import session, windows
 from pages.components.filmstrip import note_thumbnail, show_filmstrip
 from pages.components.frame.navigation import show_navigation, title_and_icon
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from gradcam_core import ImageRecord, LoadedModel
 
 HERE = Path(__file__).parent
-DISCLAIMER = "For research and teaching, not for diagnosis. A heatmap shows where the model’s score is sensitive."
 SENT_AFTER_S = 0.05
 HIDE_STALE = '.stMainBlockContainer [data-stale="true"] { display: none; }'
 

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from gradcam_core import (
+    Agreement,
     Explanation,
     Heatmap,
     LoadedModel,
@@ -20,11 +21,10 @@ from gradcam_core import (
     signed,
 )
 from pages.components.panels.figures import figures
-from pages.components.panels.heatmaps import METHODS, by_class, layer_title, seen_share
+from pages.components.panels.heatmaps import METHODS, by_class, layer_title
 from pages.components.words import NO_BREAK, plain, shortened
 
 AGREE, AGREE_IN_PART = 0.8, 0.5
-BY_CHANCE = 0.2 / (2 - 0.2)  # of two hottest fifths, placed by chance, as intersection over union
 
 
 def show_details(explanation: Explanation) -> None:
@@ -66,7 +66,7 @@ def _describe_input(explanation: Explanation) -> None:
     spec, placement = explanation.preprocessing, explanation.placement
     top, left, bottom, right = placement.seen()
     height, width = placement.image_size
-    share = seen_share(explanation)
+    share = placement.seen_share
     numbers = ", ".join(number(value) for value in spec.mean), ", ".join(number(value) for value in spec.std)
     st.markdown(
         f"- Picture {width} × {height} px; input {spec.size[1]} × {spec.size[0]} px, {spec.interpolation}\n"
@@ -133,13 +133,14 @@ def show_verdict(explanation: Explanation, model: LoadedModel) -> None:
     """Say in one sentence how far the methods agree, compared with chance."""
     same = show_algebra(explanation, model)
     if pairs := _pairs(explanation, same[1:]):
-        first, second, correlation, overlap = min(pairs, key=lambda pair: pair[2])
-        words = "agree" if correlation >= AGREE else "agree in part" if correlation >= AGREE_IN_PART else "disagree"
+        first, second, numbers = min(pairs, key=lambda pair: pair[2].correlation)
+        least_alike = numbers.correlation
+        words = "agree" if least_alike >= AGREE else "agree in part" if least_alike >= AGREE_IN_PART else "disagree"
         least = f" least for {plain(shortened(first.target.label))}:" if len(pairs) > 1 else ""
         st.markdown(
             f"The methods **{words}**,{least} {METHODS[first.method].title} and {METHODS[second.method].title} have "
-            f"{percent(overlap, 0)} of their hottest areas in common (chance: {percent(BY_CHANCE, 0)}), correlation "
-            f"{signed(correlation)}."
+            f"{percent(numbers.overlap, 0)} of their hottest areas in common; unrelated maps with areas of these sizes "
+            f"have {percent(numbers.chance, 0)}. Correlation {signed(numbers.correlation)}."
         )
 
 
@@ -157,17 +158,18 @@ def show_agreement(explanation: Explanation, model: LoadedModel) -> None:
         {
             "Class": first.target.label,
             "Methods": f"{METHODS[first.method].title} and {METHODS[second.method].title}",
-            "Correlation": signed(correlation),
-            "Overlap of the hottest fifths": percent(overlap, 0),
+            "Correlation": signed(numbers.correlation),
+            "Overlap of the hottest areas": percent(numbers.overlap, 0),
+            "By chance": percent(numbers.chance, 0),
         }
-        for first, second, correlation, overlap in _pairs(explanation, _equal(explanation, model)[1:])
+        for first, second, numbers in _pairs(explanation, _equal(explanation, model)[1:])
     ]
     if rows:
         st.dataframe(rows, hide_index=True, width="stretch")
     st.caption(
-        "Correlation: 1 means the same map up to scale, 0 no relation. Overlap: the share that the hottest fifths "
-        f"of both maps have in common; {percent(BY_CHANCE, 0)} is chance. Methods that agree may still be wrong "
-        "together. A pair of which one has no evidence is left out."
+        "Correlation: 1 means the same map up to scale, 0 no relation. Overlap: what the hottest areas (at least half "
+        "of the peak) have in common, as a share of both together. By chance: the overlap of two such areas that lie "
+        "anywhere. Methods that agree may still be wrong together. A pair of which one has no evidence is left out."
     )
 
 
@@ -190,14 +192,14 @@ def _equal(explanation: Explanation, model: LoadedModel) -> list[str]:
     return [name for name in methods if name in equal_by_algebra(layer)]
 
 
-def _pairs(explanation: Explanation, doubles: Sequence[str]) -> list[tuple[Heatmap, Heatmap, float, float]]:
-    """Every pair of methods for one class with correlation and overlap, without those equal by algebra."""
+def _pairs(explanation: Explanation, doubles: Sequence[str]) -> list[tuple[Heatmap, Heatmap, Agreement]]:
+    """Every pair of methods for one class with how far they agree, without those equal by algebra."""
     pairs = []
     for heatmaps in by_class(explanation):
         kept = [heatmap for heatmap in heatmaps if heatmap.method not in doubles]
         for first, second in itertools.combinations(kept, 2):
             if numbers := agreement(first, second):
-                pairs.append((first, second, *numbers))
+                pairs.append((first, second, numbers))
     return pairs
 
 

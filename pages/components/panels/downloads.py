@@ -44,11 +44,7 @@ def show_downloads(
     stem = stem_of(explanation)
     display, checks = display_of(explanation.image, settings), checks or {}
     with st.container(horizontal=True, key=f"downloads-{key}", vertical_alignment="center"):
-        kept = session.kept("captions", "inside", CAPTIONS)
-        caption = st.selectbox(
-            "Captions", list(CAPTIONS), format_func=CAPTIONS.get, label_visibility="collapsed", width=230, **kept
-        )
-        inside = caption != "beside"
+        inside = pick_captions()
         pack = lambda: _archive(explanation, display, checks, inside)  # noqa: E731
         download("All as ZIP", pack, f"{stem}.zip", "application/zip", key)
         with st.popover("One heatmap", icon=":material/image:"):
@@ -56,6 +52,15 @@ def show_downloads(
         record = lambda: to_json(_record(explanation, display, checks))  # noqa: E731
         download("Record, JSON", record, f"{stem}.json", "application/json", key)
         st.caption("Saved as displayed. File names are removed. Text burnt into the image is not.")
+
+
+def pick_captions() -> bool:
+    """Pick whether captions stand in the pictures, or in a file beside them; the choice holds on all pages."""
+    kept = session.kept("captions", "inside", CAPTIONS)
+    caption = st.selectbox(
+        "Captions", list(CAPTIONS), format_func=CAPTIONS.get, label_visibility="collapsed", width=230, **kept
+    )
+    return caption != "beside"
 
 
 def stem_of(explanation: Explanation) -> str:

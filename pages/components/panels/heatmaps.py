@@ -56,19 +56,13 @@ def doubts_of(explanation: Explanation) -> list[str]:
     doubts = []
     if explanation.predictions[0].probability < UNSURE and len(explanation.predictions) > 1:
         doubts.append(f"The model is unsure: no answer reaches 50{NO_BREAK}%.")
-    share = seen_share(explanation)
+    share = explanation.placement.seen_share
     if share < SEEN_LITTLE:
         cropped = f"{100 * (1 - share):.0f}{NO_BREAK}%"
         doubts.append(
             f"{cropped} of this picture was cropped away; *What the model sees* can show the model all of it."
         )
     return doubts
-
-
-def seen_share(explanation: Explanation) -> float:
-    """The share of the picture's pixels that the model saw."""
-    top, left, bottom, right = explanation.placement.seen()
-    return (bottom - top) * (right - left) / (explanation.image.height * explanation.image.width)
 
 
 def show_heatmaps(
@@ -141,7 +135,7 @@ def show_strip(explanation: Explanation, model: LoadedModel, *, key: str) -> tup
     st.markdown(f"**{plain(target.label)}**, {share}, from the first layers to the last, then all of them fused.")
     panels = [_layer_panel(heatmap, infos, model.default_layer) for heatmap in explanation.heatmaps]
     clicked = show_panels(explanation.image, panels, key, chosen=True, strip=True, selectable=True)["selected"]
-    return display(), clicked if clicked in infos else ""
+    return display(), clicked if isinstance(clicked, str) and clicked in infos else ""
 
 
 def _layer_panel(heatmap: Heatmap, infos: Mapping[str, LayerInfo], recommended: str) -> dict[str, Any]:

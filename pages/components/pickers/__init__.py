@@ -18,5 +18,9 @@ def fold(layers: Sequence[str], *, methods: str, top: str, key: str) -> Any:
     titles = [METHODS[name].title for name in names if name in METHODS] or ["no method"]
     count = value_of(top, 3)
     classes = "chosen classes" if count == 0 else f"top {count} classes" if count in TOP else ""
-    parts = [", ".join(titles), shortened(", ".join(layers)), classes]
+    return fold_of([", ".join(titles), shortened(", ".join(layers)), classes], key=key)
+
+
+def fold_of(parts: Sequence[str], *, key: str) -> Any:
+    """A fold for pickers, closed at first, whose label says in `parts` what is chosen."""
     return st.expander(plain(" · ".join(filter(None, parts))), key=f"fold {key}", icon=":material/tune:")

@@ -62,8 +62,13 @@ def offer(image: "ImageRecord", grey: bool) -> str:
     for old in tokens[:-MOST_OFFERED]:
         OFFERS.pop(old, None)
     del tokens[:-MOST_OFFERED]
-    base = st.get_option("server.baseUrlPath").strip("/")
-    return f"{base and '/'}{base}{PATH}/{token}"
+    return f"{_base()}{PATH}/{token}"
+
+
+def _base() -> str:
+    """What the server's addresses begin with: "" or "/some/path"."""
+    base = str(st.get_option("server.baseUrlPath")).strip("/")
+    return f"/{base}" if base else ""
 
 
 def withdraw(sha256: str) -> None:
@@ -83,7 +88,8 @@ async def _serve(request: Request) -> Response:
     """Answer a request for a part of a picture."""
     offer = OFFERS.get(request.path_params["token"])
     part = PART.fullmatch(request.path_params["part"])
-    if offer is None or part is None or (part[0] == "whole" and not offer.grey):
+    elsewhere = f"/{request.path_params['base']}" != f"{_base()}/"
+    if elsewhere or offer is None or part is None or (part[0] == "whole" and not offer.grey):
         return PlainTextResponse("Not served.", 404)
     content, headers = await asyncio.to_thread(_cut, offer, part)
     if content is None:
@@ -120,4 +126,4 @@ def _cut(offer: Offer, part: re.Match[str]) -> tuple[bytes | None, dict[str, str
     return samples.astype(samples.dtype.newbyteorder("<")).tobytes(), headers
 
 
-ROUTE = Route(f"/{{base:path}}{PATH[1:]}/{{token}}/{{part}}", _serve)  # below any server.baseUrlPath
+ROUTE = Route(f"/{{base:path}}{PATH[1:]}/{{token}}/{{part}}", _serve)  # the base is known later

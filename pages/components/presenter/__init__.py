@@ -12,8 +12,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from gradcam_core import DISCLAIMER
 from pages.components.component import component
-from pages.components.frame import DISCLAIMER
 from pages.components.session import choose, value_of
 
 HERE = Path(__file__).parent

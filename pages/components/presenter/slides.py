@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,10 +44,15 @@ class Slide:
     draw: Callable[[], None]
 
 
-@st.fragment
 def offer_presenting(explanation: Explanation, analysis: Analysis, *, key: str) -> None:
-    """Offer to show an explanation full screen. The page below stays as it is: only this part runs again."""
-    slides = _slides(explanation, analysis, key)
+    """Offer to show an explanation full screen."""
+    offer_slides(functools.partial(_slides, explanation, analysis, key), key=key)
+
+
+@st.fragment
+def offer_slides(make: Callable[[], Sequence[Slide]], *, key: str) -> None:
+    """Offer to show screens, one at a time. The page below stays as it is: only this part runs again."""
+    slides = make()
     talk = Talk(tuple(slide.title for slide in slides), f"{key} slide", f"{key} presented")
     st.button("Present this", on_click=talk.enter, key=f"present {key}", icon=":material/co_present:", type="tertiary")
     talk.listen()
@@ -68,7 +74,7 @@ def _answers(explanation: Explanation) -> None:
     picture, answers = st.columns([1.15, 1], gap="large", vertical_alignment="center")
     with picture:
         pixels = picture_pixels(as_displayed(explanation.image))
-        figures([(reduced(pixels), "")], height=_rows_of([pixels], 0.53 * ROOM[0])[1])
+        figures([(reduced(pixels), "")], height=tallest([pixels], 0.53 * ROOM[0])[1])
     with answers:
         show_answers(explanation)
         titles = session.models()
@@ -95,11 +101,7 @@ def _heatmaps(explanation: Explanation, heatmaps: Sequence[Heatmap]) -> None:
 def _checks(explanation: Explanation, analysis: Analysis, key: str) -> None:
     place = min(int(session.value_of(f"trust of {key}", 0)), len(explanation.heatmaps) - 1)
     heatmap = explanation.heatmaps[place]
-    left, right = st.columns([1, 1.9], gap="large")
-    with left:
-        pixels = reduced(still(as_displayed(explanation.image), heatmap))
-        figures([(pixels, heatmap_title(heatmap))], height=_rows_of([pixels], 0.32 * ROOM[0])[1])
-    with right:
+    with beside(explanation.image, heatmap, heatmap_title(heatmap)):
         try:
             name = f"checks {analysis.key} {place}"
             checked = watched(name, lambda progress: cache.checked(analysis, explanation, place, progress))
@@ -108,6 +110,15 @@ def _checks(explanation: Explanation, analysis: Analysis, key: str) -> None:
             return
         if checked is not None:
             show_checks(checked, explanation.preprocessing)
+
+
+def beside(image: ImageRecord, heatmap: Heatmap, caption: str) -> Any:
+    """Show a heatmap on the left; return the place to its right."""
+    left, right = st.columns([1, 1.9], gap="large")
+    with left:
+        pixels = reduced(still(as_displayed(image), heatmap))
+        figures([(pixels, caption)], height=tallest([pixels], 0.32 * ROOM[0])[1])
+    return right
 
 
 def show_stills(
@@ -123,7 +134,7 @@ def show_stills(
     pictures = [(reduced(picture_pixels(image)), "The picture")] if plain_too else []
     for heatmap, caption in zip(heatmaps, captions, strict=True):
         pictures.append((reduced(still(image, heatmap)), caption if heatmap.state == "ok" else _without_heat(heatmap)))
-    columns, height = _rows_of([pixels for pixels, _ in pictures], *room)
+    columns, height = tallest([pixels for pixels, _ in pictures], *room)
     for start in range(0, len(pictures), columns):
         figures(pictures[start : start + columns], height=height)
     show_scale(heatmaps)
@@ -157,7 +168,7 @@ def reduced(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
-def _rows_of(pictures: Sequence[np.ndarray], width: float, height: float = ROOM[1]) -> tuple[int, float]:
+def tallest(pictures: Sequence[np.ndarray], width: float = ROOM[0], height: float = ROOM[1]) -> tuple[int, float]:
     """How many pictures stand in a row, and how tall each is in rem, so that all are as large as they fit."""
     count = len(pictures)
     ratio = pictures[0].shape[1] / pictures[0].shape[0]

@@ -68,7 +68,7 @@ def _explained(choice: session.ModelChoice) -> Explanation | None:
         analysis = Analysis(image, model, Request((("grad_cam", ()),), (), top_k=3))
         return explained(analysis, "audience")[1]
     except GradcamError as error:
-        st.session_state.uploads.pop(sha256, None)
+        session.drop_picture(sha256)
         show_error(error)
         return None
 

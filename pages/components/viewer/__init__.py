@@ -12,6 +12,7 @@ How it paints, so that exported pictures can follow it:
 - a map with both signs: value `raw / largest size`, -1..1; colour entry `round((value + 1) / 2 * 255)` of the
   diverging table; cover and threshold by the value's size, which covers fully from 0.2 on: fine lines have few peaks.
 - outlined cells: dashes of 65 % white between the cells of the map, in exports as thick as the picture is large.
+- a difference of two maps (`fixed`): as such a map with peak 1, but it covers fully from 0.5 on.
 - the view "heatmap": cover 1 from the threshold on, nothing below it; dark grey and hatched where NaN.
 
 - a grey picture through a window: `(stored - level) / width + 0.5`, cut to 0..1, and 1 minus that where low values are

@@ -11,14 +11,14 @@ function ramp(value, end = RAMP_END) {
 
 // RGBA for each level of rasterise(), packed as the little-endian words of an ImageData.
 // `factor` brings a map to the shared scale: its peak over the highest peak.
-// The levels of a signed map run from -1 to 1, and the value's size decides how it covers.
-function paletteOf(table, settings, factor, signed) {
+// The levels of a signed map run from -1 to 1, and the value's size decides how it covers: fully from `end` on.
+function paletteOf(table, settings, factor, signed, end = signed ? SIGNED_RAMP_END : RAMP_END) {
   const palette = new Uint32Array(UNSEEN + 1);
   for (let level = 0; level <= LEVELS; level++) {
     const share = level / LEVELS;
     const value = signed ? Math.min(Math.max((2 * share - 1) * factor, -1), 1) : Math.min(share * factor, 1);
     if (Math.abs(value) < settings.threshold) continue;
-    const alpha = settings.view === "heatmap" ? 1 : settings.opacity * ramp(Math.abs(value), signed ? SIGNED_RAMP_END : RAMP_END);
+    const alpha = settings.view === "heatmap" ? 1 : settings.opacity * ramp(Math.abs(value), end);
     const entry = 3 * Math.round((signed ? (value + 1) / 2 : value) * 255);
     const colour = (table[entry + 2] << 16) | (table[entry + 1] << 8) | table[entry];
     palette[level] = ((Math.round(alpha * 255) << 24) | colour) >>> 0;

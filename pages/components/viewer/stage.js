@@ -97,8 +97,10 @@ function heatLayer(panel, frame, { colours, diverging, settings, scratch }) {
     panel.rasterised = where;
   }
   const factor = settings.scale === "shared" ? panel.map.peak / panel.highest : 1;
-  const { signed } = panel.data;
-  const palette = paletteOf(signed ? diverging : colours[settings.colormap].table, settings, factor, signed);
+  const { signed, fixed } = panel.data;
+  const table = signed ? diverging : colours[settings.colormap].table;
+  // A difference covers as exported ones do, so that a small one looks small.
+  const palette = paletteOf(table, settings, factor, signed, fixed ? RAMP_END : undefined);
   const { levels } = panel;
   const { words } = scratch;
   for (let i = 0; i < words.length; i++) words[i] = palette[levels[i]];

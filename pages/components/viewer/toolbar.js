@@ -68,7 +68,7 @@ function listColours({ root, colours }) {
 // The meaning of colours, cells and hatching, as far as they are shown.
 function showLegend(viewer) {
   const { root, panels, colours, settings, picture } = viewer;
-  const hot = panels.filter((panel) => panel.heat);
+  const hot = panels.filter((panel) => panel.heat && !panel.data.fixed);
   const maps = panels.filter((panel) => panel.map);
   const set = (name, text) => { root.querySelector(name).textContent = text; };
   paintColourBar(root.querySelector(".colours"), colours[settings.colormap].table, settings.threshold);
@@ -77,6 +77,8 @@ function showLegend(viewer) {
   root.querySelector(".signed-scale").hidden = !signed;
   root.querySelector(".own-scale").hidden = signed > 0 && signed === maps.length;
   set(".meaning", meaningOfOne(hot, settings));
+  // Differences have one fixed scale, whatever the scale of the maps beside them.
+  set(".signed-meaning", panels.some(({ data }) => data.fixed) ? "1, differences" : "1, for maps with both signs");
   set(".cell", meaningOfCell(maps));
   const veiled = maps.some(({ map }) => isPartlyUnseen(map, picture));
   root.querySelector(".veil").hidden = settings.view === "original" || !veiled;
@@ -92,6 +94,7 @@ function meaningOfOne(hot, { scale }) {
   if (hot.length === 1) return `1 = this map’s own peak (raw ${rawText(highest)})`;
   if (scale === "own") return "1 = each map’s own peak";
   const units = new Set(hot.map(({ data }) => data.unit));
+  if (units.size === hot.length) return "1 = each map’s own peak: their raw values have no common unit";
   return units.size === 1 ? `1 = the highest peak of all maps (raw ${rawText(highest)})` : "1 = the highest peak of each method and layer";
 }
 
