@@ -57,17 +57,14 @@ def evaluate(
     pairs, table_rows, loads = checked_files(pictures, table, masks)
     files = match(pairs, table_rows, loads)
     _check_labels(files, model.labels)
-    works = [
-        PictureWork(
-            Row(file.name, "", label=file.row.label if file.row else "", request=request.key),
-            file.load,
-            functools.partial(_evaluated, file=file, request=request),
-            functools.partial(_inputs, file),
-        )
-        for file in files
-    ]
-    rows = completed_rows(works, kept, stop, Progress(on_progress))
+    rows = completed_rows([_work(file, request) for file in files], kept, stop, Progress(on_progress))
     return summarise(rows, request.limits, len(table_rows) - len({file.row for file in files if file.row}))
+
+
+def _work(file: PictureFile, request: Request) -> PictureWork[Row]:
+    row = Row(file.name, "", label=file.row.label if file.row else "", request=request.key)
+    evaluated = functools.partial(_evaluated, file=file, request=request)
+    return PictureWork(row, file.load, evaluated, functools.partial(_inputs, file))
 
 
 def _check_labels(files: Sequence[PictureFile], labels: Sequence[str]) -> None:
