@@ -13,8 +13,13 @@ from .errors import GradcamError as GradcamError
 from .text import counted as counted
 from .text import csv_cell as csv_cell
 from .text import percent as percent
+from .text import quantity as quantity
 from .text import signed as signed
+from .tasks import TASK_WORDS as TASK_WORDS
+from .tasks import Outputs as Outputs
+from .tasks import amount_of as amount_of
 from .targets import contrast as contrast
+from .targets import lowers as lowers
 from .readers import read_image as read_image
 from .samples import list_samples as list_samples
 from .samples import read_sample as read_sample
@@ -28,6 +33,7 @@ from .devices import list_devices as list_devices
 from .devices import release_memory as release_memory
 from .devices import tune_allocator as tune_allocator
 from .sources import load_model as load_model
+from .sources import with_task as with_task
 from .sources.family import list_sources as list_sources
 from .sources.labels import read_labels as read_labels
 from .sources.suggestions import Suggestion as Suggestion

@@ -23,6 +23,14 @@ def percent(share: float | None, digits: int = 1) -> str:
     return f"{round(100 * share, digits) + 0.0:.{digits}f}{NARROW_SPACE}%"
 
 
+def quantity(value: float, unit: str = "") -> str:
+    """Write a number in four digits with its unit: "54.2 years", "−3.5 mm", "12,345"; a dash for NaN."""
+    if math.isnan(value):
+        return "–"
+    digits = f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
+    return f"{digits.replace('-', '−')}{NARROW_SPACE if unit else ''}{unit}"
+
+
 def signed(value: float) -> str:
     """Write a number of either sign with two decimals and a real minus; never as minus nothing."""
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")

@@ -24,7 +24,8 @@ from gradcam_core.progress import SILENT, Progress
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.registry import Choice
 from gradcam_core.shapes import InputArray, InputTensor, Map
-from gradcam_core.targets import ClassTarget, ContrastTarget, probabilities
+from gradcam_core.targets import ClassTarget, ContrastTarget
+from gradcam_core.tasks import probabilities
 
 # Random classifiers whose maps need no further pass, and others: their number, and the models they may take.
 RANDOM_HEADS, FEW_HEADS, FEW_MODELS = 256, 8, 2

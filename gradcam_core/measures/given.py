@@ -13,7 +13,7 @@ from gradcam_core.measures.needs import NotMeasurable, Probability, Shown, Truth
 from gradcam_core.placement import Placement, resample
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.shapes import Heat
-from gradcam_core.targets import probabilities
+from gradcam_core.tasks import probabilities
 
 # Interpolation makes equal cells differ in the seventh decimal; rounding makes them ties again.
 DECIMALS = 5
