@@ -17,6 +17,7 @@ from .text import quantity as quantity
 from .text import signed as signed
 from .tasks import TASK_WORDS as TASK_WORDS
 from .tasks import Outputs as Outputs
+from .tasks import Prediction as Prediction
 from .tasks import amount_of as amount_of
 from .targets import contrast as contrast
 from .targets import lowers as lowers

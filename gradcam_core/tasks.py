@@ -21,8 +21,8 @@ TASK_WORDS: Mapping[Task, str] = MappingProxyType(
         "single_label": "one class of several",
         "multi_label": "several findings, each with a probability of its own",
         "binary": "one finding: yes or no",
-        "regression": "a number, no probability",
-        "embedding": "features, no classes",
+        "regression": "a number and no probability",
+        "embedding": "features and no classes",
         "detection": "objects with their places",
         "segmentation": "a class for each pixel",
     }

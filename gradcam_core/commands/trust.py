@@ -17,6 +17,7 @@ from gradcam_core.commands.flags import (
     picture_flags,
     progress_of,
     read_chosen,
+    target_flag,
     thresholds_of,
     to_method,
     write_out,
@@ -34,7 +35,7 @@ def trust_flags(flags: Flags) -> None:
     model_flags(flags)
     layer_flag(flags)
     checked_flags(flags)
-    flags.add_argument("--target", metavar="INDEX_OR_LABEL", help="default: the most probable class")
+    target_flag(flags, "default: the most probable class")
     picture_flags(flags)
     flags.add_argument("--json", action="store_true", help="one JSON object per picture, instead of words")
     names_flag(flags)

@@ -7,7 +7,8 @@ from typing import Any
 from gradcam_core.checks.panel import Trust
 from gradcam_core.exporters.names import Names, file_name, shown_reference
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
-from gradcam_core.targets import ContrastTarget
+from gradcam_core.targets import ContrastTarget, LoweredTarget
+from gradcam_core.tasks import Prediction, Target
 
 Files = Mapping[int, Mapping[str, str]]
 
@@ -26,12 +27,11 @@ def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | N
             "architecture": explanation.architecture,
             "fingerprint": explanation.fingerprint,
             "device": explanation.device,
+            **explanation.outputs.to_dict(),
         },
         "preprocessing": explanation.preprocessing.to_dict(),
         "placement": {"box": explanation.placement.box, "input_size": explanation.placement.input_size},
-        "predictions": [
-            {"index": p.index, "label": p.label, "probability": p.probability} for p in explanation.predictions
-        ],
+        "predictions": [_amounts(prediction) | _present(prediction) for prediction in explanation.predictions],
         "heatmaps": [_heatmap(h) | {"file": None} | dict(files.get(i, {})) for i, h in enumerate(explanation.heatmaps)],
         "notes": explanation.notes,
         "seconds": explanation.seconds,
@@ -79,10 +79,11 @@ def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
     """`cell_size` is height and width of a map cell in picture pixels; `grid` is rows and columns."""
     target, grid = heatmap.target, heatmap.raw.shape
     against = {"against": target.against} if isinstance(target, ContrastTarget) else {}
+    lowers = {"lowers": True} if isinstance(target, LoweredTarget) else {}
     return {
         "method": heatmap.method,
         "options": heatmap.options,
-        "target": {"index": target.index, "label": target.label, "probability": target.probability} | against,
+        "target": _amounts(target) | against | lowers,
         "layer": heatmap.layer,
         "fusion": heatmap.fusion,
         "state": heatmap.state,
@@ -91,6 +92,17 @@ def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
         "grid": grid,
         "cell_size": heatmap.placement.cell_size((grid[0], grid[1])),
     }
+
+
+def _amounts(thing: Prediction | Target) -> dict[str, Any]:
+    """What the model gives a class: its probability, null where there is none; of a regression, the number."""
+    value = getattr(thing, "value", None)
+    number = {} if value is None else {"value": value, "unit": getattr(thing, "unit", "")}
+    return {"index": thing.index, "label": thing.label, "probability": thing.probability} | number
+
+
+def _present(prediction: Prediction) -> dict[str, Any]:
+    return {} if prediction.present is None else {"present": prediction.present}
 
 
 def _strict(value: Any) -> Any:

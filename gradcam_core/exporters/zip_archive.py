@@ -13,7 +13,8 @@ from gradcam_core.exporters.manifest import to_dict, trust_to_dict
 from gradcam_core.exporters.names import Names, heatmap_names
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
 from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, Share, colour_heatmap, overlay, picture_pixels
-from gradcam_core.text import one_line
+from gradcam_core.tasks import amount_of
+from gradcam_core.text import NARROW_SPACE, one_line
 
 README = """\
 WHAT THIS IS
@@ -39,7 +40,7 @@ Hatched, dark areas were not seen by the model; nothing is known about them.
 "No positive evidence" means that nothing at this layer supports the class: the picture has no colours.
 Text or faces inside the picture itself are still there. Check before you share it.
 
-PREDICTIONS
+PREDICTIONS: {task}
 {predictions}
 
 HEATMAPS
@@ -142,8 +143,10 @@ def _readme(explanation: Explanation, stems: Sequence[str], style: Mapping[str, 
         **style,
         width=explanation.image.width,
         height=explanation.image.height,
+        task=explanation.outputs.words,
         predictions="\n".join(
-            f"{p.probability:7.1%}  {one_line(p.label)} (class {p.index})" for p in explanation.predictions
+            f"{amount_of(p).replace(NARROW_SPACE, ' '):>8}  {one_line(p.label)} (class {p.index})"
+            for p in explanation.predictions
         ),
         heatmaps="\n".join(_described(explanation, stems)),
     )

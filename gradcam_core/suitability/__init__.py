@@ -61,7 +61,7 @@ def _everyday_things(image: ImageRecord, model: LoadedModel, outputs: torch.Tens
 
     The largest probability as a score: Hendrycks & Gimpel 2017.
     """
-    if len(model.labels) != IMAGENET_CLASSES or model.labels != imagenet_labels():
+    if model.task != "single_label" or len(model.labels) != IMAGENET_CLASSES or model.labels != imagenet_labels():
         return ""
     if float(probabilities(outputs, model.outputs).max()) >= read_known()["everyday_probability"] or not is_grey(image):
         return ""
