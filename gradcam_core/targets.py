@@ -13,6 +13,7 @@ from gradcam_core.text import counted
 
 Wanted = int | str | Target
 Choose = Callable[[torch.Tensor], tuple[Target, ...]]
+LOWERS = "lowers "
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class LoweredTarget:
     probability: float
     value: float | None = None
     unit: str = ""
+
+    @property
+    def class_label(self) -> str:
+        """The name of the class itself."""
+        return self.label.removeprefix(LOWERS)
 
     def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
         """Scores [N] out of the model's outputs [N classes]."""
@@ -87,7 +93,7 @@ def lowers(wanted: int | str, labels: Sequence[str]) -> LoweredTarget:
     labels, "-cat" means the same. Raises TargetError where the class does not exist.
     """
     index = find_class(wanted, labels)
-    return LoweredTarget(index, f"lowers {labels[index]}", float("nan"))
+    return LoweredTarget(index, f"{LOWERS}{labels[index]}", float("nan"))
 
 
 def share_of(target: Target, shares: torch.Tensor) -> torch.Tensor:

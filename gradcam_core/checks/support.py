@@ -5,6 +5,7 @@ import math
 from gradcam_core.checks.needs import Finding, NotTestable, check
 from gradcam_core.checks.reruns import Rerun
 from gradcam_core.records import Heatmap
+from gradcam_core.targets import LoweredTarget
 from gradcam_core.tasks import TASK_WORDS
 from gradcam_core.text import percent
 
@@ -44,6 +45,9 @@ def _nothing_there(state: str, label: str, probability: float) -> str:
 
 def _rank(rerun: Rerun) -> str:
     """Where the class stands: a finding by its threshold, one class of several among the others."""
+    if rerun.outputs.task == "binary":
+        answer = "yes" if isinstance(rerun.heatmap.target, LoweredTarget) else "no"
+        return f"The model’s answer is {answer}. The threshold is {percent(rerun.threshold)}."
     if rerun.outputs.has_findings:
         return f"It counts as absent: its threshold is {percent(rerun.threshold)}."
     top = int(rerun.probabilities.argmax())

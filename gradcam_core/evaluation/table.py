@@ -6,7 +6,9 @@ The bytes of a table of labels are untrusted. It names pictures, so errors give 
 import csv
 import io
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 from gradcam_core.errors import GradcamError
@@ -41,23 +43,28 @@ RESULTS: Mapping[str, Callable[[Row], str]] = {
     "problem": lambda row: csv_cell(row.problem),
     "note": lambda row: csv_cell(row.note),
 }
-FORMAT = "Give a CSV file whose first line is name,label or name,label,mask, with one line per picture."
+FORMAT = (
+    "Give a CSV file whose first line is name,label or name,label,mask, or name and a column for each finding, with "
+    "one line per picture."
+)
 
 
 def read_table(content: bytes) -> tuple[TableRow, ...]:
     """Read a CSV of labels: columns name (or file, filename, image), label (or class) and, optionally, mask.
 
-    Cells are separated by commas, semicolons or tabs; the text is UTF-8 or UTF-16. Only the last part of a path
-    counts. Raises a GradcamError for anything that is no such table.
+    Instead of a label, or beside it, each finding can have a column of its own. Cells are separated by commas,
+    semicolons or tabs; the text is UTF-8 or UTF-16. Only the last part of a path counts. Raises a GradcamError for
+    anything that is no such table.
     """
     text = _decode(content)
-    delimiter, places = _find_columns(text)
+    delimiter, places, others = _find_columns(text)
     rows: list[TableRow] = []
     seen: set[str] = set()
     for line, cells in itertools.islice(_lines(text, delimiter), 1, None):
         if len(rows) == MOST_ROWS:
             raise GradcamError(f"The table has more than {MOST_ROWS:,} rows.", "Split it, and evaluate its parts.")
-        row = TableRow(**{column: cells[place] for column, place in places.items() if place < len(cells)})
+        named = {column: cells[place] for column, place in places.items() if place < len(cells)}
+        row = TableRow(**named, cells=tuple((name, cells[at]) for name, at in others if at < len(cells) and cells[at]))
         if not row.name:
             raise GradcamError(f"Line {line} of the table names no picture.", FORMAT)
         if key_of(row.name) in seen:
@@ -89,14 +96,17 @@ def _decode(content: bytes) -> str:
     return text
 
 
-def _find_columns(text: str) -> tuple[str, Mapping[str, int]]:
-    """Find the separator, and the position of each column."""
+def _find_columns(text: str) -> tuple[str, Mapping[str, int], Sequence[tuple[str, int]]]:
+    """Find the separator, the position of each column that is known, and all others with their headings."""
     heading = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")[:LONGEST_HEADING]
     for delimiter in DELIMITERS:
-        names = [cell.strip().casefold() for cell in next(csv.reader([heading], delimiter=delimiter), [])]
+        cells = [cell.strip() for cell in next(csv.reader([heading], delimiter=delimiter), [])]
+        names = [cell.casefold() for cell in cells]
         columns = {column: next((name for name in known if name in names), "") for column, known in COLUMNS.items()}
-        if columns["name"] and columns["label"]:
-            return delimiter, {column: names.index(name) for column, name in columns.items() if name}
+        places = {column: names.index(name) for column, name in columns.items() if name}
+        others = [(cell, at) for at, cell in enumerate(cells) if cell and at not in places.values() and is_plain(cell)]
+        if columns["name"] and (columns["label"] or others):
+            return delimiter, places, others
     raise GradcamError("The table’s first line does not name the columns name and label.", FORMAT)
 
 
@@ -131,7 +141,7 @@ def evaluation_to_csv(evaluation: Evaluation, names: Literal["keep", "hash"] = "
     Every cell is quoted, and text from outside cannot become a formula.
     """
     named: Mapping[str, Callable[[Row], str]] = {"name": lambda row: csv_cell(row.name)} if names == "keep" else {}
-    columns = {"sha256": lambda row: row.sha256, **named, **RESULTS}
+    columns = {"sha256": lambda row: row.sha256, **named, **RESULTS, **_by_task(evaluation)}
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
@@ -139,8 +149,27 @@ def evaluation_to_csv(evaluation: Evaluation, names: Literal["keep", "hash"] = "
     return text.getvalue().encode("utf-8-sig", "replace")
 
 
+def _by_task(evaluation: Evaluation) -> Mapping[str, Callable[[Row], str]]:
+    """Columns that follow the model's task, which is one itself: each finding's probability, or numbers and errors."""
+    outputs = evaluation.outputs
+    columns: dict[str, Callable[[Row], str]] = {
+        "task": lambda row: outputs.task,
+        "task_origin": lambda row: outputs.origin,
+    }
+    if outputs.task == "regression":
+        columns |= {"value": lambda row: _number(row.value), "given": lambda row: _number(row.given)}
+        columns |= {"error": lambda row: _number(row.error), "unit": lambda row: csv_cell(outputs.unit)}
+    for index, label in sorted({(finding.index, finding.label) for row in evaluation.rows for finding in row.findings}):
+        columns[csv_cell(f"probability of {label} ({index})")] = partial(_share_of_finding, index)
+    return columns
+
+
+def _share_of_finding(index: int, row: Row) -> str:
+    return next((_number(finding.probability) for finding in row.findings if finding.index == index), "")
+
+
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+    return "" if value is None or math.isnan(value) else f"{value:.6g}"
 
 
 def _yes(value: bool | None) -> str:
