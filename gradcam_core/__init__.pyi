@@ -34,6 +34,7 @@ from .devices import list_devices as list_devices
 from .devices import release_memory as release_memory
 from .devices import tune_allocator as tune_allocator
 from .sources import load_model as load_model
+from .sources import list_tasks as list_tasks
 from .sources import with_task as with_task
 from .sources.family import list_sources as list_sources
 from .sources.labels import read_labels as read_labels

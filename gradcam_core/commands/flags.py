@@ -15,7 +15,6 @@ from gradcam_core.errors import GradcamError, MethodError
 from gradcam_core.files import write_whole
 
 MINUS = "\u2212"
-TASKS = ("single_label", "multi_label", "binary", "regression", "embedding")
 YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -35,7 +34,7 @@ def model_flags(flags: Flags, *, several: bool = False) -> None:
     flags.add_argument("--mean", nargs="+", type=number, help="subtracted from 0..1: one number, or one per channel")
     flags.add_argument("--std", nargs="+", type=number, help="then divided by: one number, or one per channel")
     flags.add_argument("--fit", choices=("model", "crop", "squash", "letterbox"), help="how a picture fills the input")
-    flags.add_argument("--task", metavar="TASK", help=f"what its outputs mean: {', '.join(TASKS)} (auto){each}", **own)
+    flags.add_argument("--task", metavar="TASK", help=f"what its outputs mean, such as multi_label (auto){each}", **own)
     flags.add_argument("--unit", default="", metavar="TEXT", help="of the number that a regression gives")
     flags.add_argument(
         "--present-from",

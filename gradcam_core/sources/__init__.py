@@ -15,6 +15,7 @@ from gradcam_core.sources.assemble import assemble_model
 from gradcam_core.sources.bundled import list_bundled as list_bundled
 from gradcam_core.sources.family import LIMITS, SETTINGS, Network, Size, Source, list_sources
 from gradcam_core.sources.heads import check_task
+from gradcam_core.sources.heads import list_tasks as list_tasks
 from gradcam_core.sources.heads import with_task as with_task
 from gradcam_core.sources.hub_files import list_cached as list_cached
 from gradcam_core.sources.labels import given_labels

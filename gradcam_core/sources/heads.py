@@ -151,6 +151,12 @@ def check_task(task: Any) -> Task | None:
     raise ModelError(f"There is no task {str(task)[:40]!r}.", f"{meant}Give auto, {', '.join(SERVED)}.")
 
 
+def list_tasks(model: LoadedModel) -> tuple[Task, ...]:
+    """The tasks that a model's outputs can have: one output is no class of several, several are no yes or no."""
+    impossible = "single_label" if len(model.labels) == 1 else "binary"
+    return tuple(task for task in SERVED if task != impossible)
+
+
 def with_task(model: LoadedModel, task: str | None = None, *, unit: str = "", thresholds: Any = None) -> LoadedModel:
     """The same model with its outputs read as a task: "auto" keeps what was read off or assumed.
 
