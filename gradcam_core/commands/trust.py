@@ -73,7 +73,10 @@ def trust(given: Given) -> int:
 def _report(explanation: core.Explanation, name: str, checked: core.Trust, as_json: bool) -> None:
     unsuited = explanation.unsuited
     if as_json:
-        parts = {"image": {"sha256": explanation.image.sha256}, "model": {"fingerprint": explanation.fingerprint}}
+        parts = {
+            "image": {"sha256": explanation.image.sha256},
+            "model": {"fingerprint": explanation.fingerprint, **explanation.outputs.to_dict()},
+        }
         say(core.to_json(parts | {"unsuited": unsuited} | core.trust_to_dict(checked)).decode())
         return
     say(f"{name}: {one_line(checked.heatmap.target.label)}. {checked.outcome}")

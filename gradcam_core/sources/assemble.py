@@ -80,7 +80,7 @@ def _meaning(network: Network, probes: _Probes, head: str, labels: Sequence[str]
         torch.cat(probes.outputs),
         probes.last_step,
         has_head=bool(head),
-        headless=not head and is_headless(network.module, probes.calls[0]),
+        headless=is_headless(network.module, probes.calls[0], head),
         stated=network.task,
         labels=labels,
     )

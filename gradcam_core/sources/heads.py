@@ -66,7 +66,8 @@ def read_outputs(
     within = bool((outputs >= -1e-6).all() and (outputs <= 1 + 1e-6).all())
     shares = within and classes > 1 and bool(((outputs.sum(dim=1) - 1).abs() < 1e-3).all())
     varied = not has_head and classes > 2 and bool(outputs.std() > 0)
-    squashed = shares or (within and (last_step == "sigmoid" or varied))
+    features = headless and labels is None and not last_step
+    squashed = shares or (within and (last_step == "sigmoid" or (varied and not features)))
     if stated in ("binary", "multi_label"):
         stated = "multi_label" if classes > 1 and stated == "multi_label" else "binary"
         stated = "single_label" if classes > 1 and stated == "binary" else stated
@@ -74,7 +75,7 @@ def read_outputs(
         return Outputs(stated, "read", squashed)
     if squashed:
         return Outputs("single_label" if shares else "binary" if classes == 1 else "multi_label", "read", True)
-    if headless and labels is None:
+    if features:
         return Outputs("embedding", "read")
     if classes == 1:
         return Outputs("binary", "assumed")
@@ -87,10 +88,12 @@ def _are_chest_findings(labels: Any) -> bool:
     return known >= FEWEST_FINDINGS and known > len(names) / 2
 
 
-def is_headless(module: nn.Module, calls: Calls) -> bool:
+def is_headless(module: nn.Module, calls: Calls, head: str) -> bool:
     """Whether a network ends without a classifier: with a normalisation, or with an Identity in the head's place."""
     if getattr(module, "num_classes", None) == 0:
         return True
+    if head:
+        return False
     ended = sorted((call for call in calls.values() if call.calls), key=lambda call: call.ended)
     if not ended:
         return False
