@@ -72,7 +72,7 @@ def show_charts(evaluation: Evaluation) -> None:
     with right:
         if findings:
             st.header("Accuracy by finding")
-            st.plotly_chart(_findings(evaluation), key="findings", config=QUIET, alt="Accuracy of each finding")
+            st.plotly_chart(_findings(evaluation), key="finding bars", config=QUIET, alt="Accuracy of each finding")
             return
         st.header("Accuracy by class")
         st.plotly_chart(

@@ -8,6 +8,7 @@ from pages.components.words import plain, shortened
 
 TOP = {1: "Top 1", 3: "3", 5: "5", 10: "10", 0: "Choose …"}
 DIRECTIONS = {"raises": "What raises it", "lowers": "What lowers it"}
+UNCHOSEN = {"regression": "The first one", "embedding": "Choose a feature"}
 MOST_CLASSES = 12
 
 
@@ -21,7 +22,7 @@ def pick_class(model: LoadedModel, *, key: str = "layers class", wanted: str = "
         format_func=lambda index: _class_title(model, index),
         **kept(f"{key} {model.fingerprint[:8]} {wanted}".rstrip(), start, range(len(model.labels))),
         filter_mode="contains",
-        placeholder="The most probable one",
+        placeholder=UNCHOSEN.get(model.task, "The most probable one"),
     )
     return chosen
 
