@@ -15,8 +15,14 @@ from .text import counted as counted
 from .text import number as number
 from .text import to_csv as to_csv
 from .text import percent as percent
+from .text import quantity as quantity
 from .text import signed as signed
+from .tasks import TASK_WORDS as TASK_WORDS
+from .tasks import Outputs as Outputs
+from .tasks import Prediction as Prediction
+from .tasks import amount_of as amount_of
 from .targets import contrast as contrast
+from .targets import lowers as lowers
 from .readers import read_image as read_image
 from .samples import list_samples as list_samples
 from .samples import read_sample as read_sample
@@ -30,6 +36,8 @@ from .devices import list_devices as list_devices
 from .devices import release_memory as release_memory
 from .devices import tune_allocator as tune_allocator
 from .sources import load_model as load_model
+from .sources import list_tasks as list_tasks
+from .sources import with_task as with_task
 from .sources.family import list_sources as list_sources
 from .sources.labels import read_labels as read_labels
 from .sources.suggestions import Suggestion as Suggestion

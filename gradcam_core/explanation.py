@@ -1,10 +1,9 @@
 """The straight line: picture -> input -> evidence -> maps -> heatmaps. Read this second."""
 
-import dataclasses
 import functools
 import platform
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +15,7 @@ import torch
 
 from gradcam_core.capture import capture, scorer
 from gradcam_core.devices import with_enough_memory
-from gradcam_core.errors import LayerError, MethodError, ModelError, PictureError, TargetError
+from gradcam_core.errors import LayerError, MethodError, ModelError, PictureError
 from gradcam_core.heatmaps import FirstPass, heatmaps_of
 from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import caveat, choose_method, instead_of, smoothing_of, why_not
@@ -37,7 +36,8 @@ from gradcam_core.records import (
 from gradcam_core.registry import Choice
 from gradcam_core.suitability import unsuited
 from gradcam_core.suitability.known import Features, known_to
-from gradcam_core.targets import Wanted, check_top_k, choose_targets, contrast, find_class, top_predictions
+from gradcam_core.targets import Choose, Wanted, choose_contrasts, choose_targets, with_finite_scores
+from gradcam_core.tasks import check_top_k, top_predictions
 from gradcam_core.version import __version__
 
 Method = str | tuple[str, Mapping[str, Any]]
@@ -57,21 +57,21 @@ def explain(
 ) -> Explanation:
     """Show where a picture moves the model's class scores: one heatmap per method, target and layer.
 
-    `targets` are class indices, labels or Target objects instead of the `top_k` most probable classes;
-    with `against` each becomes a contrast with that class. A method is a name or (name, {option: value});
-    None are the default methods that this network allows. With several `layers` a fused heatmap follows.
-    Methods that read activations and gradients share one forward pass and one backward pass through the
-    network's tail. Raises a GradcamError, before anything is computed where possible.
+    `targets` are class indices, labels or Target objects instead of the `top_k` most probable classes; "-cat" asks
+    what lowers the score of cat; with `against` each becomes a contrast with that class. A method is a name or
+    (name, {option: value}); None are the default methods that this network allows. With several `layers` a fused
+    heatmap follows. Methods that read activations and gradients share one forward pass and one backward pass through
+    the network's tail. Raises a GradcamError, before anything is computed where possible.
     """
     _check(image, model)
     clock = _Clock()
     wanted = _wanted_layers(model, layers)
     choices, left_out = _choose_methods(methods, wanted, model)
-    choose = _choose_targets(targets, against, model, top_k)
+    choose = _choice(targets, against, model, top_k)
     with clock("preprocess"):
         prepared = prepare(image, model.preprocessing)
     needs = {need for choice in choices if not smoothing_of(choice) for need in choice.member.needs}
-    (first, features), moved = with_enough_memory(
+    (first, features, broken), moved = with_enough_memory(
         model, lambda usable: _first_pass(usable, image, prepared, choose, wanted, needs, clock)
     )
     heatmaps: list[Heatmap] = []
@@ -81,18 +81,21 @@ def explain(
             heatmaps += heatmaps_of(first, choice, progress.part(place, len(choices), choice.member.title))
     predictions = top_predictions(first.outputs, model.outputs, model.labels, top_k)
     misfit = unsuited(image, model, first.outputs, features)
-    notes = (*misfit, *image.notes, *model.notes, *left_out, *moved)
+    notes = (*misfit, *broken, *image.notes, *model.notes, *left_out, *moved)
     return _record(image, model, prepared[0], first, tuple(heatmaps), predictions, clock.seconds, notes, misfit)
 
 
 def predict(image: ImageRecord, model: LoadedModel, top_k: int = 5) -> tuple[Prediction, ...]:
-    """The `top_k` most probable classes of a picture, sorted: one forward pass, no heatmap."""
+    """The `top_k` most probable classes of a picture, sorted: one forward pass, no heatmap.
+
+    Of a regression, its numbers; () for an embedding.
+    """
     _check(image, model)
     check_top_k(top_k)
     array, _ = prepare(image, model.preprocessing)
     inputs = torch.tensor(array)[None]
     outputs, _ = with_enough_memory(model, lambda usable: scorer(usable)(inputs))
-    _check_finite(outputs)
+    _check_finite(outputs, model)
     return top_predictions(outputs, model.outputs, model.labels, top_k)
 
 
@@ -112,23 +115,31 @@ def _first_pass(
     model: LoadedModel,
     image: ImageRecord,
     prepared: tuple[np.ndarray, Placement],
-    choose: Callable[[torch.Tensor], tuple[Target, ...]],
+    choose: Choose,
     layers: tuple[LayerInfo, ...],
     needs: Collection[str],
     clock: "_Clock",
-) -> tuple[FirstPass, Features | None]:
+) -> tuple[FirstPass, Features | None, tuple[str, ...]]:
     """Run the model once; where it is calibrated, give the features of its usual layer too.
 
-    Raises ModelError for scores that are not finite.
+    Adds sentences about targets without a finite score. Raises ModelError where no score is finite.
     """
+    broken: list[str] = []
+
+    def usable(outputs: torch.Tensor) -> tuple[Target, ...]:
+        _check_finite(outputs, model)
+        targets, sentences = with_finite_scores(choose(outputs), outputs)
+        broken.extend(sentences)
+        return targets
+
     # Two copies, since a network's first step may work in place.
     inputs, given = (torch.tensor(prepared[0])[None].to(model.device) for _ in range(2))
     tapped = _with_usual_layer(model, layers, needs)
-    outputs, targets, evidence = capture(model, given, choose, tapped, needs=needs, clock=clock)
-    _check_finite(outputs)
+    outputs, targets, evidence = capture(model, given, usable, tapped, needs=needs, clock=clock)
     origin = Origin(image.sha256, image.frame, image.window, model.fingerprint, model.preprocessing)
     features = next((_features(part) for part in evidence if part.layer.name == model.default_layer), None)
-    return FirstPass(model, inputs, outputs, targets, layers, evidence[: len(layers)], prepared[1], origin), features
+    first = FirstPass(model, inputs, outputs, targets, layers, evidence[: len(layers)], prepared[1], origin)
+    return first, features, tuple(broken)
 
 
 def _with_usual_layer(
@@ -171,6 +182,7 @@ def _record(
         seconds=seconds,
         versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        outputs=model.outputs,
         notes=notes,
         unsuited=misfit,
     )
@@ -189,6 +201,14 @@ class _Clock:
         self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
 
 
+def _choice(
+    targets: Wanted | Sequence[Wanted] | None, against: int | str | None, model: LoadedModel, top_k: int
+) -> Choose:
+    if against is None:
+        return choose_targets(targets, model.labels, top_k, model.outputs)
+    return choose_contrasts(targets, against, model.labels, top_k, model.outputs)
+
+
 def _wanted_layers(model: LoadedModel, layers: str | Sequence[str] | None) -> tuple[LayerInfo, ...]:
     """The layers of these names, each once; the model's usual one where none is named."""
     names = [layers or model.default_layer] if isinstance(layers, str | None) else layers
@@ -196,28 +216,6 @@ def _wanted_layers(model: LoadedModel, layers: str | Sequence[str] | None) -> tu
     if wrong:
         raise LayerError(f"{wrong[0]!r} is not a layer.", "Give a name, or a list of names.")
     return tuple(dict.fromkeys(resolve_layer(model, name) for name in names or [model.default_layer]))
-
-
-def _choose_targets(
-    targets: Wanted | Sequence[Wanted] | None, against: int | str | None, model: LoadedModel, top_k: int
-) -> Callable[[torch.Tensor], tuple[Target, ...]]:
-    """Settle which targets to explain; with `against`, each as a contrast with that class."""
-    labels = model.labels
-    if against is None:
-        return choose_targets(targets, labels, top_k, model.outputs)
-    other = find_class(against, labels)
-    choose = choose_targets(targets, labels, check_top_k(top_k) + 1, model.outputs)
-
-    def contrasts(outputs: torch.Tensor) -> tuple[Target, ...]:
-        classes = [target for target in choose(outputs) if target.index != other]
-        if not classes:
-            raise TargetError("A class cannot be compared with itself.", "Choose another class.")
-        return tuple(
-            dataclasses.replace(contrast(target.index, other, labels), probability=target.probability)
-            for target in (classes[:top_k] if targets is None else classes)
-        )
-
-    return contrasts
 
 
 def _choose_methods(
@@ -252,8 +250,10 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, Sequence) and len(value) == 2 and isinstance(value[1], Mapping)
 
 
-def _check_finite(outputs: torch.Tensor) -> None:
-    if not outputs.isfinite().all():
+def _check_finite(outputs: torch.Tensor, model: LoadedModel) -> None:
+    """Raise ModelError where nothing can be said; of independent outputs, some may be without a finite score."""
+    finite = outputs.isfinite()
+    if not (finite.all() if model.task == "single_label" else finite.any()):
         raise ModelError(
             "The model's scores are not finite numbers for this picture.", "Check its weights and preprocessing."
         )
@@ -280,4 +280,4 @@ def check_request(
     wanted = _wanted_layers(model, layers)
     _choose_methods(methods, wanted, model)
     if targets is not None:
-        choose_targets(targets, model.labels, 1)
+        choose_targets(targets, model.labels, 1, model.outputs)

@@ -5,7 +5,7 @@ Shape letters are explained in shapes.py. Records that hold arrays compare by id
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +13,13 @@ from torch import nn
 
 from gradcam_core.placement import Placement
 from gradcam_core.shapes import Head, Heat, InputArray, Map, Pixels
+from gradcam_core.tasks import UNSTATED, Outputs, Task
+from gradcam_core.tasks import Origin as TaskOrigin
+from gradcam_core.tasks import Prediction as Prediction
+from gradcam_core.tasks import Target as Target
 
 # Evidence on the picture below this share of the map's peak would not change one of 255 steps of colour.
 VISIBLE = 0.5 / 255
-# What a network's outputs are: class scores of one choice, or of independent yes/no questions; or, already, the
-# probabilities of either.
-Outputs = Literal["scores", "independent scores", "probabilities", "independent probabilities"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,9 +127,8 @@ class LoadedModel:
     order in which the network computes them; `default_layer` is a name among them. `head` is the
     classifier's weight [classes C] where it has one linear step, `head_name` that step's name. `refused_layers`
     gives the reason for each layer that cannot be explained. `activations` are the kinds of nonlinear steps
-    that ran, such as "gelu". `folded` is a private, faster copy. `outputs` is what the network gives per class:
-    "scores", of which one class is right; "independent scores", where several can be; or "probabilities" and
-    "independent probabilities", in 0..1 already. `notes` are sentences that its user should know.
+    that ran, such as "gelu". `folded` is a private, faster copy. `outputs` says what the network's numbers
+    mean: see tasks.py. `notes` are sentences that its user should know.
     """
 
     module: nn.Module
@@ -146,36 +146,17 @@ class LoadedModel:
     activations: tuple[str, ...] = ()
     folded: Folded | None = None
     head_name: str = ""
-    outputs: Outputs = "scores"
-
-
-@runtime_checkable
-class Target(Protocol):
-    """What to explain: one score per picture out of the model's outputs [N classes]."""
+    outputs: Outputs = UNSTATED
 
     @property
-    def index(self) -> int:
-        """The class that it is about."""
+    def task(self) -> Task:
+        """What the network answers: one class of several, independent findings, a number, ..."""
+        return self.outputs.task
 
     @property
-    def label(self) -> str:
-        """Its name for people."""
-
-    @property
-    def probability(self) -> float:
-        """What the model gives it, 0..1; NaN where that means nothing."""
-
-    def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Scores [N] out of the model's outputs [N classes]."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A class with the probability that the model gives it."""
-
-    index: int
-    label: str
-    probability: float
+    def task_origin(self) -> TaskOrigin:
+        """Whether the task was "read" off the model, "given", or "assumed"."""
+        return self.outputs.origin
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -274,8 +255,9 @@ class Heatmap:
 class Explanation:
     """The result of one analysis, with what is needed to repeat it.
 
-    `heatmaps` are ordered by method, then target, then layer (fused last). `seconds` is the time of each step. `notes`
-    are sentences that the reader should know; `unsuited` are those that say that model and picture do not match.
+    `outputs` says what the model's numbers mean. `predictions` are () for an embedding. `heatmaps` are ordered by
+    method, then target, then layer (fused last). `seconds` is the time of each step. `notes` are sentences that the
+    reader should know; `unsuited` are those that say that model and picture do not match.
     """
 
     image: ImageRecord
@@ -291,6 +273,7 @@ class Explanation:
     seconds: Mapping[str, float]
     versions: Mapping[str, str]
     created: str
+    outputs: Outputs = UNSTATED
     notes: tuple[str, ...] = ()
     unsuited: tuple[str, ...] = ()
 

@@ -1,30 +1,60 @@
 """What to explain: class targets, chosen by rank, index or label -> one score per picture."""
 
 import difflib
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, SupportsIndex
+from typing import Any
 
 import torch
 
 from gradcam_core.errors import TargetError
-from gradcam_core.records import Prediction, Target
+from gradcam_core.tasks import UNSTATED, Outputs, Target, check_top_k, number_of, probabilities, top_predictions
+from gradcam_core.text import counted
 
 Wanted = int | str | Target
+Choose = Callable[[torch.Tensor], tuple[Target, ...]]
+LOWERS = "lowers "
 
 
 @dataclass(frozen=True, slots=True)
 class ClassTarget:
-    """A class's own score: what the model gives it, before any softmax or sigmoid of ours."""
+    """A class's own score: what the model gives it, before any softmax or sigmoid of ours.
+
+    Of a regression, `value` is the number that the model gives, in its `unit`.
+    """
 
     index: int
     label: str
     probability: float
+    value: float | None = None
+    unit: str = ""
 
     def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
         """Scores [N] out of the model's outputs [N classes]."""
         return outputs[:, self.index]
+
+
+@dataclass(frozen=True, slots=True)
+class LoweredTarget:
+    """A class's score with its sign turned: what lowers the score is what raises this one.
+
+    `probability` and `value` are those of the class itself.
+    """
+
+    index: int
+    label: str
+    probability: float
+    value: float | None = None
+    unit: str = ""
+
+    @property
+    def class_label(self) -> str:
+        """The name of the class itself."""
+        return self.label.removeprefix(LOWERS)
+
+    def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Scores [N] out of the model's outputs [N classes]."""
+        return -outputs[:, self.index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,62 +86,110 @@ def contrast(wanted: int | str, against: int | str, labels: Sequence[str]) -> Co
     return ContrastTarget(first, f"{labels[first]} rather than {labels[second]}", float("nan"), second)
 
 
-def probabilities(outputs: torch.Tensor, kind: str) -> torch.Tensor:
-    """The probabilities [N classes] in a model's outputs of a `kind` (LoadedModel.outputs).
+def lowers(wanted: int | str, labels: Sequence[str]) -> LoweredTarget:
+    """Ask what lowers a class's score; the class is an index or a label.
 
-    Those that are probabilities already stay as they are. Scores take the softmax over the classes;
-    independent ones, and a single yes/no score, the sigmoid.
+    Pass the model's labels, and the result to `explain(..., targets=)`, which fills in the probability. In a list of
+    labels, "-cat" means the same. Raises TargetError where the class does not exist.
     """
-    if kind in ("probabilities", "independent probabilities"):
-        return outputs
-    independent = kind == "independent scores" or outputs.shape[1] == 1
-    return outputs.sigmoid() if independent else outputs.softmax(dim=1)
+    index = find_class(wanted, labels)
+    return LoweredTarget(index, f"{LOWERS}{labels[index]}", float("nan"))
 
 
-def top_predictions(outputs: torch.Tensor, kind: str, labels: Sequence[str], top_k: int) -> tuple[Prediction, ...]:
-    """The `top_k` most probable classes of the first picture, sorted; clipped to what there is."""
-    best = probabilities(outputs, kind)[0].topk(min(check_top_k(top_k), outputs.shape[1]))
-    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    return tuple(Prediction(index, labels[index], value) for index, value in pairs)
-
-
-def check_top_k(top_k: SupportsIndex) -> int:
-    """A number of classes, as a plain int. Raises TargetError for anything below 1."""
-    if isinstance(top_k, bool) or not hasattr(top_k, "__index__") or operator.index(top_k) < 1:
-        raise TargetError(f"{top_k!r} classes cannot be shown.", "Ask for at least one.", "top_k")
-    return operator.index(top_k)
+def share_of(target: Target, shares: torch.Tensor) -> torch.Tensor:
+    """The probability that a target stands for, out of those of all classes [... classes]: of one lowered, the rest."""
+    share = shares[..., target.index]
+    return 1 - share if isinstance(target, LoweredTarget) else share
 
 
 def choose_targets(
-    wanted: Wanted | Sequence[Wanted] | None, labels: Sequence[str], top_k: int, kind: str = "scores"
-) -> Callable[[torch.Tensor], tuple[Target, ...]]:
-    """Settle which targets to explain: the most probable classes, or the ones asked for.
+    wanted: Wanted | Sequence[Wanted] | None, labels: Sequence[str], top_k: int, meaning: Outputs = UNSTATED
+) -> Choose:
+    """Settle which targets to explain: the first `top_k` predictions, or the ones asked for.
 
-    Names and indices are looked up at once, so that a wrong one raises TargetError before anything
-    is computed; the probabilities follow from the outputs, which are of a `kind` (LoadedModel.outputs).
+    Names and indices are looked up at once, so that a wrong one raises TargetError before anything is computed; the
+    probabilities follow from the outputs. A label with a minus before it asks what lowers that class.
     """
     top_k = check_top_k(top_k)
     if wanted is None:
+        if meaning.task == "embedding":
+            raise TargetError(
+                f"This model gives {counted(len(labels), 'feature')} and no classes, so no class can be explained.",
+                "Name one of its features by its index, or use a model with a classifier.",
+            )
         return lambda outputs: tuple(
-            ClassTarget(p.index, p.label, p.probability) for p in top_predictions(outputs, kind, labels, top_k)
+            ClassTarget(p.index, p.label, p.probability, p.value, p.unit)
+            for p in top_predictions(outputs, meaning, labels, top_k)
         )
     asked = _listed(wanted)
     if not asked:
         raise TargetError("No class is chosen.", "Name at least one class, or leave targets out for the top ones.")
-    targets = [_check_target(target) if callable(target) else find_class(target, labels) for target in asked]
+    targets = [_check_target(target) if callable(target) else _find_target(target, labels) for target in asked]
 
     def choose(outputs: torch.Tensor) -> tuple[Target, ...]:
-        shares = probabilities(outputs, kind)[0].tolist()
-        return tuple(_with_probability(target, labels, shares) for target in targets)
+        shares = probabilities(outputs, meaning)[0].tolist()
+        return tuple(_with_amount(target, outputs, shares, meaning) for target in targets)
 
     return choose
 
 
-def _with_probability(target: int | Target, labels: Sequence[str], shares: Sequence[float]) -> Target:
-    """A class by its index becomes a target; a contrast learns what the model gives its class."""
+def choose_contrasts(
+    wanted: Wanted | Sequence[Wanted] | None, against: int | str, labels: Sequence[str], top_k: int, meaning: Outputs
+) -> Choose:
+    """Settle the same targets, each as a contrast with the class `against`. Raises TargetError as above."""
+    other = find_class(against, labels)
+    choose = choose_targets(wanted, labels, check_top_k(top_k) + 1, meaning)
+
+    def contrasts(outputs: torch.Tensor) -> tuple[Target, ...]:
+        classes = [target for target in choose(outputs) if target.index != other]
+        if not classes:
+            raise TargetError("A class cannot be compared with itself.", "Choose another class.")
+        if any(isinstance(target, LoweredTarget) for target in classes):
+            raise TargetError(
+                "What lowers a class is not compared with another one.", "Name the two classes the other way round."
+            )
+        return tuple(
+            replace(contrast(target.index, other, labels), probability=target.probability)
+            for target in (classes[:top_k] if wanted is None else classes)
+        )
+
+    return contrasts
+
+
+def with_finite_scores(targets: Sequence[Target], outputs: torch.Tensor) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+    """Leave out targets whose score is no finite number for this picture, each with a sentence.
+
+    Raises TargetError where none is left.
+    """
+    scores = [target(outputs) for target in targets]
+    broken = [isinstance(score, torch.Tensor) and not bool(score.isfinite().all()) for score in scores]
+    remedy = "Check the model's weights and preprocessing."
+    sentences = tuple(
+        f"The score of {target.label} is not a finite number for this picture, so it has no heatmap. {remedy}"
+        for target, is_broken in zip(targets, broken, strict=True)
+        if is_broken
+    )
+    if targets and all(broken):
+        raise TargetError("None of the targets' scores is a finite number for this picture.", remedy)
+    return tuple(target for target, is_broken in zip(targets, broken, strict=True) if not is_broken), sentences
+
+
+def _find_target(wanted: int | str, labels: Sequence[str]) -> Target:
+    """The target of an index or label: the class itself, or, with a minus before it, what lowers the class."""
+    if isinstance(wanted, str) and wanted.startswith(("-", "−")) and wanted not in labels and len(wanted) > 1:
+        return lowers(wanted[1:], labels)
+    index = find_class(wanted, labels)
+    return ClassTarget(index, labels[index], float("nan"))
+
+
+def _with_amount(target: Target, outputs: torch.Tensor, shares: Sequence[float], meaning: Outputs) -> Target:
+    """One of our own targets learns what the model gives its class; others stay as they are."""
     if isinstance(target, ContrastTarget):
         return replace(target, probability=shares[target.index])
-    return target if isinstance(target, Target) else ClassTarget(target, labels[target], shares[target])
+    if isinstance(target, ClassTarget | LoweredTarget):
+        value, unit = number_of(outputs, meaning, target.index)
+        return replace(target, probability=shares[target.index], value=value, unit=unit)
+    return target
 
 
 def _check_target(target: Any) -> Target:

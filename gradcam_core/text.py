@@ -34,6 +34,14 @@ def number(value: float, form: str = "g") -> str:
     return text.lstrip("-") if not any(sign in "123456789ni" for sign in text) else text.replace("-", "−")
 
 
+def quantity(value: float, unit: str = "") -> str:
+    """Write a number in four digits with its unit: "54.2 years", "−3.5 mm", "12,345"; a dash for NaN."""
+    if math.isnan(value):
+        return "–"
+    digits = f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
+    return f"{digits.replace('-', '−')}{NARROW_SPACE if unit else ''}{unit}"
+
+
 def signed(value: float) -> str:
     """Write a number of either sign with two decimals."""
     return number(value, ".2f")
@@ -73,7 +81,7 @@ def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> bytes:
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)
-    writer.writerow(columns)
+    writer.writerow(map(csv_cell, columns))
     writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
     return text.getvalue().encode("utf-8-sig", "replace")
 

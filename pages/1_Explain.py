@@ -31,9 +31,9 @@ with fold(chosen_layers(chosen.model), methods="method", top="top", key="explain
         method = pick_method(chosen.model, layers)
     middle.caption(layer_words(method[0]))
     with right:
-        top_k, targets, against = pick_classes(chosen.model)
+        top_k, targets, against, lowers = pick_classes(chosen.model)
 
-analysis = Analysis(chosen.image, chosen.model, Request((method,), layers, top_k, targets, against))
+analysis = Analysis(chosen.image, chosen.model, Request((method,), layers, top_k, targets, against, lowers))
 try:
     analysis, explanation = explained(analysis, "explain")
 except GradcamError as error:

@@ -30,12 +30,12 @@ with fold(chosen_layers(chosen.model)[:1], methods="compared", top="compare_top"
     with left:
         methods = pick_methods(chosen.model, layers)
     with right:
-        top_k, targets, against = pick_classes(chosen.model, most=5, key="compare_top", start=3)
+        top_k, targets, against, lowers = pick_classes(chosen.model, most=5, key="compare_top", start=3)
 if not methods:
     st.info("Choose at least one method to see its heatmap.", icon=":material/arrow_upward:")
     st.stop()
 
-analysis = Analysis(chosen.image, chosen.model, Request(methods, layers, top_k, targets, against))
+analysis = Analysis(chosen.image, chosen.model, Request(methods, layers, top_k, targets, against, lowers))
 try:
     analysis, explanation = explained(analysis, "compare")
 except GradcamError as error:

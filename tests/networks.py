@@ -15,6 +15,7 @@ from torch import nn
 from gradcam_core.records import ImageRecord, LoadedModel, Preprocessing
 from gradcam_core.sources.assemble import assemble_model
 from gradcam_core.sources.family import Network
+from gradcam_core.tasks import Task
 
 
 def plain(size: int | tuple[int, int] = 32, **changes: object) -> Preprocessing:
@@ -25,11 +26,15 @@ def plain(size: int | tuple[int, int] = 32, **changes: object) -> Preprocessing:
 
 
 def loaded(
-    network: nn.Module, size: int | tuple[int, int] = 32, labels: list[str] | None = None, **changes: object
+    network: nn.Module,
+    size: int | tuple[int, int] = 32,
+    labels: list[str] | None = None,
+    task: Task | None = "single_label",
+    **changes: object,
 ) -> LoadedModel:
     preprocessing = plain(size, **changes)
     return assemble_model(
-        Network(network, type(network).__name__, preprocessing, multi_label=False),
+        Network(network, type(network).__name__, preprocessing, task=task),
         reference="memory",
         labels=labels,
         preprocessing=preprocessing,

@@ -217,7 +217,7 @@ def test_broken_pictures_are_named_and_the_others_still_written(
         (["--method", "grad_cam:smooth"], "name:option=value"),
         (["--target", "dogg"], "Did you mean dog"),
         (["--target", "5"], "from 0 to 4"),
-        (["--target", "-1"], "no class '-1'"),
+        (["--target", "-9"], "from 0 to 4"),
         (["--top-k", "0"], "--top-k"),
         (["--top-k", "many"], "--top-k"),
         (["--top-k", "2", "--target", "dog"], "not allowed with"),

@@ -264,7 +264,7 @@ def test_hostile_labels_and_layers_make_no_hostile_paths_or_lines() -> None:
 
 def test_the_words_name_predictions_peaks_and_states() -> None:
     words = unpack(archive(explanation()))["README.txt"].decode()
-    assert "70.0%  cat (class 2)" in words
+    assert "70.0 %  cat (class 2)" in words
     assert f"raw peak {explanation().heatmaps[0].raw_peak:.3g}" in words
     assert "02_cam_2_layer4.1: cam for cat at layer4.1, no positive evidence" in words
     assert "one cell is 10 x 10 pixels" in words

@@ -11,7 +11,7 @@ from torch import nn
 
 from gradcam_core import explain, load_model
 from gradcam_core.errors import ModelError
-from gradcam_core.targets import probabilities, top_predictions
+from gradcam_core.tasks import Outputs, probabilities, top_predictions
 from tests import networks
 from tests.checkpoints import SmallNet, saved, weights
 
@@ -34,8 +34,10 @@ def softmax_by_hand(scores: torch.Tensor) -> torch.Tensor:
     return powers / powers.sum(dim=1, keepdim=True)
 
 
-PROBABILITIES, INDEPENDENT = "probabilities", "independent probabilities"
-ENDS: dict[str, tuple[int, Callable[[torch.Tensor], torch.Tensor], str]] = {
+PROBABILITIES = Outputs("single_label", "read", are_probabilities=True)
+INDEPENDENT = Outputs("multi_label", "read", are_probabilities=True)
+SCORES, ONE_SCORE = Outputs("single_label", "assumed"), Outputs("binary", "assumed")
+ENDS: dict[str, tuple[int, Callable[[torch.Tensor], torch.Tensor], Outputs]] = {
     "softmax module": (5, nn.Softmax(dim=1), PROBABILITIES),
     "softmax function": (5, lambda x: torch.softmax(x, 1), PROBABILITIES),
     "softmax by hand": (5, softmax_by_hand, PROBABILITIES),
@@ -45,12 +47,12 @@ ENDS: dict[str, tuple[int, Callable[[torch.Tensor], torch.Tensor], str]] = {
     "sigmoid function": (5, torch.sigmoid, INDEPENDENT),
     "sigmoid by hand": (5, lambda x: 1 / (1 + (-x).exp()), INDEPENDENT),
     "sigmoid of two": (2, lambda x: x.sigmoid(), INDEPENDENT),
-    "sigmoid of one": (1, lambda x: x.sigmoid(), INDEPENDENT),
+    "sigmoid of one": (1, lambda x: x.sigmoid(), Outputs("binary", "read", are_probabilities=True)),
     "sigmoid in a dictionary": (5, lambda x: {"logits": x.sigmoid()}, INDEPENDENT),
-    "scores": (5, lambda x: x, "scores"),
-    "one score": (1, lambda x: x, "scores"),
-    "small scores of one sign": (1, lambda x: 0.2 + 0.001 * x, "scores"),
-    "logarithms of probabilities": (5, nn.LogSoftmax(dim=1), "scores"),
+    "scores": (5, lambda x: x, SCORES),
+    "one score": (1, lambda x: x, ONE_SCORE),
+    "small scores of one sign": (1, lambda x: 0.2 + 0.001 * x, ONE_SCORE),
+    "logarithms of probabilities": (5, nn.LogSoftmax(dim=1), SCORES),
 }
 
 
@@ -59,13 +61,13 @@ def test_outputs_are_told_apart_and_shown_as_the_network_means_them(name: str) -
     classes, end, kind = ENDS[name]
     model = load_model(Ends(classes, end), preprocessing=SIZE, device="cpu")
     assert model.outputs == kind
-    assert any("shown as" in note for note in model.notes) == (kind != "scores")
+    assert any("shown as" in note for note in model.notes) == kind.are_probabilities
     explanation = explain(networks.picture(), model, methods="grad_cam", top_k=classes)
     with torch.no_grad():
         outputs: Any = model.module(torch.tensor(explanation.model_input)[None])
     outputs = (outputs["logits"] if isinstance(outputs, dict) else outputs).flatten()
     truth = outputs
-    if kind == "scores":
+    if not kind.are_probabilities:
         truth = outputs.sigmoid() if classes == 1 else outputs.softmax(0)
     for prediction in explanation.predictions:
         assert prediction.probability == pytest.approx(float(truth[prediction.index]), abs=1e-5)
@@ -80,23 +82,23 @@ def test_a_head_whose_scores_happen_to_lie_between_0_and_1_gives_scores() -> Non
         network[-1].bias.copy_(torch.tensor([0.2, 0.4, 0.6, 0.8]))
     model = networks.loaded(network)
     assert model.head_name
-    assert model.outputs == "scores"
+    assert model.outputs == Outputs("single_label", "read")
 
 
 @pytest.mark.parametrize(
     ("outputs", "kind", "expected"),
     [
         # The table of an independent study: fourteen findings of which two are present, and so on.
-        ([4.0, 4.0, *[-4.0] * 12], "independent scores", [0.982, 0.982, *[0.018] * 12]),
-        ([-6.0, -4.0], "independent scores", [0.0025, 0.018]),
-        ([0.990, 0.006, 0.004], "probabilities", [0.990, 0.006, 0.004]),
-        ([0.952], "independent probabilities", [0.952]),
-        ([2.98], "scores", [0.952]),
-        ([-3.02], "scores", [0.0465]),
-        (np.log([0.990, 0.006, 0.004]).tolist(), "scores", [0.990, 0.006, 0.004]),
+        ([4.0, 4.0, *[-4.0] * 12], Outputs("multi_label"), [0.982, 0.982, *[0.018] * 12]),
+        ([-6.0, -4.0], Outputs("multi_label"), [0.0025, 0.018]),
+        ([0.990, 0.006, 0.004], PROBABILITIES, [0.990, 0.006, 0.004]),
+        ([0.952], INDEPENDENT, [0.952]),
+        ([2.98], ONE_SCORE, [0.952]),
+        ([-3.02], ONE_SCORE, [0.0465]),
+        (np.log([0.990, 0.006, 0.004]).tolist(), SCORES, [0.990, 0.006, 0.004]),
     ],
 )
-def test_probabilities_by_kind(outputs: list[float], kind: str, expected: list[float]) -> None:
+def test_probabilities_by_kind(outputs: list[float], kind: Outputs, expected: list[float]) -> None:
     given = torch.tensor([outputs])
     torch.testing.assert_close(probabilities(given, kind)[0], torch.tensor(expected), atol=6e-4, rtol=0)
     labels = [str(index) for index in range(len(outputs))]
@@ -116,7 +118,7 @@ def test_probabilities_by_kind(outputs: list[float], kind: str, expected: list[f
 def test_a_checkpoint_that_says_several_labels_is_not_softmaxed(words: dict[str, Any], tmp_path: Path) -> None:
     path = saved(tmp_path / "x.pth", {"state_dict": weights(), **words})
     model = load_model(f"file:{path}", architecture=SmallNet, preprocessing=SIZE, device="cpu")
-    assert model.outputs == "independent scores"
+    assert model.outputs == Outputs("multi_label", "read")
     assert any("several classes" in note for note in model.notes)
     explanation = explain(networks.picture(), model, methods="grad_cam", top_k=5)
     with torch.no_grad():
@@ -131,7 +133,7 @@ def test_one_class_only_is_an_assumption_that_is_said_unless_the_file_says_so(
 ) -> None:
     path = saved(tmp_path / "x.pth", {"state_dict": weights(), **words})
     model = load_model(f"file:{path}", architecture=SmallNet, preprocessing=SIZE, device="cpu")
-    assert model.outputs == "scores"
+    assert model.outputs == Outputs("single_label", "read" if words else "assumed")
     assert any("one class only was assumed" in note for note in model.notes) == (not words)
 
 

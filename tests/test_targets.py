@@ -9,15 +9,8 @@ import torch
 from gradcam_core.errors import TargetError
 from gradcam_core.explanation import explain
 from gradcam_core.records import Target
-from gradcam_core.targets import (
-    ClassTarget,
-    check_top_k,
-    choose_targets,
-    contrast,
-    find_class,
-    probabilities,
-    top_predictions,
-)
+from gradcam_core.targets import ClassTarget, choose_targets, contrast, find_class
+from gradcam_core.tasks import Outputs, check_top_k, probabilities, top_predictions
 from tests import networks
 
 LABELS = ("cat", "dog", "Dog", "crane", "crane", "12", "tabby cat", "Ärzte")
@@ -25,24 +18,24 @@ OUTPUTS = torch.tensor([[0.5, 3.0, -1.0, 2.0, 2.5, 0.0, -4.0, 1.0], [9.0, 0, 0, 
 
 
 def test_probabilities_are_a_softmax_and_of_a_single_output_a_sigmoid() -> None:
-    shares = probabilities(OUTPUTS, "scores")
+    shares = probabilities(OUTPUTS, Outputs())
     torch.testing.assert_close(shares.sum(dim=1), torch.ones(2))
     torch.testing.assert_close(shares[0], OUTPUTS[0].exp() / OUTPUTS[0].exp().sum())
     torch.testing.assert_close(
-        probabilities(torch.tensor([[0.0], [3.0], [-3.0]]), "scores"),
+        probabilities(torch.tensor([[0.0], [3.0], [-3.0]]), Outputs("binary")),
         1 / (1 + torch.tensor([[0.0], [-3.0], [3.0]]).exp()),
     )
 
 
 def test_predictions_are_sorted_and_clipped_to_the_number_of_classes() -> None:
-    found = top_predictions(OUTPUTS, "scores", LABELS, 3)
+    found = top_predictions(OUTPUTS, Outputs(), LABELS, 3)
     assert [(p.index, p.label) for p in found] == [(1, "dog"), (4, "crane"), (3, "crane")]
     assert [p.probability for p in found] == sorted((p.probability for p in found), reverse=True)
     assert found[0].probability == pytest.approx(float(OUTPUTS[0].softmax(0)[1]))
-    everything = top_predictions(OUTPUTS, "scores", LABELS, 99)
+    everything = top_predictions(OUTPUTS, Outputs(), LABELS, 99)
     assert len(everything) == 8
     assert sum(p.probability for p in everything) == pytest.approx(1)
-    (only,) = top_predictions(torch.tensor([[0.0]]), "scores", ("yes",), 5)
+    (only,) = top_predictions(torch.tensor([[0.0]]), Outputs("binary"), ("yes",), 5)
     assert only.probability == 0.5
 
 
@@ -55,7 +48,7 @@ def test_a_number_of_classes_below_one_is_refused(top_k: Any) -> None:
 @pytest.mark.parametrize("top_k", [np.int64(2), torch.tensor(2), 2])
 def test_any_whole_number_counts_classes(top_k: Any) -> None:
     assert check_top_k(top_k) == 2
-    assert len(top_predictions(OUTPUTS, "scores", LABELS, top_k)) == 2
+    assert len(top_predictions(OUTPUTS, Outputs(), LABELS, top_k)) == 2
 
 
 @pytest.mark.parametrize(

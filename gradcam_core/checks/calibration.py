@@ -24,6 +24,7 @@ from gradcam_core.explanation import Method, explain
 from gradcam_core.measures.similar import similarities
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
+from gradcam_core.tasks import TASK_WORDS
 
 FEWEST = 20
 # Percentile from the rare end of the cases in which nothing is to be found.
@@ -56,6 +57,11 @@ def derive_thresholds(
     taken at the rare end of its cases and kept within BOUNDS: see `_numbers`. Raises GradcamError for fewer
     than FEWEST usable pictures.
     """
+    if not model.outputs.has_probabilities:
+        raise GradcamError(
+            f"Thresholds are derived from probabilities, and this model gives {TASK_WORDS[model.task]}.",
+            "Use the project's own thresholds.",
+        )
     own, rows, seen = read_thresholds(), [], 0
     of = count or (len(images) if isinstance(images, Sequence) else 1_000)
     for image in images:
@@ -63,7 +69,7 @@ def derive_thresholds(
         seen += 1
         explanation = explain(image, model, top_k=1, methods=[method], layers=layers)
         heatmap = explanation.heatmaps[-1]
-        if heatmap.state == "ok" and heatmap.target.probability >= own.numbers["least_probability"]:
+        if heatmap.state == "ok" and heatmap.target.probability >= _least(heatmap, model, own):
             rows.append(with_enough_memory(model, partial(_numbers_of, explanation, heatmap))[0])
     if len(rows) < FEWEST:
         raise GradcamError(
@@ -72,6 +78,12 @@ def derive_thresholds(
         )
     derived = {name: _threshold(name, [row[name] for row in rows]) for name in BOUNDS}
     return replace(own, version=version, set=name, numbers={**own.numbers, **derived})
+
+
+def _least(heatmap: Heatmap, model: LoadedModel, own: Thresholds) -> float:
+    """The probability from which on a top answer is clear: of a finding, its own threshold."""
+    findings = model.outputs.has_findings
+    return model.outputs.threshold(heatmap.target.index) if findings else own.numbers["least_probability"]
 
 
 def _numbers_of(explanation: Explanation, heatmap: Heatmap, model: LoadedModel) -> dict[str, list[float]]:

@@ -6,7 +6,8 @@ from gradcam_core.checks.needs import Finding, NotTestable, check, check_evidenc
 from gradcam_core.checks.reruns import Rerun, other_class_maps
 from gradcam_core.measures.similar import similarities
 from gradcam_core.records import Heatmap
-from gradcam_core.text import percent, signed
+from gradcam_core.tasks import amount_of
+from gradcam_core.text import signed
 
 
 @check("Is it about this class?")
@@ -35,7 +36,7 @@ def class_specific(heatmap: Heatmap, rerun: Rerun, most_like_other_class: float)
         return Finding("attention", same, numbers)
     sister = ""
     if alike[0] > most_like_other_class:
-        next_class = f"{others[0].label} ({percent(others[0].probability)})"
+        next_class = f"{others[0].label} ({amount_of(others[0])})"
         similar = f"has a similar map ({signed(float(alike[0]))}), as related classes often do."
         sister = f" The next class, {next_class}, {similar}"
     return Finding("passed", f"{subject} {differ} ({words}).{sister}", numbers)
@@ -47,7 +48,7 @@ def _same(heatmap: Heatmap, raw: np.ndarray) -> bool:
 
 def _why_no_other(rerun: Rerun) -> str:
     if len(rerun.labels) == 1:
-        return "This model has one class only."
+        return "This model has one output only, so there is no other map to compare with."
     if rerun.against:
         return "This map compares two classes, and the model has no third one to compare with."
     return "This target is not one class of the model, so there is no other class to compare it with."

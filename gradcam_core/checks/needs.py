@@ -2,11 +2,12 @@
 
 heatmap      the heatmap under test
 rerun        what is needed to compute it again, for reruns.py; rerun.labels are the model's classes
-probability  the probability of the heatmap's class
+probability  the probability of the heatmap's class; NaN where the model gives none
 
 and every threshold, by its name in thresholds.toml. A check returns a Finding, or raises NotTestable.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -51,6 +52,8 @@ def check_evidence(heatmap: Heatmap) -> None:
 
 
 def check_probability(probability: float, label: str) -> None:
-    """Raise NotTestable for a class whose probability is too small to fall."""
+    """Raise NotTestable for a class without a probability, or with one that is too small to fall."""
+    if math.isnan(probability):
+        raise NotTestable("The model gives this target no probability, so there is none that could fall or be weak.")
     if probability < NOTHING_TO_LOSE:
         raise NotTestable(f"The probability of {label} is almost 0, so hiding a part cannot lower it.")

@@ -24,7 +24,8 @@ from gradcam_core.progress import SILENT, Progress
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.registry import Choice
 from gradcam_core.shapes import InputArray, InputTensor, Map
-from gradcam_core.targets import ClassTarget, ContrastTarget, probabilities
+from gradcam_core.targets import ClassTarget, ContrastTarget, LoweredTarget, share_of
+from gradcam_core.tasks import Outputs, probabilities
 
 # Random classifiers whose maps need no further pass, and others: their number, and the models they may take.
 RANDOM_HEADS, FEW_HEADS, FEW_MODELS = 256, 8, 2
@@ -61,8 +62,20 @@ class Rerun:
 
     @property
     def label(self) -> str:
-        """The name of the heatmap's class; of a contrast, of its first class."""
-        return self.labels[self.index]
+        """The name of the heatmap's class; of a contrast, of its first class; of what lowers a class, its opposite."""
+        label = self.labels[self.index]
+        return f"“not {label}”" if isinstance(self.heatmap.target, LoweredTarget) else label
+
+    @property
+    def outputs(self) -> Outputs:
+        """What the model's outputs mean."""
+        return self.first.model.outputs
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which on the finding, or its opposite, counts as present."""
+        threshold = self.outputs.threshold(self.index)
+        return 1 - threshold if isinstance(self.heatmap.target, LoweredTarget) else threshold
 
     @property
     def against(self) -> bool:
@@ -71,8 +84,8 @@ class Rerun:
 
     @property
     def probability(self) -> float:
-        """The probability of the heatmap's class."""
-        return float(self.probabilities[self.index])
+        """The probability of the heatmap's class, or of its opposite; NaN where the model gives none."""
+        return float(share_of(self.heatmap.target, self.probabilities))
 
 
 def begin_rerun(explanation: Explanation, heatmap: Heatmap, model: LoadedModel) -> Rerun:
@@ -139,7 +152,7 @@ def other_class_maps(rerun: Rerun) -> tuple[list[Target], list[Map]]:
     At most OTHER_CLASSES, at equal steps of their rank: the first is the next most probable class.
     """
     target = rerun.heatmap.target
-    if not isinstance(target, ClassTarget | ContrastTarget):
+    if not isinstance(target, ClassTarget | ContrastTarget | LoweredTarget):
         return [], []
     taken = {target.index, target.against} if isinstance(target, ContrastTarget) else {target.index}
     others = [index for index in rerun.probabilities.argsort(descending=True).tolist() if index not in taken]
@@ -194,7 +207,8 @@ def without(rerun: Rerun, hidden: Bool[Tensor, "N 1 Hin Win"]) -> tuple[list[flo
     visible = visible_in(rerun.heatmap.placement)
     filled = fill_in(inputs.expand(len(hidden), -1, -1, -1), hidden.to(inputs.device), visible)
     model = rerun.first.model
-    kept: list[float] = probabilities(scorer(model)(filled), model.outputs)[:, rerun.index].tolist()
+    shares = probabilities(scorer(model)(filled), model.outputs)
+    kept: list[float] = share_of(rerun.heatmap.target, shares).tolist()
     return kept, filled
 
 

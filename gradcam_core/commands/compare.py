@@ -16,6 +16,7 @@ from gradcam_core.commands.flags import (
     picture_flags,
     progress_of,
     read_chosen,
+    target_flag,
     thresholds_of,
     to_method,
     whole,
@@ -34,7 +35,7 @@ def compare_flags(flags: Flags) -> None:
     flags.add_argument("--layer", action="append", metavar="NAME", help="one for each model, or - for its usual one")
     classes = flags.add_mutually_exclusive_group()
     classes.add_argument("--top-k", type=whole(1), default=5, metavar="K", help="K top classes of the first model (5)")
-    classes.add_argument("--target", nargs="+", action="extend", metavar="INDEX_OR_LABEL", help="its classes by name")
+    target_flag(classes, "its classes by name", nargs="+", action="extend")
     flags.add_argument("--match", choices=("label", "index"), default="label", help="how classes are matched (label)")
     flags.add_argument(
         "--pair",
@@ -93,13 +94,11 @@ def _partners(pairs: Sequence[Sequence[str]]) -> Mapping[int | str, int | str | 
 def load_each(given: Given) -> list[core.LoadedModel]:
     """Load every model with its own architecture and labels; one of these serves all models."""
     count = len(given.model)
-    architectures, labels = (
-        each_given(values or [NONE], count, flag)
-        for values, flag in ((given.architecture, "--architecture"), (given.labels, "--labels"))
-    )
+    flags = {"architecture": "--architecture", "labels": "--labels", "task": "--task"}
+    own = [each_given(getattr(given, name) or [NONE], count, flag) for name, flag in flags.items()]
     return [
-        load_chosen(Namespace(**{**vars(given), "model": model, "architecture": architecture, "labels": names}))
-        for model, architecture, names in zip(given.model, architectures, labels, strict=True)
+        load_chosen(Namespace(**{**vars(given), "model": model, **dict(zip(flags, values, strict=True))}))
+        for model, *values in zip(given.model, *own, strict=True)
     ]
 
 
@@ -121,7 +120,7 @@ def _report(comparison: core.Comparison, given: Given, record: Path | None) -> N
     for sentence in core.comparison_sentences(comparison):
         say(one_line(sentence, 1000))
     for place, (explanation, seconds) in enumerate(zip(comparison.explanations, comparison.seconds, strict=True), 1):
-        answers = ", ".join(f"{one_line(p.label)} {core.percent(p.probability)}" for p in explanation.predictions[:3])
+        answers = ", ".join(f"{one_line(p.label)} {core.amount_of(p)}" for p in explanation.predictions[:3])
         say(f"  model {place}  {answers}  ({seconds:.2f} s)")
     for compared in comparison.classes:
         for pair in compared.pairs:

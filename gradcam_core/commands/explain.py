@@ -14,6 +14,7 @@ from gradcam_core.commands.flags import (
     picture_flags,
     progress_of,
     read_chosen,
+    target_flag,
     to_method,
     whole,
 )
@@ -36,9 +37,7 @@ def explain_flags(flags: Flags) -> None:
     )
     classes = flags.add_mutually_exclusive_group()
     classes.add_argument("--top-k", type=whole(1), default=5, metavar="K", help="the K most probable classes (5)")
-    classes.add_argument(
-        "--target", nargs="+", action="extend", metavar="INDEX_OR_LABEL", help="these classes; labels go before indices"
-    )
+    target_flag(classes, "these classes; labels go before indices", nargs="+", action="extend")
     flags.add_argument("--against", metavar="INDEX_OR_LABEL", help="compare each --target with this class")
     picture_flags(flags)
     names_flag(flags)
@@ -74,10 +73,26 @@ def explain(given: Given) -> int:
     return SOME_FAILED if failed else WORKED
 
 
+def answer_words(explanation: core.Explanation) -> str:
+    """Return the top class, the findings that are present, or the numbers; "" for features."""
+    predictions = explanation.predictions
+    if not explanation.outputs.has_findings:
+        shown = predictions if explanation.outputs.task == "regression" else predictions[:1]
+    else:
+        shown = tuple(prediction for prediction in predictions if prediction.present) or predictions[:1]
+    return ", ".join(f"{one_line(each.label)} {plain_amount(each)}" for each in shown)
+
+
+def plain_amount(prediction: core.Prediction) -> str:
+    """Return a prediction's probability or number in signs that every terminal has."""
+    if prediction.value is None:
+        return f"{prediction.probability:.1%}"
+    return core.amount_of(prediction).replace("\u202f", " ").replace("\u2212", "-")
+
+
 def report(record: Path, explanation: core.Explanation, printed: set[str]) -> None:
     """Print what was written, and each note once on the error stream."""
-    top = explanation.predictions[0]
-    say(f"{record}\t{one_line(top.label)} {top.probability:.1%}")
+    say("\t".join(filter(None, (str(record), answer_words(explanation)))))
     empty = sum(heatmap.state != "ok" for heatmap in explanation.heatmaps)
     if empty:
         words = f"no positive evidence in {empty} of {len(explanation.heatmaps)} heatmaps"

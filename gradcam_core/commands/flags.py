@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from gradcam_core.commands.terminal import show_progress
 from gradcam_core.errors import GradcamError, MethodError
 from gradcam_core.files import write_whole
 
+MINUS = "\u2212"
 YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -33,7 +34,37 @@ def model_flags(flags: Flags, *, several: bool = False) -> None:
     flags.add_argument("--mean", nargs="+", type=number, help="subtracted from 0..1: one number, or one per channel")
     flags.add_argument("--std", nargs="+", type=number, help="then divided by: one number, or one per channel")
     flags.add_argument("--fit", choices=("model", "crop", "squash", "letterbox"), help="how a picture fills the input")
+    flags.add_argument("--task", metavar="TASK", help=f"what its outputs mean, such as multi_label (auto){each}", **own)
+    flags.add_argument("--unit", default="", metavar="TEXT", help="of the number that a regression gives")
+    flags.add_argument(
+        "--present-from",
+        nargs="+",
+        metavar="P",
+        help="a finding is present from this probability on: one number, or LABEL=NUMBER for some (0.5)",
+    )
     flags.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+
+
+def target_flag(flags: argparse._ActionsContainer, words: str, **more: Any) -> None:
+    """Add the flag for the classes to explain; a minus before a class asks what lowers it."""
+    # A real minus sign stands for a hyphen here: see keep_minus.
+    flags.add_argument(
+        "--target", type=_hyphen, metavar="INDEX_OR_LABEL", help=f"{words}; -CLASS: what lowers it", **more
+    )
+
+
+def _hyphen(text: str) -> str:
+    return f"-{text[1:]}" if text.startswith(MINUS) else text
+
+
+def keep_minus(arguments: Sequence[str]) -> list[str]:
+    """Write a minus sign for the hyphen of `--target -cat`, which argparse would take for a flag of its own."""
+    kept, follows = list[str](), False
+    for text in arguments:
+        follows = text == "--target" or (follows and not text.startswith("--"))
+        lowered = follows and text.startswith("-") and text not in ("--target", "-", "-h")
+        kept.append(f"{MINUS}{text[1:]}" if lowered else text)
+    return kept
 
 
 def layer_flag(flags: Flags) -> None:
@@ -69,9 +100,26 @@ def load_chosen(given: Given) -> core.LoadedModel:
         labels=given.labels,
         preprocessing=preprocessing | ({"fit": given.fit} if given.fit else {}),
         pretrained=given.pretrained,
+        task=given.task or "auto",
+        unit=given.unit,
+        thresholds=_thresholds(given.present_from),
         device=given.device,
         on_progress=progress_of(given),
     )
+
+
+def _thresholds(texts: Sequence[str] | None) -> Any:
+    """Read --present-from: one number for all findings, or {label: number}. Raises GradcamError."""
+    pairs = [text.rpartition("=") for text in texts or ()]
+    try:
+        if len(pairs) == 1 and not pairs[0][1]:
+            return float(pairs[0][2])
+        if not all(equals for _, equals, _ in pairs):
+            raise ValueError
+        return {label: float(value) for label, _, value in pairs} or None
+    except ValueError:
+        remedy = "Write --present-from 0.4, or --present-from LABEL=0.4 for each of some labels."
+        raise GradcamError("It is not clear from which probability on findings are present.", remedy) from None
 
 
 def progress_of(given: Given) -> core.OnProgress | None:

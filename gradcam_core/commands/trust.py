@@ -17,6 +17,7 @@ from gradcam_core.commands.flags import (
     picture_flags,
     progress_of,
     read_chosen,
+    target_flag,
     thresholds_of,
     to_method,
     write_out,
@@ -34,7 +35,7 @@ def trust_flags(flags: Flags) -> None:
     model_flags(flags)
     layer_flag(flags)
     checked_flags(flags)
-    flags.add_argument("--target", metavar="INDEX_OR_LABEL", help="default: the most probable class")
+    target_flag(flags, "default: the most probable class")
     picture_flags(flags)
     flags.add_argument("--json", action="store_true", help="one JSON object per picture, instead of words")
     names_flag(flags)
@@ -72,7 +73,10 @@ def trust(given: Given) -> int:
 def _report(explanation: core.Explanation, name: str, checked: core.Trust, as_json: bool) -> None:
     unsuited = explanation.unsuited
     if as_json:
-        parts = {"image": {"sha256": explanation.image.sha256}, "model": {"fingerprint": explanation.fingerprint}}
+        parts = {
+            "image": {"sha256": explanation.image.sha256},
+            "model": {"fingerprint": explanation.fingerprint, **explanation.outputs.to_dict()},
+        }
         say(core.to_json(parts | {"unsuited": unsuited} | core.trust_to_dict(checked)).decode())
         return
     say(f"{name}: {one_line(checked.heatmap.target.label)}. {checked.outcome}")

@@ -8,18 +8,21 @@ from gradcam_core.comparison.pairs import pair_of
 from gradcam_core.comparison.partners import Partners, label_key
 from gradcam_core.comparison.records import ComparedClass, Pair
 from gradcam_core.records import Explanation, Heatmap
+from gradcam_core.targets import LoweredTarget
+from gradcam_core.tasks import Prediction
 
 
 def compared_classes(
     explanations: Sequence[Explanation], partners: Sequence[Partners], scale: Scale
 ) -> tuple[ComparedClass, ...]:
     """Bring the heatmaps of each class of the first model together, and compare every two of them."""
-    by_index = [{heatmap.target.index: heatmap for heatmap in each.heatmaps} for each in explanations]
+    by_class = [{_key(heatmap): heatmap for heatmap in each.heatmaps} for each in explanations]
     classes = []
-    for index, own in by_index[0].items():
+    for (index, lowered), own in by_class[0].items():
         indices = [each[index] for each in partners]
         heatmaps = tuple(
-            None if partner is None else known.get(partner) for known, partner in zip(by_index, indices, strict=True)
+            None if partner is None else known.get((partner, lowered))
+            for known, partner in zip(by_class, indices, strict=True)
         )
         classes.append(ComparedClass(index, own.target.label, heatmaps, _pairs(own.target.label, heatmaps, scale)))
     return tuple(classes)
@@ -33,18 +36,59 @@ def _pairs(label: str, heatmaps: Sequence[Heatmap | None], scale: Scale) -> tupl
     )
 
 
-def same_answers(explanations: Sequence[Explanation], partners: Sequence[Partners]) -> tuple[int, ...]:
-    """Number the models so that those with the same top prediction have the same number, the first model's being 0."""
+def _key(heatmap: Heatmap) -> tuple[int, bool]:
+    return heatmap.target.index, isinstance(heatmap.target, LoweredTarget)
+
+
+def answer_of(explanation: Explanation, heatmap: Heatmap | None) -> Prediction | None:
+    """A model's answer: its top class; of findings or a regression, what it says of the compared class.
+
+    None where it says nothing: of an embedding, and of a class that it does not have.
+    """
+    outputs = explanation.outputs
+    if outputs.task == "single_label":
+        return explanation.predictions[0]
+    if heatmap is None or outputs.task == "embedding":
+        return None
+    target = heatmap.target
+    label = target.class_label if isinstance(target, LoweredTarget) else target.label
+    present = target.probability >= outputs.threshold(target.index) if outputs.has_findings else None
+    value, unit = getattr(target, "value", None), getattr(target, "unit", "")
+    return Prediction(target.index, label, target.probability, value, unit, present)
+
+
+def answers_comparable(explanations: Sequence[Explanation], answers: Sequence[Prediction | None]) -> bool:
+    """Whether all models answer, and in one kind: a class, a finding, or a number of one unit."""
+    kinds = {
+        (each.outputs.has_findings, each.outputs.has_probabilities, each.outputs.unit, each.outputs.task == "embedding")
+        for each in explanations
+    }
+    return len(kinds) == 1 and None not in answers
+
+
+def same_answers(
+    explanations: Sequence[Explanation], partners: Sequence[Partners], answers: Sequence[Prediction | None]
+) -> tuple[int, ...]:
+    """Number the models so that those with the same answer have the same number, the first model's being 0.
+
+    Numbers of a regression are not judged, and answers that cannot be compared do not differ.
+    """
+    if not answers_comparable(explanations, answers) or explanations[0].outputs.task == "regression":
+        return (0,) * len(explanations)
     groups: list[int] = []
     for place in range(len(explanations)):
-        same = (groups[before] for before in range(place) if _same(explanations, partners, before, place))
+        same = (groups[before] for before in range(place) if _same(answers, partners, before, place))
         groups.append(next(same, max(groups, default=-1) + 1))
     return tuple(groups)
 
 
-def _same(explanations: Sequence[Explanation], partners: Sequence[Partners], place: int, other: int) -> bool:
-    """Whether two models' top predictions are the same class: by their partner, or else by their label."""
-    answer, other_answer = (explanations[each].predictions[0] for each in (place, other))
+def _same(answers: Sequence[Prediction | None], partners: Sequence[Partners], place: int, other: int) -> bool:
+    """Whether two models give the same answer: both or neither find it; or one class, by its partner or its label."""
+    answer, other_answer = answers[place], answers[other]
+    if answer is None or other_answer is None:
+        return False
+    if answer.present is not None:
+        return answer.present == other_answer.present
     own = {index for index, partner in enumerate(partners[place]) if partner == answer.index}
     others = {index for index, partner in enumerate(partners[other]) if partner == other_answer.index}
     if own or others:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from gradcam_core.checks import Thresholds, Trust, trust
-from gradcam_core.comparison.classes import compared_classes, same_answers
+from gradcam_core.comparison.classes import answer_of, compared_classes, same_answers
 from gradcam_core.comparison.difference import Scale
 from gradcam_core.comparison.notes import notes_of
 from gradcam_core.comparison.partners import Class, Match, Partners, match_of_each, partners_of
@@ -16,7 +16,8 @@ from gradcam_core.errors import GradcamError, ModelError, PictureError
 from gradcam_core.explanation import Method, check_request, explain
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
-from gradcam_core.targets import check_top_k
+from gradcam_core.targets import LoweredTarget, Wanted, lowers
+from gradcam_core.tasks import check_top_k
 
 FEWEST, MOST = 2, 4
 Result = TypeVar("Result")
@@ -32,6 +33,7 @@ class _Request:
     method: Method
     layers: tuple[str | None, ...]
     partners: tuple[Partners, ...]
+    targets: Sequence[Class] | None
 
 
 def compare(
@@ -50,21 +52,21 @@ def compare(
 ) -> Comparison:
     """Compare two to four models on one picture: their answers, and their heatmaps of the same classes.
 
-    The classes are the `top_k` most probable ones of the first model, or its `targets` (indices or labels). `match`
-    finds them in the other models: "label", "index", or a mapping, one for all or one for each other model. `layers`
-    has a layer for each model, None for its default. With `checks`, the heatmaps of the first class are checked.
-    Costs one explanation for each model. Raises a GradcamError, before anything is computed where possible.
+    The classes are the `top_k` first ones of the first model, or its `targets`; `match` finds them in the others by
+    "label", by "index" or by a mapping, one for all or one for each. `layers` has one for each model, None for its
+    default. With `checks`, the heatmaps of the first class are checked. Raises a GradcamError, if possible at once.
     """
-    targets = [targets] if isinstance(targets, str) or not isinstance(targets, Sequence | None) else targets
     request = _checked(image, models, top_k, targets, match, method, layers, scale)
     start = time.perf_counter()
-    explanations, seconds = _explained(request, targets, Progress(on_progress).part(0, 2 if checks else 1))
+    explanations, seconds = _explained(request, Progress(on_progress).part(0, 2 if checks else 1))
     classes = compared_classes(explanations, request.partners, scale)
+    answers = tuple(map(answer_of, explanations, classes[0].heatmaps))
     comparison = Comparison(
         explanations=explanations,
         partners=request.partners,
         classes=classes,
-        same_answer=same_answers(explanations, request.partners),
+        answers=answers,
+        same_answer=same_answers(explanations, request.partners, answers),
         scale=scale,
         seconds=seconds,
         comparing_seconds=time.perf_counter() - start - sum(seconds),
@@ -80,7 +82,7 @@ def _checked(
     image: ImageRecord,
     models: Sequence[LoadedModel],
     top_k: int,
-    targets: Sequence[Class] | None,
+    targets: Class | Sequence[Class] | None,
     match: Any,
     method: Method,
     layers: Sequence[str | None] | None,
@@ -90,6 +92,7 @@ def _checked(
     models = tuple(models) if isinstance(models, Iterable) else (models,)
     if not isinstance(image, ImageRecord):
         raise PictureError("There is no picture to compare the models on.", "Read it first: read_image(path).")
+    targets = [targets] if isinstance(targets, str) or not isinstance(targets, Sequence | None) else targets
     if not FEWEST <= len(models) <= MOST or not all(isinstance(model, LoadedModel) for model in models):
         raise ModelError(f"{len(models)} models cannot be compared.", f"Give {FEWEST} to {MOST} loaded models.")
     if scale not in ("own", "same"):
@@ -104,7 +107,7 @@ def _checked(
     if targets is not None:
         check_request(models[0], targets=list(targets))
     others = (partners_of(first, model.labels, way) for model, way in zip(models[1:], ways, strict=True))
-    return _Request(image, models, top_k, method, wanted, (tuple(range(len(first))), *others))
+    return _Request(image, models, top_k, method, wanted, (tuple(range(len(first))), *others), targets)
 
 
 def of_model(place: int, work: Callable[[], Result]) -> Result:
@@ -115,19 +118,16 @@ def of_model(place: int, work: Callable[[], Result]) -> Result:
         raise type(error)(f"Model {place + 1}: {error.message}", error.remedy) from error
 
 
-def _explained(
-    request: _Request, targets: Sequence[Class] | None, progress: Progress
-) -> tuple[tuple[Explanation, ...], tuple[float, ...]]:
+def _explained(request: _Request, progress: Progress) -> tuple[tuple[Explanation, ...], tuple[float, ...]]:
     """Explain the picture in each model; the classes of the first one decide which in the others."""
     explanations: list[Explanation] = []
     seconds = []
-    wanted = None if targets is None else list(targets)
+    wanted: list[Wanted] | None = None if request.targets is None else list(request.targets)
     for place, model in enumerate(request.models):
         start = time.perf_counter()
         if place:
-            partners = [request.partners[place][heatmap.target.index] for heatmap in explanations[0].heatmaps]
             # Without any of these classes, its own top ones are explained.
-            wanted = list(dict.fromkeys(partner for partner in partners if partner is not None)) or None
+            wanted = _partner_targets(request.partners[place], explanations[0].heatmaps, model) or None
         progress.part(place, len(request.models), f"Model {place + 1}")(0.0)
         explain_it = functools.partial(
             explain,
@@ -142,6 +142,16 @@ def _explained(
         explanations.append(of_model(place, explain_it))
         seconds.append(time.perf_counter() - start)
     return tuple(explanations), tuple(seconds)
+
+
+def _partner_targets(partners: Partners, heatmaps: Sequence[Heatmap], model: LoadedModel) -> list[Wanted]:
+    """The other model's targets for the first one's heatmaps, each once, in the same direction."""
+    wanted: dict[tuple[int, bool], Wanted] = {}
+    for target in (heatmap.target for heatmap in heatmaps):
+        partner, lowered = partners[target.index], isinstance(target, LoweredTarget)
+        if partner is not None:
+            wanted[partner, lowered] = lowers(partner, model.labels) if lowered else partner
+    return list(wanted.values())
 
 
 def _checks(

@@ -78,15 +78,16 @@ class Comparison:
     """Two to four models on one picture.
 
     `explanations` has one for each model. `partners` has, for each model, its index for each class of the first
-    model, and `classes` the compared ones. `same_answer` has a number for each model: models with the same number have
-    the same top prediction. `seconds` is how long each model took,
-    `comparing_seconds` the rest. `checks` are those of each model's heatmap of the first class, where they were asked
-    for.
+    model, and `classes` the compared ones. `answers` has each model's top prediction; of findings or a regression, what
+    it says of the first compared class; None where it says nothing. `same_answer` has a number for each model: models
+    with the same number have the same answer. `seconds` is how long each model took, `comparing_seconds` the rest.
+    `checks` are those of each model's heatmap of the first class, where they were asked for.
     """
 
     explanations: tuple[Explanation, ...]
     partners: tuple[Partners, ...]
     classes: tuple[ComparedClass, ...]
+    answers: tuple[Prediction | None, ...]
     same_answer: tuple[int, ...]
     scale: Scale
     seconds: tuple[float, ...]
@@ -105,11 +106,6 @@ class Comparison:
     def image(self) -> ImageRecord:
         """The picture."""
         return self.explanations[0].image
-
-    @property
-    def answers(self) -> tuple[Prediction, ...]:
-        """Each model's top prediction."""
-        return tuple(explanation.predictions[0] for explanation in self.explanations)
 
     @property
     def outcome(self) -> Outcome:

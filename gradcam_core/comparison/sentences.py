@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from gradcam_core.comparison.classes import answers_comparable
 from gradcam_core.comparison.records import Comparison, Pair
+from gradcam_core.tasks import TASK_WORDS, Prediction, Task, amount_of
 from gradcam_core.text import listed, one_line, percent, signed
 
 ALL = {2: "Both models answer", 3: "All three models answer", 4: "All four models answer"}
@@ -33,7 +35,38 @@ def _numbers(pair: Pair) -> str:
 
 
 def _answers(comparison: Comparison) -> str:
-    answers, groups = comparison.answers, comparison.same_answer
+    answers = [answer for answer in comparison.answers if answer is not None]
+    if not answers_comparable(comparison.explanations, comparison.answers):
+        if len(set(_tasks(comparison))) == 1 and None in comparison.answers and answers:
+            return f"Their answers cannot be compared: not every model has {one_line(comparison.classes[0].label)}."
+        kinds = [f"model {place} gives {TASK_WORDS[task]}" for place, task in enumerate(_tasks(comparison), 1)]
+        return f"Their answers cannot be compared: {listed(kinds)}."
+    if answers[0].value is not None:
+        return f"For {one_line(answers[0].label)}, the models give {listed([amount_of(answer) for answer in answers])}."
+    return _findings(comparison, answers) if answers[0].present is not None else _top_answers(comparison, answers)
+
+
+def _tasks(comparison: Comparison) -> list[Task]:
+    return [explanation.outputs.task for explanation in comparison.explanations]
+
+
+def _findings(comparison: Comparison, answers: Sequence[Prediction]) -> str:
+    """Which models find the first compared class, each by its own threshold."""
+    label, groups = one_line(answers[0].label), comparison.same_answer
+    if len(set(groups)) == 1:
+        word = "present" if answers[0].present else "absent"
+        shares = listed([percent(answer.probability) for answer in answers])
+        return f"{ALL[len(answers)]} that {label} is {word} ({shares})."
+    parts = []
+    for group in dict.fromkeys(groups):
+        places = [place for place, each in enumerate(groups) if each == group]
+        word = "present" if answers[places[0]].present else "absent"
+        parts.append(f"{_models(places)} {word} ({listed([percent(answers[place].probability) for place in places])})")
+    return f"The answers on {label} differ: {listed(parts)}."
+
+
+def _top_answers(comparison: Comparison, answers: Sequence[Prediction]) -> str:
+    groups = comparison.same_answer
     if len(set(groups)) == 1:
         shares = listed([percent(answer.probability) for answer in answers])
         return f"{ALL[len(answers)]} {one_line(answers[0].label)} ({shares})."

@@ -1,6 +1,7 @@
 """The straight line of a drift: pictures, each compared in two models -> rows -> the counts over all of them."""
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from gradcam_core.methods import find_method, reads_layer
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.readers import read_image
 from gradcam_core.records import LoadedModel
+from gradcam_core.tasks import TASK_WORDS, Prediction
 
 Layers = Sequence[str | None]
 
@@ -81,6 +83,12 @@ def _check(request: _Request) -> None:
     for place, (model, layer) in enumerate(zip(request.models, request.layers, strict=True)):
         of_model(place, functools.partial(check_request, model, methods=[request.method], layers=layer))
     first, second = request.models
+    without = next((model for model in request.models if not model.outputs.has_probabilities), None)
+    if without is not None:
+        raise TargetError(
+            f"A model that gives {TASK_WORDS[without.task]} has no answers that could agree.",
+            "Choose two models that answer with classes or findings.",
+        )
     if not any(partner is not None for partner in partners_of(first.labels, second.labels, request.match)):
         raise TargetError(
             "The two models have no class in common.",
@@ -98,15 +106,25 @@ def _compared(row: DriftRow, content: bytes, progress: Progress, *, request: _Re
         layers=request.layers,
         on_progress=lambda share, words, drafts: progress(share),
     )
-    first, second = comparison.answers
     row = replace(
         row,
-        answers=(first.label, second.label),
-        probabilities=(first.probability, second.probability),
+        answers=(_words_of(comparison.answers[0]), _words_of(comparison.answers[1])),
+        probabilities=(_share_of(comparison.answers[0]), _share_of(comparison.answers[1])),
         same_answer=len(set(comparison.same_answer)) == 1,
         label=comparison.classes[0].label,
     )
     return _with_evidence(row, comparison)
+
+
+def _words_of(answer: Prediction | None) -> str:
+    """A model's answer: a class, or a finding and whether it is there; "" where it does not know the class."""
+    if answer is None:
+        return ""
+    return answer.label if answer.present is None else f"{answer.label}: {'present' if answer.present else 'absent'}"
+
+
+def _share_of(answer: Prediction | None) -> float:
+    return math.nan if answer is None else answer.probability
 
 
 def _with_evidence(row: DriftRow, comparison: Comparison) -> DriftRow:

@@ -11,6 +11,7 @@ from gradcam_core.checks.edges import REGIONS, costliest, without_edges
 from gradcam_core.checks.reruns import begin_rerun
 from gradcam_core.checks.thresholds import Thresholds
 from gradcam_core.errors import GradcamError, TargetError
+from gradcam_core.evaluation.answers import answer, check_labels, class_answer, class_of
 from gradcam_core.evaluation.matching import Load, PictureFile, match
 from gradcam_core.evaluation.pictures import PictureWork, completed_rows, read_content
 from gradcam_core.evaluation.records import Evaluation, Row, TableRow
@@ -21,10 +22,8 @@ from gradcam_core.measures import measure
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.readers import read_image
 from gradcam_core.readers.truth import read_truth
-from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel, Prediction
-from gradcam_core.targets import ClassTarget, find_class
-
-SHOWN_LABELS = 3
+from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
+from gradcam_core.tasks import Target
 
 
 def evaluate(
@@ -42,11 +41,11 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a model on many pictures, each a name and a function that returns its bytes.
 
-    The explained class is the table's label, or the top prediction where there is none; hiding parts of the edge is
-    always measured on the top prediction. `masks`, by name, mark the reference regions. One picture at a time is in
-    memory; each takes one forward pass, its backward pass and nine forward passes more. What is wrong with one
-    picture is kept in its row. Raises a GradcamError for what suits no picture: the method, the layers, labels of
-    another model. Raise an exception in `on_progress` to cancel.
+    The explained class is the table's label (of findings, the first positive one), or the top prediction where there
+    is none; hiding parts of the edge is always measured on the top prediction. `masks`, by name, mark the reference
+    regions. One picture at a time is in memory; each takes one forward pass, its backward pass and nine forward passes
+    more. What is wrong with one picture is kept in its row. Raises a GradcamError for what suits no picture: the
+    method, the layers, labels of another model. Raise an exception in `on_progress` to cancel.
 
     `stop` is called before each picture: once it returns True, the pictures so far are summarised. To go on later,
     pass the rows of that evaluation as `known`: the same pictures with the same labels and masks are not computed
@@ -56,41 +55,16 @@ def evaluate(
     kept = known_rows(known, request.key, Row)
     pairs, table_rows, loads = checked_files(pictures, table, masks)
     files = match(pairs, table_rows, loads)
-    _check_labels(files, model.labels)
+    check_labels([file.row for file in files if file.row], model)
     rows = completed_rows([_work(file, request) for file in files], kept, stop, Progress(on_progress))
-    return summarise(rows, request.limits, len(table_rows) - len({file.row for file in files if file.row}))
+    unmatched = len(table_rows) - len({file.row for file in files if file.row})
+    return summarise(rows, request.limits, unmatched, model.outputs)
 
 
 def _work(file: PictureFile, request: Request) -> PictureWork[Row]:
     row = Row(file.name, "", label=file.row.label if file.row else "", request=request.key)
     evaluated = functools.partial(_evaluated, file=file, request=request)
     return PictureWork(row, file.load, evaluated, functools.partial(_inputs, file))
-
-
-def _check_labels(files: Sequence[PictureFile], labels: Sequence[str]) -> None:
-    """Raise TargetError where none of the pictures' labels is a class of the model."""
-    wanted = list(dict.fromkeys(file.row.label for file in files if file.row and file.row.label))
-    if wanted and len(labels) == 1:
-        raise TargetError(
-            "This model has one class only, so its top answers cannot be compared with labels.",
-            "Leave the labels out, or use a model with a class for each of them.",
-        )
-    if wanted and not any(_is_class(label, labels) for label in wanted):
-        raise TargetError(
-            f"This model has none of the table’s classes: {_first_few(wanted)}",
-            f"Choose the model that the labels belong to. The classes of this one are {_first_few(labels)}",
-        )
-
-
-def _first_few(labels: Sequence[str]) -> str:
-    return ", ".join(labels[:SHOWN_LABELS]) + (" …" if len(labels) > SHOWN_LABELS else "")
-
-
-def _is_class(label: str, labels: Sequence[str]) -> bool:
-    try:
-        return find_class(label, labels) >= 0
-    except TargetError:
-        return False
 
 
 def _inputs(file: PictureFile) -> str:
@@ -109,27 +83,25 @@ def _evaluated(row: Row, content: bytes, progress: Progress, *, file: PictureFil
             "Give each picture a name of its own, in the table too.",
         )
     model, image = request.model, read_image(content, name=file.name)
-    index = find_class(row.label, model.labels) if row.label else None
+    one_class = model.task == "single_label"
+    said = None if one_class else answer(image, file.row, model)
     explanation = explain(
         image,
         model,
         top_k=1,
-        targets=index,
+        targets=said.wanted if said else class_of(file.row, model),
         methods=[request.method],
         layers=request.layers,
         on_progress=lambda share, words, drafts: progress(share),
     )
-    heatmap, top = explanation.heatmaps[-1], explanation.predictions[0]
-    region, lost = _strongest_edge(explanation, heatmap, top, model)
+    heatmap = explanation.heatmaps[-1]
+    said = said or class_answer(explanation.predictions[0], file.row, model)
+    region, lost = _strongest_edge(explanation, heatmap, said.edge, model) if said.edge else ("", 0.0)
     measured, note = _localised(heatmap, file, image)
+    row = replace(row, **said.fields)
     return replace(
         row,
-        label="" if index is None else model.labels[index],
-        label_index=index,
-        label_probability=None if index is None else heatmap.target.probability,
-        answer=top.label,
-        answer_index=top.index,
-        probability=top.probability,
+        label_probability=None if row.label_index is None else heatmap.target.probability,
         region=region,
         lost=lost,
         edge_decides=lost > request.limits.numbers["most_lost_at_edge"],
@@ -139,10 +111,9 @@ def _evaluated(row: Row, content: bytes, progress: Progress, *, file: PictureFil
 
 
 def _strongest_edge(
-    explanation: Explanation, heatmap: Heatmap, top: Prediction, model: LoadedModel
+    explanation: Explanation, heatmap: Heatmap, target: Target, model: LoadedModel
 ) -> tuple[str, float]:
-    """Find the part of the edge whose hiding lowers the top prediction most, and the share of probability lost."""
-    target = ClassTarget(top.index, top.label, top.probability)
+    """Find the part of the edge whose hiding lowers a target's probability most, and the share of it that is lost."""
     rerun = begin_rerun(explanation, replace(heatmap, target=target), model)
     after, _ = without_edges(rerun)
     place = costliest(rerun.probability, after)

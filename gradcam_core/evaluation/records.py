@@ -7,9 +7,10 @@ from typing import Any, Literal
 import scipy
 
 from gradcam_core.checks.thresholds import Thresholds
+from gradcam_core.tasks import UNSTATED, Outputs
 
 # Why a row deserves a look.
-NOT_EVALUATED, WRONG = "not evaluated", "top answer is not the label"
+NOT_EVALUATED, WRONG, OTHER_FINDINGS = "not evaluated", "top answer is not the label", "findings differ from the table"
 EDGE, OUTSIDE = "edge decides", "hottest point outside the marked region"
 # The same for a row of a drift.
 DIFFER, MOVED, PARTLY_MOVED = "answers differ", "evidence moved", "evidence partly moved"
@@ -18,11 +19,26 @@ NOT_COMPARED = "evidence not compared"
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """What a table says about one picture: its file's name, its class, and the name of its mask's file."""
+    """What a table says about one picture: its file's name, its class, and the name of its mask's file.
+
+    `cells` are the headings and cells of all other columns: findings can have a column each.
+    """
 
     name: str
     label: str = ""
     mask: str = ""
+    cells: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FindingResult:
+    """One finding in one picture. `present` is by its threshold, `truth` by the table; None where it says nothing."""
+
+    index: int
+    label: str
+    probability: float
+    present: bool
+    truth: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +50,10 @@ class Row:
     takes away, and `edge_decides` whether that is above the threshold. The measurements are None without a mask, or
     where the heatmap is empty; `iou_by_chance` is what unrelated areas of these sizes would give for `iou_fixed`.
     `request` is the identity of model and settings, `inputs` that of the label and the mask.
+
+    Of a model of findings, `findings` has each of them; `label` and `answer` name those that are present, and
+    `edge_class` is the one whose probability is followed. Of a regression, `value` is the model's number and `given`
+    the table's.
     """
 
     name: str
@@ -55,13 +75,29 @@ class Row:
     note: str = ""
     request: str = ""
     inputs: str = ""
+    edge_class: str = ""
+    findings: tuple[FindingResult, ...] = ()
+    value: float | None = None
+    given: float | None = None
+
+    @property
+    def known_findings(self) -> tuple[FindingResult, ...]:
+        """The findings about which the table says something."""
+        return tuple(finding for finding in self.findings if finding.truth is not None)
+
+    @property
+    def error(self) -> float | None:
+        """By how much the model's number differs from the table's; None without one of them."""
+        return None if self.value is None or self.given is None else abs(self.value - self.given)
 
     @property
     def as_labelled(self) -> bool | None:
-        """Whether the top prediction is the label; None without one of them."""
-        if self.problem or self.label_index is None:
+        """Whether the top prediction is the label, or every known finding is as in the table; None without a label."""
+        if self.problem:
             return None
-        return self.answer_index == self.label_index
+        if self.known_findings:
+            return all(finding.present == finding.truth for finding in self.known_findings)
+        return None if self.label_index is None else self.answer_index == self.label_index
 
     @property
     def standing(self) -> str:
@@ -69,7 +105,7 @@ class Row:
         if self.problem:
             return NOT_EVALUATED
         if self.as_labelled is False:
-            return WRONG
+            return OTHER_FINDINGS if self.findings else WRONG
         if self.edge_decides:
             return EDGE
         return OUTSIDE if self.pointing_game == 0 else ""
@@ -119,6 +155,16 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
+class FindingSummary:
+    """One finding over all pictures: how many of those that have it, and of those that have it not, are told so."""
+
+    label: str
+    threshold: float
+    sensitivity: Share
+    specificity: Share
+
+
+@dataclass(frozen=True, slots=True)
 class Edges:
     """In how many pictures a corner or border decides; by region, in how many and the mean loss when it is hidden.
 
@@ -134,9 +180,12 @@ class Edges:
 class Evaluation:
     """All rows, those to look at first on top, and the numbers over them.
 
-    `classes` pairs each label with its accuracy. `calibration_error` is the expected calibration error of Guo et al.
-    2017, over `bins`. `localisation` has the mean of each of the three measurements of a row. `unmatched` counts the
-    rows of the table that match no picture.
+    `outputs` says what the model's numbers mean. `accuracy` is the share of labelled pictures whose top prediction is
+    the label, or whose findings are all as in the table. `classes` pairs each label with its accuracy, `findings` has
+    each finding that the table knows, and `error` is the mean absolute error of a regression. `calibration_error` is
+    the expected calibration error of Guo et al. 2017, over `bins`; of findings, over all findings of all pictures.
+    `localisation` has the mean of each of the three measurements of a row. `unmatched` counts the rows of the table
+    that match no picture.
     """
 
     rows: tuple[Row, ...]
@@ -150,6 +199,9 @@ class Evaluation:
     edges_by_label: tuple[Edges, ...]
     thresholds: Thresholds
     unmatched: int = 0
+    outputs: Outputs = UNSTATED
+    findings: tuple[FindingSummary, ...] = ()
+    error: Mean = Mean(None, 0)
 
     @property
     def count(self) -> int:

@@ -5,28 +5,38 @@ from collections.abc import Iterator, Mapping
 
 from gradcam_core.comparison.records import FEW, SAME_PLACE
 from gradcam_core.evaluation.records import Drift, Evaluation, Share
-from gradcam_core.text import counted, listed, percent
+from gradcam_core.tasks import TASK_WORDS
+from gradcam_core.text import counted, listed, percent, quantity
 
 # A class gets a sentence of its own from so many pictures on, where one region decides so large a share of them.
 FEWEST, HABIT = 5, 0.5
 MOST_LISTED = 5
+SUBJECTS: Mapping[str, str] = {
+    "single_label": "top answer",
+    "multi_label": "most probable finding",
+    "binary": "answer",
+}
+ANSWERED: Mapping[str, str] = {
+    "single_label": "answered",
+    "multi_label": "whose most probable finding is",
+    "binary": "answered",
+}
+NO_EDGES = "Corners and borders were not hidden: the model gives a number, and no probability that could fall."
 
 
 def evaluation_sentences(evaluation: Evaluation) -> tuple[str, ...]:
     """Say the results in plain words, each sentence with its numbers; the most important first."""
     if evaluation.count == len(evaluation.failures):
         return tuple(_failures(evaluation))
-    threshold = percent(evaluation.thresholds.numbers["most_lost_at_edge"], 0)
     return (
         *_accuracy(evaluation),
-        _edges(evaluation),
-        *_habits(evaluation),
+        *_findings(evaluation),
+        *(_followed(evaluation) if evaluation.outputs.has_probabilities else (NO_EDGES,)),
         *_marks(evaluation),
         *_calibration(evaluation),
         *_weakest(evaluation),
         *_failures(evaluation),
-        f"A corner or border counts as deciding where hiding it takes away more than {threshold} of the top answer’s "
-        "probability. The finding itself may lie there.",
+        *_closing(evaluation),
     )
 
 
@@ -91,37 +101,79 @@ def _with_interval(share: Share) -> str:
     return f"{percent(share.value, 0)}; 95\u202f% interval {percent(low, 0)} to {percent(high, 0)}"
 
 
+def _followed(evaluation: Evaluation) -> Iterator[str]:
+    yield _edges(evaluation)
+    yield from _habits(evaluation)
+
+
+def _closing(evaluation: Evaluation) -> Iterator[str]:
+    outputs = evaluation.outputs
+    if outputs.has_probabilities:
+        threshold = percent(evaluation.thresholds.numbers["most_lost_at_edge"], 0)
+        yield (
+            f"A corner or border counts as deciding where hiding it takes away more than {threshold} of the "
+            f"{SUBJECTS[outputs.task]}’s probability. The finding itself may lie there."
+        )
+    if outputs.origin == "assumed":
+        yield f"What the model gives was assumed: {TASK_WORDS[outputs.task]}."
+
+
+def _findings(evaluation: Evaluation) -> Iterator[str]:
+    """Say of each finding how many of the pictures that have it, and of those that have it not, are told so."""
+    for finding in evaluation.findings:
+        yes, no = finding.sensitivity, finding.specificity
+        with_it = f"{yes.part:,} of {counted(yes.whole, 'picture')} with it ({percent(yes.value, 0)})"
+        without = f"{no.part:,} of {no.whole:,} without it ({percent(no.value, 0)})"
+        yield (
+            f"{finding.label}: present by the model in {with_it}, absent in {without}, "
+            f"at a threshold of {percent(finding.threshold, 0)}."
+        )
+
+
 def _accuracy(evaluation: Evaluation) -> Iterator[str]:
-    accuracy = evaluation.accuracy
-    if not accuracy.whole:
+    if evaluation.outputs.task == "regression":
+        yield _error(evaluation)
+        return
+    accuracy, interval = evaluation.accuracy, evaluation.accuracy.interval
+    if interval is None:
         yield "No picture has a label, so the top answers cannot be compared with labels."
         return
-    yield f"The top answer matches the label in {_pictures(accuracy)} ({_with_interval(accuracy)})."
+    low, high = (percent(bound, 0) for bound in interval)
+    subject = "Every finding is as in the table" if evaluation.findings else "The top answer matches the label"
+    yield (f"{subject} in {_pictures(accuracy)} ({percent(accuracy.value, 0)}; 95\u202f% interval {low} to {high}).")
     unlabelled = evaluation.count - len(evaluation.failures) - accuracy.whole
     if unlabelled:
         yield f"Pictures without a label: {unlabelled}."
 
 
+def _error(evaluation: Evaluation) -> str:
+    error, unit = evaluation.error, evaluation.outputs.unit
+    if error.value is None:
+        return "No picture has a number in the table, so the model’s numbers cannot be compared with any."
+    return f"The mean absolute error is {quantity(error.value, unit)} over {counted(error.count, 'picture')}."
+
+
 def _edges(evaluation: Evaluation) -> str:
-    share = evaluation.edges.share
+    share, subject = evaluation.edges.share, SUBJECTS[evaluation.outputs.task]
     if not share.part:
-        return f"A corner or border decides the top answer in none of {counted(share.whole, 'picture')}."
+        return f"A corner or border decides the {subject} in none of {counted(share.whole, 'picture')}."
     regions = {f"the {region}": lost.count for region, lost in evaluation.edges.regions.items()}
     answers = {edges.label: edges.share.part for edges in evaluation.edges_by_answer}
     return (
-        f"A corner or border decides the top answer in {_pictures(share)} ({percent(share.value, 0)}). "
-        f"Where: {_by_count(regions)}. Top answers of these pictures: {_by_count(answers)}."
+        f"A corner or border decides the {subject} in {_pictures(share)} ({percent(share.value, 0)}). "
+        f"Where: {_by_count(regions)}. {subject.capitalize()}s of these pictures: {_by_count(answers)}."
     )
 
 
 def _habits(evaluation: Evaluation) -> Iterator[str]:
     """Name the classes for which one region decides most pictures, as a shortcut does."""
+    answered = ANSWERED[evaluation.outputs.task]
     for edges in evaluation.edges_by_answer:
         region, lost = max(edges.regions.items(), key=lambda item: item[1].count, default=("", None))
         whole = edges.share.whole
         if lost and whole >= FEWEST and lost.count >= HABIT * whole:
             yield (
-                f"In {lost.count} of {whole} pictures answered {edges.label}, hiding the {region} takes away "
+                f"In {lost.count} of {whole} pictures {answered} {edges.label}, hiding the {region} takes away "
                 f"{percent(lost.value, 0)} of the probability on average. "
                 "Look for a marker, a label or a device there."
             )
@@ -140,7 +192,16 @@ def _marks(evaluation: Evaluation) -> Iterator[str]:
 def _calibration(evaluation: Evaluation) -> Iterator[str]:
     error, accuracy = evaluation.calibration_error, evaluation.accuracy
     if error is not None:
-        mean = sum(group.count * (group.probability or 0) for group in evaluation.bins) / accuracy.whole
+        whole = sum(group.count for group in evaluation.bins)
+        mean = sum(group.count * (group.probability or 0) for group in evaluation.bins) / whole
+        if evaluation.findings:
+            right = sum(group.count * (group.right or 0) for group in evaluation.bins) / whole
+            yield (
+                f"Findings have a probability of {percent(mean, 0)} on average, and {percent(right, 0)} of them are "
+                "there by the table. Among those of similar probability, the two differ by "
+                f"{100 * error:.1f} percentage points on average."
+            )
+            return
         yield (
             f"The top answers have a probability of {percent(mean, 0)} on average, and {percent(accuracy.value, 0)} of "
             "them match the label. Among answers of similar probability, the two differ by "

@@ -11,40 +11,77 @@ from gradcam_core.checks.thresholds import Thresholds
 from gradcam_core.evaluation.records import (
     EDGE,
     NOT_EVALUATED,
+    OTHER_FINDINGS,
     OUTSIDE,
     WRONG,
     Bin,
     Edges,
     Evaluation,
+    FindingResult,
+    FindingSummary,
     Mean,
     Row,
     Share,
 )
+from gradcam_core.tasks import Outputs
 
 BINS = 10
-LABEL, ANSWER = attrgetter("label_index", "label"), attrgetter("answer_index", "answer")
+ONE_CLASS = Outputs("single_label", "read")
+LABEL = attrgetter("label_index", "label")
 LOCALISATION = ("iou_fixed", "pointing_game", "relevance_mass")
 
 
-def summarise(rows: Iterable[Row], limits: Thresholds, unmatched: int = 0) -> Evaluation:
+def summarise(rows: Iterable[Row], limits: Thresholds, unmatched: int = 0, outputs: Outputs = ONE_CLASS) -> Evaluation:
     """Compute the numbers over all rows. Rows that could not be evaluated are part of no number."""
     ordered = worst_first(rows)
     evaluated = [row for row in ordered if not row.problem]
     labelled = [row for row in evaluated if row.label_index is not None]
-    bins = reliability(labelled)
+    known = [row for row in evaluated if row.known_findings]
+    bins = reliability([pair for row in evaluated for pair in _judged(row)])
     return Evaluation(
         rows=ordered,
-        accuracy=_accuracy(labelled),
+        accuracy=_accuracy(known or labelled),
         classes=tuple((label, _accuracy(group)) for label, group in _grouped(labelled, LABEL).items()),
         bins=bins,
         calibration_error=calibration_error(bins),
         localisation={name: _mean(getattr(row, name) for row in evaluated) for name in LOCALISATION},
         edges=_edges("", evaluated),
-        edges_by_answer=tuple(_edges(label, group) for label, group in _grouped(evaluated, ANSWER).items()),
+        edges_by_answer=tuple(_edges(label, group) for label, group in _grouped(evaluated, _followed).items()),
         edges_by_label=tuple(_edges(label, group) for label, group in _grouped(labelled, LABEL).items()),
         thresholds=limits,
         unmatched=unmatched,
+        outputs=outputs,
+        findings=_findings(known, outputs),
+        error=_mean(row.error for row in evaluated),
     )
+
+
+def _judged(row: Row) -> list[tuple[float, bool]]:
+    """Probabilities with whether they were right: the top answer's, or each known finding's."""
+    if row.known_findings:
+        return [(finding.probability, bool(finding.truth)) for finding in row.known_findings]
+    return [] if row.as_labelled is None else [(row.probability, row.as_labelled)]
+
+
+def _findings(known: Sequence[Row], outputs: Outputs) -> tuple[FindingSummary, ...]:
+    """Each finding that the table knows, in the model's order."""
+    results: dict[tuple[int, str], list[FindingResult]] = {}
+    for finding in (finding for row in known for finding in row.known_findings):
+        results.setdefault((finding.index, finding.label), []).append(finding)
+    return tuple(
+        FindingSummary(
+            label,
+            outputs.threshold(index),
+            _share(result.present for result in results[index, label] if result.truth),
+            _share(not result.present for result in results[index, label] if not result.truth),
+        )
+        for index, label in sorted(results)
+    )
+
+
+def _share(outcomes: Iterable[bool]) -> Share:
+    listed = list(outcomes)
+    return Share(sum(listed), len(listed))
 
 
 def worst_first(rows: Iterable[Row]) -> tuple[Row, ...]:
@@ -56,16 +93,24 @@ def _place(row: Row) -> tuple[int, float]:
     """Return a row's group, and what its group is sorted by, the smallest first."""
     groups = {
         WRONG: -row.probability,
+        OTHER_FINDINGS: -max((abs(each.probability - bool(each.truth)) for each in row.known_findings), default=0.0),
         EDGE: -row.lost,
         OUTSIDE: row.relevance_mass or 0.0,
-        "": row.probability if row.label_probability is None else row.label_probability,
+        "": _least_sure(row),
         NOT_EVALUATED: 0.0,
     }
     return list(groups).index(row.standing), groups[row.standing]
 
 
-def reliability(labelled: Sequence[Row]) -> tuple[Bin, ...]:
-    """Divide the pictures by the probability of their top answer, into BINS of equal width, open below.
+def _least_sure(row: Row) -> float:
+    """What pictures without anything odd are sorted by: the label's probability, or the size of the error."""
+    if row.value is not None:
+        return -(row.error or 0.0)
+    return row.probability if row.label_probability is None else row.label_probability
+
+
+def reliability(judged: Sequence[tuple[float, bool]]) -> tuple[Bin, ...]:
+    """Divide probabilities, each with whether it was right, into BINS of equal width, open below.
 
     The bins of a reliability diagram (Guo et al. 2017, https://arxiv.org/abs/1706.04599, section 2).
     """
@@ -73,9 +118,9 @@ def reliability(labelled: Sequence[Row]) -> tuple[Bin, ...]:
     bins = []
     for lower, upper in itertools.pairwise(edges):
         # Rounding can take a probability just above 1, and a sure "no" is exactly 0.
-        inside = [row for row in labelled if lower < min(max(row.probability, 1e-12), 1.0) <= upper]
-        probability = _mean(row.probability for row in inside).value
-        bins.append(Bin(lower, upper, len(inside), probability, _accuracy(inside).value))
+        inside = [pair for pair in judged if lower < min(max(pair[0], 1e-12), 1.0) <= upper]
+        probability = _mean(share for share, _ in inside).value
+        bins.append(Bin(lower, upper, len(inside), probability, _share(right for _, right in inside).value))
     return tuple(bins)
 
 
@@ -104,6 +149,11 @@ def _edges(label: str, rows: Sequence[Row]) -> Edges:
     losses = {region: _mean(row.lost for row in decided if row.region == region) for region in REGIONS}
     regions = {region: loss for region, loss in losses.items() if loss.count}
     return Edges(label, Share(len(decided), len(rows)), regions)
+
+
+def _followed(row: Row) -> tuple[int | None, str]:
+    """The class whose probability is followed at the edge."""
+    return row.answer_index, row.edge_class or row.answer
 
 
 def _grouped(rows: Sequence[Row], of: Callable[[Row], tuple[int | None, str]]) -> Mapping[str, Sequence[Row]]:

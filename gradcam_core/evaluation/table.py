@@ -6,6 +6,7 @@ The bytes of a table of labels are untrusted. It names pictures, so errors give 
 import csv
 import io
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -58,23 +59,28 @@ DRIFT_RESULTS = (
     "problem",
     "note",
 )
-FORMAT = "Give a CSV file whose first line is name,label or name,label,mask, with one line per picture."
+FORMAT = (
+    "Give a CSV file whose first line is name,label or name,label,mask, or name and a column for each finding, with "
+    "one line per picture."
+)
 
 
 def read_table(content: bytes) -> tuple[TableRow, ...]:
     """Read a CSV of labels: columns name (or file, filename, image), label (or class) and, optionally, mask.
 
-    Cells are separated by commas, semicolons or tabs; the text is UTF-8 or UTF-16. Only the last part of a path
-    counts. Raises a GradcamError for anything that is no such table.
+    Instead of a label, or beside it, each finding can have a column of its own. Cells are separated by commas,
+    semicolons or tabs; the text is UTF-8 or UTF-16. Only the last part of a path counts. Raises a GradcamError for
+    anything that is no such table.
     """
     text = _decode(content)
-    delimiter, places = _find_columns(text)
+    delimiter, places, others = _find_columns(text)
     rows: list[TableRow] = []
     seen: set[str] = set()
     for line, cells in itertools.islice(_lines(text, delimiter), 1, None):
         if len(rows) == MOST_ROWS:
             raise GradcamError(f"The table has more than {MOST_ROWS:,} rows.", "Split it, and evaluate its parts.")
-        row = TableRow(**{column: cells[place] for column, place in places.items() if place < len(cells)})
+        named = {column: cells[place] for column, place in places.items() if place < len(cells)}
+        row = TableRow(**named, cells=tuple((name, cells[at]) for name, at in others if at < len(cells) and cells[at]))
         if not row.name:
             raise GradcamError(f"Line {line} of the table names no picture.", FORMAT)
         if key_of(row.name) in seen:
@@ -106,14 +112,17 @@ def _decode(content: bytes) -> str:
     return text
 
 
-def _find_columns(text: str) -> tuple[str, Mapping[str, int]]:
-    """Find the separator, and the position of each column."""
+def _find_columns(text: str) -> tuple[str, Mapping[str, int], Sequence[tuple[str, int]]]:
+    """Find the separator, the position of each column that is known, and all others with their headings."""
     heading = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")[:LONGEST_HEADING]
     for delimiter in DELIMITERS:
-        names = [cell.strip().casefold() for cell in next(csv.reader([heading], delimiter=delimiter), [])]
+        cells = [cell.strip() for cell in next(csv.reader([heading], delimiter=delimiter), [])]
+        names = [cell.casefold() for cell in cells]
         columns = {column: next((name for name in known if name in names), "") for column, known in COLUMNS.items()}
-        if columns["name"] and columns["label"]:
-            return delimiter, {column: names.index(name) for column, name in columns.items() if name}
+        places = {column: names.index(name) for column, name in columns.items() if name}
+        others = [(cell, at) for at, cell in enumerate(cells) if cell and at not in places.values() and is_plain(cell)]
+        if columns["name"] and (columns["label"] or others):
+            return delimiter, places, others
     raise GradcamError("The table’s first line does not name the columns name and label.", FORMAT)
 
 
@@ -145,7 +154,24 @@ def _checked(cell: str, line: int) -> str:
 def evaluation_to_csv(evaluation: Evaluation, names: Literal["keep", "hash"] = "hash") -> bytes:
     """Write the rows as CSV, the ones to look at first on top; "hash" leaves file names out."""
     named = ("name",) if names == "keep" else ()
-    return to_csv(("sha256", *named, *RESULTS), map(row_values, evaluation.rows))
+    by_task = [_by_task(row, evaluation) for row in evaluation.rows]
+    more = list(dict.fromkeys(column for values in by_task for column in values))
+    rows = [{**row_values(row), **values} for row, values in zip(evaluation.rows, by_task, strict=True)]
+    return to_csv(("sha256", *named, *RESULTS, *more), rows)
+
+
+def _by_task(row: Row, evaluation: Evaluation) -> Mapping[str, Cell]:
+    """Columns that follow the model's task, which is one itself: each finding's probability, or numbers and errors."""
+    outputs = evaluation.outputs
+    values: dict[str, Cell] = {"task": outputs.task, "task_origin": outputs.origin}
+    if outputs.task == "regression":
+        values |= {"value": _known(row.value), "given": row.given, "error": row.error, "unit": outputs.unit}
+    findings = {f"probability of {each.label} ({each.index})": _known(each.probability) for each in row.findings}
+    return values | findings
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
 
 
 def drift_to_csv(drift: Drift, names: Literal["keep", "hash"] = "hash") -> bytes:
@@ -157,7 +183,7 @@ def drift_to_csv(drift: Drift, names: Literal["keep", "hash"] = "hash") -> bytes
 def _drift_values(row: DriftRow) -> Mapping[str, Cell]:
     values = {column: getattr(row, column) for column in ("sha256", "name", *DRIFT_RESULTS) if hasattr(row, column)}
     for place, (answer, probability) in enumerate(zip(row.answers, row.probabilities, strict=True), 1):
-        values |= {f"answer_{place}": answer, f"probability_{place}": None if row.problem else probability}
+        values |= {f"answer_{place}": answer, f"probability_{place}": None if row.problem else _known(probability)}
     values |= {"compared_class": row.label, "overlap_by_chance": row.chance, "rank_correlation": row.correlation}
     return values | {"evidence": "" if row.problem else row.evidence, "look_at": row.standing}
 
@@ -167,4 +193,5 @@ def row_values(row: Row) -> Mapping[str, Cell]:
     values = {column: getattr(row, column) for column in ("sha256", "name", *RESULTS) if hasattr(row, column)}
     values |= {"edge_region": row.region, "edge_lost": row.lost, "look_at": row.standing}
     empty = dict.fromkeys(("probability", "edge_lost", "edge_decides") if row.problem else ())
-    return values | empty
+    numbers = {name: _known(values[name]) for name in ("probability", "label_probability")}
+    return values | numbers | empty

@@ -13,7 +13,9 @@ from gradcam_core.methods import find_method
 from gradcam_core.records import Explanation, Heatmap
 from gradcam_core.render import COLOUR_MAP, colour_table
 from gradcam_core.shapes import Colours
-from gradcam_core.text import DISCLAIMER, number, one_line, percent
+from gradcam_core.targets import LoweredTarget
+from gradcam_core.tasks import Target, amount_of
+from gradcam_core.text import DISCLAIMER, number, one_line
 
 INK, PAPER = (22, 24, 26), (255, 255, 255)
 LEAST_WIDTH, LEAST_TEXT, LARGEST_SIDE = 640, 13, 1300  # pixels
@@ -34,7 +36,6 @@ def caption_lines(
     `display_window` (level, width, invert) is the window of the display where it differs from the model's.
     """
     target, image = heatmap.target, explanation.image
-    share = f" {percent(target.probability)}" if np.isfinite(target.probability) else ""
     method = find_method(heatmap.method, {}).title
     layer = f"layer {one_line(heatmap.layer)}" if heatmap.layer else "the model's input"
     window = (
@@ -44,12 +45,20 @@ def caption_lines(
     )
     reference = one_line(shown_reference(explanation.reference, explanation.fingerprint, names))
     return (
-        f"{one_line(target.label)} (class {target.index}){share}. {method}, {layer}",
-        f"Model {reference} ({explanation.fingerprint[:12]}). Picture {image.sha256[:12]}{window}. "
-        f"{explanation.created}",
+        f"{_target_words(target)}. {method}, {layer}",
+        f"Model {reference} ({explanation.fingerprint[:12]}): {explanation.outputs.words}. "
+        f"Picture {image.sha256[:12]}{window}. {explanation.created}",
         *([f"{display_words(display_window)} The model did not see it so."] if display_window else []),
         DISCLAIMER,
     )
+
+
+def _target_words(target: Target) -> str:
+    """A target with its class and what the model gives that class."""
+    label, amount = one_line(target.label), amount_of(target)
+    if isinstance(target, LoweredTarget):
+        return f"{label} (class {target.index}, which has {amount})"
+    return f"{label} (class {target.index}){'' if amount == '–' else f' {amount}'}"
 
 
 def display_words(window: Mapping[str, Any]) -> str:

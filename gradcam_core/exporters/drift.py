@@ -1,6 +1,7 @@
 """A drift of two models over many pictures -> plain values for JSON."""
 
 import dataclasses
+import math
 from typing import Any
 
 from gradcam_core.comparison.records import CHANCE, FEW, SAME_PLACE
@@ -38,7 +39,7 @@ def _share(share: Share) -> dict[str, Any]:
 def _row(row: DriftRow, names: Names) -> dict[str, Any]:
     named = {"name": file_name(row.name)} if names == "keep" else {}
     answers = [
-        {"label": label, "probability": probability}
+        {"label": label, "probability": None if math.isnan(probability) else probability}
         for label, probability in zip(row.answers, row.probabilities, strict=True)
     ]
     return named | {

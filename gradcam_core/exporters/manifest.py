@@ -8,7 +8,8 @@ from gradcam_core.checks.panel import Trust
 from gradcam_core.exporters.names import Names, file_name, shown_reference
 from gradcam_core.placement import Placement
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
-from gradcam_core.targets import ContrastTarget
+from gradcam_core.targets import ContrastTarget, LoweredTarget
+from gradcam_core.tasks import Prediction, Target
 from gradcam_core.text import DISCLAIMER, percent
 
 Files = Mapping[int, Mapping[str, str]]
@@ -30,12 +31,11 @@ def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | N
             "architecture": explanation.architecture,
             "fingerprint": explanation.fingerprint,
             "device": explanation.device,
+            **explanation.outputs.to_dict(),
         },
         "preprocessing": explanation.preprocessing.to_dict(),
         "placement": _placement(explanation.placement),
-        "predictions": [
-            {"index": p.index, "label": p.label, "probability": p.probability} for p in explanation.predictions
-        ],
+        "predictions": [_amounts(prediction) | _present(prediction) for prediction in explanation.predictions],
         "heatmaps": [_heatmap(h) | {"file": None} | dict(files.get(i, {})) for i, h in enumerate(explanation.heatmaps)],
         "notes": [*cropped_words(explanation.placement), *explanation.notes],
         "disclaimer": DISCLAIMER,
@@ -108,10 +108,11 @@ def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
     """`cell_size` is height and width of a map cell in picture pixels; `grid` is rows and columns."""
     target, grid = heatmap.target, heatmap.raw.shape
     against = {"against": target.against} if isinstance(target, ContrastTarget) else {}
+    lowers = {"lowers": True} if isinstance(target, LoweredTarget) else {}
     return {
         "method": heatmap.method,
         "options": heatmap.options,
-        "target": {"index": target.index, "label": target.label, "probability": target.probability} | against,
+        "target": _amounts(target) | against | lowers,
         "layer": heatmap.layer,
         "fusion": heatmap.fusion,
         "state": heatmap.state,
@@ -120,6 +121,17 @@ def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
         "grid": grid,
         "cell_size": heatmap.placement.cell_size((grid[0], grid[1])),
     }
+
+
+def _amounts(thing: Prediction | Target) -> dict[str, Any]:
+    """What the model gives a class: its probability, null where there is none; of a regression, the number."""
+    value = getattr(thing, "value", None)
+    number = {} if value is None else {"value": value, "unit": getattr(thing, "unit", "")}
+    return {"index": thing.index, "label": thing.label, "probability": thing.probability} | number
+
+
+def _present(prediction: Prediction) -> dict[str, Any]:
+    return {} if prediction.present is None else {"present": prediction.present}
 
 
 def _strict(value: Any) -> Any:

@@ -22,7 +22,8 @@ from gradcam_core.render import (
     overlay,
     picture_pixels,
 )
-from gradcam_core.text import DISCLAIMER, one_line
+from gradcam_core.tasks import amount_of
+from gradcam_core.text import DISCLAIMER, NARROW_SPACE, one_line
 
 README = """\
 WHAT THIS IS
@@ -48,7 +49,7 @@ Hatched, dark areas were not seen by the model; nothing is known about them.
 "No positive evidence" means that nothing at this layer supports the class: the picture has no colours.
 Text or faces inside the picture itself are still there. Check before you share it.
 
-PREDICTIONS
+PREDICTIONS: {task}
 {predictions}
 
 HEATMAPS
@@ -156,8 +157,10 @@ def _readme(explanation: Explanation, stems: Sequence[str], style: Mapping[str, 
         disclaimer=DISCLAIMER,
         width=explanation.image.width,
         height=explanation.image.height,
+        task=explanation.outputs.words,
         predictions="\n".join(
-            f"{p.probability:7.1%}  {one_line(p.label)} (class {p.index})" for p in explanation.predictions
+            f"{amount_of(p).replace(NARROW_SPACE, ' '):>8}  {one_line(p.label)} (class {p.index})"
+            for p in explanation.predictions
         ),
         heatmaps="\n".join(_described(explanation, stems)),
     )

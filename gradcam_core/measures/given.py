@@ -13,7 +13,8 @@ from gradcam_core.measures.needs import NotMeasurable, Probability, Shown, Truth
 from gradcam_core.placement import Placement, resample
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.shapes import Heat
-from gradcam_core.targets import probabilities
+from gradcam_core.targets import share_of
+from gradcam_core.tasks import TASK_WORDS, probabilities
 
 # Interpolation makes equal cells differ in the seventh decimal; rounding makes them ties again.
 DECIMALS = 5
@@ -94,16 +95,18 @@ def check_same(heatmap: Heatmap, explanation: Explanation, model: LoadedModel) -
 
 
 def probability_of(target: Target, model: LoadedModel) -> Probability:
-    """The probability of a target's class, as a function of inputs [B Cin Hin Win].
+    """The probability of a target's class, as a function of inputs [B Cin Hin Win]; of one lowered, of its opposite.
 
-    It raises NotMeasurable where the target is not one class of the model.
+    It raises NotMeasurable where the target is not one class of the model, or the model gives no probabilities.
     """
     scores = scorer(model)
 
     def probability(inputs: torch.Tensor) -> np.ndarray:
+        if not model.outputs.has_probabilities:
+            raise NotMeasurable(f"This model gives {TASK_WORDS[model.task]}: there is no probability to follow.")
         if not 0 <= target.index < len(model.labels) or math.isnan(target.probability):
             raise NotMeasurable("This target has no probability that could be followed.")
-        values: np.ndarray = probabilities(scores(inputs), model.outputs)[:, target.index].cpu().numpy()
+        values: np.ndarray = share_of(target, probabilities(scores(inputs), model.outputs)).cpu().numpy()
         if not np.isfinite(values).all():
             raise NotMeasurable("The model's scores are not finite numbers for the changed picture.")
         return values

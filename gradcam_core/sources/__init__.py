@@ -14,6 +14,9 @@ from gradcam_core.records import LoadedModel
 from gradcam_core.sources.assemble import assemble_model
 from gradcam_core.sources.bundled import list_bundled as list_bundled
 from gradcam_core.sources.family import LIMITS, SETTINGS, Network, Size, Source, list_sources
+from gradcam_core.sources.heads import check_task
+from gradcam_core.sources.heads import list_tasks as list_tasks
+from gradcam_core.sources.heads import with_task as with_task
 from gradcam_core.sources.hub_files import list_cached as list_cached
 from gradcam_core.sources.labels import given_labels
 from gradcam_core.sources.own_networks import load_from_memory
@@ -28,20 +31,22 @@ def load_model(
     pretrained: bool = True,
     num_classes: int | None = None,
     in_chans: int | None = None,
+    task: str = "auto",
+    unit: str = "",
+    thresholds: float | Sequence[float] | Mapping[str, float] | None = None,
     device: str = "auto",
     on_progress: OnProgress | None = None,
 ) -> LoadedModel:
     """Load a model and prepare it for explanations.
 
-    `reference` is `bundled:NAME`, `timm:NAME`, `torchvision:NAME`, `file:PATH` with an
-    `architecture` ("auto": the suggested one, if all tensors fit it), or a model in memory, which is copied and stays
-    as it is. `labels` are names or a file of names; `preprocessing` replaces parts of the model's own. `on_progress` is
-    called with a share 0..1, words and (). Raises ModelError, or another GradcamError, where anything cannot work.
+    `reference` is `bundled:NAME`, `timm:NAME`, `torchvision:NAME`, `file:PATH` with an `architecture` ("auto": the
+    suggested one, if all tensors fit it), or a model in memory, which is copied and stays as it is. `labels` are names
+    or a file of names; `preprocessing` replaces parts of the model's own. `task` says what its outputs mean (tasks.py),
+    with the `unit` of a regression, or the `thresholds` from which on findings are present. `on_progress` is called
+    with a share 0..1, words and (). Raises ModelError, or another GradcamError, where anything cannot work.
     """
-    if preprocessing is not None and not isinstance(preprocessing, Mapping):
-        remedy = 'Give names and values: {"size": 160, "fit": "squash"}.'
-        raise ModelError(f"{preprocessing!r} is no preprocessing.", remedy)
-    changes = dict(preprocessing or {})
+    check_task(task)
+    changes = _changes(preprocessing)
     names = given_labels(labels) if labels is not None else None
     progress = Progress(on_progress, "Looking for the model")
     settings = dict(zip(SETTINGS, (architecture, pretrained, num_classes, in_chans), strict=True))
@@ -56,7 +61,15 @@ def load_model(
         notes=_notes(network, bool(changes)),
     )
     progress(1.0, words="Ready")
-    return model
+    return with_task(model, task, unit=unit, thresholds=thresholds)
+
+
+def _changes(preprocessing: Any) -> dict[str, Any]:
+    """What the caller changes of the preprocessing. Raises ModelError for anything but names and values."""
+    if preprocessing is not None and not isinstance(preprocessing, Mapping):
+        remedy = 'Give names and values: {"size": 160, "fit": "squash"}.'
+        raise ModelError(f"{preprocessing!r} is no preprocessing.", remedy)
+    return dict(preprocessing or {})
 
 
 def _network(

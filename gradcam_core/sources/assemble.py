@@ -11,23 +11,13 @@ from gradcam_core.capture import install_taps, noting_steps, probe
 from gradcam_core.devices import choose_device, is_out_of_memory
 from gradcam_core.errors import DeviceError, LayerError, ModelError
 from gradcam_core.layers import choose_default
-from gradcam_core.records import LayerInfo, LoadedModel, Outputs, Preprocessing
+from gradcam_core.records import LayerInfo, LoadedModel, Preprocessing
 from gradcam_core.sources.checkpoints import first_line
 from gradcam_core.sources.family import Network
 from gradcam_core.sources.folding import UNFIT, fold, with_folded
+from gradcam_core.sources.heads import is_headless, note_about, numbered_labels, read_outputs
 from gradcam_core.sources.structure import Calls, find_head, find_layers, with_pooling, worth_watching
-
-NOTES = {
-    "probabilities": "The network's outputs add up to 1: they are shown as they are, as probabilities.",
-    "independent probabilities": (
-        "The network's outputs lie between 0 and 1: each is shown as it is, as a probability of its own."
-    ),
-    "independent scores": "The file says that a picture can have several classes: each has a probability of its own.",
-    "assumed": (
-        "That a picture has one class only was assumed, as nothing says otherwise: "
-        "its classes' probabilities add up to 1."
-    ),
-}
+from gradcam_core.tasks import Outputs, Task
 
 
 class _Probes(NamedTuple):
@@ -62,14 +52,14 @@ def assemble_model(
     head, head_kind = find_head(probes.outputs[1], probes.calls[1])
     plain, refused = find_layers(module, probes.calls, preprocessing.size)
     layers = tuple(with_pooling(layer, probes.calls[1:], head, head_kind) for layer in plain)
-    kind = _kind_of_outputs(probes, bool(head), network.multi_label)
+    outputs = _meaning(network, probes, head, labels)
     twin = fold(module, probes.calls[0]) if place.type == "cpu" else None
     install_taps(module, [layer.name for layer in layers])
     model = LoadedModel(
         module=module,
         reference=reference,
         architecture=network.architecture,
-        labels=_check_labels(labels, probes.classes),
+        labels=_check_labels(labels, probes.classes, outputs.task),
         preprocessing=preprocessing,
         fingerprint=fingerprint,
         device=place,
@@ -77,12 +67,23 @@ def assemble_model(
         default_layer=_default_layer(layers, probes.calls[0], head, module),
         head=module.get_submodule(head).get_parameter("weight").detach().flatten(1) if head else None,
         refused_layers=refused,
-        notes=(*notes, *changed, *_notes_about(kind, network.multi_label, probes.classes)),
+        notes=tuple(filter(None, (*notes, *changed, note_about(outputs, probes.classes)))),
         activations=probes.activations,
         head_name=head,
-        outputs=kind,
+        outputs=outputs,
     )
     return with_folded(model, twin, _noise(preprocessing, place, 1.0))
+
+
+def _meaning(network: Network, probes: _Probes, head: str, labels: Sequence[str] | None) -> Outputs:
+    return read_outputs(
+        torch.cat(probes.outputs),
+        probes.last_step,
+        has_head=bool(head),
+        headless=is_headless(network.module, probes.calls[0], head),
+        stated=network.task,
+        labels=labels,
+    )
 
 
 @torch.inference_mode(False)
@@ -170,28 +171,6 @@ def _black_to_white(preprocessing: Preprocessing, device: torch.device) -> torch
     return ((picture - mean) / std)[None].to(device)
 
 
-def _kind_of_outputs(probes: _Probes, has_head: bool, multi_label: bool | None) -> Outputs:
-    """Tell what the outputs are (see LoadedModel.outputs) from the last step, and from their numbers.
-
-    By their numbers alone, outputs count as probabilities where they cannot be the scores of a linear step.
-    """
-    outputs = torch.cat(probes.outputs)
-    classes = outputs.shape[1]
-    within = bool((outputs >= -1e-6).all() and (outputs <= 1 + 1e-6).all())
-    if within and bool(((outputs.sum(dim=1) - 1).abs() < 1e-3).all()):
-        return "probabilities"
-    varied = not has_head and classes > 2 and bool(outputs.std() > 0)
-    if within and (probes.last_step == "sigmoid" or varied):
-        return "independent probabilities"
-    return "independent scores" if multi_label else "scores"
-
-
-def _notes_about(kind: str, multi_label: bool | None, classes: int) -> tuple[str, ...]:
-    assumed = kind == "scores" and multi_label is None and classes > 2
-    note = NOTES.get("assumed" if assumed else kind)
-    return (note,) if note else ()
-
-
 def _default_layer(layers: Sequence[LayerInfo], calls: Calls, head: str, module: nn.Module) -> str:
     """The usual layer before the head. Raises LayerError where there is no layer at all."""
     if not layers:
@@ -200,9 +179,9 @@ def _default_layer(layers: Sequence[LayerInfo], calls: Calls, head: str, module:
     return choose_default([layer for layer in layers if calls[layer.name].ended < before_head] or layers, module)
 
 
-def _check_labels(labels: Sequence[str] | None, classes: int) -> tuple[str, ...]:
+def _check_labels(labels: Sequence[str] | None, classes: int, task: Task) -> tuple[str, ...]:
     if labels is None:
-        return tuple(f"class {index}" for index in range(classes))
+        return numbered_labels(task, classes)
     if len(labels) != classes:
         raise ModelError(
             f"{len(labels)} labels do not fit a model with {classes} classes.", f"Give {classes} labels, in order."

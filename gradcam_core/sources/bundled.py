@@ -47,7 +47,7 @@ def _efficientnet_lite0() -> Network:
     module.load_state_dict(dict(zip(wanted, stored.values(), strict=True)))
     half = (0.5, 0.5, 0.5)
     preprocessing = Preprocessing((224, 224), (256, 256), half, half, "bicubic", crop_pct=0.875)
-    return Network(module, "tf_efficientnet_lite0", preprocessing, imagenet_labels(), multi_label=False)
+    return Network(module, "tf_efficientnet_lite0", preprocessing, imagenet_labels(), task="single_label")
 
 
 def radiograph_network() -> nn.Module:
@@ -79,7 +79,7 @@ def mobilenet_network() -> nn.Module:
 def _radiograph(kind: str, build: Callable[[], nn.Module], architecture: str) -> Network:
     network = build()
     network.load_state_dict(read_checkpoint(WEIGHTS / f"radiograph_{kind}.safetensors").content)
-    return Network(network, architecture, RADIOGRAPHS, LABELS, multi_label=False)
+    return Network(network, architecture, RADIOGRAPHS, LABELS, task="single_label")
 
 
 def _file_in_package(package: str, name: str) -> Path:

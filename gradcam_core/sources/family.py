@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from gradcam_core.records import Preprocessing
+from gradcam_core.tasks import Task
 
 # What load_model's caller may set. `pretrained` is given where it is False, the others where they are not None.
 SETTINGS = ("architecture", "pretrained", "num_classes", "in_chans")
@@ -40,8 +41,8 @@ class Network:
 
     `labels` is None where the source knows no names of classes. `notes` are sentences about how it
     came to be that its user should know; `assumption` is one more, about how its pictures are
-    prepared, for a user who did not say so. `multi_label` says whether a picture can have several of its
-    classes, None where the source does not know.
+    prepared, for a user who did not say so. `task` is what the source or the file says of its outputs, None where
+    they say nothing.
     """
 
     module: nn.Module
@@ -50,7 +51,7 @@ class Network:
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     assumption: str = ""
-    multi_label: bool | None = None
+    task: Task | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,8 @@ from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.progress import Progress
 from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint, require_weights
 from gradcam_core.sources.family import Architecture, Network, Size, source
-from gradcam_core.sources.labels import find_labels, says_multi_label
+from gradcam_core.sources.heads import stated_task
+from gradcam_core.sources.labels import find_labels
 from gradcam_core.sources.own_networks import build, find_architecture, input_channels
 from gradcam_core.sources.pickle_scan import QUANTISED, SPARSE
 from gradcam_core.sources.state_dicts import WHAT, NameMatch, explain_misfit, fit_tensors, shapes_of
@@ -85,7 +86,7 @@ def _network(recipe: Architecture, path: Path | None, checkpoint: Checkpoint, wa
     sayings = (checkpoint.metadata, checkpoint.content)
     labels, label_notes = find_labels(path, sayings, classes) if path else (None, ())
     notes = (*notes, *remarks, *label_notes)
-    return Network(module, recipe.name, preprocessing, labels, notes, assumption, says_multi_label(*sayings))
+    return Network(module, recipe.name, preprocessing, labels, notes, assumption, stated_task(*sayings))
 
 
 def _fit(

@@ -1,4 +1,4 @@
-"""Names of the classes, from an argument, a checkpoint or a file beside it; and whether they exclude each other."""
+"""Names of the classes, from an argument, a checkpoint or a file beside it."""
 
 import json
 import re
@@ -89,7 +89,7 @@ def labels_from(value: Any, direction: str = "") -> tuple[str, ...] | None:
 
 def labels_in(*contents: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Labels that a checkpoint carries, kept as written; None where it has none."""
-    for place in _places(contents):
+    for place in places_of(contents):
         for key in KEYS:
             labels = labels_from(place.get(key), DIRECTIONS.get(key, ""))
             if labels:
@@ -97,20 +97,7 @@ def labels_in(*contents: Mapping[str, Any]) -> tuple[str, ...] | None:
     return None
 
 
-def says_multi_label(*contents: Mapping[str, Any]) -> bool | None:
-    """Whether a checkpoint says that a picture can have several of its classes; None where it says nothing."""
-    for place in _places(contents):
-        for key in ("problem_type", "task", "multi_label", "multilabel"):
-            value = place.get(key)
-            if isinstance(value, bool) and key.startswith("multi"):
-                return value
-            kind = re.match(r"(multi|single)[-_ ]?label", value, re.IGNORECASE) if isinstance(value, str) else None
-            if kind:
-                return kind[1].lower() == "multi"
-    return None
-
-
-def _places(contents: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def places_of(contents: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Where a checkpoint may describe itself: at the top, and under the usual keys."""
     inner = [(content, *(content.get(place) for place in PLACES)) for content in contents]
     return [place for places in inner for place in places if isinstance(place, Mapping)]

@@ -52,7 +52,7 @@ def load_from_memory(model: nn.Module) -> Network:
     preprocessing = timm_preprocessing(module, channels if channels <= 4 else config["input_size"][0])
     labels = labels_from(config.get("label_names"))
     fits = labels is not None and len(labels) == getattr(module, "num_classes", None)
-    return Network(module, name, preprocessing, labels if fits else None, notes, multi_label=False)
+    return Network(module, name, preprocessing, labels if fits else None, notes)
 
 
 def unwrap(model: nn.Module) -> nn.Module:

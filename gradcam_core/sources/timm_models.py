@@ -23,12 +23,13 @@ from gradcam_core.sources.family import (
     source,
     weight_notes,
 )
+from gradcam_core.sources.heads import stated_task
 from gradcam_core.sources.hub_files import cached_hub_file, cached_url_file, hub_file, read_downloaded, url_file
-from gradcam_core.sources.labels import imagenet_labels, labels_from, says_multi_label
+from gradcam_core.sources.labels import imagenet_labels, labels_from
+from gradcam_core.tasks import Task
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 FOLDER_FILES = (*WEIGHT_FILES, "pytorch_model.pth", "model.pth")
-NO_CLASSIFIER = "This model has no classifier: its outputs are features, not classes."
 LARGEST_CONFIG = 16_000_000
 WRITE_FOLDER = "Write it with timm's save_for_hf."
 
@@ -40,7 +41,7 @@ class _Stored(NamedTuple):
     architecture: str
     weights: Mapping[str, Any] | None
     one_size: bool
-    multi_label: bool
+    task: Task | None
     by_timm: bool
 
 
@@ -71,12 +72,15 @@ def load_timm(
     else:
         config = _registered(name)
         weights = _published_weights(name, config, progress) if pretrained else None
-        stored = _Stored(name, name.partition(".")[0], weights, config.fixed_input_size, False, by_timm=True)
+        stored = _Stored(name, name.partition(".")[0], weights, config.fixed_input_size, "single_label", by_timm=True)
     image_size = size if stored.one_size else None
     module = _create(stored.name, stored.weights, num_classes=num_classes, in_chans=in_chans, img_size=image_size)
     preprocessing = timm_preprocessing(module, in_chans)
     labels, notes = _describe_classes(module, stored, num_classes)
-    return Network(module, stored.architecture, preprocessing, labels, notes, multi_label=stored.multi_label)
+    own: Any = module.pretrained_cfg
+    trained = stored.weights is not None and num_classes in (None, own.get("num_classes"))
+    task = stored.task if trained else None
+    return Network(module, stored.architecture, preprocessing, labels, notes, task=task)
 
 
 def timm_preprocessing(module: nn.Module, channels: int | None = None) -> Preprocessing:
@@ -149,8 +153,8 @@ def _in_folder(folder: Path, pretrained: bool, *, by_timm: bool) -> _Stored:
         wrapped = (content[key] for key in ("state_dict", "model") if isinstance(content.get(key), Mapping))
         weights = clean_state_dict(dict(next(wrapped, content)))
     one_size = config.get("pretrained_cfg", config).get("fixed_input_size", False)
-    multi_label = bool(says_multi_label(config))
-    return _Stored(f"local-dir:{folder}", str(config["architecture"]), weights, one_size, multi_label, by_timm)
+    task = stated_task(config) or ("single_label" if by_timm else None)
+    return _Stored(f"local-dir:{folder}", str(config["architecture"]), weights, one_size, task, by_timm)
 
 
 def _folder_config(folder: Path) -> Mapping[str, Any]:
@@ -195,8 +199,6 @@ def _describe_classes(
     classes = config.get("num_classes")
     new_head = num_classes not in (None, classes)
     notes = weight_notes(stored.weights is not None, new_head)
-    if getattr(module, "num_classes", None) == 0:
-        notes = (*notes, NO_CLASSIFIER)
     if stored.weights is None or new_head:
         return None, notes
     labels = labels_from(config.get("label_names"))

@@ -60,7 +60,7 @@ def load_torchvision(
     preprocessing = _preprocessing(weights, in_chans or 3)
     if not pretrained:
         module = _build(name, num_classes=num_classes, in_chans=in_chans, size=size)
-        return Network(module, name, preprocessing, None, weight_notes(False, False), multi_label=False)
+        return Network(module, name, preprocessing, None, weight_notes(False, False))
     height, width = preprocessing.size
     if size not in (None, (height, width)) and _family(name) in SIZED:
         raise ModelError(
@@ -71,7 +71,9 @@ def load_torchvision(
     module = _build(name, num_classes=num_classes, in_chans=in_chans)
     new_head = _load_published(module, stored, in_chans or 3)
     labels = None if new_head else tuple(weights.meta.get("categories") or ()) or None
-    return Network(module, name, preprocessing, labels, weight_notes(True, new_head), multi_label=False)
+    return Network(
+        module, name, preprocessing, labels, weight_notes(True, new_head), task=None if new_head else "single_label"
+    )
 
 
 def _load_published(module: nn.Module, stored: Mapping[str, torch.Tensor], channels: int) -> bool:

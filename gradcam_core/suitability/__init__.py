@@ -9,7 +9,7 @@ from gradcam_core.samples import drawn_samples, list_bundled
 from gradcam_core.samples.radiographs import SIDE
 from gradcam_core.sources.labels import IMAGENET_CLASSES, imagenet_labels
 from gradcam_core.suitability.known import Features, known_to, read_known
-from gradcam_core.targets import probabilities
+from gradcam_core.tasks import probabilities
 
 # Pictures are looked at in about so many pixels to tell grey from colour; of those, so many may have another tint.
 LOOKED_AT, TINTED = 250_000, 0.01
@@ -61,7 +61,7 @@ def _everyday_things(image: ImageRecord, model: LoadedModel, outputs: torch.Tens
 
     The largest probability as a score: Hendrycks & Gimpel 2017.
     """
-    if len(model.labels) != IMAGENET_CLASSES or model.labels != imagenet_labels():
+    if model.task != "single_label" or len(model.labels) != IMAGENET_CLASSES or model.labels != imagenet_labels():
         return ""
     if float(probabilities(outputs, model.outputs).max()) >= read_known()["everyday_probability"] or not is_grey(image):
         return ""

@@ -23,11 +23,14 @@ from gradcam_core import (
     explain,
     list_methods,
     load_model,
+    lowers,
     override_preprocessing,
+    predict,
     read_image,
     release_memory,
     trust,
     tune_allocator,
+    with_task,
 )
 from pages.components.analysis import files
 from pages.components.analysis.requests import Analysis, ModelChoice
@@ -94,14 +97,17 @@ def sweep() -> None:
 
 
 def choice_key(choice: ModelChoice, device: str) -> str:
-    """The identity of a model that is to be loaded. Its title, which may be a file's name, is no part of it."""
-    return f"{device} {dataclasses.replace(choice, title='')}"
+    """The identity of a model that is to be loaded. Its title, which may be a file's name, is no part of it.
+
+    Neither is its task: a model is not loaded again for it.
+    """
+    return f"{device} {dataclasses.replace(choice, title='', task='', unit='')}"
 
 
 def model(choice: ModelChoice, device: str, on_progress: OnProgress | None = None) -> LoadedModel:
     """Load a model once for all sessions; four stay in memory."""
     files.touch(choice.reference)
-    return MODELS.get(
+    loaded = MODELS.get(
         choice_key(choice, device),
         lambda: load_model(
             choice.reference,
@@ -112,6 +118,7 @@ def model(choice: ModelChoice, device: str, on_progress: OnProgress | None = Non
             on_progress=on_progress,
         ),
     )
+    return with_task(loaded, choice.task, unit=choice.unit) if choice.task else loaded
 
 
 def fitted(model: LoadedModel, changes: Mapping[str, Any]) -> LoadedModel:
@@ -141,12 +148,19 @@ def _explain(analysis: Analysis, on_progress: OnProgress | None) -> Explanation:
             analysis.image,
             analysis.model,
             top_k=request.top_k,
-            targets=list(request.targets) or None,
-            against=request.against,
+            targets=_lowered(analysis) if request.lowers else list(request.targets) or None,
+            against=None if request.lowers else request.against,
             methods=[(name, dict(options)) for name, options in request.methods],
             layers=list(request.layers) or None,
             on_progress=on_progress,
         )
+
+
+def _lowered(analysis: Analysis) -> list[Any]:
+    """What lowers the chosen classes, or the most probable ones."""
+    request, model = analysis.request, analysis.model
+    top = [prediction.index for prediction in predict(analysis.image, model, request.top_k)]
+    return [lowers(index, model.labels) for index in request.targets or top]
 
 
 def checked(analysis: Analysis, explanation: Explanation, place: int, on_progress: OnProgress | None) -> Trust:

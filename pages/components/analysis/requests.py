@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ModelChoice:
-    """What to load: a reference, and what its user added. `weights` is the sha256 of an uploaded file."""
+    """What to load: a reference, and what its user added. `weights` is the sha256 of an uploaded file.
+
+    `task` says what its outputs mean, with the `unit` of a regression; "" stands for what the model itself says.
+    """
 
     title: str
     reference: str
@@ -21,17 +24,20 @@ class ModelChoice:
     weights: str = ""
     labels: str = ""
     preprocessing: tuple[tuple[str, Any], ...] = ()
+    task: str = ""
+    unit: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What to explain, and how. With `against`, each class is compared with that one."""
+    """What to explain, and how. With `against`, each class is compared with that one; `lowers` asks what lowers it."""
 
     methods: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
     layers: tuple[str, ...]
     top_k: int = 5
     targets: tuple[int, ...] = ()
     against: int | None = None
+    lowers: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,7 +58,8 @@ class Analysis:
 def model_key(model: LoadedModel) -> list[Any]:
     """The identity of a prepared model, by content."""
     labels = digest(list(model.labels))
-    return [model.fingerprint, model.reference, labels, str(model.device), model.preprocessing.to_dict()]
+    spec, outputs = model.preprocessing.to_dict(), model.outputs.to_dict()
+    return [model.fingerprint, model.reference, labels, str(model.device), spec, outputs]
 
 
 def digest(parts: Any) -> str:

@@ -1,5 +1,6 @@
 """The results of a comparison: the verdict, the answers, the heatmaps side by side, the numbers."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from gradcam_core import (
     signed,
     unsuited_models,
 )
-from pages.components.panels.figures import show_bars
+from pages.components.panels.figures import show_predictions
 from pages.components.panels.heatmaps import METHODS, PICTURE_PANEL, display, show_panels
 from pages.components.viewer.encoding import grid_of, panel_of
-from pages.components.words import NO_BREAK, plain, shortened
+from pages.components.words import NO_BREAK, plain
 
 Models = Sequence[tuple[str, LoadedModel]]
 SAME_SCALE = "shared"
@@ -42,7 +43,9 @@ def show_answers(comparison: Comparison, models: Models) -> None:
         predictions = comparison.explanations[place].predictions
         with column, st.container(key=f"answers-{place}", gap=None):
             st.markdown(f"**Model {place + 1}** {plain(title)} ({plain(model.architecture)})")
-            show_bars([("", shortened(each.label), each.probability) for each in predictions])
+            show_predictions(predictions, beside=True)
+            if not predictions:
+                st.caption(f"It gives {plain(comparison.explanations[place].outputs.words)}.")
 
 
 def show_maps(comparison: Comparison, models: Models) -> None:
@@ -54,7 +57,7 @@ def show_maps(comparison: Comparison, models: Models) -> None:
         compared.index
         for compared in comparison.classes
         for partners, answer in zip(comparison.partners, comparison.answers, strict=True)
-        if partners[compared.index] == answer.index
+        if answer is not None and partners[compared.index] == answer.index
     }
     panels: list[dict[str, Any]] = []
     for compared in comparison.classes:
@@ -82,7 +85,8 @@ def _row(compared: Any, models: Models) -> list[dict[str, Any]]:
         architecture = models[place][1].architecture
         panel = panel_of(heatmap, id=f"map {compared.index} {place}", title=title, subtitle=models[place][0])
         unit = f"{architecture} {panel['unit']}"
-        panels.append(panel | {"probability": heatmap.target.probability, "unit": unit})
+        share = heatmap.target.probability
+        panels.append(panel | {"probability": share if math.isfinite(share) else None, "unit": unit})
     if len(models) > 2:
         panels.append(PICTURE_PANEL | {"id": f"picture {compared.index}"})
     panels += [_difference(compared, place) for place in range(1, len(models))]

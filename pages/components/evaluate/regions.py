@@ -14,9 +14,9 @@ from gradcam_core import (
     GradcamError,
     Heatmap,
     ImageRecord,
+    amount_of,
     draw_truth,
     list_samples,
-    percent,
     read_truth,
     read_truths,
 )
@@ -124,7 +124,7 @@ def show_with_region(explanation: Explanation, region: np.ndarray) -> None:
             heatmap,
             id=heatmap.method,
             title=METHODS[heatmap.method].title,
-            subtitle=f"{heatmap.target.label} {percent(heatmap.target.probability)}",
+            subtitle=f"{heatmap.target.label} {amount_of(heatmap.target)}",
         )
         for heatmap in heatmaps
     ]

@@ -16,6 +16,8 @@ TILES = tuple(EDGE_REGIONS)[:8]
 
 def show_edge_maps(evaluation: Evaluation) -> None:
     """Draw a picture's frame for each answer, filled where hiding that part decides; the most affected first."""
+    if not evaluation.outputs.has_probabilities:
+        return
     st.header("Which part of the edge decides?")
     groups = sorted(evaluation.edges_by_answer, key=lambda edges: -(edges.share.value or 0))
     st.html(f'<div class="edge-maps">{"".join(map(_edge_map, groups[:MOST_MAPS]))}</div>')
@@ -50,18 +52,28 @@ def _region(name: str, share: float) -> str:
 
 
 def show_charts(evaluation: Evaluation) -> None:
-    """Show calibration and accuracy by class, side by side; both need labels."""
+    """Show calibration and accuracy by class or finding, side by side; both need labels. A number has neither."""
+    if evaluation.error.count:
+        return
     if not evaluation.accuracy.whole:
         st.caption("With labels, more can be said: add a table with the columns *name* and *label*.")
         return
+    findings = bool(evaluation.findings)
     left, right = st.columns(2, gap="large")
     with left:
         st.header("Are its probabilities calibrated?")
         st.plotly_chart(
             _reliability(evaluation), key="reliability", config=QUIET, alt="Share of correct answers by probability"
         )
-        st.caption("On the line, of 100 answers given at 80\u202f%, 80 are correct. Larger dots: more pictures.")
+        right_words = (
+            "findings given at 80\u202f%, 80 are there" if findings else "answers given at 80\u202f%, 80 are correct"
+        )
+        st.caption(f"On the line, of 100 {right_words}. Larger dots: more {'findings' if findings else 'pictures'}.")
     with right:
+        if findings:
+            st.header("Accuracy by finding")
+            st.plotly_chart(_findings(evaluation), key="finding bars", config=QUIET, alt="Accuracy of each finding")
+            return
         st.header("Accuracy by class")
         st.plotly_chart(
             _classes(evaluation), key="classes", config=QUIET, alt="Share of correct answers for each class"
@@ -76,6 +88,7 @@ def _reliability(evaluation: Evaluation) -> Any:
     """Share of correct answers by probability, a dot for each group of probabilities."""
     import plotly.graph_objects
 
+    what, right = ("findings", "there") if evaluation.findings else ("pictures", "correct")
     bins = [group for group in evaluation.bins if group.count]
     most = max(group.count for group in bins)
     line = plotly.graph_objects.Scatter(
@@ -87,12 +100,13 @@ def _reliability(evaluation: Evaluation) -> Any:
         mode="markers",
         marker={"size": [9 + 17 * (group.count / most) ** 0.5 for group in bins], "opacity": 0.9, "line": {"width": 0}},
         customdata=[group.count for group in bins],
-        hovertemplate="%{customdata} pictures<br>probability %{x:.0f} %, correct %{y:.0f} %<extra></extra>",
+        hovertemplate=f"%{{customdata}} {what}<br>probability %{{x:.0f}} %, {right} %{{y:.0f}} %<extra></extra>",
         cliponaxis=False,
     )
     figure = plotly.graph_objects.Figure([points, line])
-    figure.update_xaxes(title="Probability of the top answer, %", range=[0, 103], dtick=20)
-    figure.update_yaxes(title="Correct answers, %", range=[0, 106], dtick=20)
+    of, correct = ("finding", "Findings that are there") if evaluation.findings else ("top answer", "Correct answers")
+    figure.update_xaxes(title=f"Probability of the {of}, %", range=[0, 103], dtick=20)
+    figure.update_yaxes(title=f"{correct}, %", range=[0, 106], dtick=20)
     return _quiet(figure, 280)
 
 
@@ -114,6 +128,34 @@ def _classes(evaluation: Evaluation) -> Any:
     figure.update_xaxes(title="Correct answers, %", range=[0, 118], tickvals=[0, 20, 40, 60, 80, 100])
     figure.update_layout(bargap=0.55)
     return _quiet(figure, 100 + 36 * len(classes))
+
+
+def _findings(evaluation: Evaluation) -> Any:
+    """Two bars for each finding: of the pictures with it, and of those without it, how many the model tells so."""
+    import plotly.graph_objects
+
+    findings = evaluation.findings[::-1]
+    parts = {
+        "Without it: absent": [finding.specificity for finding in findings],
+        "With it: present": [finding.sensitivity for finding in findings],
+    }
+    bars = [
+        plotly.graph_objects.Bar(
+            name=name,
+            x=[100 * (share.value or 0.0) for share in shares],
+            y=[html.escape(shortened(finding.label)) for finding in findings],
+            text=[f"{share.part} of {share.whole}" for share in shares],
+            textposition="outside",
+            orientation="h",
+            cliponaxis=False,
+            hoverinfo="skip",
+        )
+        for name, shares in parts.items()
+    ]
+    figure = _quiet(plotly.graph_objects.Figure(bars), 140 + 48 * len(findings))
+    figure.update_xaxes(title="Pictures told right, %", range=[0, 118], tickvals=[0, 20, 40, 60, 80, 100])
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.15, "traceorder": "reversed"})
+    return figure
 
 
 def _quiet(figure: Any, height: int) -> Any:

@@ -15,6 +15,7 @@ from gradcam_core import (
     evaluation_to_csv,
     evaluation_to_dict,
     percent,
+    quantity,
     read_image,
     to_json,
 )
@@ -29,6 +30,7 @@ from pages.components.words import NO_BREAK, plain, shown_name
 
 THUMBNAIL, MOST_THUMBNAILS, LARGEST_FILE = 56, 200, 2_000_000
 CSS = Path(__file__).with_name("folder.css")
+FOLLOWED = ("Probability", "Most influential edge", "Confidence lost")
 
 
 def show_results(evaluation: Evaluation, folder: Folder, *, key: str) -> None:
@@ -50,27 +52,21 @@ def show_results(evaluation: Evaluation, folder: Folder, *, key: str) -> None:
 
 
 def _show_numbers(evaluation: Evaluation) -> None:
-    accuracy, edges, heat = evaluation.accuracy, evaluation.edges.share, evaluation.localisation["relevance_mass"]
-    low, high = accuracy.interval or (0.0, 0.0)
-    error = evaluation.calibration_error
+    edges, heat, error = evaluation.edges.share, evaluation.localisation["relevance_mass"], evaluation.calibration_error
+    followed = evaluation.outputs.has_probabilities
     numbers = (
-        (
-            "Correct",
-            percent(accuracy.value, 0),
-            f"95{NO_BREAK}% interval {100 * low:.0f} to {100 * high:.0f}{NO_BREAK}%" if accuracy.whole else "no labels",
-            "The share of labelled pictures whose top answer is the label, with Wilson’s interval.",
-        ),
+        _right(evaluation),
         (
             "Calibration error",
             "–" if error is None else f"{100 * error:.1f} points",
-            "0 would be exact" if error is not None else "no labels",
+            "0 would be exact" if error is not None else "no labels" if followed else "no probabilities",
             "By how many percentage points the probabilities and the share of correct answers differ on average, "
             "over ten groups of similar probability (expected calibration error, Guo et al. 2017).",
         ),
         (
             "A corner or border decides",
-            percent(edges.value, 0),
-            f"{edges.part} of {edges.whole} pictures",
+            percent(edges.value, 0) if followed else "–",
+            f"{edges.part} of {edges.whole} pictures" if followed else "no probability that could fall",
             f"Hiding it takes more than {percent(evaluation.thresholds.numbers['most_lost_at_edge'], 0)} of the top "
             "answer’s probability away.",
         ),
@@ -85,6 +81,24 @@ def _show_numbers(evaluation: Evaluation) -> None:
         with column.container(gap=None):
             st.metric(label, value, help=help_)
             st.caption(words)
+
+
+def _right(evaluation: Evaluation) -> tuple[str, str, str, str]:
+    """The first number: the share that is correct, of one class or of all findings; or a number's mean error."""
+    outputs, accuracy, error = evaluation.outputs, evaluation.accuracy, evaluation.error
+    if outputs.task == "regression":
+        value = "–" if error.value is None else quantity(error.value, outputs.unit)
+        words = f"mean of {error.count} pictures" if error.count else "no numbers in the table"
+        return "Mean absolute error", value, words, "By how much the model’s number and the table’s differ on average."
+    low, high = accuracy.interval or (0.0, 0.0)
+    interval = (
+        f"95{NO_BREAK}% interval {100 * low:.0f} to {100 * high:.0f}{NO_BREAK}%" if accuracy.whole else "no labels"
+    )
+    if outputs.has_findings:
+        help_ = "The share of labelled pictures in which every finding is as in the table, with Wilson’s interval."
+        return "All findings correct", percent(accuracy.value, 0), interval, help_
+    help_ = "The share of labelled pictures whose top answer is the label, with Wilson’s interval."
+    return "Correct", percent(accuracy.value, 0), interval, help_
 
 
 def _show_pictures(evaluation: Evaluation, folder: Folder, key: str) -> None:
@@ -135,9 +149,11 @@ def _line(row: Any, thumbnails: dict[str, str]) -> dict[str, Any]:
         "Look at": row.standing,
         "Label": row.label,
         "Answer": row.answer,
-        "Probability": None if failed else 100 * row.probability,
+        "Probability": None if failed or row.value is not None else 100 * row.probability,
+        "Number": row.value,
+        "Error": row.error,
         "Most influential edge": row.region,
-        "Confidence lost": None if failed else 100 * max(row.lost, 0.0),
+        "Confidence lost": None if failed or not row.region else 100 * max(row.lost, 0.0),
         "Heat inside": None if row.relevance_mass is None else 100 * row.relevance_mass,
         "Note": row.problem or row.note,
     }
@@ -155,6 +171,8 @@ def _columns(evaluation: Evaluation, pictures: bool) -> dict[str, Any]:
         "Heat inside": st.column_config.NumberColumn(format="%.0f %%", width="small"),
         "Note": st.column_config.TextColumn(width="medium"),
     }
+    unused = ("Number", "Error") if evaluation.outputs.task != "regression" else FOLLOWED
+    columns |= dict.fromkeys(unused)
     if not evaluation.localisation["relevance_mass"].count:
         columns["Heat inside"] = None
     if not any(row.problem or row.note for row in evaluation.rows):

@@ -4,7 +4,7 @@ import dataclasses
 
 import streamlit as st
 
-from gradcam_core import LoadedModel, describe_device, number
+from gradcam_core import TASK_WORDS, LoadedModel, describe_device, list_tasks, number
 from pages.components import session
 from pages.components.analysis.requests import ModelChoice
 from pages.components.frame.navigation import go_to
@@ -68,6 +68,38 @@ def note_classes(model: LoadedModel) -> None:
     st.session_state.setdefault("class words", {})[key] = class_words(model.labels)
 
 
+def _pick_task(model: LoadedModel) -> None:
+    """Say what the model's outputs mean, and let the user correct it where it was assumed or is wrong."""
+    key = str(session.value_of(session.MODEL, next(iter(st.session_state.models))))
+    choice: ModelChoice = st.session_state.models[key]
+    tasks = ["", *list_tasks(model)]
+    box, unit_box = f"task {key}", f"unit {key}"
+    left, right = st.columns([1.4, 1], gap="medium")
+    left.selectbox(
+        "What its outputs mean",
+        tasks,
+        index=tasks.index(choice.task) if choice.task in tasks else 0,
+        format_func=lambda task: TASK_WORDS[task].capitalize() if task else f"As found: {found_words(model, choice)}",
+        key=box,
+        on_change=_set_task,
+        args=(key, box, unit_box),
+        help="Probabilities, checks and sentences follow it. Heatmaps do not change.",
+    )
+    if choice.task == "regression":
+        right.text_input("Unit", choice.unit, 20, key=unit_box, on_change=_set_task, args=(key, box, unit_box))
+
+
+def found_words(model: LoadedModel, choice: ModelChoice) -> str:
+    """What the model itself says of its outputs; where the user has said otherwise, that this is left to it."""
+    return "what the model says" if choice.task else model.outputs.words
+
+
+def _set_task(key: str, box: str, unit_box: str) -> None:
+    task, unit = st.session_state[box], st.session_state.get(unit_box, "").strip()
+    change = {"task": task, "unit": unit if task == "regression" else ""}
+    st.session_state.models[key] = dataclasses.replace(st.session_state.models[key], **change)
+
+
 def show_model(model: LoadedModel) -> None:
     """What a model is, what it expects, and which of its layers can be explained."""
     spec = model.preprocessing
@@ -78,6 +110,7 @@ def show_model(model: LoadedModel) -> None:
         f"Input {spec.size[1]} × {spec.size[0]} px, {spec.channels} channels, {spec.interpolation}; "
         f"mean {mean}; standard deviation {std}. Fingerprint of the weights: `{model.fingerprint[:16]}`"
     )
+    _pick_task(model)
     for note in model.notes:
         st.caption(plain(note))
     left, right = st.columns(2, gap="large")

@@ -13,6 +13,7 @@ from gradcam_core import (
     Heatmap,
     LoadedModel,
     agreement,
+    amount_of,
     describe_device,
     equal_by_algebra,
     number,
@@ -38,26 +39,31 @@ def show_details(explanation: Explanation) -> None:
             _describe_input(explanation)
     with st.expander("Numbers", key="numbers"):
         st.dataframe(_table(explanation), hide_index=True, width="stretch")
+    if not explanation.predictions:
+        return
     scores = st.expander("Scores", key="scores", on_change="rerun")
     if scores.open:  # the chart's script is large: it is fetched only by those who look
         scores.plotly_chart(_score_bars(explanation), key="score bars", alt="The most probable classes as bars")
 
 
 def _score_bars(explanation: Explanation) -> Any:
-    """The most probable classes as bars; labels are escaped, since Plotly reads tags in them."""
+    """The most probable classes, or the numbers, as bars; labels are escaped, since Plotly reads tags in them."""
     import plotly.graph_objects
 
-    predictions = explanation.predictions[::-1]
+    predictions, outputs = explanation.predictions[::-1], explanation.outputs
     bars = plotly.graph_objects.Bar(
-        x=[100 * prediction.probability for prediction in predictions],
+        x=[100 * each.probability if each.value is None else each.value for each in predictions],
         y=[f"{html.escape(prediction.label[:60])} · {prediction.index}" for prediction in predictions],
-        text=[percent(prediction.probability) for prediction in predictions],
+        text=[amount_of(prediction) for prediction in predictions],
         textposition="outside",
         orientation="h",
         cliponaxis=False,
     )
     figure = plotly.graph_objects.Figure(bars)
-    figure.update_xaxes(title="Probability, %", range=[0, 108])
+    if outputs.has_probabilities:
+        figure.update_xaxes(title="Probability, %", range=[0, 108])
+    else:
+        figure.update_xaxes(title=html.escape(outputs.unit or "Value"))
     figure.update_layout(height=90 + 34 * len(predictions), margin={"l": 0, "r": 0, "t": 8, "b": 0}, bargap=0.45)
     return figure
 
@@ -69,6 +75,7 @@ def _describe_input(explanation: Explanation) -> None:
     share = placement.seen_share
     numbers = ", ".join(number(value) for value in spec.mean), ", ".join(number(value) for value in spec.std)
     st.markdown(
+        f"- The model gives {plain(explanation.outputs.words)}\n"
         f"- Picture {width} × {height} px; input {spec.size[1]} × {spec.size[0]} px, {spec.interpolation}\n"
         f"- The model saw **{percent(share, 0)}** of the picture"
         + ("." if share > 0.995 else f": columns {left} to {right}, rows {top} to {bottom}.")
@@ -85,7 +92,7 @@ def _table(explanation: Explanation) -> list[dict[str, str]]:
             {
                 "Method": METHODS[heatmap.method].title,
                 "Class": heatmap.target.label,
-                "Probability": percent(heatmap.target.probability),
+                "Value" if explanation.outputs.task == "regression" else "Probability": amount_of(heatmap.target),
                 "Layer": layer_title(heatmap),
                 "Peak evidence": number(heatmap.raw_peak, ".4g"),
                 "Map": f"{heatmap.raw.shape[1]} × {heatmap.raw.shape[0]}",

@@ -2,13 +2,16 @@
 
 import base64
 import html
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 import streamlit as st
 
-from gradcam_core import percent
+from gradcam_core import amount_of, percent
+from pages.components.words import shortened
 
 
 def data_url(pixels: np.ndarray, *, exact: bool = False) -> str:
@@ -33,13 +36,28 @@ def _figure(source: str, shape: Sequence[int], words: str) -> str:
 
 
 def show_bars(rows: Sequence[tuple[str, str, float]]) -> None:
-    """Probabilities as bars: who, what, and the share."""
+    """Probabilities as bars: who, what, and the share; NaN has no bar."""
     cells = "".join(
-        f'<li><b>{html.escape(name)}</b><span>{html.escape(what)}</span><i><i style="width:{100 * share:.1f}%"></i></i>'
-        f"<em>{percent(share)}</em></li>"
+        f"<li><b>{html.escape(name)}</b><span>{html.escape(what)}</span>{_bar(share)}</li>"
         for name, what, share in rows
     )
     st.html(f'<ul class="bars">{cells}</ul>')
+
+
+def _bar(share: float) -> str:
+    if math.isnan(share):
+        return "<i></i><em></em>"
+    return f'<i><i style="width:{100 * share:.1f}%"></i></i><em>{percent(share)}</em>'
+
+
+def show_predictions(predictions: Sequence[Any], *, beside: bool = False) -> None:
+    """What a model answers: probabilities as bars, or numbers with their units. `beside` puts labels to the bars."""
+    rows = []
+    for each in predictions:
+        amount = "" if each.value is None else amount_of(each)
+        name, what = ("", f"{shortened(each.label)} {amount}".strip()) if beside else (each.label, amount)
+        rows.append((name, what, each.probability))
+    show_bars(rows)
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> None:

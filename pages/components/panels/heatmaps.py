@@ -12,6 +12,7 @@ from gradcam_core import (
     ImageRecord,
     LayerInfo,
     LoadedModel,
+    amount_of,
     display_words,
     list_methods,
     percent,
@@ -41,20 +42,36 @@ def show_notes(explanation: Explanation) -> None:
 
 def show_headline(explanation: Explanation) -> None:
     """Say in one sentence what the model answers, and how sure it is."""
-    first, *others = explanation.predictions
-    answers = [f"**{plain(shortened(first.label))}** **{percent(first.probability)}**"]
-    answers += [f"{plain(shortened(other.label))} {percent(other.probability)}" for other in others[:2]]
-    st.markdown(f"Top answer{'s' if others else ''}: {', '.join(answers)}")
+    st.markdown(answer_sentence(explanation))
     doubts = doubts_of(explanation)
     if doubts or not explanation.notes:  # a line even without doubts, so that the heatmaps below stay where they are
         st.caption(" ".join(doubts) or "\u00a0")
     show_notes(explanation)
 
 
+def answer_sentence(explanation: Explanation) -> str:
+    """What the model answers: its top classes, its most probable findings with their thresholds, or its numbers."""
+    outputs, predictions = explanation.outputs, explanation.predictions[:3]
+    if not predictions:
+        return f"The model gives {outputs.words}."
+    if outputs.has_findings:
+        return ", ".join(map(_finding_words, predictions))
+    answers = [f"{plain(shortened(each.label))} {amount_of(each)}" for each in predictions]
+    if outputs.task == "regression":
+        return ", ".join(f"**{answer}**" for answer in answers)
+    return f"Top answer{'s' if len(answers) > 1 else ''}: {', '.join([f'**{answers[0]}**', *answers[1:]])}"
+
+
+def _finding_words(prediction: Any) -> str:
+    words = f"{plain(shortened(prediction.label))} {amount_of(prediction)}"
+    return f"**{words} (present)**" if prediction.present else f"{words} (absent)"
+
+
 def doubts_of(explanation: Explanation) -> list[str]:
     """Sentences on how far to doubt the answers: the model is unsure, or saw only a part of the picture."""
     doubts = []
-    if explanation.predictions[0].probability < UNSURE and len(explanation.predictions) > 1:
+    one_class = explanation.outputs.task == "single_label"  # independent findings do not compete
+    if one_class and explanation.predictions[0].probability < UNSURE and len(explanation.predictions) > 1:
         doubts.append(f"The model is unsure: no answer reaches 50{NO_BREAK}%.")
     share = explanation.placement.seen_share
     if share < SEEN_LITTLE:
@@ -131,7 +148,7 @@ def show_strip(explanation: Explanation, model: LoadedModel, *, key: str) -> tup
     """Show one class's heatmaps from layer to layer in a row; return the display and the layer that was clicked."""
     infos = {layer.name: layer for layer in model.layers}
     target = explanation.heatmaps[0].target
-    share = percent(target.probability)
+    share = amount_of(target)
     st.markdown(f"**{plain(target.label)}**, {share}, from the first layers to the last, then all of them fused.")
     panels = [_layer_panel(heatmap, infos, model.default_layer) for heatmap in explanation.heatmaps]
     clicked = show_panels(explanation.image, panels, key, chosen=True, strip=True, selectable=True)["selected"]
@@ -162,10 +179,15 @@ def _panel(heatmap: Heatmap, by_method: bool, several_layers: bool) -> dict[str,
     notes = [words for words in (heatmap.fusion, draft_words(heatmap)) if words]
     return panel_of(
         heatmap,
-        id=f"{heatmap.method}/{heatmap.target.index}/{heatmap.layer}",
+        id=f"{heatmap.method}/{panel_class(heatmap)}/{heatmap.layer}",
         subtitle=subtitle,
         note="; ".join(notes),
     )
+
+
+def panel_class(heatmap: Heatmap) -> str:
+    """What tells the heatmaps of one class from those of another, and of what lowers it."""
+    return f"{'-' if hasattr(heatmap.target, 'class_label') else ''}{heatmap.target.index}"
 
 
 def layer_title(heatmap: Heatmap) -> str:

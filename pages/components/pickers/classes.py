@@ -6,6 +6,8 @@ from gradcam_core import LoadedModel
 from pages.components.session import kept
 
 TOP = {1: "Top 1", 3: "3", 5: "5", 10: "10", 0: "Choose …"}
+DIRECTIONS = {"raises": "What raises it", "lowers": "What lowers it"}
+UNCHOSEN = {"regression": "The first one", "embedding": "Choose a feature"}
 MOST_CLASSES = 12
 
 
@@ -19,15 +21,15 @@ def pick_class(model: LoadedModel, *, key: str = "layers class", wanted: str = "
         format_func=lambda index: _class_title(model, index),
         **kept(f"{key} {model.fingerprint[:8]} {wanted}".rstrip(), start, range(len(model.labels))),
         filter_mode="contains",
-        placeholder="The most probable one",
+        placeholder=UNCHOSEN.get(model.task, "The most probable one"),
     )
     return chosen
 
 
 def pick_classes(
     model: LoadedModel, *, key: str = "top", most: int = MOST_CLASSES, start: int = 3
-) -> tuple[int, tuple[int, ...], int | None]:
-    """Pick how many of the most probable classes, or which by name; and the class to compare them with, if any."""
+) -> tuple[int, tuple[int, ...], int | None, bool]:
+    """Pick how many of the most probable classes, or which by name; the class to compare them with; the direction."""
     top = st.segmented_control("Classes", list(TOP), format_func=TOP.get, required=True, **kept(key, start, TOP))
     named: list[int] = []
     if top == 0:
@@ -43,7 +45,20 @@ def pick_classes(
             placeholder=f"Type a name; until then, the top {start}",
             label_visibility="collapsed",
         )
-    return top or start, tuple(named), _pick_against(model, key)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        lowers = (
+            st.segmented_control(
+                "Direction",
+                list(DIRECTIONS),
+                format_func=DIRECTIONS.get,
+                required=True,
+                label_visibility="collapsed",
+                **kept(f"{key} direction", "raises", DIRECTIONS),
+            )
+            == "lowers"
+        )
+        against = None if lowers else _pick_against(model, key)
+    return top or start, tuple(named), against, lowers
 
 
 def _pick_against(model: LoadedModel, key: str) -> int | None:

@@ -14,10 +14,10 @@ from gradcam_core import (
     GradcamError,
     Heatmap,
     ImageRecord,
+    amount_of,
     colour_heatmap,
     colour_table,
     overlay,
-    percent,
     picture_pixels,
 )
 from pages.components import session
@@ -26,7 +26,7 @@ from pages.components.analysis.requests import Analysis
 from pages.components.analysis.work import watched
 from pages.components.checks import show_checks
 from pages.components.panels.displayed import display_of, displayed
-from pages.components.panels.figures import figures, show_bars
+from pages.components.panels.figures import figures, show_predictions
 from pages.components.panels.heatmaps import METHODS, by_class, display, doubts_of, heatmap_title, layer_title
 from pages.components.presenter import Talk
 from pages.components.words import plain, shortened, show_error
@@ -34,6 +34,7 @@ from pages.components.words import plain, shortened, show_error
 ROOM = (74.0, 31.0)  # what a screen has for its pictures, in rem
 GAP, CAPTION = 1.4, 2.4
 LONGEST_SIDE = 2200
+OWN = "A probability is the model’s own number."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ def _slides(explanation: Explanation, analysis: Analysis, key: str) -> list[Slid
     slides = [Slide("What does the model answer?", lambda: _answers(explanation))]
     for heatmaps in by_class(explanation):
         target = heatmaps[0].target
-        title = plain(f"{shortened(target.label)}, {percent(target.probability)}")
+        title = plain(f"{shortened(target.label)}, {amount_of(target)}")
         slides.append(Slide(title, functools.partial(_heatmaps, explanation, heatmaps)))
     return [*slides, Slide("Can I trust this heatmap?", lambda: _checks(explanation, analysis, key))]
 
@@ -79,13 +80,13 @@ def _answers(explanation: Explanation) -> None:
         show_answers(explanation)
         titles = session.models()
         title = titles.get(session.value_of(session.MODEL), next(iter(titles.values())))
-        st.caption(f"Model: {plain(title)}. A probability is the model’s own number.")
+        st.caption(f"Model: {plain(title)}. {OWN if explanation.outputs.has_probabilities else ''}")
 
 
 def show_answers(explanation: Explanation) -> None:
     """The top answers as large bars, and how far to doubt them."""
     with st.container(key="answers"):
-        show_bars([(prediction.label, "", prediction.probability) for prediction in explanation.predictions[:5]])
+        show_predictions(explanation.predictions[:5])
     for doubt in [*doubts_of(explanation), *map(plain, explanation.unsuited)]:
         st.markdown(doubt)
 

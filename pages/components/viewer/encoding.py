@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from gradcam_core import COLOUR_MAPS, Heatmap, ImageRecord, colour_table
+from gradcam_core import COLOUR_MAPS, Heatmap, ImageRecord, amount_of, colour_table
 from pages.components.pixels import offer
 
 LONGEST_SIDE = 1600
@@ -55,18 +55,22 @@ def _is_whole(preview: Mapping[str, Any], image: ImageRecord) -> bool:
 def panel_of(heatmap: Heatmap, *, id: str, title: str = "", subtitle: str = "", note: str = "") -> dict[str, Any]:
     """Turn a heatmap into a panel: its grid in full precision, and the grid's box on the picture.
 
-    `title` stands for the class's name where the page says that elsewhere.
+    `title` stands for the class's name where the page says that elsewhere. A number instead of a probability, and the
+    probability of a class that is lowered, stand in the subtitle.
     """
     peak = heatmap.raw_size if heatmap.signed else heatmap.raw_peak
     shown = heatmap.raw if heatmap.signed else np.maximum(heatmap.raw, 0)
     shown = shown / peak if heatmap.state == "ok" else np.zeros_like(heatmap.raw)
-    probability = heatmap.target.probability
+    target, probability = heatmap.target, heatmap.target.probability
+    lowered = getattr(target, "class_label", "")
+    if not title and not subtitle and amount_of(target) != "–" and (lowered or not math.isfinite(probability)):
+        subtitle = f"{lowered}: {amount_of(target)}" if lowered else amount_of(target)
     return {
         "id": id,
         "title": title or heatmap.target.label,
         "about": heatmap.target.label,
         "signed": heatmap.signed,
-        "probability": probability if math.isfinite(probability) and not title else None,
+        "probability": probability if math.isfinite(probability) and not title and not lowered else None,
         "subtitle": subtitle,
         "grid": grid_of(shown),
         "box": list(heatmap.placement.box),

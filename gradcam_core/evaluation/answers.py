@@ -1,0 +1,194 @@
+"""What the table and the model say about a picture, by the model's task: a class, findings, or a number."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gradcam_core.errors import TargetError
+from gradcam_core.evaluation.records import FindingResult, TableRow
+from gradcam_core.explanation import predict
+from gradcam_core.records import ImageRecord, LoadedModel
+from gradcam_core.targets import ClassTarget, LoweredTarget, Wanted, find_class, lowers
+from gradcam_core.tasks import Prediction, Target
+
+YES = frozenset(("1", "1.0", "yes", "y", "true", "positive", "present"))
+NO = frozenset(("0", "0.0", "no", "n", "false", "negative", "absent"))
+NONE = frozenset(("none", "no finding", "no findings", "normal"))
+NO_FINDING = "none"
+SEPARATORS = (";", "|")
+SHOWN_LABELS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a row gets of the table and the model before any heatmap.
+
+    `wanted` is what is explained, and `edge` the target whose probability is followed at the edge; None where the
+    model gives no probability.
+    """
+
+    wanted: Wanted
+    edge: Target | None
+    fields: Mapping[str, Any]
+
+
+def class_answer(top: Prediction, row: TableRow | None, model: LoadedModel) -> Answer:
+    """What table and model say where one class of several is right."""
+    index = class_of(row, model)
+    fields = {
+        "label": "" if index is None else model.labels[index],
+        "label_index": index,
+        "answer": top.label,
+        "answer_index": top.index,
+        "probability": top.probability,
+    }
+    return Answer(top.index if index is None else index, ClassTarget(top.index, top.label, top.probability), fields)
+
+
+def class_of(row: TableRow | None, model: LoadedModel) -> int | None:
+    """The class that the table gives; None without one. Raises TargetError where the model does not have it."""
+    return find_class(row.label, model.labels) if row and row.label else None
+
+
+def answer(image: ImageRecord, row: TableRow | None, model: LoadedModel) -> Answer:
+    """What table and model say of findings, or of a number: one forward pass. Raises TargetError as above."""
+    predictions = predict(image, model, len(model.labels))
+    if model.outputs.has_findings:
+        return _findings(predictions, truths_of(row, model), model)
+    return _number(predictions, numbers_of(row, model), model)
+
+
+def _findings(predictions: Sequence[Prediction], truths: Mapping[int, bool], model: LoadedModel) -> Answer:
+    """The first positive finding of the table is explained, else the most probable one, or what speaks against it."""
+    top = predictions[0]
+    results = tuple(
+        FindingResult(p.index, p.label, p.probability, bool(p.present), truths.get(p.index))
+        for p in sorted(predictions, key=lambda p: p.index)
+    )
+    positive = [result for result in results if result.truth]
+    absent = model.task == "binary" and not top.present
+    edge = (LoweredTarget if absent else ClassTarget)(top.index, top.label, top.probability)
+    wanted: Wanted = lowers(top.index, model.labels) if absent else top.index
+    fields = {
+        "label": "; ".join(result.label for result in positive) or (NO_FINDING if truths else ""),
+        "label_index": None,
+        "answer": "; ".join(result.label for result in results if result.present) or NO_FINDING,
+        "answer_index": top.index,
+        "probability": top.probability,
+        "edge_class": f"not {top.label}" if absent else top.label,
+        "findings": results,
+    }
+    return Answer(positive[0].index if positive else wanted, edge, fields)
+
+
+def _number(predictions: Sequence[Prediction], given: Mapping[int, float], model: LoadedModel) -> Answer:
+    index = next(iter(given), 0)
+    value = next(prediction.value for prediction in predictions if prediction.index == index)
+    fields = {
+        "label": f"{given[index]:g}" if given else "",
+        "answer": model.labels[index],
+        "answer_index": index,
+        "probability": math.nan,
+        "value": value,
+        "given": given.get(index),
+    }
+    return Answer(index, None, fields)
+
+
+def truths_of(row: TableRow | None, model: LoadedModel) -> Mapping[int, bool]:
+    """Which findings a picture has and has not, as far as the table says so.
+
+    A column named like a finding says yes or no. A label names the positive findings, separated by semicolons; all
+    others are negative then. Raises TargetError for a label that is no finding of the model.
+    """
+    truths: dict[int, bool] = {}
+    for index, cell in _columns(row, model):
+        if cell.casefold() in YES | NO:
+            truths[index] = cell.casefold() in YES
+    if row is None or not row.label or truths:
+        return truths
+    positive = _positive(row.label, model)
+    return {index: index in positive for index in range(len(model.labels))}
+
+
+def _positive(label: str, model: LoadedModel) -> frozenset[int]:
+    """The findings that a label names. A model with one finding also takes yes and no."""
+    for separator in SEPARATORS:
+        if separator in label and label not in model.labels:
+            parts = [part.strip() for part in label.split(separator)]
+            return frozenset(find_class(part, model.labels) for part in parts if part)
+    word, one = label.casefold(), len(model.labels) == 1
+    if one and word in YES:
+        return frozenset((0,))
+    if not is_class(label, model.labels) and word in NONE | (NO | _opposites(model) if one else frozenset()):
+        return frozenset()
+    if one and word in NO:
+        return frozenset()
+    return frozenset((find_class(label, model.labels),))
+
+
+def _opposites(model: LoadedModel) -> frozenset[str]:
+    label = model.labels[0].casefold()
+    return frozenset((f"no {label}", f"not {label}", f"non-{label}", f"no_{label}"))
+
+
+def numbers_of(row: TableRow | None, model: LoadedModel) -> Mapping[int, float]:
+    """The numbers that the table gives for a regression: in a column of the output's name, else as the label."""
+    numbers = {index: value for index, cell in _columns(row, model) if (value := _finite(cell)) is not None}
+    value = _finite(row.label) if row else None
+    return numbers or ({} if value is None else {0: value})
+
+
+def _columns(row: TableRow | None, model: LoadedModel) -> list[tuple[int, str]]:
+    """The cells of the columns that are named like one of the model's classes."""
+    cells = row.cells if row else ()
+    return [(find_class(name, model.labels), cell) for name, cell in cells if is_class(name, model.labels)]
+
+
+def _finite(text: str) -> float | None:
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def check_labels(rows: Sequence[TableRow], model: LoadedModel) -> None:
+    """Raise TargetError where no picture's row says anything about this model's classes, or there are none."""
+    if model.task == "embedding":
+        raise TargetError("This model gives features and no classes, so it cannot be evaluated.", "Use a classifier.")
+    wanted = list(dict.fromkeys(row.label for row in rows if row.label))
+    if not wanted or any(_says_something(row, model) for row in rows):
+        return
+    if model.task == "regression":
+        raise TargetError(
+            "No label of the table is a number, and this model gives one.", "Give numbers, or leave the labels out."
+        )
+    raise TargetError(
+        f"This model has none of the table’s classes: {_first_few(wanted)}",
+        f"Choose the model that the labels belong to. The classes of this one are {_first_few(model.labels)}",
+    )
+
+
+def _says_something(row: TableRow, model: LoadedModel) -> bool:
+    if model.task == "regression":
+        return bool(numbers_of(row, model))
+    if not model.outputs.has_findings:
+        return is_class(row.label, model.labels)
+    try:
+        return bool(truths_of(row, model))
+    except TargetError:
+        return False
+
+
+def is_class(label: str, labels: Sequence[str]) -> bool:
+    """Whether a label is one of these classes."""
+    try:
+        return find_class(label, labels) >= 0
+    except TargetError:
+        return False
+
+
+def _first_few(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:SHOWN_LABELS]) + (" …" if len(labels) > SHOWN_LABELS else "")

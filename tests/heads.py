@@ -1,0 +1,59 @@
+"""Small networks with heads of every kind, as a model in memory or behind `python:tests.heads:NAME`."""
+
+import torch
+from torch import nn
+
+from tests import networks
+
+FINDINGS = tuple(f"finding {letter}" for letter in "ABCDEFGHIJKLMN")
+SIZE = {"size": 32, "mean": 0.5, "std": 0.5, "fit": "squash"}
+
+
+class Spread(nn.Module):
+    """Scores that differ between pictures and classes, then a last step."""
+
+    def __init__(self, classes: int, end: nn.Module | None = None, shift: float = 0.0) -> None:
+        super().__init__()
+        self.body, self.end, self.shift = networks.conv_net(classes), end or nn.Identity(), shift
+        with torch.no_grad():
+            self.body[-1].weight.mul_(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.end(self.body(x) + self.shift)
+
+
+def fourteen() -> nn.Module:
+    """Fourteen scores without a last step."""
+    return Spread(14)
+
+
+def fourteen_sigmoids() -> nn.Module:
+    """Fourteen probabilities of their own."""
+    return Spread(14, nn.Sigmoid())
+
+
+def one_score() -> nn.Module:
+    """One score: a yes or no, or a number."""
+    return Spread(1)
+
+
+def regressor() -> nn.Module:
+    """One number around 50."""
+    return Spread(1, shift=50.0)
+
+
+def headless() -> nn.Module:
+    """A backbone that ends with the average of its last activations."""
+    return nn.Sequential(*list(networks.conv_net())[:-1])
+
+
+class Broken(Spread):
+    """Five scores; the first is not a number on any picture with a bright corner, and does not touch the others."""
+
+    def __init__(self) -> None:
+        super().__init__(5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores = super().forward(x)
+        bright = x[:, :, 0, 0].mean(dim=1, keepdim=True) > 0.9
+        return torch.cat([torch.where(bright, torch.nan, scores[:, :1]), scores[:, 1:]], dim=1)
