@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from gradcam_core.capture import install_taps, noting_steps, probe
+from gradcam_core.capture import attention_blocks, install_taps, noting_steps, probe
 from gradcam_core.devices import choose_device, is_out_of_memory
 from gradcam_core.errors import DeviceError, LayerError, ModelError
 from gradcam_core.layers import choose_default
@@ -81,6 +81,7 @@ def assemble_model(
         activations=probes.activations,
         head_name=head,
         outputs=kind,
+        attention=attention_blocks(module, layers, _noise(preprocessing, place, 1.0)),
     )
     return with_folded(model, twin, _noise(preprocessing, place, 1.0))
 
