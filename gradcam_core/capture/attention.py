@@ -190,8 +190,11 @@ def block_gradients(
     the gradients [K N heads T d] of that block's target scores by its attention's output O, and the values V
     [N heads d h w] of the patches. Since O = A V, the gradient by the weights A is their product. One forward
     pass; a block's graph is freed once it has been given. Raises MethodError where what follows the blocks
-    does not take several pictures, or no score depends on them.
+    does not take several pictures, no score depends on them, or there are not so many.
     """
+    if first >= len(model.attention):
+        counted = f"This network has {len(model.attention)} blocks, so none has the number {first + 1}."
+        raise MethodError(counted, "Choose an earlier first block; 1 takes all of them.")
     layer = _last_block(model)
     session = _Cuts(frozenset(model.attention), model.attention, first)
     pulled = _scores_by_rows(model, inputs, targets, session)

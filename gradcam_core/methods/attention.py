@@ -4,7 +4,6 @@ from typing import Annotated
 
 import torch
 
-from gradcam_core.errors import MethodError
 from gradcam_core.layers import to_grid
 from gradcam_core.methods.needs import BlockAttention, BlockGradients, method
 from gradcam_core.registry import Range
@@ -24,8 +23,6 @@ def legrad(
     blocks. The block's output is O = A V, so that the gradient by A is that by O times V.
     """
     maps = [_positive_mean(slopes, values) for slopes, values in attention_gradients(first - 1)]
-    if not maps:
-        raise MethodError(f"This network has fewer than {first} blocks.", "Let first be 1, for all blocks.")
     return torch.stack(maps).mean(dim=0)
 
 
