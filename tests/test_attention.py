@@ -75,18 +75,18 @@ def literal(kind: str, weights: list[torch.Tensor]) -> tuple[nn.Module, list[tor
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_legrad_equals_its_paper(kind: str, weights: list[torch.Tensor]) -> None:
-    found = [heatmap for heatmap in ours(kind).heatmaps if heatmap.method == "legrad"]
+    heatmaps = [heatmap for heatmap in ours(kind).heatmaps if heatmap.method == "legrad"]
     network, behind, prefix = literal(kind, weights)
     assert len(weights) == len(behind) == 3
-    assert len(found) == 2
-    for heatmap in found:
+    assert len(heatmaps) == 2
+    for heatmap in heatmaps:
         gradients = []
         for tokens, A in zip(behind, weights, strict=True):
             score = scores_of_mean(kind, network, tokens)[0, heatmap.target.index]
             gradients.append(torch.autograd.grad(score, A, retain_graph=True)[0][0].tolist())
         twin = np.reshape(papers.legrad(gradients, prefix), (4, 4))
         np.testing.assert_allclose(heatmap.raw, twin, rtol=0, atol=1e-5 * twin.max())
-    assert not np.allclose(found[0].raw, found[1].raw, rtol=0.01)
+    assert not np.allclose(heatmaps[0].raw, heatmaps[1].raw, rtol=0.01)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -73,10 +73,10 @@ def attention_blocks(network: nn.Module, layers: Sequence[LayerInfo], inputs: Te
         blocks = [[name for name in ended if _parent(name) == parent] for ended in noted.ended]
         if not isinstance(network.get_submodule(parent), CONTAINERS) or any(len(names) != 1 for names in blocks):
             continue
-        found_in = [tokens[names[0]] for names in blocks]
-        kinds = {(layer.grid, layer.prefix_tokens) for layer in found_in}
-        lengths = {(_count(layer), _count(layer)) for layer in found_in}
-        return tuple(layer.name for layer in found_in) if len(kinds) == 1 and set(noted.sizes) == lengths else ()
+        members = [tokens[names[0]] for names in blocks]
+        kinds = {(layer.grid, layer.prefix_tokens) for layer in members}
+        lengths = {(_count(layer), _count(layer)) for layer in members}
+        return tuple(layer.name for layer in members) if len(kinds) == 1 and set(noted.sizes) == lengths else ()
     return ()
 
 

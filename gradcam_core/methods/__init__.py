@@ -52,6 +52,12 @@ def reads_layer(member: Member) -> bool:
     return bool(OF_A_LAYER & set(member.needs))
 
 
+def what_it_reads(method: str) -> str:
+    """What a method that reads no layer works on, in words."""
+    member = _FAMILY.members.get(method)
+    return "the attention of the blocks" if member and ATTENTION & set(member.needs) else "the model's input"
+
+
 def knows_class(member: Member) -> bool:
     """Whether a method's maps differ from class to class."""
     return not set(member.needs) <= OF_NO_CLASS
