@@ -245,6 +245,24 @@ def test_blocks_that_attend_twice_are_not_taken_for_one() -> None:
     assert networks.loaded(network).attention == ()
 
 
+class WithoutAttention(nn.Module):
+    """What is left of a block whose attention is of a kind that is not seen."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.norm, self.mlp = block.norm2, block.mlp
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.mlp(self.norm(x))
+
+
+def test_a_network_of_which_some_blocks_do_not_attend_is_refused_whole() -> None:
+    # As in ConViT: a rollout over the last two of its twelve blocks would say nothing of the first ten.
+    network = networks.transformer()
+    network.blocks[0] = WithoutAttention(network.blocks[0])
+    assert networks.loaded(network).attention == ()
+
+
 def test_more_memory_than_the_bound_is_refused_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "MOST_BYTES", 3 * 17 * 17 * 4 - 1)
     with pytest.raises(MethodError, match=r"17 tokens in 3 blocks.*smaller input"):

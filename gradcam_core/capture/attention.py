@@ -1,7 +1,7 @@
 """The blocks of a vision transformer: which they are, their attention weights, and LeGrad's gradients by these."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -70,14 +70,25 @@ def attention_blocks(network: nn.Module, layers: Sequence[LayerInfo], inputs: Te
         network(inputs)
     parents = {_parent(name) for name in noted.ended[0]} if noted.ended else set()
     for parent in sorted(parents, key=lambda name: (name.count("."), name)):
-        blocks = [[name for name in ended if _parent(name) == parent] for ended in noted.ended]
-        if not isinstance(network.get_submodule(parent), CONTAINERS) or any(len(names) != 1 for names in blocks):
-            continue
-        members = [tokens[names[0]] for names in blocks]
-        kinds = {(layer.grid, layer.prefix_tokens) for layer in members}
-        lengths = {(_count(layer), _count(layer)) for layer in members}
-        return tuple(layer.name for layer in members) if len(kinds) == 1 and set(noted.sizes) == lengths else ()
+        if isinstance(network.get_submodule(parent), CONTAINERS):
+            blocks = _each_attends(network, parent, noted, tokens)
+            if blocks:
+                return blocks
     return ()
+
+
+def _each_attends(network: nn.Module, parent: str, noted: _Noted, tokens: Mapping[str, LayerInfo]) -> tuple[str, ...]:
+    """The parts of a container, if each of them attends exactly once, from every token to every token, and no other."""
+    ended = [[name for name in names if _parent(name) == parent] for names in noted.ended]
+    if any(len(names) != 1 for names in ended):
+        return ()
+    members = [tokens[names[0]] for names in ended]
+    children = network.get_submodule(parent).named_children()
+    every = [f"{parent}.{key}".lstrip(".") for key, child in children if child._modules]
+    alike = len({(layer.grid, layer.prefix_tokens) for layer in members}) == 1
+    length = _count(members[0])
+    whole = alike and set(noted.sizes) == {(length, length)} and every == [layer.name for layer in members]
+    return tuple(every) if whole else ()
 
 
 def _parent(name: str) -> str:

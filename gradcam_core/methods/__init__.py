@@ -75,9 +75,9 @@ def why_not(member: Member, layer: LayerInfo, model: LoadedModel) -> str:
         return f"{member.title} changes how ReLUs pass gradients back, and this network has none{kinds}."
     if ATTENTION & set(member.needs) and not model.attention:
         return (
-            f"{member.title} reads the attention of a plain vision transformer, in whose blocks every part of the "
-            "picture attends to every other. This network has no such blocks: convolutional networks have no "
-            "attention, and others attend within windows, or to coarser copies."
+            f"{member.title} reads the attention of a plain vision transformer: like blocks, in each of which every "
+            "part of the picture attends to every other, and no attention outside of them. This network is not built "
+            "like that: convolutional ones have no attention, others attend within windows or pool by attention."
         )
     return ""
 
