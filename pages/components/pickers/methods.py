@@ -16,6 +16,10 @@ LABELS = {
     "noise": "Smoothing: strength of the noise",
     "flip": "Smoothing: mirrored picture too",
     "share": "Share of the channels",
+    "alpha": "Weight of the similar classes",
+    "classes": "Similar classes",
+    "layers": "Layers multiplied",
+    "first": "First block",
 }
 Options = tuple[tuple[str, Any], ...]
 METHODS = {method.name: method for method in list_methods()}
