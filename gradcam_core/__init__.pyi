@@ -46,8 +46,10 @@ from .layers import layers_by_depth as layers_by_depth
 from .layers import list_layers as list_layers
 from .methods import equal_by_algebra as equal_by_algebra
 from .methods import find_method as find_method
+from .methods import knows_class as knows_class
 from .methods import list_methods as list_methods
 from .methods import reads_layer as reads_layer
+from .methods import what_it_reads as what_it_reads
 from .methods import why_not as why_not
 from .explanation import check_request as check_request
 from .explanation import explain as explain

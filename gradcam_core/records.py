@@ -128,7 +128,8 @@ class LoadedModel:
     classifier's weight [classes C] where it has one linear step, `head_name` that step's name. `refused_layers`
     gives the reason for each layer that cannot be explained. `activations` are the kinds of nonlinear steps
     that ran, such as "gelu". `folded` is a private, faster copy. `outputs` says what the network's numbers
-    mean: see tasks.py. `notes` are sentences that its user should know.
+    mean: see tasks.py. `attention` names the blocks of a plain vision transformer, in which every token attends to
+    every token. `notes` are sentences that its user should know.
     """
 
     module: nn.Module
@@ -147,6 +148,7 @@ class LoadedModel:
     folded: Folded | None = None
     head_name: str = ""
     outputs: Outputs = UNSTATED
+    attention: tuple[str, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -165,9 +167,8 @@ class Evidence:
 
     `activations` [N C h w], `gradients` [K N C h w] of the K target scores, `scores` [K N].
     `head` [K C] holds the classifier's weights of the targets where it reads this layer directly.
-    The rest is present only where a method needs it: `guided` [K N Cin Hin Win], the gradients by the
-    input through guided ReLUs; `forward`, which scores [K B] any inputs [B Cin Hin Win]; and `tail`,
-    which scores [K B] any maps [B C h w] at the layer.
+    The rest is present only where a method needs it: `guided` [K N Cin Hin Win], the gradients by the input through
+    guided ReLUs; and `passes`, functions by name that run the network again (see methods/needs.py).
     """
 
     layer: LayerInfo
@@ -177,8 +178,7 @@ class Evidence:
     head: Head | None
     inputs: torch.Tensor | None = None
     guided: torch.Tensor | None = None
-    forward: Callable[[torch.Tensor], torch.Tensor] | None = None
-    tail: Callable[[torch.Tensor], torch.Tensor] | None = None
+    passes: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import copy
 import functools
 import io
+from collections.abc import Callable
 
 import numpy as np
 import skimage.data
@@ -12,6 +13,7 @@ import torchvision
 from PIL import Image
 from torch import nn
 
+from gradcam_core.methods import find_method
 from gradcam_core.records import ImageRecord, LoadedModel, Preprocessing
 from gradcam_core.sources.assemble import assemble_model
 from gradcam_core.sources.family import Network
@@ -273,6 +275,34 @@ def without_taps(network: nn.Module) -> nn.Module:
     for module in network.modules():
         module._forward_hooks.clear()
     return network
+
+
+def transformer(kind: str = "class token") -> nn.Module:
+    """A small vision transformer for pictures of 32 x 32, whose attention is far from even."""
+    torch.manual_seed(0)
+    sizes = {"img_size": 32, "patch_size": 8, "num_classes": 5, "embed_dim": 48, "depth": 3, "num_heads": 4}
+    builders: dict[str, Callable[[], nn.Module]] = {
+        "class token": lambda: timm.models.VisionTransformer(**sizes),
+        "registers": lambda: timm.models.VisionTransformer(
+            **sizes, reg_tokens=2, global_pool="avg", qk_norm=True, init_values=0.5, qkv_bias=False
+        ),
+        "distilled": lambda: timm.models.VisionTransformerDistilled(**sizes),
+        "rotary": lambda: timm.models.Eva(
+            **sizes, qkv_fused=False, swiglu_mlp=True, use_rot_pos_emb=True, num_reg_tokens=2
+        ),
+        "biased": lambda: timm.models.Beit(**sizes, use_rel_pos_bias=True),
+        "torchvision": lambda: torchvision.models.VisionTransformer(32, 8, 3, 4, 48, 96, num_classes=5),
+    }
+    network = builders[kind]()
+    for name, parameter in network.named_parameters():
+        if parameter.dim() > 1 and "embed" not in name and "token" not in name:
+            nn.init.normal_(parameter, std=0.3)
+    return network.eval()
+
+
+def serving(method: str) -> nn.Module:
+    """A small network for pictures of 32 x 32 that the method can explain."""
+    return transformer() if find_method(method, {}).needs[0].startswith("attention") else conv_net()
 
 
 class OneByOne(nn.Module):

@@ -196,6 +196,53 @@ def guided_grad_cam(A: Maps3, g: Maps3, guided: np.ndarray) -> Maps2:
     return [[large[i][j] * float(summed[i, j]) for j in range(len(large[0]))] for i in range(len(large))]
 
 
+def finer_cam(A: Maps3, g: Maps3, similar: list[Maps3], alpha: float) -> Maps2:
+    """Zhang et al. 2025: weights alpha_k of Grad-CAM from y_c - gamma y_d, averaged over the similar classes d."""
+    w = []
+    for k in range(len(A)):
+        own = _total(g[k]) / _cells(g[k])
+        others = [own - alpha * _total(slopes[k]) / _cells(slopes[k]) for slopes in similar]
+        w.append(sum(others) / len(others))
+    return _sum_of_maps(A, lambda k, i, j: w[k] * A[k][i][j])
+
+
+def refine_cam(layers: list[tuple[Maps3, Maps3]]) -> Maps2:
+    """Domeniconi et al. 2026: the product over layers of Grad-CAM++'s maps, each scaled to 0..1 and enlarged."""
+    rows = max(len(A[0]) for A, _ in layers)
+    columns = max(len(A[0][0]) for A, _ in layers)
+    product = [[1.0] * columns for _ in range(rows)]
+    for A, g in layers:
+        positive = [[max(value, 0.0) for value in row] for row in grad_cam_plus_plus(A, g, [])]
+        low, high = min(map(min, positive)), max(map(max, positive))
+        large = enlarged([[_quotient(value - low, high - low) for value in row] for row in positive], rows, columns)
+        product = [[product[i][j] * large[i][j] for j in range(columns)] for i in range(rows)]
+    return product
+
+
+def legrad(gradients: list[Maps3], prefix: int) -> list[float]:
+    """Bousselham et al. 2024: E^l_j = 1/(h n) sum_h sum_i (ds^l / dA^l_hij)^+, averaged over the layers l.
+
+    `gradients` hold a block's ds/dA [h][i][j] each; the first `prefix` tokens are no patches.
+    """
+    tokens = len(gradients[0][0])
+    E = [0.0] * tokens
+    for G in gradients:
+        for j in range(tokens):
+            positive = sum(max(G[h][i][j], 0.0) for h in range(len(G)) for i in range(tokens))
+            E[j] += positive / (len(G) * tokens) / len(gradients)
+    return E[prefix:]
+
+
+def attention_rollout(attention: list[Maps3], read: list[int], prefix: int) -> list[float]:
+    """Abnar & Zuidema 2020, section 3: rollout(l) = (0.5 W_l + 0.5 I) rollout(l - 1), W_l the mean over the heads."""
+    tokens = range(len(attention[0][0]))
+    flow = [[float(i == j) for j in tokens] for i in tokens]
+    for W in attention:
+        mixed = [[0.5 * sum(head[i][j] for head in W) / len(W) + 0.5 * float(i == j) for j in tokens] for i in tokens]
+        flow = [[sum(mixed[i][m] * flow[m][j] for m in tokens) for j in tokens] for i in tokens]
+    return [sum(flow[i][j] for i in read) / len(read) for j in tokens][prefix:]
+
+
 def ranks(values: Any) -> list[float]:
     """Each value's rank from 1; equal values share the mean of theirs."""
     ordered = sorted(values)

@@ -230,7 +230,7 @@ def test_cam_is_refused_where_the_head_reads_more_than_an_average() -> None:
 
 @pytest.mark.parametrize("name", ALL_METHODS)
 def test_every_method_explains_a_small_network(name: str) -> None:
-    model, image = networks.loaded(networks.conv_net()), networks.picture()
+    model, image = networks.loaded(networks.serving(name)), networks.picture()
     explanation = explain(image, model, methods=name, targets=[0, 3])
     assert [h.target.index for h in explanation.heatmaps] == [0, 3]
     for heatmap in explanation.heatmaps:

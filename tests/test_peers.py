@@ -121,6 +121,39 @@ def test_maps_equal_the_papers_on_ordinary_gradients(name: str, layer: str) -> N
         np.testing.assert_allclose(heatmap.raw, twin, rtol=0, atol=slack, err_msg=heatmap.method)
 
 
+def patches_as_grid(prefix: int) -> Any:
+    """The reshape of tokens [N T C] to maps that pytorch-grad-cam wants to be given, written by hand."""
+
+    def reshape(tokens: torch.Tensor) -> torch.Tensor:
+        side = round((tokens.shape[1] - prefix) ** 0.5)
+        return tokens[:, prefix:].reshape(len(tokens), side, side, -1).permute(0, 3, 1, 2)
+
+    return reshape
+
+
+@pytest.mark.parametrize("kind", ["class token", "registers", "distilled", "rotary", "torchvision"])
+def test_maps_of_transformers_agree_with_pytorch_grad_cam(kind: str) -> None:
+    peer = pytest.importorskip("pytorch_grad_cam", reason="the second opinion needs the package grad-cam")
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    model = networks.loaded(networks.transformer(kind))
+    found = explain(PICTURE, model, targets=[0, 3], methods=list(PEER_METHODS))
+    layer = resolve_layer(model, model.default_layer)
+    network = networks.without_taps(model.module)
+    inputs = torch.from_numpy(found.model_input)[None].requires_grad_()
+    for heatmap in found.heatmaps:
+        targets = [ClassifierOutputTarget(heatmap.target.index)]
+        target_layer = network.get_submodule(layer.name)
+        reshape = patches_as_grid(layer.prefix_tokens)
+        with getattr(peer, PEER_METHODS[heatmap.method])(network, [target_layer], reshape) as method:
+            method(inputs, targets)
+            kept = method.activations_and_grads
+            activations, gradients = kept.activations[0].numpy(), kept.gradients[0].numpy()
+            raw = method.get_cam_image(inputs, target_layer, targets, activations, gradients, False)[0]
+        peak = np.abs(raw).max()
+        np.testing.assert_allclose(heatmap.raw / peak, raw / peak, atol=1e-4, err_msg=heatmap.method)
+
+
 def close(ours: torch.Tensor, theirs: torch.Tensor, share: float) -> None:
     assert ours.shape == theirs.shape
     assert theirs.abs().max() > 0

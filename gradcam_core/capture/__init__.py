@@ -3,6 +3,8 @@
 `capture` is the step that explanation.py takes; `probe` and `install_taps` prepare a network for it at load.
 """
 
+from gradcam_core.capture.attention import Attention as Attention
+from gradcam_core.capture.attention import attention_blocks as attention_blocks
 from gradcam_core.capture.evidence import capture as capture
 from gradcam_core.capture.guided import activation_kinds as activation_kinds
 from gradcam_core.capture.guided import noting_steps as noting_steps

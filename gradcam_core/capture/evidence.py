@@ -2,16 +2,21 @@
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 
+from gradcam_core.capture.attention import block_attention, block_gradients
 from gradcam_core.capture.guided import guided_gradients
 from gradcam_core.capture.scores import class_scores, gradients_of, network_for, scorer, target_scores
 from gradcam_core.capture.tail import tail_of
 from gradcam_core.capture.taps import Session, listening
 from gradcam_core.errors import LayerError, TargetError
-from gradcam_core.layers import to_grid
+from gradcam_core.layers import layers_by_depth, to_grid
 from gradcam_core.records import Evidence, LayerInfo, LoadedModel, Target
+from gradcam_core.targets import ContrastTarget
 
 Choose = Callable[[torch.Tensor], Sequence[Target]]
 Clock = Callable[[str], AbstractContextManager[None]]
@@ -44,16 +49,14 @@ def capture(
             points = _points(session, layers)
             slopes = _gradients(scores, points, layers) if session.gradients else (None,) * len(points)
             head = _head_rows(model, outputs, targets) if "head" in needs else None
-    outputs, scores = outputs.detach(), scores.detach()
-    forward = _scoring(scorer(model) if "forward" in needs else None, targets)
     guided = _guided(model, inputs, targets, clock) if "guided" in needs else None
     evidence = []
     for layer, point, slope in zip(layers, points, slopes, strict=True):
         maps, gradients = to_grid(point.detach(), layer), None if slope is None else to_grid(slope, layer)
-        run = tail_of(network_for(model, [layer]), layer, inputs, outputs) if "tail" in needs else None
+        passes = _passes(model, inputs, outputs, targets, layer, point, needs)
         rows = head if layer.pooling else None
-        evidence.append(Evidence(layer, maps, gradients, scores, rows, inputs, guided, forward, _scoring(run, targets)))
-    return outputs, targets, tuple(evidence)
+        evidence.append(Evidence(layer, maps, gradients, scores.detach(), rows, inputs, guided, passes))
+    return outputs.detach(), targets, tuple(evidence)
 
 
 def _recordable(inputs: torch.Tensor) -> torch.Tensor:
@@ -70,9 +73,67 @@ def _points(session: Session, layers: Sequence[LayerInfo]) -> list[torch.Tensor]
     return [session.outputs[layer.name] for layer in layers]
 
 
-def _scoring(run: Run | None, targets: Sequence[Target]) -> Run | None:
+def _passes(
+    model: LoadedModel,
+    inputs: torch.Tensor,
+    outputs: torch.Tensor,
+    targets: Sequence[Target],
+    layer: LayerInfo,
+    point: torch.Tensor,
+    needs: Collection[str],
+) -> dict[str, Callable[..., Any]]:
+    """What methods call to run the network, or a part of it, themselves (see methods/needs.py)."""
+    passes: dict[str, Callable[..., Any]] = {}
+    if "forward" in needs:
+        passes["forward"] = _scoring(scorer(model), targets)
+    if "tail" in needs:
+        passes["tail"] = _scoring(tail_of(network_for(model, [layer]), layer, inputs, outputs.detach()), targets)
+    if "similar" in needs:
+        passes["similar"] = partial(similar_gradients, outputs, targets, layer, point)
+    if "levels" in needs:
+        passes["levels"] = partial(_levels, model, inputs, targets, layer)
+    if "attention" in needs and model.attention:
+        passes["attention"] = partial(block_attention, model, inputs)
+    if "attention_gradients" in needs and model.attention:
+        passes["attention_gradients"] = partial(block_gradients, model, inputs, targets)
+    return passes
+
+
+def _scoring(run: Run, targets: Sequence[Target]) -> Run:
     """A function that gives outputs [B classes], continued to the targets' scores [K B]."""
-    return None if run is None else lambda values: target_scores(run(values), targets)
+    return lambda values: target_scores(run(values), targets)
+
+
+def _levels(
+    model: LoadedModel, inputs: torch.Tensor, targets: Sequence[Target], layer: LayerInfo, count: int
+) -> tuple[Evidence, ...]:
+    """Activations and gradients at `count` layers of the network's depth, of which this one is the last."""
+    layers = layers_by_depth(replace(model, default_layer=layer.name), count)
+    return capture(model, inputs, lambda outputs: tuple(targets), layers, needs=("gradients",))[2]
+
+
+def similar_gradients(
+    outputs: torch.Tensor, targets: Sequence[Target], layer: LayerInfo, point: torch.Tensor, count: int
+) -> torch.Tensor:
+    """Gradients [K N C h w], at a layer, of the mean score of the `count` classes most like each target's class.
+
+    Those are the classes whose scores are nearest to the target's own, without its class. Raises TargetError
+    for a contrast, and for a model with one class.
+    """
+    if any(isinstance(target, ContrastTarget) for target in targets):
+        raise TargetError("A contrast compares two classes already.", "Explain a class itself, or use Grad-CAM.")
+    if outputs.shape[1] < 2:
+        raise TargetError("This model has one class, so no class is similar to it.", "Use Grad-CAM.")
+    with torch.enable_grad():
+        means = []
+        for target in targets:
+            distances = (outputs - target(outputs)[:, None]).detach().abs()
+            distances[:, target.index] = torch.inf
+            nearest = distances.topk(min(count, outputs.shape[1] - 1), dim=1, largest=False).indices
+            means.append(outputs.gather(1, nearest).mean(dim=1))
+        slopes = _gradients(torch.stack(means), [point], [layer])[0]
+    assert slopes is not None
+    return to_grid(slopes, layer)
 
 
 def _guided(model: LoadedModel, inputs: torch.Tensor, targets: Sequence[Target], clock: Clock) -> torch.Tensor:

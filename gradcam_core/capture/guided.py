@@ -6,7 +6,7 @@ written on the network, and other threads' passes stay ordinary.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -113,13 +113,13 @@ class _Guiding(TorchFunctionMode):
 
 def _guided(function: Any, given: tuple[Any, ...], named: Mapping[str, Any], most: float) -> Tensor:
     """A guided ReLU in place of this call, which writes on its input where the call would."""
-    values = _argument(given, named, 0, "input")
+    values = argument(given, named, 0, "input")
     result: Tensor = _GuidedReLU.apply(values, most)
-    in_place = function in _IN_PLACE or _argument(given, named, _INPLACE_AT.get(function, 9), "inplace", False)
+    in_place = function in _IN_PLACE or argument(given, named, _INPLACE_AT.get(function, 9), "inplace", False)
     return values.copy_(result) if in_place is True else result
 
 
-def _argument(given: tuple[Any, ...], named: Mapping[str, Any], place: int, name: str, otherwise: Any = None) -> Any:
+def argument(given: Sequence[Any], named: Mapping[str, Any], place: int, name: str, otherwise: Any = None) -> Any:
     """An argument by its place or by its name."""
     return given[place] if len(given) > place else named.get(name, otherwise)
 
@@ -131,13 +131,13 @@ def _upper_bound(function: Any, given: tuple[Any, ...], named: Mapping[str, Any]
     if function in _RELUS6:
         return 6.0
     if function in _THRESHOLDS:
-        both = _argument(given, named, 1, "threshold"), _argument(given, named, 2, "value")
+        both = argument(given, named, 1, "threshold"), argument(given, named, 2, "value")
         return torch.inf if all(map(_is_zero, both)) else None
     if function not in _BOUNDED:
         return None
     hard = function in _HARD
-    least = _argument(given, named, 1, "min_val" if hard else "min", -1 if hard else None)
-    most = _argument(given, named, 2, "max_val" if hard else "max", 1 if hard else None)
+    least = argument(given, named, 1, "min_val" if hard else "min", -1 if hard else None)
+    most = argument(given, named, 2, "max_val" if hard else "max", 1 if hard else None)
     if not _is_zero(least) or not isinstance(most, int | float | None):
         return None
     return torch.inf if most is None else float(most)

@@ -50,24 +50,30 @@ def target_scores(outputs: torch.Tensor, targets: Sequence[Target]) -> torch.Ten
 
 
 def gradients_of(scores: torch.Tensor, points: Sequence[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
-    """Differentiate scores [K N] by tensors [N ...] of the same pictures: [K N ...] each, None without dependence.
+    """Differentiate scores [K N] by tensors [N ...] of the same pictures: [K N ...] each, None without dependence."""
+    # Pictures do not depend on each other, so the sum over them has every picture's own gradient.
+    sums = scores.sum(dim=1)
+    return differentiate(sums, points, torch.eye(len(sums), dtype=sums.dtype, device=sums.device))
+
+
+def differentiate(
+    values: torch.Tensor, points: Sequence[torch.Tensor], rows: torch.Tensor
+) -> tuple[torch.Tensor | None, ...]:
+    """Differentiate values [...], weighted by each of K rows [K ...], by tensors: [K ...] each, or None.
 
     All K in one pass, or one by one where the network has an operator without a batching rule.
     """
-    if not scores.requires_grad:
+    if not values.requires_grad:
         return (None,) * len(points)
-    # Pictures do not depend on each other, so the sum over them has every picture's own gradient.
-    sums = scores.sum(dim=1)
-    rows = torch.eye(len(sums), dtype=sums.dtype, device=sums.device)
     try:
         batched: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
-            sums, points, rows, is_grads_batched=True, retain_graph=True, allow_unused=True
+            values, points, rows, is_grads_batched=True, retain_graph=True, allow_unused=True
         )
         return batched
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
-    singles = [torch.autograd.grad(total, points, retain_graph=True, allow_unused=True) for total in sums]
+    singles = [torch.autograd.grad(values, points, row, retain_graph=True, allow_unused=True) for row in rows]
     return tuple(None if single[0] is None else torch.stack(single) for single in zip(*singles, strict=True))
 
 

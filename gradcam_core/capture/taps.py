@@ -8,10 +8,21 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
+
+
+class Listener(Protocol):
+    """What one pass wants of the taps: the layers, and what each of them hands on instead of its output."""
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Names of layers."""
+
+    def take(self, name: str, output: torch.Tensor) -> torch.Tensor:
+        """Take a layer's output; return what the network goes on with."""
 
 
 @dataclass(slots=True)
@@ -22,8 +33,21 @@ class Session:
     gradients: bool
     outputs: dict[str, torch.Tensor] = field(default_factory=dict)
 
+    def take(self, name: str, output: torch.Tensor) -> torch.Tensor:
+        """Start the graph at this layer, and hand on a copy, which a later in-place step may overwrite.
 
-_session: ContextVar[Session | None] = ContextVar("capture_session", default=None)
+        A second layer behind the first keeps its place in the graph that the first one started.
+        """
+        if not self.gradients:
+            self.outputs[name] = output.clone()
+            return output
+        torch.set_grad_enabled(True)
+        leaf = output if output.requires_grad else output.detach().requires_grad_()
+        self.outputs[name] = leaf
+        return leaf.clone()
+
+
+_session: ContextVar[Listener | None] = ContextVar("capture_session", default=None)
 
 
 def install_taps(network: nn.Module, names: Iterable[str]) -> None:
@@ -38,27 +62,13 @@ def _tap(name: str) -> Callable[[nn.Module, Any, Any], Any]:
         session = _session.get()
         if session is None or name not in session.wanted:
             return None
-        return _cut(session, name, output)
+        return session.take(name, output)
 
     return tap
 
 
-def _cut(session: Session, name: str, output: torch.Tensor) -> torch.Tensor:
-    """Start the graph at this layer, and hand on a copy, which a later in-place step may overwrite.
-
-    A second layer behind the first keeps its place in the graph that the first one started.
-    """
-    if not session.gradients:
-        session.outputs[name] = output.clone()
-        return output
-    torch.set_grad_enabled(True)
-    leaf = output if output.requires_grad else output.detach().requires_grad_()
-    session.outputs[name] = leaf
-    return leaf.clone()
-
-
 @contextmanager
-def listening(session: Session | None, device: torch.device) -> Iterator[None]:
+def listening(session: Listener | None, device: torch.device) -> Iterator[None]:
     """Run with this session's taps, in any mode of the caller's; all are restored at the end."""
     token = _session.set(session)
     try:

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from gradcam_core.exporters.names import Names, shown_reference
-from gradcam_core.methods import find_method
+from gradcam_core.methods import find_method, what_it_reads
 from gradcam_core.records import Explanation, Heatmap
 from gradcam_core.render import COLOUR_MAP, colour_table
 from gradcam_core.shapes import Colours
@@ -37,7 +37,7 @@ def caption_lines(
     """
     target, image = heatmap.target, explanation.image
     method = find_method(heatmap.method, {}).title
-    layer = f"layer {one_line(heatmap.layer)}" if heatmap.layer else "the model's input"
+    layer = f"layer {one_line(heatmap.layer)}" if heatmap.layer else what_it_reads(heatmap.method)
     window = (
         ""
         if image.window is None

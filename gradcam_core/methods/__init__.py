@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from gradcam_core.errors import MethodError
-from gradcam_core.methods.needs import OF_A_LAYER
+from gradcam_core.methods.needs import OF_A_LAYER, OF_NO_CLASS, OWN_PASSES
 from gradcam_core.methods.smoothing import Smoothing
 from gradcam_core.progress import SILENT, Progress
 from gradcam_core.records import Evidence, LayerInfo, LoadedModel
@@ -15,7 +15,7 @@ from gradcam_core.registry import Choice, Member, family, run
 _FAMILY = family(
     "method",
     __name__,
-    first=("weighting", "principal", "perturbation", "backpropagation", "baseline"),
+    first=("weighting", "comparing", "principal", "attention", "perturbation", "backpropagation", "baseline"),
     error=MethodError,
     shared=Smoothing,
 )
@@ -23,7 +23,8 @@ CAM_FAMILY = frozenset({"cam", "grad_cam", "xgrad_cam", "hires_cam"})
 # The nonlinear steps that guided methods change.
 GUIDED = frozenset({"relu", "bounded relu"})
 # What a network or a layer may be unable to give.
-UNCERTAIN = frozenset({"head", "guided", "gradients"})
+ATTENTION = frozenset({"attention", "attention_gradients"})
+UNCERTAIN = ATTENTION | {"head", "guided", "gradients"}
 
 
 def list_methods() -> tuple[Member, ...]:
@@ -51,6 +52,17 @@ def reads_layer(member: Member) -> bool:
     return bool(OF_A_LAYER & set(member.needs))
 
 
+def what_it_reads(method: str) -> str:
+    """What a method that reads no layer works on, in words."""
+    member = _FAMILY.members.get(method)
+    return "the attention of the blocks" if member and ATTENTION & set(member.needs) else "the model's input"
+
+
+def knows_class(member: Member) -> bool:
+    """Whether a method's maps differ from class to class."""
+    return not set(member.needs) <= OF_NO_CLASS
+
+
 def why_not(member: Member, layer: LayerInfo, model: LoadedModel) -> str:
     """Why a method cannot be used at a layer, in words; "" where it can."""
     if "head" in member.needs and not layer.pooling:
@@ -61,6 +73,12 @@ def why_not(member: Member, layer: LayerInfo, model: LoadedModel) -> str:
     if "guided" in member.needs and not GUIDED.intersection(model.activations):
         kinds = f" (it has {', '.join(model.activations)})" if model.activations else ""
         return f"{member.title} changes how ReLUs pass gradients back, and this network has none{kinds}."
+    if ATTENTION & set(member.needs) and not model.attention:
+        return (
+            f"{member.title} reads the attention of a plain vision transformer: like blocks, in each of which every "
+            "part of the picture attends to every other, and no attention outside of them. This network is not built "
+            "like that: convolutional ones have no attention, others attend within windows or pool by attention."
+        )
     return ""
 
 
@@ -70,7 +88,7 @@ def instead_of(member: Member, missing: Collection[str] = ()) -> str:
     suited = [
         one.title
         for one in list_methods()
-        if not lacking & set(one.needs) and not {"head", "guided"} & set(one.needs) and one.name != member.name
+        if not (lacking | ATTENTION | {"head", "guided"}) & set(one.needs) and one.name != member.name
     ]
     return f"Use {' or '.join(suited[:2])} instead."
 
@@ -102,7 +120,10 @@ def _in_full(values: Any) -> Any:
 def make_maps(choice: Choice, evidence: Evidence, progress: Progress = SILENT) -> torch.Tensor:
     """Run a method: maps [K N h w], signed. Raises MethodError where the evidence lacks what it needs."""
     member = choice.member
-    served = {need: _in_full(getattr(evidence, need)) for need in member.needs}
+    served: dict[str, Any] = {
+        need: evidence.passes.get(need) if need in OWN_PASSES else _in_full(getattr(evidence, need))
+        for need in member.needs
+    }
     missing = [need for need, value in served.items() if value is None]
     if missing:
         lack = f"{member.title} needs {' and '.join(missing)}, which '{evidence.layer.name}' lacks."

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from gradcam_core.capture import install_taps, noting_steps, probe
+from gradcam_core.capture import attention_blocks, install_taps, noting_steps, probe
 from gradcam_core.devices import choose_device, is_out_of_memory
 from gradcam_core.errors import DeviceError, LayerError, ModelError
 from gradcam_core.layers import choose_default
@@ -42,10 +42,7 @@ def assemble_model(
     device: str,
     notes: Sequence[str] = (),
 ) -> LoadedModel:
-    """Prepare a network that is ours to keep for explanations.
-
-    Raises ModelError where it does not run or is no classifier, or where the labels do not fit it.
-    """
+    """Prepare a network that is ours to keep. Raises ModelError where it is no classifier, or labels do not fit."""
     module, place, fingerprint = network.module, choose_device(device), fingerprint_of(network.module)
     changed = _settle(module, place)
     probes = _probe(module, preprocessing, place)
@@ -71,6 +68,7 @@ def assemble_model(
         activations=probes.activations,
         head_name=head,
         outputs=outputs,
+        attention=attention_blocks(module, layers, _noise(preprocessing, place, 1.0)),
     )
     return with_folded(model, twin, _noise(preprocessing, place, 1.0))
 

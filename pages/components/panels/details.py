@@ -16,6 +16,7 @@ from gradcam_core import (
     amount_of,
     describe_device,
     equal_by_algebra,
+    knows_class,
     number,
     percent,
     shown_input,
@@ -159,8 +160,9 @@ def show_agreement(explanation: Explanation, model: LoadedModel) -> None:
     st.header("Agreement")
     if "random" in methods:
         st.markdown("A method that agrees with the **random map** says nothing about the picture.")
-    if "eigen_cam" in methods:
-        st.markdown("**Eigen-CAM** knows no class: its map is the same for all of them.")
+    for name in sorted(methods - {"random"}):
+        if not knows_class(METHODS[name]):
+            st.markdown(f"**{METHODS[name].title}** knows no class: its map is the same for all of them.")
     rows = [
         {
             "Class": first.target.label,

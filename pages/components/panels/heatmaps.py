@@ -16,6 +16,7 @@ from gradcam_core import (
     display_words,
     list_methods,
     percent,
+    what_it_reads,
 )
 from pages.components import session, windows
 from pages.components.frame import note_shown
@@ -192,7 +193,7 @@ def panel_class(heatmap: Heatmap) -> str:
 
 def layer_title(heatmap: Heatmap) -> str:
     """The layer of a heatmap, in words."""
-    return "all layers fused" if heatmap.fusion else heatmap.layer or "model input"
+    return "all layers fused" if heatmap.fusion else heatmap.layer or what_it_reads(heatmap.method).removeprefix("the ")
 
 
 def heatmap_title(heatmap: Heatmap) -> str:

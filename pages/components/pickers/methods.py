@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import LoadedModel, list_methods, reads_layer, why_not
+from gradcam_core import LoadedModel, list_methods, reads_layer, what_it_reads, why_not
 from pages.components.session import kept, value_of
 from pages.components.words import plain
 
@@ -16,6 +16,10 @@ LABELS = {
     "noise": "Smoothing: strength of the noise",
     "flip": "Smoothing: mirrored picture too",
     "share": "Share of the channels",
+    "alpha": "Weight of the similar classes",
+    "classes": "Similar classes",
+    "layers": "Layers multiplied",
+    "first": "First block",
 }
 Options = tuple[tuple[str, Any], ...]
 METHODS = {method.name: method for method in list_methods()}
@@ -40,9 +44,8 @@ def pick_method(
 def layer_words(method: str) -> str:
     """Say so where the chosen layer does not matter to a method; nothing otherwise."""
     member = METHODS[method]
-    return (
-        "" if reads_layer(member) else f"{member.title} looks at the model’s input: the chosen layer does not matter."
-    )
+    reads = plain(what_it_reads(method))
+    return "" if reads_layer(member) else f"{member.title} reads {reads}: the chosen layer does not matter."
 
 
 def _method_title(name: str, reason: str) -> str:
