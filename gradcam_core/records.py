@@ -128,7 +128,8 @@ class LoadedModel:
     classifier's weight [classes C] where it has one linear step, `head_name` that step's name. `refused_layers`
     gives the reason for each layer that cannot be explained. `activations` are the kinds of nonlinear steps
     that ran, such as "gelu". `folded` is a private, faster copy. `outputs` says what the network's numbers
-    mean: see tasks.py. `notes` are sentences that its user should know.
+    mean: see tasks.py. `pyramid` names the layers that are explained together where none is named, if any.
+    `notes` are sentences that its user should know.
     """
 
     module: nn.Module
@@ -147,6 +148,7 @@ class LoadedModel:
     folded: Folded | None = None
     head_name: str = ""
     outputs: Outputs = UNSTATED
+    pyramid: tuple[str, ...] = ()
 
     @property
     def task(self) -> Task:

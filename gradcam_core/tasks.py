@@ -82,8 +82,9 @@ UNSTATED = Outputs()
 class Prediction:
     """What a model says about one of its classes.
 
-    `probability` is NaN where there is none. Of a regression, `value` is the number in its `unit`. `present` says
-    whether a finding reaches its threshold; None where the classes are no findings of their own.
+    `probability` is NaN where there is none. Of a regression, `value` is the number in its `unit`; of a segmentation,
+    the share of the picture. `present` says whether a finding reaches its threshold; None where the classes are no
+    findings of their own. Of a detection, `box` is (left, top, right, bottom) in pixels of the picture.
     """
 
     index: int
@@ -92,6 +93,7 @@ class Prediction:
     value: float | None = None
     unit: str = ""
     present: bool | None = None
+    box: tuple[float, float, float, float] | None = None
 
 
 @runtime_checkable
