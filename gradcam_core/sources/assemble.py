@@ -20,7 +20,6 @@ from gradcam_core.sources.heads import is_headless, note_about, numbered_labels,
 from gradcam_core.sources.structure import Calls, find_head, find_layers, with_pooling, worth_watching
 from gradcam_core.tasks import Outputs, Task
 
-
 # Segmenters give their classes on a grid of at least this part of the input's.
 COARSEST = 8
 
