@@ -80,7 +80,7 @@ def explain(
         with clock(choice.member.name):
             heatmaps += heatmaps_of(first, choice, progress.part(place, len(choices), choice.member.title))
     answers = predictions(first.outputs, model.outputs, model.labels, top_k, first.placement)
-    misfit = unsuited(image, model, first.outputs, features)
+    misfit = unsuited(image, model, first.outputs, features) if first.outputs.dim() == 2 else ()
     notes = (*misfit, *broken, *image.notes, *model.notes, *left_out, *moved)
     return _record(image, model, prepared[0], first, tuple(heatmaps), answers, clock.seconds, notes, misfit)
 

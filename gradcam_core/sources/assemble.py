@@ -53,13 +53,13 @@ def assemble_model(
     module, place, fingerprint = network.module, choose_device(device), fingerprint_of(network.module)
     changed = _settle(module, place)
     probes = _probe(module, preprocessing, place)
-    dense = probes.outputs[0].dim() > 2
-    head, head_kind = ("", "") if dense else find_head(probes.outputs[1], probes.calls[1])
+    head, head_kind = find_head(probes.outputs[1], probes.calls[1])
     plain, refused = find_layers(module, probes.calls, preprocessing.size)
     layers = tuple(with_pooling(layer, probes.calls[1:], head, head_kind) for layer in plain)
     outputs = _meaning(network, probes, head, labels)
-    twin = fold(module, probes.calls[0]) if place.type == "cpu" and outputs.task != "detection" else None
-    pyramid = pyramid_of(layers, probes.calls[0]) if outputs.task == "detection" else ()
+    detects = outputs.task == "detection"
+    twin = fold(module, probes.calls[0]) if place.type == "cpu" and not detects else None
+    pyramid = pyramid_of(layers, probes.calls[0]) if detects else ()
     install_taps(module, [layer.name for layer in layers])
     model = LoadedModel(
         module=module,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from gradcam_core.errors import TargetError
@@ -23,8 +24,8 @@ from gradcam_core.targets.classes import lowers as lowers
 from gradcam_core.targets.classes import share_of as share_of
 from gradcam_core.targets.classes import with_finite_scores as with_finite_scores
 from gradcam_core.targets.segments import SegmentTarget as SegmentTarget
-from gradcam_core.targets.segments import areas, choose_segments, is_segment, read_segment
-from gradcam_core.targets.segments import outline_of as outline_of
+from gradcam_core.targets.segments import areas, choose_segments, is_segment, outline_of, read_segment
+from gradcam_core.targets.similar import SimilarTarget as SimilarTarget
 from gradcam_core.tasks import UNSTATED, Outputs, Prediction, Target, Task, check_top_k, top_predictions
 
 # What each kind of target needs the model to be.
@@ -90,6 +91,17 @@ def choose_contrasts(
         )
 
     return contrasts
+
+
+def outlines_of(target: Target, placement: Placement) -> list[np.ndarray]:
+    """What a target is about on the picture, as polygons [P 2] of x and y in its pixels: an object's box, a region.
+
+    None for a class.
+    """
+    if isinstance(target, BoxTarget):
+        left, top, right, bottom = box_on_picture(target.box, placement)
+        return [np.array([[left, top], [right, top], [right, bottom], [left, bottom]])]
+    return outline_of(target.mask, placement) if isinstance(target, SegmentTarget) else []
 
 
 def _check_kind(target: Any, meaning: Outputs) -> None:
