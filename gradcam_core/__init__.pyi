@@ -22,6 +22,7 @@ from .tasks import amount_of as amount_of
 from .targets import contrast as contrast
 from .targets import lowers as lowers
 from .targets import outlines_of as outlines_of
+from .targets import SimilarTarget as SimilarTarget
 from .readers import read_image as read_image
 from .samples import list_samples as list_samples
 from .samples import read_sample as read_sample

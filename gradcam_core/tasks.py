@@ -59,6 +59,11 @@ class Outputs:
         return self.task in ("multi_label", "binary")
 
     @property
+    def has_places(self) -> bool:
+        """Whether the outputs are about places of the picture, objects or pixels, instead of the whole picture."""
+        return self.task in ("detection", "segmentation")
+
+    @property
     def words(self) -> str:
         """The task for people, and how it is known: "one finding: yes or no (assumed)"."""
         return f"{TASK_WORDS[self.task]} ({ORIGIN_WORDS[self.origin]})"

@@ -1,15 +1,32 @@
 """Targets of detectors, segmenters and networks without a classifier, against plain autograd through all of it."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 from torchvision.models import detection, segmentation
 
-from gradcam_core import LoadedModel, explain, load_model, outlines_of, overlay, predict, read_image, similar
+from gradcam_core import (
+    LoadedModel,
+    compare,
+    evaluate,
+    explain,
+    load_model,
+    outlines_of,
+    overlay,
+    predict,
+    read_image,
+    similar,
+    to_dict,
+    trust,
+)
+from gradcam_core.cli import main
 from gradcam_core.errors import GradcamError, ModelError, TargetError
 from gradcam_core.targets import BoxTarget, SegmentTarget
 from gradcam_core.targets.boxes import box_on_picture
@@ -238,3 +255,53 @@ def test_what_makes_pictures_alike(image: Any) -> None:
     classifier = load_model(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)))
     with pytest.raises(GradcamError, match="Similarity is asked of features"):
         similar(image, classifier)
+
+
+def test_the_record_names_the_box(detector: LoadedModel, image: Any) -> None:
+    explanation = explain(image, detector, targets=["box:0", "box:0:left"], methods="grad_cam")
+    record = to_dict(explanation)
+    assert record["model"]["task"] == "detection"
+    assert record["predictions"][0]["box"] == [round(value, 2) for value in explanation.predictions[0].box]
+    first, last = record["heatmaps"][0]["target"], record["heatmaps"][-1]["target"]
+    assert first["box"] == last["box"] == record["predictions"][0]["box"]
+    assert last["edge"] == "left"
+
+
+def test_what_needs_classes_says_so(detector: LoadedModel, segmenter: LoadedModel, image: Any) -> None:
+    for model in (detector, segmenter):
+        explanation = explain(image, model, top_k=1, methods="grad_cam")
+        with pytest.raises(GradcamError, match="checks are made for the classes"):
+            trust(explanation, explanation.heatmaps[0], model)
+        with pytest.raises(GradcamError, match="cannot be compared"):
+            compare(image, [model, model])
+        with pytest.raises(GradcamError, match="cannot be evaluated"):
+            evaluate([("a.png", lambda: image)], [], {}, model)
+
+
+def test_the_terminal_takes_boxes_regions_and_reference_pictures(tmp_path: Path) -> None:
+    for name, colour in (("one", (200, 30, 90)), ("other", (20, 130, 90))):
+        (tmp_path / f"{name}.png").write_bytes(encode(np.full((40, 60, 3), colour, np.uint8), "PNG"))
+    torch.manual_seed(0)
+    networks = {
+        "timm:test_resnet": timm.create_model("test_resnet", num_classes=9),
+        "torchvision:lraspp_mobilenet_v3_large": segmentation.lraspp_mobilenet_v3_large(
+            weights=None, weights_backbone=None
+        ),
+    }
+    records = []
+    for architecture, network in networks.items():
+        weights = tmp_path / "weights.pth"
+        torch.save(network.state_dict(), weights)
+        alike = ["--task", "embedding", "--target", f"similar:{tmp_path / 'other.png'}"]
+        more = (
+            ["--task", "embedding", "--target", f"similar:{tmp_path / 'other.png'}"] if likeness else ["--top-k", "1"]
+        )
+        model = ["--model", f"file:{weights}", "--architecture", architecture, "--size", "64"]
+        out = ["--method", "grad_cam", "--out", str(tmp_path / "out")]
+        assert main(["explain", str(tmp_path / "one.png"), *model, *more, *out]) == 0
+        records.append(json.loads((tmp_path / "out" / "one" / "explanation.json").read_text()))
+    likeness, region = (record["heatmaps"][0]["target"] for record in records)
+    assert likeness["label"] == "the reference picture"
+    assert -1 <= likeness["value"] <= 1
+    assert region["unit"] == "% of the picture"
+    assert 0 < region["value"] <= 100

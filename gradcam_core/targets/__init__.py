@@ -9,6 +9,7 @@ import torch
 
 from gradcam_core.errors import TargetError
 from gradcam_core.placement import Placement
+from gradcam_core.targets.boxes import Box as Box
 from gradcam_core.targets.boxes import BoxTarget as BoxTarget
 from gradcam_core.targets.boxes import box_on_picture as box_on_picture
 from gradcam_core.targets.boxes import choose_objects, is_box, objects, predictions_of
