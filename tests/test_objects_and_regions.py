@@ -293,9 +293,7 @@ def test_the_terminal_takes_boxes_regions_and_reference_pictures(tmp_path: Path)
         weights = tmp_path / "weights.pth"
         torch.save(network.state_dict(), weights)
         alike = ["--task", "embedding", "--target", f"similar:{tmp_path / 'other.png'}"]
-        more = (
-            ["--task", "embedding", "--target", f"similar:{tmp_path / 'other.png'}"] if likeness else ["--top-k", "1"]
-        )
+        more = alike if architecture.startswith("timm") else ["--top-k", "1"]
         model = ["--model", f"file:{weights}", "--architecture", architecture, "--size", "64"]
         out = ["--method", "grad_cam", "--out", str(tmp_path / "out")]
         assert main(["explain", str(tmp_path / "one.png"), *model, *more, *out]) == 0
