@@ -44,7 +44,7 @@ def predictions(
     Of a detector, the objects with their boxes on the picture; of a segmenter, the classes with their shares of it.
     """
     if meaning.task == "detection":
-        return predictions_of(objects(outputs, labels, top_k), placement)
+        return predictions_of(objects(outputs, labels, top_k), labels, placement)
     if meaning.task == "segmentation":
         return areas(outputs, labels, top_k, placement.shown())
     return top_predictions(outputs, meaning, labels, top_k)

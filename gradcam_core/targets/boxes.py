@@ -37,7 +37,7 @@ def rows_of_objects(outputs: Sequence[Mapping[str, Any]]) -> torch.Tensor:
 class BoxTarget:
     """One object that a detector found: its score, or, with an `edge`, how far out that edge of its box lies.
 
-    `box` is (left, top, right, bottom) in pixels of the model's input. In other inputs, such as those with parts
+    The label has its number among the objects of the picture. `box` is (left, top, right, bottom) in pixels of the model's input. In other inputs, such as those with parts
     hidden, the object of the same class that overlaps the box most stands for it; its score counts by the overlap
     (intersection over union), after Petsiuk et al. 2021, https://arxiv.org/abs/2006.03204.
     """
@@ -76,8 +76,13 @@ def objects(outputs: torch.Tensor, labels: Sequence[str], top_k: SupportsIndex) 
     rows = [row for row in outputs[0].tolist() if row[SCORE] > 0]
     rows = sorted(rows, key=lambda row: -row[SCORE])[: check_top_k(top_k)]
     return tuple(
-        BoxTarget(int(row[CLASS]), labels[int(row[CLASS])], row[SCORE], (row[0], row[1], row[2], row[3]))
-        for row in rows
+        BoxTarget(
+            int(row[CLASS]),
+            f"{labels[int(row[CLASS])]} · box {number}",
+            row[SCORE],
+            (row[0], row[1], row[2], row[3]),
+        )
+        for number, row in enumerate(rows)
     )
 
 
@@ -111,7 +116,7 @@ def _object(wanted: int | str, found: Sequence[BoxTarget], labels: Sequence[str]
     if isinstance(wanted, int):
         best = next((target for target in found if target.index == wanted), None)
         if best is None:
-            kinds = ", ".join(dict.fromkeys(target.label for target in found[:20]))
+            kinds = ", ".join(dict.fromkeys(labels[target.index] for target in found[:20]))
             raise TargetError(f"The model finds no '{labels[wanted]}' in this picture.", f"It finds {kinds}.")
         return best
     _, number, *rest = wanted.split(":")
@@ -127,10 +132,12 @@ def _object(wanted: int | str, found: Sequence[BoxTarget], labels: Sequence[str]
     return replace(target, edge=edge, label=f"{edge} edge of {target.label}") if edge else target
 
 
-def predictions_of(found: Sequence[BoxTarget], placement: Placement | None) -> tuple[Prediction, ...]:
+def predictions_of(
+    found: Sequence[BoxTarget], labels: Sequence[str], placement: Placement | None
+) -> tuple[Prediction, ...]:
     """Objects as predictions, with their boxes in pixels of the picture."""
     return tuple(
-        Prediction(target.index, target.label, target.probability, box=box_on_picture(target.box, placement))
+        Prediction(target.index, labels[target.index], target.probability, box=box_on_picture(target.box, placement))
         for target in found
     )
 
