@@ -37,9 +37,10 @@ def rows_of_objects(outputs: Sequence[Mapping[str, Any]]) -> torch.Tensor:
 class BoxTarget:
     """One object that a detector found: its score, or, with an `edge`, how far out that edge of its box lies.
 
-    The label has its number among the objects of the picture. `box` is (left, top, right, bottom) in pixels of the model's input. In other inputs, such as those with parts
-    hidden, the object of the same class that overlaps the box most stands for it; its score counts by the overlap
-    (intersection over union), after Petsiuk et al. 2021, https://arxiv.org/abs/2006.03204.
+    The label has its number among the picture's objects. `box` is (left, top, right, bottom) in pixels of the model's
+    input. In other inputs, such as those with parts hidden, the object of the same class that overlaps the box most
+    stands for it; its score counts by the overlap (intersection over union), after Petsiuk et al. 2021,
+    https://arxiv.org/abs/2006.03204.
     """
 
     index: int
