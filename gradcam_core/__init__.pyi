@@ -20,9 +20,12 @@ from .text import signed as signed
 from .tasks import TASK_WORDS as TASK_WORDS
 from .tasks import Outputs as Outputs
 from .tasks import Prediction as Prediction
+from .tasks import Target as Target
 from .tasks import amount_of as amount_of
 from .targets import contrast as contrast
 from .targets import lowers as lowers
+from .targets import outlines_of as outlines_of
+from .targets import SimilarTarget as SimilarTarget
 from .readers import read_image as read_image
 from .samples import list_samples as list_samples
 from .samples import read_sample as read_sample
@@ -54,6 +57,7 @@ from .methods import why_not as why_not
 from .explanation import check_request as check_request
 from .explanation import explain as explain
 from .explanation import predict as predict
+from .similarity import similar as similar
 from .checks import EDGE_REGIONS as EDGE_REGIONS
 from .checks import Check as Check
 from .checks import Thresholds as Thresholds

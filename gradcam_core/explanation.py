@@ -36,8 +36,8 @@ from gradcam_core.records import (
 from gradcam_core.registry import Choice
 from gradcam_core.suitability import unsuited
 from gradcam_core.suitability.known import Features, known_to
-from gradcam_core.targets import Choose, Wanted, choose_contrasts, choose_targets, with_finite_scores
-from gradcam_core.tasks import check_top_k, top_predictions
+from gradcam_core.targets import Choose, Wanted, choose_contrasts, choose_targets, predictions, with_finite_scores
+from gradcam_core.tasks import check_top_k
 from gradcam_core.version import __version__
 
 Method = str | tuple[str, Mapping[str, Any]]
@@ -79,10 +79,10 @@ def explain(
     for place, choice in enumerate(choices):
         with clock(choice.member.name):
             heatmaps += heatmaps_of(first, choice, progress.part(place, len(choices), choice.member.title))
-    predictions = top_predictions(first.outputs, model.outputs, model.labels, top_k)
-    misfit = unsuited(image, model, first.outputs, features)
+    answers = predictions(first.outputs, model.outputs, model.labels, top_k, first.placement)
+    misfit = unsuited(image, model, first.outputs, features) if first.outputs.dim() == 2 else ()
     notes = (*misfit, *broken, *image.notes, *model.notes, *left_out, *moved)
-    return _record(image, model, prepared[0], first, tuple(heatmaps), predictions, clock.seconds, notes, misfit)
+    return _record(image, model, prepared[0], first, tuple(heatmaps), answers, clock.seconds, notes, misfit)
 
 
 def predict(image: ImageRecord, model: LoadedModel, top_k: int = 5) -> tuple[Prediction, ...]:
@@ -92,11 +92,11 @@ def predict(image: ImageRecord, model: LoadedModel, top_k: int = 5) -> tuple[Pre
     """
     _check(image, model)
     check_top_k(top_k)
-    array, _ = prepare(image, model.preprocessing)
+    array, placement = prepare(image, model.preprocessing)
     inputs = torch.tensor(array)[None]
     outputs, _ = with_enough_memory(model, lambda usable: scorer(usable)(inputs))
     _check_finite(outputs, model)
-    return top_predictions(outputs, model.outputs, model.labels, top_k)
+    return predictions(outputs, model.outputs, model.labels, top_k, placement)
 
 
 def _check(image: ImageRecord, model: LoadedModel) -> None:
@@ -128,7 +128,7 @@ def _first_pass(
 
     def usable(outputs: torch.Tensor) -> tuple[Target, ...]:
         _check_finite(outputs, model)
-        targets, sentences = with_finite_scores(choose(outputs), outputs)
+        targets, sentences = with_finite_scores(choose(outputs, prepared[1]), outputs)
         broken.extend(sentences)
         return targets
 
@@ -163,7 +163,7 @@ def _record(
     array: np.ndarray,
     first: FirstPass,
     heatmaps: tuple[Heatmap, ...],
-    predictions: tuple[Prediction, ...],
+    answers: tuple[Prediction, ...],
     seconds: Mapping[str, float],
     notes: tuple[str, ...],
     misfit: tuple[str, ...],
@@ -176,7 +176,7 @@ def _record(
         device=str(first.model.device),
         preprocessing=model.preprocessing,
         placement=first.placement,
-        predictions=predictions,
+        predictions=answers,
         heatmaps=heatmaps,
         model_input=array,
         seconds=seconds,
@@ -211,11 +211,11 @@ def _choice(
 
 def _wanted_layers(model: LoadedModel, layers: str | Sequence[str] | None) -> tuple[LayerInfo, ...]:
     """The layers of these names, each once; the model's usual one where none is named."""
-    names = [layers or model.default_layer] if isinstance(layers, str | None) else layers
+    names = [layers] if isinstance(layers, str) and layers else layers or model.pyramid or [model.default_layer]
     wrong = [name for name in names if not isinstance(name, str)] if isinstance(names, Sequence) else [names]
     if wrong:
         raise LayerError(f"{wrong[0]!r} is not a layer.", "Give a name, or a list of names.")
-    return tuple(dict.fromkeys(resolve_layer(model, name) for name in names or [model.default_layer]))
+    return tuple(dict.fromkeys(resolve_layer(model, name) for name in names))
 
 
 def _choose_methods(
@@ -252,6 +252,8 @@ def _is_pair(value: Any) -> bool:
 
 def _check_finite(outputs: torch.Tensor, model: LoadedModel) -> None:
     """Raise ModelError where nothing can be said; of independent outputs, some may be without a finite score."""
+    if not outputs.numel():  # a detector that finds nothing
+        return
     finite = outputs.isfinite()
     if not (finite.all() if model.task == "single_label" else finite.any()):
         raise ModelError(

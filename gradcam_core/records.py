@@ -129,7 +129,8 @@ class LoadedModel:
     gives the reason for each layer that cannot be explained. `activations` are the kinds of nonlinear steps
     that ran, such as "gelu". `folded` is a private, faster copy. `outputs` says what the network's numbers
     mean: see tasks.py. `attention` names the blocks of a plain vision transformer, in which every token attends to
-    every token. `notes` are sentences that its user should know.
+    every token. `pyramid` names the layers that are explained together where none is named, if any. `notes` are
+    sentences that its user should know.
     """
 
     module: nn.Module
@@ -149,6 +150,7 @@ class LoadedModel:
     head_name: str = ""
     outputs: Outputs = UNSTATED
     attention: tuple[str, ...] = ()
+    pyramid: tuple[str, ...] = ()
 
     @property
     def task(self) -> Task:

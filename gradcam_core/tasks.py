@@ -59,6 +59,11 @@ class Outputs:
         return self.task in ("multi_label", "binary")
 
     @property
+    def has_places(self) -> bool:
+        """Whether the outputs are about places of the picture, objects or pixels, instead of the whole picture."""
+        return self.task in ("detection", "segmentation")
+
+    @property
     def words(self) -> str:
         """The task for people, and how it is known: "one finding: yes or no (assumed)"."""
         return f"{TASK_WORDS[self.task]} ({ORIGIN_WORDS[self.origin]})"
@@ -82,8 +87,9 @@ UNSTATED = Outputs()
 class Prediction:
     """What a model says about one of its classes.
 
-    `probability` is NaN where there is none. Of a regression, `value` is the number in its `unit`. `present` says
-    whether a finding reaches its threshold; None where the classes are no findings of their own.
+    `probability` is NaN where there is none. Of a regression, `value` is the number in its `unit`; of a segmentation,
+    the share of the picture. `present` says whether a finding reaches its threshold; None where the classes are no
+    findings of their own. Of a detection, `box` is (left, top, right, bottom) in pixels of the picture.
     """
 
     index: int
@@ -92,6 +98,7 @@ class Prediction:
     value: float | None = None
     unit: str = ""
     present: bool | None = None
+    box: tuple[float, float, float, float] | None = None
 
 
 @runtime_checkable

@@ -21,7 +21,7 @@ ROWS = [
     {"capture"},
     {"sources", "methods"},
     {"heatmaps", "suitability"},
-    {"explanation"},
+    {"explanation", "similarity"},
     {"measures", "render"},
     {"checks"},
     {"comparison"},

@@ -12,6 +12,7 @@ from gradcam_core.capture.probing import Averages as Averages
 from gradcam_core.capture.probing import Call as Call
 from gradcam_core.capture.probing import probe as probe
 from gradcam_core.capture.probing import same_output as same_output
+from gradcam_core.capture.probing import trace_of as trace_of
 from gradcam_core.capture.scores import BATCH_REFUSALS as BATCH_REFUSALS
 from gradcam_core.capture.scores import class_scores as class_scores
 from gradcam_core.capture.scores import scorer as scorer

@@ -155,6 +155,12 @@ def _gradients(
             f"Behind layer '{layers[0].name}' this network overwrites values that its gradients need.",
             "Choose a layer nearer to the output, or CAM, which needs no gradients.",
         ) from error
+    if len(layers) > 1 and any(slope is not None for slope in slopes):
+        # An object of a detector depends on some levels of its pyramid only.
+        return tuple(
+            point.new_zeros(len(scores), *point.shape) if slope is None else slope
+            for point, slope in zip(points, slopes, strict=True)
+        )
     for layer, slope in zip(layers, slopes, strict=True):
         if slope is None:
             raise LayerError(f"No class score depends on layer '{layer.name}'.", "Choose another layer.")

@@ -94,13 +94,13 @@ def _hooks(
             call.channels_first, call.channels_last = _average(output, (2, 3)), _average(output, (1, 2))
         call.output = output
         if isinstance(output, torch.Tensor):
-            call.trace = _trace(output)
+            call.trace = trace_of(output)
             call.output = torch.empty_like(output, device="meta")
 
     return begin, end
 
 
-def _trace(output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+def trace_of(output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
     """A few values and the sum of all."""
     if output.is_quantized or output.layout is not torch.strided or not output.numel():
         return None

@@ -5,18 +5,25 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from gradcam_core.capture.taps import listening
 from gradcam_core.devices import is_out_of_memory, pictures_at_once
 from gradcam_core.errors import ModelError, TargetError
 from gradcam_core.records import LayerInfo, LoadedModel, Target
+from gradcam_core.targets.boxes import rows_of_objects
 
 # What networks raise over a batch; which of them is the network's own affair.
 BATCH_REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ModelError)
 
 
 def class_scores(outputs: Any) -> torch.Tensor:
-    """Find the class scores [N classes] in what a classifier returns."""
+    """Find the class scores in what a network returns.
+
+    [N classes] of a classifier, [N classes h w] of a segmenter; [N D 6] of a detector (see targets/boxes.py).
+    """
+    if _are_objects(outputs):
+        return rows_of_objects(outputs)
     if isinstance(outputs, dict):
         outputs = outputs.get("logits", outputs.get("out"))
     outputs = getattr(outputs, "logits", outputs)
@@ -24,7 +31,7 @@ def class_scores(outputs: Any) -> torch.Tensor:
         outputs = outputs[0]
     if isinstance(outputs, torch.Tensor) and outputs.dim() == 4 and outputs.shape[2:] == (1, 1):
         outputs = outputs.flatten(1)
-    if not isinstance(outputs, torch.Tensor) or outputs.dim() != 2 or outputs.shape[1] < 1:
+    if not isinstance(outputs, torch.Tensor) or outputs.dim() not in (2, 4) or outputs.shape[1] < 1:
         returned = list(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
         raise ModelError(
             f"The model returns {returned} instead of one score per class.",
@@ -35,6 +42,14 @@ def class_scores(outputs: Any) -> torch.Tensor:
             "The model returns whole numbers, not scores.", "Let it return its scores before any rounding."
         )
     return outputs.float()
+
+
+def _are_objects(outputs: Any) -> bool:
+    """Whether a network returns, for each picture, boxes with labels and scores."""
+    keys = {"boxes", "labels", "scores"}
+    return (
+        isinstance(outputs, list) and bool(outputs) and all(isinstance(x, dict) and keys <= x.keys() for x in outputs)
+    )
 
 
 def target_scores(outputs: torch.Tensor, targets: Sequence[Target]) -> torch.Tensor:
@@ -101,9 +116,17 @@ def scorer(model: LoadedModel) -> Callable[[torch.Tensor], torch.Tensor]:
 
     def scores(inputs: torch.Tensor) -> torch.Tensor:
         parts = torch.split(inputs, pictures_at_once(model.device))
-        return torch.cat([_in_batches(scores_of, part) for part in parts])
+        return _joined([_in_batches(scores_of, part) for part in parts])
 
     return scores
+
+
+def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Outputs of several pictures as one tensor; of a detector, rows of zeros stand where there are fewer objects."""
+    if parts[0].dim() != 3:
+        return torch.cat(list(parts))
+    most = max(part.shape[1] for part in parts)
+    return torch.cat([functional.pad(part, (0, 0, 0, most - part.shape[1])) for part in parts])
 
 
 def _in_batches(function: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
@@ -115,4 +138,4 @@ def _in_batches(function: Callable[[torch.Tensor], torch.Tensor], inputs: torch.
     except BATCH_REFUSALS:
         if len(inputs) == 1:
             raise
-    return torch.cat([function(single) for single in torch.split(inputs, 1)])
+    return _joined([function(single) for single in torch.split(inputs, 1)])

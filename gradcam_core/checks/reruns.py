@@ -25,7 +25,7 @@ from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.registry import Choice
 from gradcam_core.shapes import InputArray, InputTensor, Map
 from gradcam_core.targets import ClassTarget, ContrastTarget, LoweredTarget, share_of
-from gradcam_core.tasks import Outputs, probabilities
+from gradcam_core.tasks import TASK_WORDS, Outputs, probabilities
 
 # Random classifiers whose maps need no further pass, and others: their number, and the models they may take.
 RANDOM_HEADS, FEW_HEADS, FEW_MODELS = 256, 8, 2
@@ -91,6 +91,11 @@ class Rerun:
 def begin_rerun(explanation: Explanation, heatmap: Heatmap, model: LoadedModel) -> Rerun:
     """Prepare to compute a heatmap again. Raises a GradcamError where explanation or model is another."""
     check_same(heatmap, explanation, model)
+    if model.outputs.has_places:
+        raise TargetError(
+            f"The checks are made for the classes of a whole picture, and this model gives {TASK_WORDS[model.task]}.",
+            "Check a heatmap of a classifier.",
+        )
     if not 0 <= heatmap.target.index < len(model.labels):
         raise TargetError("This target is not a class of the model.", "Check a heatmap of one of its classes.")
     names = heatmap.layer.split(" + ") if heatmap.fusion else [heatmap.layer or model.default_layer]

@@ -22,6 +22,8 @@ from gradcam_core.commands.terminal import SOME_FAILED, WORKED, results_of, say,
 from gradcam_core.errors import GradcamError
 from gradcam_core.text import one_line
 
+SIMILAR = "similar:"
+
 
 def explain_flags(flags: Flags) -> None:
     """Add the flags of `explain`."""
@@ -54,9 +56,7 @@ def explain(given: Given) -> int:
     if given.against is not None and not given.target:
         raise GradcamError("A contrast needs two classes.", "Name the first with --target, before --against.")
     model = load_chosen(given)
-    targets = given.target
-    if given.against is not None:
-        targets = [core.contrast(target, given.against, model.labels) for target in given.target]
+    targets = [_target(text, model, given) for text in given.target or ()] or None
     request = {"targets": targets, "layers": given.layer} | ({"methods": methods} if methods else {})
     core.check_request(model, **request)
     folders = core.ResultFolders(given.out)
@@ -71,6 +71,15 @@ def explain(given: Given) -> int:
         if not given.quiet:
             report(record, explanation, printed)
     return SOME_FAILED if failed else WORKED
+
+
+def _target(text: str, model: core.LoadedModel, given: Given) -> str | core.Target:
+    """A target as it is written, or what speaks for it `--against` another class; similar:FILE is likeness to that."""
+    if given.against is not None:
+        return core.contrast(text, given.against, model.labels)
+    if not text.startswith(SIMILAR) or text in model.labels:
+        return text
+    return core.similar(read_chosen(Path(text.removeprefix(SIMILAR)), given), model)
 
 
 def answer_words(explanation: core.Explanation) -> str:

@@ -17,7 +17,7 @@ from gradcam_core.explanation import Method, check_request, explain
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
 from gradcam_core.targets import LoweredTarget, Wanted, lowers
-from gradcam_core.tasks import check_top_k
+from gradcam_core.tasks import TASK_WORDS, check_top_k
 
 FEWEST, MOST = 2, 4
 Result = TypeVar("Result")
@@ -95,6 +95,12 @@ def _checked(
     targets = [targets] if isinstance(targets, str) or not isinstance(targets, Sequence | None) else targets
     if not FEWEST <= len(models) <= MOST or not all(isinstance(model, LoadedModel) for model in models):
         raise ModelError(f"{len(models)} models cannot be compared.", f"Give {FEWEST} to {MOST} loaded models.")
+    placed = next((model for model in models if model.outputs.has_places), None)
+    if placed is not None:
+        raise ModelError(
+            f"Models that give {TASK_WORDS[placed.task]} cannot be compared.",
+            "Compare models that judge whole pictures.",
+        )
     if scale not in ("own", "same"):
         raise GradcamError(f"There is no scale {scale!r}.", 'Give "own" or "same".')
     check_top_k(top_k)

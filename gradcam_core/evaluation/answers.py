@@ -10,7 +10,7 @@ from gradcam_core.evaluation.records import FindingResult, TableRow
 from gradcam_core.explanation import predict
 from gradcam_core.records import ImageRecord, LoadedModel
 from gradcam_core.targets import ClassTarget, LoweredTarget, Wanted, find_class, lowers
-from gradcam_core.tasks import Prediction, Target
+from gradcam_core.tasks import TASK_WORDS, Prediction, Target
 
 YES = frozenset(("1", "1.0", "yes", "y", "true", "positive", "present"))
 NO = frozenset(("0", "0.0", "no", "n", "false", "negative", "absent"))
@@ -156,8 +156,10 @@ def _finite(text: str) -> float | None:
 
 def check_labels(rows: Sequence[TableRow], model: LoadedModel) -> None:
     """Raise TargetError where no picture's row says anything about this model's classes, or there are none."""
-    if model.task == "embedding":
-        raise TargetError("This model gives features and no classes, so it cannot be evaluated.", "Use a classifier.")
+    if model.task == "embedding" or model.outputs.has_places:
+        raise TargetError(
+            f"This model gives {TASK_WORDS[model.task]}, so its answers cannot be evaluated.", "Use a classifier."
+        )
     wanted = list(dict.fromkeys(row.label for row in rows if row.label))
     if not wanted or any(_says_something(row, model) for row in rows):
         return

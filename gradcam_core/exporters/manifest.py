@@ -8,7 +8,7 @@ from gradcam_core.checks.panel import Trust
 from gradcam_core.exporters.names import Names, file_name, shown_reference
 from gradcam_core.placement import Placement
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
-from gradcam_core.targets import ContrastTarget, LoweredTarget
+from gradcam_core.targets import Box, BoxTarget, ContrastTarget, LoweredTarget, box_on_picture
 from gradcam_core.tasks import Prediction, Target
 from gradcam_core.text import DISCLAIMER, percent
 
@@ -35,7 +35,9 @@ def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | N
         },
         "preprocessing": explanation.preprocessing.to_dict(),
         "placement": _placement(explanation.placement),
-        "predictions": [_amounts(prediction) | _present(prediction) for prediction in explanation.predictions],
+        "predictions": [
+            _amounts(prediction) | _present(prediction) | _box(prediction.box) for prediction in explanation.predictions
+        ],
         "heatmaps": [_heatmap(h) | {"file": None} | dict(files.get(i, {})) for i, h in enumerate(explanation.heatmaps)],
         "notes": [*cropped_words(explanation.placement), *explanation.notes],
         "disclaimer": DISCLAIMER,
@@ -112,7 +114,7 @@ def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
     return {
         "method": heatmap.method,
         "options": heatmap.options,
-        "target": _amounts(target) | against | lowers,
+        "target": _amounts(target) | against | lowers | _place(target, heatmap.placement),
         "layer": heatmap.layer,
         "fusion": heatmap.fusion,
         "state": heatmap.state,
@@ -128,6 +130,19 @@ def _amounts(thing: Prediction | Target) -> dict[str, Any]:
     value = getattr(thing, "value", None)
     number = {} if value is None else {"value": value, "unit": getattr(thing, "unit", "")}
     return {"index": thing.index, "label": thing.label, "probability": thing.probability} | number
+
+
+def _place(target: Target, placement: Placement) -> dict[str, Any]:
+    """An object's box, in pixels of the picture; with `edge`, the map is about that edge of it."""
+    if not isinstance(target, BoxTarget):
+        return {}
+    edge = {"edge": target.edge} if target.edge else {}
+    return _box(box_on_picture(target.box, placement)) | edge
+
+
+def _box(box: Box | None) -> dict[str, Any]:
+    """(left, top, right, bottom)"""
+    return {} if box is None else {"box": [round(value, 2) for value in box]}
 
 
 def _present(prediction: Prediction) -> dict[str, Any]:

@@ -12,12 +12,16 @@ from gradcam_core.devices import choose_device, is_out_of_memory
 from gradcam_core.errors import DeviceError, LayerError, ModelError
 from gradcam_core.layers import choose_default
 from gradcam_core.records import LayerInfo, LoadedModel, Preprocessing
+from gradcam_core.sources.backbones import classes_of_detector, layer_before_regions, pyramid_of
 from gradcam_core.sources.checkpoints import first_line
 from gradcam_core.sources.family import Network
 from gradcam_core.sources.folding import UNFIT, fold, with_folded
 from gradcam_core.sources.heads import is_headless, note_about, numbered_labels, read_outputs
 from gradcam_core.sources.structure import Calls, find_head, find_layers, with_pooling, worth_watching
 from gradcam_core.tasks import Outputs, Task
+
+# Segmenters give their classes on a grid of at least this part of the input's.
+COARSEST = 8
 
 
 class _Probes(NamedTuple):
@@ -50,7 +54,8 @@ def assemble_model(
     plain, refused = find_layers(module, probes.calls, preprocessing.size)
     layers = tuple(with_pooling(layer, probes.calls[1:], head, head_kind) for layer in plain)
     outputs = _meaning(network, probes, head, labels)
-    twin = fold(module, probes.calls[0]) if place.type == "cpu" else None
+    pyramid = pyramid_of(layers, probes.calls[0], outputs.task)
+    twin = fold(module, probes.calls[0]) if place.type == "cpu" and outputs.task != "detection" else None
     install_taps(module, [layer.name for layer in layers])
     model = LoadedModel(
         module=module,
@@ -61,7 +66,8 @@ def assemble_model(
         fingerprint=fingerprint,
         device=place,
         layers=layers,
-        default_layer=_default_layer(layers, probes.calls[0], head, module),
+        default_layer=pyramid[0] if pyramid else _default_layer(layers, probes, head, module),
+        pyramid=pyramid,
         head=module.get_submodule(head).get_parameter("weight").detach().flatten(1) if head else None,
         refused_layers=refused,
         notes=tuple(filter(None, (*notes, *changed, note_about(outputs, probes.classes)))),
@@ -74,6 +80,10 @@ def assemble_model(
 
 
 def _meaning(network: Network, probes: _Probes, head: str, labels: Sequence[str] | None) -> Outputs:
+    if probes.outputs[0].dim() == 3:
+        return Outputs("detection", "read")
+    if probes.outputs[0].dim() == 4:
+        return Outputs("segmentation", "read")
     return read_outputs(
         torch.cat(probes.outputs),
         probes.last_step,
@@ -93,12 +103,24 @@ def _probe(module: nn.Module, preprocessing: Preprocessing, device: torch.device
     with noting_steps() as noted:
         outputs, calls = _run(module, _black_to_white(preprocessing, device), preprocessing)
         last_step = noted.last_step(outputs)
-    watched = worth_watching(calls, outputs.shape[1])
+    if outputs.dim() == 4:
+        _check_regions(outputs, preprocessing.size)
+    watched = worth_watching(calls, outputs.shape[1]) if outputs.dim() == 2 else ()
     passes = [(outputs, calls)]
     for strength in (3.0, 10.0):
         passes.append(_run(module, _noise(preprocessing, device, strength), preprocessing, watched))
     all_outputs, all_calls = zip(*passes, strict=True)
-    return _Probes(all_outputs, all_calls, noted.kinds(), last_step, outputs.shape[1])
+    classes = outputs.shape[1] if outputs.dim() != 3 else classes_of_detector(module)
+    return _Probes(all_outputs, all_calls, noted.kinds(), last_step, classes)
+
+
+def _check_regions(outputs: torch.Tensor, size: tuple[int, int]) -> None:
+    """Raise ModelError for a map that is too coarse to paint a picture: features, not classes of pixels."""
+    if any(COARSEST * cells < length for cells, length in zip(outputs.shape[2:], size, strict=True)):
+        raise ModelError(
+            f"The model returns {list(outputs.shape)} instead of one score per class.",
+            "Use a classifier, or wrap yours so that it returns [pictures, classes].",
+        )
 
 
 def fingerprint_of(module: nn.Module) -> str:
@@ -169,10 +191,13 @@ def _black_to_white(preprocessing: Preprocessing, device: torch.device) -> torch
     return ((picture - mean) / std)[None].to(device)
 
 
-def _default_layer(layers: Sequence[LayerInfo], calls: Calls, head: str, module: nn.Module) -> str:
+def _default_layer(layers: Sequence[LayerInfo], probes: _Probes, head: str, module: nn.Module) -> str:
     """The usual layer before the head. Raises LayerError where there is no layer at all."""
+    calls = probes.calls[0]
     if not layers:
         raise LayerError("No layer of this network keeps rows and columns.", "Use a convolutional or patch network.")
+    if probes.outputs[0].dim() == 4:
+        return layer_before_regions(layers, calls)
     before_head = calls[head].begun if head else float("inf")
     return choose_default([layer for layer in layers if calls[layer.name].ended < before_head] or layers, module)
 

@@ -17,8 +17,11 @@ Calls = Mapping[str, Call]
 def find_head(outputs: torch.Tensor, calls: Calls) -> tuple[str, str]:
     """Find the linear step whose output is the scores, by its numbers rather than by its name.
 
-    Returns its name and how it reads: "linear", "convolution" or "convolution, relu"; "" and "" without one.
+    Returns its name and how it reads: "linear", "convolution" or "convolution, relu"; "" and "" without one, as in
+    detectors and segmenters.
     """
+    if outputs.dim() > 2:
+        return "", ""
     for name, call in reversed(list(calls.items())):
         step, entered, left = call.module, call.entered, call.channels_first
         if call.calls != 1 or entered is None or left is None or not isinstance(step, nn.Linear | nn.Conv2d):

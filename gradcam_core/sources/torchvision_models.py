@@ -1,4 +1,4 @@
-"""Classification models of torchvision."""
+"""Classifiers, detectors and segmenters of torchvision."""
 
 import re
 from collections import OrderedDict
@@ -30,7 +30,10 @@ RESCALED = (
     "Started from ImageNet weights, this network rescales its input itself; that was assumed. "
     "If yours was trained from scratch, give the architecture as a function that builds it."
 )
-SIDE_HEADS = ("AuxLogits.", "aux1.", "aux2.")
+SIDE_HEADS = ("AuxLogits.", "aux1.", "aux2.", "aux_classifier.")
+# The side of the square in which a detector gets the whole picture, by a part of its name; the usual one otherwise.
+DETECTOR_SIDES = {"320": 320, "ssd300": 300}
+DETECTOR_SIDE = 800
 FETCH_AGAIN = "Delete the cached file to fetch it again."
 
 
@@ -43,7 +46,7 @@ def torchvision_architecture(name: str) -> Architecture:
 
     def describe(module: nn.Module, channels: int) -> tuple[Preprocessing, tuple[str, ...], str]:
         notes = (RESCALED,) if stem in RESCALING and channels == 3 else ()
-        return _preprocessing(weights, channels), notes, ASSUMED_AS_HUB.format("torchvision")
+        return _preprocessing(weights, channels, stem), notes, ASSUMED_AS_HUB.format("torchvision")
 
     options = {"num_classes", "in_chans"} | ({"size"} if _family(stem) in SIZED else set())
     return Architecture(f"torchvision:{name}", build, frozenset(options), describe, SIDE_HEADS)
@@ -57,7 +60,9 @@ def load_torchvision(
     name, weights = _choose_weights(name)
     if num_classes == 0:
         raise ModelError("num_classes cannot be 0 here.", "Give at least 1, or leave it out.")
-    preprocessing = _preprocessing(weights, in_chans or 3)
+    if in_chans not in (None, 3) and task_of(name):
+        raise ModelError(f"{name} takes pictures with three channels only.", "Leave in_chans out.", "in_chans")
+    preprocessing = _preprocessing(weights, in_chans or 3, name)
     if not pretrained:
         module = _build(name, num_classes=num_classes, in_chans=in_chans, size=size)
         return Network(module, name, preprocessing, None, weight_notes(False, False))
@@ -72,7 +77,12 @@ def load_torchvision(
     new_head = _load_published(module, stored, in_chans or 3)
     labels = None if new_head else tuple(weights.meta.get("categories") or ()) or None
     return Network(
-        module, name, preprocessing, labels, weight_notes(True, new_head), task=None if new_head else "single_label"
+        module,
+        name,
+        preprocessing,
+        labels,
+        weight_notes(True, new_head),
+        task=None if new_head or task_of(name) else "single_label",
     )
 
 
@@ -107,15 +117,23 @@ def _choose_weights(reference: str) -> tuple[str, Any]:
     from torchvision import models
 
     name, _, tag = reference.partition(".")
-    known = models.list_models(module=models)
+    known = [model for kind in (models, models.detection, models.segmentation) for model in models.list_models(kind)]
     if name not in known:
         meant = did_you_mean(name, known, "torchvision", "Try torchvision:resnet50.")
-        raise ModelError(f"torchvision has no classification model '{name[:80]}'.", meant)
+        raise ModelError(f"torchvision has no model '{name[:80]}'.", meant)
     available = models.get_model_weights(name)
     if tag and tag not in available.__members__:
         names = ", ".join(available.__members__)
         raise ModelError(f"torchvision has no weights '{tag[:80]}' for {name}.", f"There are {names}.")
     return name, available[tag] if tag else available.DEFAULT
+
+
+def task_of(name: str) -> str:
+    """ "detection" or "segmentation"; "" for a classifier."""
+    from torchvision import models
+
+    kinds = {"detection": models.detection, "segmentation": models.segmentation}
+    return next((task for task, kind in kinds.items() if name in models.list_models(kind)), "")
 
 
 def _family(name: str) -> str:
@@ -129,6 +147,8 @@ def _build(
     from torchvision import models
 
     options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+    if task_of(name):
+        options["weights_backbone"] = None
     channels = in_chans or 3
     if name in RESCALING:
         options |= {"init_weights": False, "aux_logits": False, "transform_input": channels == 3}
@@ -149,15 +169,20 @@ def first_convolution(module: nn.Module) -> tuple[str, nn.Conv2d] | None:
     return next(((name, step) for name, step in module.named_modules() if isinstance(step, nn.Conv2d)), None)
 
 
-def _preprocessing(weights: Any, channels: int) -> Preprocessing:
-    """What the weights' own evaluation transform does."""
-    transform = weights.transforms()
-    cut, short = transform.crop_size[0], transform.resize_size[0]
+def _preprocessing(weights: Any, channels: int, name: str) -> Preprocessing:
+    """What the weights' own evaluation transform does; of detectors and segmenters, in a square of the usual side."""
+    transform, task = weights.transforms(), task_of(name)
+    if task == "detection":
+        side = next((side for part, side in DETECTOR_SIDES.items() if part in name), DETECTOR_SIDE)
+        size, nothing, one = (side, side), (0.0,) * 3, (1.0,) * 3
+        return Preprocessing(size, size, nothing, one, interpolation="bilinear", fit="letterbox")
+    cut = transform.resize_size[0] if task else transform.crop_size[0]
     own = Preprocessing(
         size=(cut, cut),
-        resize=(short, short),
+        resize=(transform.resize_size[0],) * 2,
         mean=tuple(transform.mean),
         std=tuple(transform.std),
         interpolation=transform.interpolation.value,
+        fit="letterbox" if task else "model",
     )
     return for_channels(own, channels)

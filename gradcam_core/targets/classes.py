@@ -1,18 +1,19 @@
-"""What to explain: class targets, chosen by rank, index or label -> one score per picture."""
+"""Class targets, chosen by rank, index or label -> one score per picture."""
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from gradcam_core.errors import TargetError
-from gradcam_core.tasks import UNSTATED, Outputs, Target, check_top_k, number_of, probabilities, top_predictions
+from gradcam_core.targets.similar import SimilarTarget
+from gradcam_core.tasks import UNSTATED, Outputs, Target, number_of, probabilities, top_predictions
 from gradcam_core.text import counted
 
 Wanted = int | str | Target
-Choose = Callable[[torch.Tensor], tuple[Target, ...]]
+Choose = Callable[..., tuple[Target, ...]]
 LOWERS = "lowers "
 
 
@@ -102,58 +103,31 @@ def share_of(target: Target, shares: torch.Tensor) -> torch.Tensor:
     return 1 - share if isinstance(target, LoweredTarget) else share
 
 
-def choose_targets(
-    wanted: Wanted | Sequence[Wanted] | None, labels: Sequence[str], top_k: int, meaning: Outputs = UNSTATED
+def choose_classes(
+    wanted: Sequence[Wanted] | None, labels: Sequence[str], top_k: int, meaning: Outputs = UNSTATED
 ) -> Choose:
-    """Settle which targets to explain: the first `top_k` predictions, or the ones asked for.
+    """Settle which classes to explain: the first `top_k` predictions, or the ones asked for.
 
     Names and indices are looked up at once, so that a wrong one raises TargetError before anything is computed; the
     probabilities follow from the outputs. A label with a minus before it asks what lowers that class.
     """
-    top_k = check_top_k(top_k)
     if wanted is None:
         if meaning.task == "embedding":
             raise TargetError(
                 f"This model gives {counted(len(labels), 'feature')} and no classes, so no class can be explained.",
-                "Name one of its features by its index, or use a model with a classifier.",
+                "Name one of its features by its index, compare it with a reference picture, or use a classifier.",
             )
-        return lambda outputs: tuple(
+        return lambda outputs, placement=None: tuple(
             ClassTarget(p.index, p.label, p.probability, p.value, p.unit)
             for p in top_predictions(outputs, meaning, labels, top_k)
         )
-    asked = _listed(wanted)
-    if not asked:
-        raise TargetError("No class is chosen.", "Name at least one class, or leave targets out for the top ones.")
-    targets = [_check_target(target) if callable(target) else _find_target(target, labels) for target in asked]
+    targets = [check_target(target) if callable(target) else _find_target(target, labels) for target in wanted]
 
-    def choose(outputs: torch.Tensor) -> tuple[Target, ...]:
+    def choose(outputs: torch.Tensor, placement: Any = None) -> tuple[Target, ...]:
         shares = probabilities(outputs, meaning)[0].tolist()
         return tuple(_with_amount(target, outputs, shares, meaning) for target in targets)
 
     return choose
-
-
-def choose_contrasts(
-    wanted: Wanted | Sequence[Wanted] | None, against: int | str, labels: Sequence[str], top_k: int, meaning: Outputs
-) -> Choose:
-    """Settle the same targets, each as a contrast with the class `against`. Raises TargetError as above."""
-    other = find_class(against, labels)
-    choose = choose_targets(wanted, labels, check_top_k(top_k) + 1, meaning)
-
-    def contrasts(outputs: torch.Tensor) -> tuple[Target, ...]:
-        classes = [target for target in choose(outputs) if target.index != other]
-        if not classes:
-            raise TargetError("A class cannot be compared with itself.", "Choose another class.")
-        if any(isinstance(target, LoweredTarget) for target in classes):
-            raise TargetError(
-                "What lowers a class is not compared with another one.", "Name the two classes the other way round."
-            )
-        return tuple(
-            replace(contrast(target.index, other, labels), probability=target.probability)
-            for target in (classes[:top_k] if wanted is None else classes)
-        )
-
-    return contrasts
 
 
 def with_finite_scores(targets: Sequence[Target], outputs: torch.Tensor) -> tuple[tuple[Target, ...], tuple[str, ...]]:
@@ -189,10 +163,12 @@ def _with_amount(target: Target, outputs: torch.Tensor, shares: Sequence[float],
     if isinstance(target, ClassTarget | LoweredTarget):
         value, unit = number_of(outputs, meaning, target.index)
         return replace(target, probability=shares[target.index], value=value, unit=unit)
+    if isinstance(target, SimilarTarget):
+        return replace(target, value=float(target(outputs)[0]))
     return target
 
 
-def _check_target(target: Any) -> Target:
+def check_target(target: Any) -> Target:
     """Require what a record of the target needs: its class, its name and its probability."""
     missing = [name for name in ("index", "label", "probability") if not hasattr(target, name)]
     if missing:
@@ -202,15 +178,6 @@ def _check_target(target: Any) -> Target:
         )
     checked: Target = target
     return checked
-
-
-def _listed(wanted: Any) -> list[Any]:
-    """One target or several, as a list; arrays and their single numbers count as what they hold."""
-    if isinstance(wanted, str) or callable(wanted):
-        return [wanted]
-    if hasattr(wanted, "tolist"):
-        wanted = wanted.tolist()
-    return list(wanted) if isinstance(wanted, Iterable) else [wanted]
 
 
 def find_class(wanted: int | str, labels: Sequence[str]) -> int:

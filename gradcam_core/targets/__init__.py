@@ -1,0 +1,145 @@
+"""What to explain: classes, objects, regions -> one score per picture."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradcam_core.errors import TargetError
+from gradcam_core.placement import Placement
+from gradcam_core.targets.boxes import Box as Box
+from gradcam_core.targets.boxes import BoxTarget as BoxTarget
+from gradcam_core.targets.boxes import box_on_picture as box_on_picture
+from gradcam_core.targets.boxes import choose_objects, is_box, objects, predictions_of
+from gradcam_core.targets.classes import Choose as Choose
+from gradcam_core.targets.classes import ClassTarget as ClassTarget
+from gradcam_core.targets.classes import ContrastTarget as ContrastTarget
+from gradcam_core.targets.classes import LoweredTarget as LoweredTarget
+from gradcam_core.targets.classes import Wanted as Wanted
+from gradcam_core.targets.classes import check_target, choose_classes
+from gradcam_core.targets.classes import contrast as contrast
+from gradcam_core.targets.classes import find_class as find_class
+from gradcam_core.targets.classes import lowers as lowers
+from gradcam_core.targets.classes import share_of as share_of
+from gradcam_core.targets.classes import with_finite_scores as with_finite_scores
+from gradcam_core.targets.segments import SegmentTarget as SegmentTarget
+from gradcam_core.targets.segments import areas, choose_segments, is_segment, outline_of, read_segment
+from gradcam_core.targets.similar import SimilarTarget as SimilarTarget
+from gradcam_core.tasks import UNSTATED, Outputs, Prediction, Target, Task, check_top_k, top_predictions
+
+# What each kind of target needs the model to be.
+NEEDS: tuple[tuple[Any, Task, str], ...] = (
+    (is_box, "detection", "finds no objects"),
+    (is_segment, "segmentation", "paints no regions"),
+)
+
+
+def predictions(
+    outputs: torch.Tensor, meaning: Outputs, labels: Sequence[str], top_k: int, placement: Placement
+) -> tuple[Prediction, ...]:
+    """What the model says about the first picture, sorted and clipped to `top_k`.
+
+    Of a detector, the objects with their boxes on the picture; of a segmenter, the classes with their shares of it.
+    """
+    if meaning.task == "detection":
+        return predictions_of(objects(outputs, labels, top_k), labels, placement)
+    if meaning.task == "segmentation":
+        return areas(outputs, labels, top_k, placement.shown())
+    return top_predictions(outputs, meaning, labels, top_k)
+
+
+def choose_targets(
+    wanted: Wanted | Sequence[Wanted] | None, labels: Sequence[str], top_k: int, meaning: Outputs = UNSTATED
+) -> Choose:
+    """Settle which targets to explain: the first `top_k` predictions, or the ones asked for.
+
+    Returns a function of the outputs and the placement. Names and indices are looked up at once, so that a wrong one
+    raises TargetError before anything is computed.
+    """
+    top_k = check_top_k(top_k)
+    asked = None if wanted is None else _listed(wanted)
+    if asked is not None and not asked:
+        raise TargetError("No class is chosen.", "Name at least one class, or leave targets out for the top ones.")
+    for target in asked or ():
+        _check_kind(target, meaning)
+    if meaning.task == "detection":
+        return _with_own(asked, lambda rest: choose_objects(_named(rest, labels), labels, top_k))
+    if meaning.task == "segmentation":
+        return _with_own(asked, lambda rest: choose_segments(_regions(rest, labels), labels, top_k))
+    return choose_classes(asked, labels, top_k, meaning)
+
+
+def choose_contrasts(
+    wanted: Wanted | Sequence[Wanted] | None, against: int | str, labels: Sequence[str], top_k: int, meaning: Outputs
+) -> Choose:
+    """Settle the same targets, each as a contrast with the class `against`. Raises TargetError as above."""
+    other = find_class(against, labels)
+    choose = choose_targets(wanted, labels, check_top_k(top_k) + 1, meaning)
+
+    def contrasts(outputs: torch.Tensor, placement: Placement | None = None) -> tuple[Target, ...]:
+        classes = [target for target in choose(outputs, placement) if target.index != other]
+        if not classes:
+            raise TargetError("A class cannot be compared with itself.", "Choose another class.")
+        if any(isinstance(target, LoweredTarget) for target in classes):
+            raise TargetError(
+                "What lowers a class is not compared with another one.", "Name the two classes the other way round."
+            )
+        return tuple(
+            replace(contrast(target.index, other, labels), probability=target.probability)
+            for target in (classes[:top_k] if wanted is None else classes)
+        )
+
+    return contrasts
+
+
+def outlines_of(target: Target, placement: Placement) -> list[np.ndarray]:
+    """What a target is about on the picture, as polygons [P 2] of x and y in its pixels: an object's box, a region.
+
+    None for a class.
+    """
+    if isinstance(target, BoxTarget):
+        left, top, right, bottom = box_on_picture(target.box, placement)
+        return [np.array([[left, top], [right, top], [right, bottom], [left, bottom]])]
+    return outline_of(target.mask, placement) if isinstance(target, SegmentTarget) else []
+
+
+def _check_kind(target: Any, meaning: Outputs) -> None:
+    """Refuse an object or a region of a model that has none."""
+    for is_kind, task, reason in NEEDS:
+        if is_kind(target) and meaning.task != task:
+            raise TargetError(f"'{target[:60]}' cannot be explained: this model {reason}.", f"Use a model for {task}.")
+
+
+def _with_own(asked: list[Any] | None, settle: Any) -> Choose:
+    """Targets that are functions stay as they are, in their places among the others."""
+    own = {place: check_target(target) for place, target in enumerate(asked or ()) if callable(target)}
+    rest = asked and [target for target in asked if not callable(target)]
+    others = settle(rest) if asked is None or rest else None
+
+    def choose(outputs: torch.Tensor, placement: Placement | None = None) -> tuple[Target, ...]:
+        settled = list(others(outputs, placement)) if others else []
+        for place, target in own.items():
+            settled.insert(place, target)
+        return tuple(settled)
+
+    return choose
+
+
+def _named(asked: list[Any] | None, labels: Sequence[str]) -> list[int | str] | None:
+    return asked and [target if is_box(target) else find_class(target, labels) for target in asked]
+
+
+def _regions(asked: list[Any] | None, labels: Sequence[str]) -> list[tuple[int, tuple[float, float] | None]] | None:
+    pairs = [read_segment(target) if is_segment(target) else (target, None) for target in asked or ()]
+    return [(find_class(label, labels), place) for label, place in pairs] or None
+
+
+def _listed(wanted: Any) -> list[Any]:
+    """One target or several, as a list; arrays and their single numbers count as what they hold."""
+    if isinstance(wanted, str) or callable(wanted):
+        return [wanted]
+    if hasattr(wanted, "tolist"):
+        wanted = wanted.tolist()
+    return list(wanted) if isinstance(wanted, Iterable) else [wanted]
