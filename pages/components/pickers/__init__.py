@@ -18,5 +18,6 @@ def fold(layers: Sequence[str], *, methods: str, top: str, key: str) -> Any:
     titles = [METHODS[name].title for name in names if name in METHODS] or ["no method"]
     count = value_of(top, 3)
     classes = "chosen classes" if count == 0 else f"top {count} classes" if count in TOP else ""
-    parts = [", ".join(titles), shortened(", ".join(layers)), classes]
+    lowers = "what lowers them" if value_of(f"{top} direction") == "lowers" else ""
+    parts = [", ".join(titles), shortened(", ".join(layers)), classes, lowers]
     return st.expander(plain(" · ".join(filter(None, parts))), key=f"fold {key}", icon=":material/tune:")
