@@ -1,5 +1,6 @@
 """The pages with a model of findings and with a regression: no sentence speaks of shares or of a top answer."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -58,6 +59,7 @@ def test_explain_shows_findings_with_a_probability_of_their_own(choices: dict[st
     run = opened("1_Explain.py", choices, "findings")
     assert not run.error
     headline = next(part.value for part in run.markdown if "present" in part.value or "absent" in part.value)
+    assert headline.startswith("Most probable findings: ")
     assert len(re.findall(r"\((?:present|absent)\)", headline)) == 3
     assert "Top answer" not in text_of(run)
     assert "no answer reaches" not in text_of(run)
@@ -71,6 +73,14 @@ def test_explain_shows_findings_with_a_probability_of_their_own(choices: dict[st
     run.button(key="check explain").click().run()
     assert not run.exception
     assert "Not tested" in text_of(run) or "Passed" in text_of(run) or "Look here" in text_of(run)
+
+
+def test_a_threshold_decides_which_findings_are_present(choices: dict[str, ModelChoice]) -> None:
+    sure = dataclasses.replace(choices["findings"], threshold=1.0)
+    run = opened("1_Explain.py", {"findings": sure}, "findings")
+    assert not run.error
+    headline = next(part.value for part in run.markdown if part.value.startswith("Most probable findings"))
+    assert headline.count("(absent)") == 3
 
 
 def test_explain_shows_a_number_with_its_unit_and_no_percentage(choices: dict[str, ModelChoice]) -> None:
@@ -152,6 +162,9 @@ def test_the_task_is_chosen_on_the_models_page(choices: dict[str, ModelChoice]) 
     run = opened("6_Models.py", {"findings": choices["findings"]}, "findings")
     box = run.selectbox(key="task findings")
     assert box.value == "multi_label"
+    run.number_input(key="threshold findings").set_value(0.9).run()
+    assert not run.exception
+    assert run.session_state["models"]["findings"].threshold == 0.9
     box.set_value("regression").run()
     run.text_input(key="unit findings").set_value("mm").run()
     assert not run.exception

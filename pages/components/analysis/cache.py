@@ -101,7 +101,7 @@ def choice_key(choice: ModelChoice, device: str) -> str:
 
     Neither is its task: a model is not loaded again for it.
     """
-    return f"{device} {dataclasses.replace(choice, title='', task='', unit='')}"
+    return f"{device} {dataclasses.replace(choice, title='', task='', unit='', threshold=None)}"
 
 
 def model(choice: ModelChoice, device: str, on_progress: OnProgress | None = None) -> LoadedModel:
@@ -118,7 +118,15 @@ def model(choice: ModelChoice, device: str, on_progress: OnProgress | None = Non
             on_progress=on_progress,
         ),
     )
-    return with_task(loaded, choice.task, unit=choice.unit) if choice.task else loaded
+    return _as_chosen(loaded, choice)
+
+
+def _as_chosen(loaded: LoadedModel, choice: ModelChoice) -> LoadedModel:
+    """The model with the task, unit and threshold that its user chose."""
+    if not choice.task and choice.threshold is None:
+        return loaded
+    model = with_task(loaded, choice.task or None, unit=choice.unit)
+    return with_task(model, thresholds=choice.threshold) if model.outputs.has_findings else model
 
 
 def fitted(model: LoadedModel, changes: Mapping[str, Any]) -> LoadedModel:

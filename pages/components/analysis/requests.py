@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class ModelChoice:
     """What to load: a reference, and what its user added. `weights` is the sha256 of an uploaded file.
 
-    `task` says what its outputs mean, with the `unit` of a regression; "" stands for what the model itself says.
+    `task` says what its outputs mean, with the `unit` of a regression; "" stands for what the model itself says. From
+    its `threshold` on a finding is present.
     """
 
     title: str
@@ -26,6 +27,7 @@ class ModelChoice:
     preprocessing: tuple[tuple[str, Any], ...] = ()
     task: str = ""
     unit: str = ""
+    threshold: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -87,6 +87,18 @@ def _pick_task(model: LoadedModel) -> None:
     )
     if choice.task == "regression":
         right.text_input("Unit", choice.unit, 20, key=unit_box, on_change=_set_task, args=(key, box, unit_box))
+    if model.outputs.has_findings:
+        right.number_input(
+            "A finding is present from",
+            0.0,
+            1.0,
+            choice.threshold if choice.threshold is not None else model.outputs.threshold(0),
+            0.05,
+            key=f"threshold {key}",
+            on_change=_set_threshold,
+            args=(key, f"threshold {key}"),
+            help="The probability from which on every finding counts as present.",
+        )
 
 
 def found_words(model: LoadedModel, choice: ModelChoice) -> str:
@@ -97,6 +109,11 @@ def found_words(model: LoadedModel, choice: ModelChoice) -> str:
 def _set_task(key: str, box: str, unit_box: str) -> None:
     task, unit = st.session_state[box], st.session_state.get(unit_box, "").strip()
     change = {"task": task, "unit": unit if task == "regression" else ""}
+    st.session_state.models[key] = dataclasses.replace(st.session_state.models[key], **change)
+
+
+def _set_threshold(key: str, box: str) -> None:
+    change = {"threshold": st.session_state[box]}
     st.session_state.models[key] = dataclasses.replace(st.session_state.models[key], **change)
 
 

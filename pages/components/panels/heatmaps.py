@@ -56,7 +56,8 @@ def answer_sentence(explanation: Explanation) -> str:
     if not predictions:
         return f"The model gives {outputs.words}."
     if outputs.has_findings:
-        return ", ".join(map(_finding_words, predictions))
+        words = ", ".join(map(_finding_words, predictions))
+        return words if outputs.task == "binary" else f"Most probable findings: {words}"
     answers = [f"{plain(shortened(each.label))} {amount_of(each)}" for each in predictions]
     if outputs.task == "regression":
         return ", ".join(f"**{answer}**" for answer in answers)

@@ -18,7 +18,8 @@ def fold(layers: Sequence[str], *, methods: str, top: str, key: str) -> Any:
     titles = [METHODS[name].title for name in names if name in METHODS] or ["no method"]
     count = value_of(top, 3)
     classes = "chosen classes" if count == 0 else f"top {count} classes" if count in TOP else ""
-    return fold_of([", ".join(titles), shortened(", ".join(layers)), classes], key=key)
+    lowers = "what lowers them" if value_of(f"{top} direction") == "lowers" else ""
+    return fold_of([", ".join(titles), shortened(", ".join(layers)), classes, lowers], key=key)
 
 
 def fold_of(parts: Sequence[str], *, key: str) -> Any:
