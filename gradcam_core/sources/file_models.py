@@ -15,7 +15,7 @@ from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoin
 from gradcam_core.sources.family import Architecture, Network, Size, source
 from gradcam_core.sources.labels import find_labels, says_multi_label
 from gradcam_core.sources.own_networks import build, find_architecture, input_channels
-from gradcam_core.sources.pickle_scan import QUANTISED, SPARSE
+from gradcam_core.sources.pickle_names import QUANTISED, SPARSE
 from gradcam_core.sources.state_dicts import WHAT, NameMatch, explain_misfit, fit_tensors, shapes_of
 from gradcam_core.sources.suggestions import advise, lookalike, suggest
 from gradcam_core.text import listed, one_line
@@ -54,7 +54,7 @@ def load_file(
     wanted = {"num_classes": num_classes, "in_chans": in_chans, "size": size}
     with guarded("The file's content cannot be used", f"Save the weights alone: {SAVE_WEIGHTS}."):
         network = _network(recipe, None if labels_given else path, checkpoint, wanted)
-    return replace(network, notes=(*notes, *network.notes))
+    return replace(network, notes=(*checkpoint.notes, *notes, *network.notes))
 
 
 def _suggested(checkpoint: Checkpoint, *, automatic: bool) -> tuple[Architecture, tuple[str, ...]]:
