@@ -77,12 +77,6 @@ def newer_pickle(path: Path, canary: Path) -> None:
     path.write_bytes(pickle.dumps({"a": [1, 2]}, protocol=5))
 
 
-def torchscript(path: Path, canary: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.trace(SmallNet().eval(), torch.zeros(1, 3, 8, 8)).save(str(path))
-
-
 def exported_program(path: Path, canary: Path) -> None:
     torch.export.save(torch.export.export(SmallNet().eval(), (torch.zeros(1, 3, 8, 8),)), str(path))
 
@@ -270,7 +264,6 @@ REFUSED: tuple[tuple[Writer, str], ...] = (
     (command_in_text_pickle, r"text file, not a PyTorch checkpoint"),
     (plain_pickle, r"pickle that torch.save did not write"),
     (newer_pickle, r"pickle"),
-    (torchscript, r"TorchScript archive: a program.*state_dict"),
     (exported_program, r"torch.export archive.*state_dict"),
     (web_page, r"web page \(HTML\).*download the file itself"),
     (lfs_pointer, r"Git LFS pointer.*git lfs pull"),

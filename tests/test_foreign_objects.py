@@ -8,6 +8,7 @@ import functools
 import random
 import threading
 import types
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,17 @@ def test_a_whole_pickled_model_gives_its_weights_and_a_note_says_so(wrap: Any, o
     assert any("whole pickled model" in note and "not run" in note for note in model.notes)
 
 
+@pytest.mark.parametrize("script", [torch.jit.script, lambda net: torch.jit.trace(net, torch.zeros(1, 3, 8, 8))])
+def test_a_torchscript_archive_gives_its_weights_and_a_note_says_so(script: Any, tmp_path: Path) -> None:
+    net = small()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        script(net).save(str(tmp_path / "x.pt"))
+    model = load(tmp_path / "x.pt")
+    assert same_outputs(model.module, net)
+    assert any("TorchScript archive" in note for note in model.notes)
+
+
 def test_buffers_that_a_state_dict_leaves_out_are_left_out(tmp_path: Path) -> None:
     net = small()
     net.register_buffer("passing", torch.zeros(1), persistent=False)
@@ -212,3 +224,22 @@ def test_no_stand_in_stays_allowed(tmp_path: Path) -> None:
         assert len(torch.serialization.get_safe_globals()) == len(before) + 1
     read_checkpoint(saved(tmp_path / "x.pth", SmallNet()))
     assert torch.serialization.get_safe_globals() == before
+
+
+def test_a_whole_models_eps_is_taken(tmp_path: Path) -> None:
+    net = small()
+    net.stem[1].eps = 0.1
+    model = load(saved(tmp_path / "x.pth", {"model": net}))
+    assert same_outputs(model.module, net)
+    assert any("1 layers have another eps" in note for note in model.notes)
+
+
+@pytest.mark.parametrize(("change", "words"), [(nn.SiLU(), "2 is SiLU, this architecture's ReLU"), (None, "stride")])
+def test_a_whole_model_that_works_in_another_way_is_refused(change: Any, words: str, tmp_path: Path) -> None:
+    net = small()
+    if change:
+        net.stem[2] = change
+    else:
+        net.stem[0].stride = (2, 2)
+    with pytest.raises(ModelError, match=words):
+        load(saved(tmp_path / "x.pth", net))

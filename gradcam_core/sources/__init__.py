@@ -13,7 +13,7 @@ from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import LoadedModel
 from gradcam_core.sources.assemble import assemble_model
 from gradcam_core.sources.bundled import list_bundled as list_bundled
-from gradcam_core.sources.family import LIMITS, SETTINGS, Network, Size, Source, list_sources
+from gradcam_core.sources.family import LIMITS, SETTINGS, WEIGHTS, Network, Size, Source, list_sources
 from gradcam_core.sources.hub_files import list_cached as list_cached
 from gradcam_core.sources.labels import given_labels
 from gradcam_core.sources.own_networks import load_from_memory
@@ -28,6 +28,7 @@ def load_model(
     pretrained: bool = True,
     num_classes: int | None = None,
     in_chans: int | None = None,
+    weights: str | None = None,
     device: str = "auto",
     on_progress: OnProgress | None = None,
 ) -> LoadedModel:
@@ -35,8 +36,9 @@ def load_model(
 
     `reference` is `bundled:NAME`, `timm:NAME`, `torchvision:NAME`, `file:PATH` with an
     `architecture` ("auto": the suggested one, if all tensors fit it), or a model in memory, which is copied and stays
-    as it is. `labels` are names or a file of names; `preprocessing` replaces parts of the model's own. `on_progress` is
-    called with a share 0..1, words and (). Raises ModelError, or another GradcamError, where anything cannot work.
+    as it is. `labels` are names or a file of names; `preprocessing` replaces parts of the model's own. `weights`
+    ("plain" or "averaged") chooses where a file holds both. `on_progress` is called with a share 0..1, words and ().
+    Raises ModelError, or another GradcamError, where anything cannot work.
     """
     if preprocessing is not None and not isinstance(preprocessing, Mapping):
         remedy = 'Give names and values: {"size": 160, "fit": "squash"}.'
@@ -44,7 +46,7 @@ def load_model(
     changes = dict(preprocessing or {})
     names = given_labels(labels) if labels is not None else None
     progress = Progress(on_progress, "Looking for the model")
-    settings = dict(zip(SETTINGS, (architecture, pretrained, num_classes, in_chans), strict=True))
+    settings = dict(zip(SETTINGS, (architecture, pretrained, num_classes, in_chans, weights), strict=True))
     network = _network(reference, settings, requested_size(changes), names is not None, progress)
     progress(0.85, words="Preparing the model")
     model = assemble_model(
@@ -107,6 +109,10 @@ def _check_settings(settings: Mapping[str, Any], source: Source | None) -> None:
         value = settings[name]
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
             raise ModelError(f"{name} cannot be {value!r}.", f"Give a number from {least} to {most}, or leave it out.")
+    if settings["weights"] not in (None, *WEIGHTS):
+        raise ModelError(
+            f"weights cannot be {settings['weights']!r}.", f"Give {' or '.join(WEIGHTS)}, or leave it out."
+        )
     for name, value in settings.items():
         given = not value if name == "pretrained" else value is not None
         if given and (source is None or name not in source.takes):

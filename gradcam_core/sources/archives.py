@@ -1,5 +1,6 @@
 """A checkpoint's zip: checked to be as PyTorch stores one, before anything in it is read."""
 
+import re
 import struct
 import zipfile
 from io import BytesIO
@@ -11,7 +12,8 @@ from gradcam_core.sources.pickle_scan import LARGEST_PICKLE, RESAVE
 
 # zipfile makes an object of each entry, so the list is measured before it is read: 8 MB are some 80,000 entries.
 LARGEST_LIST = 8_000_000
-CONTENTS = "data.pkl"
+CONTENTS, PROGRAM = "data.pkl", "constants.pkl"
+DATA = re.compile(r"[^/]+/(data\.pkl|data/\d+|version|byteorder)")
 END, END_64, LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 END_BYTES, LOCATOR_BYTES, END_64_BYTES = 22, 20, 56
 LONGEST_COMMENT = 65_557
@@ -26,6 +28,8 @@ UNKNOWN_ZIP = ("a zip archive without PyTorch weights in it", "Unpack it; choose
 
 def checked_list(stream: BinaryIO, size: int) -> BytesIO:
     """Read the pickle that names the tensors in a zip that is stored as PyTorch stores it, whole and undamaged.
+
+    A TorchScript archive is one of weights with a program beside them.
 
     The zip's own list must stand at the very end, without a comment, so that every reader finds the same.
     """
@@ -44,7 +48,8 @@ def checked_list(stream: BinaryIO, size: int) -> BytesIO:
             "PyTorch never compresses weights, so it was not opened.",
             RESAVE,
         )
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+    packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
+    if any(DATA.fullmatch(name) for name in packed) or (packed and not _is_program(archive)):
         raise ModelError("The file was compressed again; PyTorch's own checkpoints are not.", RESAVE)
     if lists[0].file_size > LARGEST_PICKLE:
         raise ModelError("The file's list of tensors is larger than any model's.", RESAVE)
@@ -71,11 +76,27 @@ def _list_bytes(stream: BinaryIO, size: int) -> int:
     return int(struct.unpack("<Q", record[40:48])[0]) if record.startswith(END_64) else LARGEST_LIST + 1
 
 
+def is_program(stream: BinaryIO) -> bool:
+    """Whether a checked zip is a TorchScript archive."""
+    return _is_program(zipfile.ZipFile(stream))
+
+
+def _is_program(archive: zipfile.ZipFile) -> bool:
+    return any(name.endswith(f"/{PROGRAM}") for name in archive.namelist())
+
+
+def without_program(stream: BinaryIO) -> BytesIO:
+    """Copy the weights of a TorchScript archive into one of weights alone, in memory."""
+    copied = BytesIO()
+    with zipfile.ZipFile(stream) as archive, zipfile.ZipFile(copied, "w") as weights:
+        for name in filter(DATA.fullmatch, archive.namelist()):
+            weights.writestr(name, archive.read(name))
+    copied.seek(0)
+    return copied
+
+
 def _refuse_other_zip(names: list[str]) -> None:
-    root = next((name[: -len(CONTENTS)] for name in names if name.endswith(CONTENTS)), None)
-    if root is not None and f"{root}constants.pkl" in names:
-        raise ModelError("This is a TorchScript archive: a program, not only weights. It was not opened.", RESAVE)
-    if root is None:
+    if not any(name.endswith(CONTENTS) for name in names):
         kinds = (kind for ends, kind in OTHER_ZIPS.items() if any(name.endswith(ends) for name in names))
         what, remedy = next(kinds, UNKNOWN_ZIP)
         raise ModelError(f"This is {what}.", remedy)

@@ -11,7 +11,7 @@ import torch
 
 from gradcam_core.errors import GradcamError, ModelError
 from gradcam_core.kinds import AGAIN, SAVE_WEIGHTS, identify, open_checkpoint
-from gradcam_core.sources.archives import checked_list
+from gradcam_core.sources.archives import checked_list, is_program, without_program
 from gradcam_core.sources.old_format import without_sources
 from gradcam_core.sources.pickle_names import asking_to_run, is_unknown
 from gradcam_core.sources.pickle_scan import RESAVE, PickleContents, scan_pickle
@@ -23,6 +23,11 @@ MOST_TENSORS, MOST_LETTERS = 100_000, 4_000_000
 LONGEST_NAME, MOST_DOTS = 2_000, 64
 TORCH_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 LEADING_PICKLES, OLD_PICKLES = 3, 5
+KEPT_BY_OPTIMIZERS = (".exp_avg", ".exp_avg_sq", ".max_exp_avg_sq", ".momentum_buffer", ".square_avg", ".step")
+FROM_PROGRAM = (
+    "This is a TorchScript archive, a program with its weights: the weights were taken, the program was not run. "
+    "Steps without weights cannot be compared with the architecture's."
+)
 WARNING = "Do not open it with other programs either; get the weights from a source that you trust."
 
 
@@ -90,7 +95,11 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, st
 def _read_pickle(stream: BinaryIO, kind: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """Load with torch's restricted unpickler, after the scan; return the content and notes."""
     contents = _scan(stream, kind, stream.seek(0, 2))
-    stream = without_sources(stream, contents) if contents.containers else stream
+    program = kind == "zip" and is_program(stream)
+    if program:
+        stream = without_program(stream)
+    elif contents.containers:
+        stream = without_sources(stream, contents)
     stream.seek(0)
     try:
         with stand_ins(contents):
@@ -103,7 +112,7 @@ def _read_pickle(stream: BinaryIO, kind: str) -> tuple[Mapping[str, Any], tuple[
         known = {torch.Tensor: "one tensor", type(None): f"an object of {one_line(contents.root or 'a class')}"}
         what = known.get(type(content), f"a {type(content).__name__}")
         raise ModelError(f"The file holds {what}, not a model's weights by name.", RESAVE)
-    return content, _notes(contents, content)
+    return content, (FROM_PROGRAM,) if program else _notes(contents, content)
 
 
 def _scan(stream: BinaryIO, kind: str, size: int) -> PickleContents:
@@ -156,10 +165,13 @@ def _named(names: list[str]) -> str:
 
 def require_weights(checkpoint: Checkpoint) -> None:
     """Raise ModelError where a checkpoint holds nothing that could be a model's weights."""
-    if any(not name.startswith(("optimizer.", "optim.")) for name in checkpoint.tensors):
-        return
-    inner = [value for value in checkpoint.content.values() if isinstance(value, Mapping)]
-    if any("param_groups" in place for place in (checkpoint.content, *inner)):
+    content = checkpoint.content
+    grouped = any("param_groups" in place for place in (content, *content.values()) if isinstance(place, Mapping))
+    kept = ("optimizer.", "optim.")
+    for name in checkpoint.tensors:
+        if not name.startswith(kept) and not (grouped and name.endswith(KEPT_BY_OPTIMIZERS)):
+            return
+    if grouped:
         message = "The file holds only the state of an optimizer, not the model's weights."
         raise ModelError(message, f"Save the model itself: {SAVE_WEIGHTS}.")
     raise ModelError("The file holds no tensors at all, so no weights.", f"Save the model: {SAVE_WEIGHTS}.")

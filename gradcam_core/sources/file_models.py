@@ -14,10 +14,13 @@ from gradcam_core.progress import Progress
 from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint, require_weights
 from gradcam_core.sources.family import Architecture, Network, Size, source
 from gradcam_core.sources.labels import find_labels, says_multi_label
+from gradcam_core.sources.names import NameMatch
 from gradcam_core.sources.own_networks import build, find_architecture, input_channels
 from gradcam_core.sources.pickle_names import QUANTISED, SPARSE
-from gradcam_core.sources.state_dicts import WHAT, NameMatch, explain_misfit, fit_tensors, shapes_of
+from gradcam_core.sources.settings import take_settings
+from gradcam_core.sources.state_dicts import WHAT, explain_misfit
 from gradcam_core.sources.suggestions import advise, lookalike, suggest
+from gradcam_core.sources.translations import fit_to
 from gradcam_core.text import listed, one_line
 
 AUTO = "auto"
@@ -32,6 +35,7 @@ def load_file(
     architecture: str | Callable[..., nn.Module] | None,
     num_classes: int | None,
     in_chans: int | None,
+    weights: str | None,
     size: Size | None,
     labels_given: bool,
     progress: Progress,
@@ -51,7 +55,7 @@ def load_file(
     if recipe is None:
         recipe, notes = _suggested(checkpoint, automatic=architecture == AUTO)
     progress(0.4, words="Fitting the weights to the architecture")
-    wanted = {"num_classes": num_classes, "in_chans": in_chans, "size": size}
+    wanted = {"num_classes": num_classes, "in_chans": in_chans, "size": size, "weights": weights}
     with guarded("The file's content cannot be used", f"Save the weights alone: {SAVE_WEIGHTS}."):
         network = _network(recipe, None if labels_given else path, checkpoint, wanted)
     return replace(network, notes=(*checkpoint.notes, *notes, *network.notes))
@@ -78,7 +82,7 @@ def _network(recipe: Architecture, path: Path | None, checkpoint: Checkpoint, wa
 
     Names of classes are looked for in the file and beside its `path`, if there is one.
     """
-    module, sizes, notes = _fit(recipe, checkpoint.tensors, wanted)
+    module, sizes, notes = _fit(recipe, checkpoint, wanted)
     classes = sizes["num_classes"] or class_count(module)
     channels = sizes["in_chans"] or input_channels(module)
     preprocessing, remarks, assumption = recipe.describe(module, channels)
@@ -89,24 +93,25 @@ def _network(recipe: Architecture, path: Path | None, checkpoint: Checkpoint, wa
 
 
 def _fit(
-    recipe: Architecture, tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, Any]
+    recipe: Architecture, checkpoint: Checkpoint, wanted: Mapping[str, Any]
 ) -> tuple[nn.Module, Mapping[str, int | None], tuple[str, ...]]:
     """Build a network of the size that the tensors ask for, and load them into it.
 
     Returns the network, its classes and channels where the architecture takes them as options, and notes.
     """
-    fit = fit_tensors(recipe, shapes_of(tensors), wanted)
+    fit, tensors, notes = fit_to(recipe, checkpoint.tensors, wanted)
     _check_wish(wanted, fit.sizes)
     if not fit.complete:
-        raise explain_misfit(fit, lookalike(shapes_of(tensors)))
+        raise explain_misfit(fit, lookalike(checkpoint.tensors))
     chosen = {own: tensors[name] for own, name in fit.match.names.items()}
-    notes = (*_notes(fit.match), *check_tensors(chosen, fit.expected))
+    notes = (*notes, *_notes(fit.match), *check_tensors(chosen, fit.expected))
     module = build(recipe, **fit.options)
     # Into the network's own state dict, which keeps what it says about versions.
     state = module.state_dict()
     state.update({name: tensor.to(state[name].dtype) for name, tensor in chosen.items()})
     module.load_state_dict(state)
-    return module, fit.sizes, notes
+    settings = take_settings(module, fit.match.names, fit.match.prefix, checkpoint.content)
+    return module, fit.sizes, (*notes, settings) if settings else notes
 
 
 def _check_wish(wanted: Mapping[str, Any], sizes: Mapping[str, int | None]) -> None:

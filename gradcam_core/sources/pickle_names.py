@@ -34,7 +34,7 @@ HARMLESS = re.compile(
 )
 # Modules of other packages that load, save, compile or run something.
 ACTING = re.compile(
-    r"(torch\.(hub|jit|ops|package|serialization|utils\.cpp_extension|_classes|distributed)|joblib|dill|pip|setuptools"
+    r"(torch\.(hub|jit(?!\._pickle)|ops|package|serialization|utils\.cpp_extension|_classes|distributed)|joblib|dill|pip|setuptools"
     r"|requests|numpy\.(testing|f2py|distutils|ctypeslib))\..+|(torch|numpy|pandas|joblib)\.(load|save\w*|read_\w+)"
 )
 BLOCKED = ("os.", "posix.", "nt.", "sys.")  # torch's unpickler stops at them

@@ -1,11 +1,13 @@
 """Models of timm: by name, from the Hugging Face hub, or from a folder in the hub's layout."""
 
 import json
+import sys
 from collections.abc import Mapping
 from math import floor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from gradcam_core.errors import ModelError
@@ -55,7 +57,14 @@ def timm_architecture(name: str) -> Architecture:
         return timm_preprocessing(module, channels), (), ASSUMED_AS_HUB.format("timm")
 
     options = {"num_classes", "in_chans"} | ({"size"} if config.fixed_input_size else set())
-    return Architecture(f"timm:{name}", build, frozenset(options), describe, ("AuxLogits.",))
+    return Architecture(f"timm:{name}", build, frozenset(options), describe, ("AuxLogits.",), _todays_names)
+
+
+def _todays_names(tensors: dict[str, torch.Tensor], network: nn.Module) -> Mapping[str, torch.Tensor]:
+    """Turn the names of a network's authors into timm's, by the filter that timm loads published weights with."""
+    own = sys.modules[type(network).__module__]
+    turn = getattr(own, "checkpoint_filter_fn", None) or getattr(own, "_filter_fn", None)
+    return turn(tensors, network) if turn else tensors
 
 
 @source("timm", example="timm:mobilenetv2_100", architecture=timm_architecture)

@@ -1,0 +1,122 @@
+"""Tensors under names of old, or of another tool: turned into an architecture's own where it can do that itself."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import torch
+
+from gradcam_core.errors import ModelError
+from gradcam_core.sources.family import Architecture
+from gradcam_core.sources.names import AVERAGED, WRAPPERS, Shape, large_prefixes, match_in_order, match_names
+from gradcam_core.sources.own_networks import build
+from gradcam_core.sources.state_dicts import Fit, fit_tensors, shapes_of
+
+MOST_PREFIXES, LEAST_SHARE = 5, 0.3
+TURNED = "The file's tensors have names of old or of another tool, which the architecture turned into its own."
+
+
+class Reading(NamedTuple):
+    """Tensors as an architecture takes them, how they fit it, and notes about how they were read."""
+
+    fit: Fit
+    tensors: Mapping[str, torch.Tensor]
+    notes: tuple[str, ...] = ()
+
+
+def fit_to(
+    recipe: Architecture, tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, Any] = MappingProxyType({})
+) -> Reading:
+    """Fit a file's tensors to an architecture: by their names, else by its own translation, else by their order.
+
+    The reading by names is returned where none fits. `wanted` may hold a `size`, and `weights`, "plain" or "averaged",
+    where a file holds both. Raises ModelError.
+    """
+    tensors = _chosen(tensors, wanted.get("weights"))
+    plain = Reading(fit_tensors(recipe, shapes_of(tensors), wanted), tensors)
+    match = plain.fit.match
+    if plain.fit.complete:
+        return plain._replace(notes=match.notes)
+    if not match.missing or not (match.unexpected or match.elsewhere) or not _are_plain(tensors):
+        return plain
+    return next(_other_readings(recipe, plain, wanted), plain)
+
+
+def _other_readings(recipe: Architecture, plain: Reading, wanted: Mapping[str, Any]) -> Iterator[Reading]:
+    """The readings under other names that fit entirely."""
+    tensors = plain.tensors
+    prefixes = ["", *large_prefixes(tensors, max(2, int(LEAST_SHARE * len(tensors))))[:MOST_PREFIXES]]
+    prefixes.sort(key=lambda prefix: bool(AVERAGED.search(prefix)))
+    for prefix in prefixes:
+        for turned in _turned(recipe, _under(tensors, prefix), plain.fit.options):
+            fit = _fit(recipe, shapes_of(turned), wanted)
+            if fit:
+                yield Reading(fit, turned, (TURNED, *fit.match.notes))
+    for prefix in prefixes:
+        fit = _fit(recipe, shapes_of(tensors), wanted, prefix)
+        if fit:
+            yield Reading(fit, tensors, fit.match.notes)
+
+
+def _fit(
+    recipe: Architecture, shapes: Mapping[str, Shape], wanted: Mapping[str, Any], prefix: str | None = None
+) -> Fit | None:
+    """A complete fit, by order where there is a prefix; None where there is none."""
+    by_order = partial(match_in_order, prefix=prefix or "")
+    try:
+        fit = fit_tensors(recipe, shapes, wanted, match_names if prefix is None else by_order)
+    except ModelError:
+        return None
+    return fit if fit.complete else None
+
+
+def _under(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors under a prefix by the rest of their names, without what wrappers put into them."""
+    rest = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {".".join(part for part in name.split(".") if part not in WRAPPERS): x for name, x in rest.items()}
+
+
+def _turned(
+    recipe: Architecture, tensors: dict[str, torch.Tensor], options: Mapping[str, Any]
+) -> Iterator[Mapping[str, torch.Tensor]]:
+    """The tensors under the architecture's own names: by its recipe, and by its network's way of loading them.
+
+    The network is built on the meta device, so that no memory is needed and what was loaded is told from what was not.
+    """
+    try:
+        with torch.device("meta"):
+            network = build(recipe, **options)
+        if recipe.translate:
+            turned = recipe.translate(dict(tensors), network)
+            if _same_places(tensors, turned):
+                yield turned
+        network.load_state_dict(tensors, strict=False, assign=True)
+        yield {name: x for name, x in network.state_dict().items() if isinstance(x, torch.Tensor) and not x.is_meta}
+    # Foreign code on foreign tensors may raise anything; then this is no way to read them.
+    except Exception:
+        return
+
+
+def _same_places(tensors: Mapping[str, torch.Tensor], turned: Mapping[str, torch.Tensor]) -> bool:
+    """Whether no table of places was computed for another size of pictures: that would be another network."""
+    sizes = {tensor.numel() for tensor in tensors.values()}
+    return all(tensor.numel() in sizes for name, tensor in turned.items() if "pos" in name or "relative" in name)
+
+
+def _are_plain(tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Whether tensors hold values of their own, so that computing with them takes no more memory than the file."""
+    if any(x.layout is not torch.strided or x.is_nested or x.is_quantized or x.is_meta for x in tensors.values()):
+        return False
+    stored = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in tensors.values()}
+    return sum(x.numel() * x.element_size() for x in tensors.values()) <= 2 * sum(stored.values()) + 1_000_000
+
+
+def _chosen(tensors: Mapping[str, torch.Tensor], weights: str | None) -> Mapping[str, torch.Tensor]:
+    """The plain or the averaged tensors, where the caller chose. Raises ModelError where there are none of them."""
+    if weights is None:
+        return tensors
+    chosen = {name: x for name, x in tensors.items() if bool(AVERAGED.search(name)) == (weights == "averaged")}
+    if not chosen:
+        raise ModelError(f"The file holds no {weights} weights.", "Leave the choice of weights out.", "weights")
+    return chosen
