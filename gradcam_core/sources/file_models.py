@@ -19,8 +19,8 @@ from gradcam_core.sources.own_networks import build, find_architecture, input_ch
 from gradcam_core.sources.pickle_names import QUANTISED, SPARSE
 from gradcam_core.sources.settings import take_settings
 from gradcam_core.sources.state_dicts import WHAT, explain_misfit
-from gradcam_core.sources.suggestions import advise, lookalike, suggest
-from gradcam_core.sources.translations import fit_to
+from gradcam_core.sources.suggestions import advise, known_network, lookalike, suggest
+from gradcam_core.sources.translations import fit_in_order, fit_to
 from gradcam_core.text import listed, one_line
 
 AUTO = "auto"
@@ -99,10 +99,13 @@ def _fit(
 
     Returns the network, its classes and channels where the architecture takes them as options, and notes.
     """
-    fit, tensors, notes = fit_to(recipe, checkpoint.tensors, wanted)
+    reading = fit_to(recipe, checkpoint.tensors, wanted)
+    if not reading.fit.complete and not known_network(reading.tensors):
+        reading = fit_in_order(recipe, reading, wanted) or reading
+    fit, tensors, notes = reading
     _check_wish(wanted, fit.sizes)
     if not fit.complete:
-        raise explain_misfit(fit, lookalike(checkpoint.tensors))
+        raise explain_misfit(fit, lookalike(tensors))
     chosen = {own: tensors[name] for own, name in fit.match.names.items()}
     notes = (*notes, *_notes(fit.match), *check_tensors(chosen, fit.expected))
     module = build(recipe, **fit.options)

@@ -151,8 +151,14 @@ def lookalike(tensors: Mapping[str, torch.Tensor]) -> tuple[str, str]:
     """What a file's tensors look like, and what to do with it; "" and "" where nothing is known."""
     if other := _other(tensors):
         return other
+    reference = known_network(tensors)
+    return (reference, f"Try {reference}.") if reference else _family(tensors)
+
+
+def known_network(tensors: Mapping[str, torch.Tensor]) -> str:
+    """The reference of the known network that all tensors fit by their names; "" where there is none."""
     best = next(iter(_compared(_nearest(shapes_of(tensors)), tensors)), None)
-    return (best.reference, f"Try {best.reference}.") if best and best.complete else _family(tensors)
+    return best.reference if best and best.complete else ""
 
 
 def _other(names: Iterable[str]) -> tuple[str, str] | None:

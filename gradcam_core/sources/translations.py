@@ -28,10 +28,10 @@ class Reading(NamedTuple):
 def fit_to(
     recipe: Architecture, tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, Any] = MappingProxyType({})
 ) -> Reading:
-    """Fit a file's tensors to an architecture: by their names, else by its own translation, else by their order.
+    """Fit a file's tensors to an architecture: by their names, else by the architecture's own translation of names.
 
-    The reading by names is returned where none fits. `wanted` may hold a `size`, and `weights`, "plain" or "averaged",
-    where a file holds both. Raises ModelError.
+    The reading by names is returned where neither fits. `wanted` may hold a `size`, and `weights`, "plain" or
+    "averaged", where a file holds both. Raises ModelError.
     """
     tensors = _chosen(tensors, wanted.get("weights"))
     plain = Reading(fit_tensors(recipe, shapes_of(tensors), wanted), tensors)
@@ -40,23 +40,27 @@ def fit_to(
         return plain._replace(notes=match.notes)
     if not match.missing or not (match.unexpected or match.elsewhere) or not _are_plain(tensors):
         return plain
-    return next(_other_readings(recipe, plain, wanted), plain)
-
-
-def _other_readings(recipe: Architecture, plain: Reading, wanted: Mapping[str, Any]) -> Iterator[Reading]:
-    """The readings under other names that fit entirely."""
-    tensors = plain.tensors
-    prefixes = ["", *large_prefixes(tensors, max(2, int(LEAST_SHARE * len(tensors))))[:MOST_PREFIXES]]
-    prefixes.sort(key=lambda prefix: bool(AVERAGED.search(prefix)))
-    for prefix in prefixes:
+    for prefix in _prefixes(tensors):
         for turned in _turned(recipe, _under(tensors, prefix), plain.fit.options):
             fit = _fit(recipe, shapes_of(turned), wanted)
             if fit:
-                yield Reading(fit, turned, (TURNED, *fit.match.notes))
-    for prefix in prefixes:
-        fit = _fit(recipe, shapes_of(tensors), wanted, prefix)
+                return Reading(fit, turned, (TURNED, *fit.match.notes))
+    return plain
+
+
+def fit_in_order(recipe: Architecture, reading: Reading, wanted: Mapping[str, Any]) -> Reading | None:
+    """Fit the tensors of a reading by their order alone; None where that does not fit entirely."""
+    for prefix in _prefixes(reading.tensors):
+        fit = _fit(recipe, shapes_of(reading.tensors), wanted, prefix)
         if fit:
-            yield Reading(fit, tensors, fit.match.notes)
+            return Reading(fit, reading.tensors, fit.match.notes)
+    return None
+
+
+def _prefixes(tensors: Mapping[str, torch.Tensor]) -> list[str]:
+    """Prefixes under which a whole network may be: none, and those of many tensors, averaged ones last."""
+    prefixes = ["", *large_prefixes(tensors, max(2, int(LEAST_SHARE * len(tensors))))[:MOST_PREFIXES]]
+    return sorted(prefixes, key=lambda prefix: bool(AVERAGED.search(prefix)))
 
 
 def _fit(
