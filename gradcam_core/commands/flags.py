@@ -29,6 +29,7 @@ def model_flags(flags: Flags, *, several: bool = False) -> None:
         "--labels", metavar="FILE", help=f"names of the classes: text, one per line, or JSON{each}", **own
     )
     flags.add_argument("--pretrained", action=argparse.BooleanOptionalAction, default=True, help="weights of the hub")
+    flags.add_argument("--weights", choices=("plain", "averaged"), help="of a file that holds both (plain)")
     flags.add_argument("--size", nargs="+", type=whole(1), metavar="PIXELS", help="model input: side, or height width")
     flags.add_argument("--mean", nargs="+", type=number, help="subtracted from 0..1: one number, or one per channel")
     flags.add_argument("--std", nargs="+", type=number, help="then divided by: one number, or one per channel")
@@ -69,6 +70,7 @@ def load_chosen(given: Given) -> core.LoadedModel:
         labels=given.labels,
         preprocessing=preprocessing | ({"fit": given.fit} if given.fit else {}),
         pretrained=given.pretrained,
+        weights=given.weights,
         device=given.device,
         on_progress=progress_of(given),
     )
