@@ -23,6 +23,8 @@ from gradcam_core.sources.settings import take_settings
 from gradcam_core.sources.state_dicts import WHAT, explain_misfit
 from gradcam_core.sources.suggestions import advise, known_network, lookalike, suggest
 from gradcam_core.sources.timm_models import configured_preprocessing, hub_folder
+from gradcam_core.sources.torchxrayvision import PREPROCESSING as XRAY_PREPROCESSING
+from gradcam_core.sources.torchxrayvision import as_plain, is_torchxrayvision
 from gradcam_core.sources.transformers_models import transformers_architecture
 from gradcam_core.sources.translations import fit_in_order, fit_to
 from gradcam_core.text import listed, one_line
@@ -78,6 +80,8 @@ def _read(path: Path, in_chans: int | None) -> tuple[Checkpoint, Preprocessing |
     checkpoint, config = read_weights(path), beside(path, CONFIG)
     checkpoint = replace(checkpoint, metadata={**checkpoint.metadata, **config})
     stated = stated_preprocessing(beside(path, PREPROCESSING), in_chans or config.get("num_channels", 3))
+    if is_torchxrayvision(checkpoint):
+        return as_plain(checkpoint), XRAY_PREPROCESSING
     if stated is None and isinstance(config.get("architecture"), str):
         own = config.get("pretrained_cfg", config)
         stated = configured_preprocessing(own, in_chans) if isinstance(own, Mapping) and "mean" in own else None
@@ -138,12 +142,13 @@ def _fit(
     Returns the network, its classes and channels where the architecture takes them as options, and notes.
     """
     reading = fit_to(recipe, checkpoint.tensors, wanted)
-    if not reading.fit.complete and not known_network(reading.tensors):
+    known = "" if reading.fit.complete else known_network(reading.tensors)
+    if not known:  # by order only what no network fits by name
         reading = fit_in_order(recipe, reading, wanted) or reading
     fit, tensors, notes = reading
     _check_wish(wanted, fit.sizes)
     if not fit.complete:
-        raise explain_misfit(fit, lookalike(tensors))
+        raise explain_misfit(fit, lookalike(tensors, known))
     chosen = {own: tensors[name] for own, name in fit.match.names.items()}
     notes = (*notes, *_notes(fit.match), *check_tensors(chosen, fit.expected))
     module = build(recipe, **fit.options)

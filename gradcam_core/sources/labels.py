@@ -25,7 +25,7 @@ DIRECTIONS = {
     **dict.fromkeys(("idx_to_class", "id2label"), "to name"),
 }
 PLACEHOLDER = re.compile(r"LABEL_\d+")  # what transformers writes where no names were given
-PLACES = ("hyper_parameters", "meta", "metadata", "hparams", "config", "args", "dataset_meta", "model_config")
+PLACES = ("hyper_parameters", "meta", "metadata", "hparams", "config", "args", "dataset_meta", "model_config", "model")
 BESIDE = ("class_indices.json", "labels.txt", "classes.txt", "class_names.txt", "labels.json", "classes.json")
 FORMATS = (
     "Give a list of names, or a text file with one name a line, or a JSON file: a list, "

@@ -155,6 +155,7 @@ class _Plain:
             for key, tensor in dict.items(stored) if isinstance(stored, dict) else ():
                 if isinstance(tensor, torch.Tensor) and key not in passing:
                     tensors[key] = tensor
+        tensors |= {key: x for key, x in dict.items(dict(state)) if isinstance(key, str) and _is_naming(x)}
         for key, module in dict.items(state["_modules"]):
             if module is not None:
                 tensors[key] = self.value(module, depth)
@@ -176,6 +177,13 @@ def _settings(state: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in dict.items(dict(state))
         if isinstance(key, str) and not key.startswith("_") and _is_setting(value)
     }
+
+
+def _is_naming(value: Any) -> bool:
+    """Whether an attribute may hold names of classes."""
+    if isinstance(value, dict):
+        return len(value) > 0 and all(isinstance(part, str | int) for pair in dict.items(value) for part in pair)
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(part, str) for part in value)
 
 
 def _is_setting(value: Any) -> bool:

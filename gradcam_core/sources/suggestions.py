@@ -20,7 +20,7 @@ from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoin
 from gradcam_core.sources.family import list_sources
 from gradcam_core.sources.names import EXTRAS, WRAPPERS, Shape, large_prefixes
 from gradcam_core.sources.own_networks import build_shapes, find_architecture
-from gradcam_core.sources.state_dicts import Fit, probable_cause, shapes_of
+from gradcam_core.sources.state_dicts import Fit, fit_tensors, probable_cause, shapes_of
 from gradcam_core.sources.translations import fit_to
 from gradcam_core.text import listed, one_line
 
@@ -123,13 +123,17 @@ def suggest_architectures(path: str | Path) -> tuple[Suggestion, ...]:
 
 def suggest(checkpoint: Checkpoint) -> tuple[Suggestion, ...]:
     """Compare a checkpoint that was read, as `suggest_architectures` does. What it says itself goes first."""
-    said = _known_references(_says(checkpoint))
-    groups = list(_nearest(shapes_of(checkpoint.tensors)))
+    shapes, said = shapes_of(checkpoint.tensors), _known_references(_says(checkpoint))
+    groups = list(_nearest(shapes))
     if said and not any(reference in group for group in groups for reference in said):
         groups.insert(0, said)
-    return _compared(
-        [tuple(sorted(group, key=lambda x: (x not in said, _order(x)))) for group in groups], checkpoint.tensors
-    )
+    ordered = [tuple(sorted(group, key=lambda x: (x not in said, _order(x)))) for group in groups]
+    suggestions = _compared(ordered, shapes)
+    if suggestions and not suggestions[0].complete:
+        nearest = suggestions[0].reference
+        fit = fit_to(find_architecture(nearest), checkpoint.tensors).fit  # under names of old, perhaps
+        suggestions = (_suggestion(nearest, fit),) if fit.complete else suggestions
+    return suggestions
 
 
 def advise(checkpoint: Checkpoint, suggestions: Sequence[Suggestion]) -> str:
@@ -147,17 +151,20 @@ def advise(checkpoint: Checkpoint, suggestions: Sequence[Suggestion]) -> str:
     return f"{said} Its tensors look like {what}. {hint}".strip() if what else said
 
 
-def lookalike(tensors: Mapping[str, torch.Tensor]) -> tuple[str, str]:
-    """What a file's tensors look like, and what to do with it; "" and "" where nothing is known."""
-    if other := _other(tensors):
+def lookalike(names: Iterable[str], known: str) -> tuple[str, str]:
+    """What a file's tensors look like, and what to do with it; "" and "" where nothing is known.
+
+    `known` is the reference of the known network that all of them fit, if there is one.
+    """
+    if other := _other(names):
         return other
-    reference = known_network(tensors)
-    return (reference, f"Try {reference}.") if reference else _family(tensors)
+    return (known, f"Try {known}.") if known else _family(names)
 
 
 def known_network(tensors: Mapping[str, torch.Tensor]) -> str:
     """The reference of the known network that all tensors fit by their names; "" where there is none."""
-    best = next(iter(_compared(_nearest(shapes_of(tensors)), tensors)), None)
+    shapes = shapes_of(tensors)
+    best = next(iter(_compared(_nearest(shapes), shapes)), None)
     return best.reference if best and best.complete else ""
 
 
@@ -206,13 +213,13 @@ def _order(reference: str) -> tuple[bool, int, str]:
     return not reference.startswith("torchvision:"), len(reference), reference
 
 
-def _compared(groups: Iterable[tuple[str, ...]], tensors: Mapping[str, torch.Tensor]) -> tuple[Suggestion, ...]:
+def _compared(groups: Iterable[tuple[str, ...]], shapes: Mapping[str, Shape]) -> tuple[Suggestion, ...]:
     """Compare the file with one network of each group; the others of the group have the same tensors."""
     suggestions: list[Suggestion] = []
     for group in groups:
         known = [reference for reference in group if _is_known(reference)]
         try:
-            fit = fit_to(find_architecture(known[0]), tensors).fit if known else None
+            fit = fit_tensors(find_architecture(known[0]), shapes) if known else None
         except ModelError:
             continue
         if fit and fit.complete:

@@ -49,7 +49,9 @@ def fit_to(
 
 
 def fit_in_order(recipe: Architecture, reading: Reading, wanted: Mapping[str, Any]) -> Reading | None:
-    """Fit the tensors of a reading by their order alone; None where that does not fit entirely."""
+    """Fit the tensors of a reading by their order alone; None where that does not fit entirely, or names do."""
+    if reading.fit.complete:
+        return None
     for prefix in _prefixes(reading.tensors):
         fit = _fit(recipe, shapes_of(reading.tensors), wanted, prefix)
         if fit:
