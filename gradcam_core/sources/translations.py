@@ -9,7 +9,7 @@ import torch
 
 from gradcam_core.errors import ModelError
 from gradcam_core.sources.family import Architecture
-from gradcam_core.sources.names import AVERAGED, WRAPPERS, Shape, large_prefixes, match_in_order, match_names
+from gradcam_core.sources.names import AVERAGED, EXTRAS, WRAPPERS, Shape, large_prefixes, match_in_order, match_names
 from gradcam_core.sources.own_networks import build
 from gradcam_core.sources.state_dicts import Fit, fit_tensors, shapes_of
 
@@ -40,8 +40,11 @@ def fit_to(
         return plain._replace(notes=match.notes)
     if not match.missing or not (match.unexpected or match.elsewhere) or not _are_plain(tensors):
         return plain
+    needed = {name for name in plain.fit.expected if not name.endswith(EXTRAS)}
     for prefix in _prefixes(tensors):
         for turned in _turned(recipe, _under(tensors, prefix), plain.fit.options):
+            if not needed <= set(turned):
+                continue
             fit = _fit(recipe, shapes_of(turned), wanted)
             if fit:
                 return Reading(fit, turned, (TURNED, *fit.match.notes))
@@ -52,8 +55,11 @@ def fit_in_order(recipe: Architecture, reading: Reading, wanted: Mapping[str, An
     """Fit the tensors of a reading by their order alone; None where that does not fit entirely, or names do."""
     if reading.fit.complete:
         return None
+    shapes, expected = shapes_of(reading.tensors), shapes_of(reading.fit.expected)
     for prefix in _prefixes(reading.tensors):
-        fit = _fit(recipe, shapes_of(reading.tensors), wanted, prefix)
+        if match_in_order(shapes, expected, prefix).missing:
+            continue
+        fit = _fit(recipe, shapes, wanted, prefix)
         if fit:
             return Reading(fit, reading.tensors, fit.match.notes)
     return None
