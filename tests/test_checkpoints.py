@@ -284,7 +284,7 @@ REFUSED: tuple[tuple[Writer, str], ...] = (
     (numpy_archive, r"NumPy archive \(.npz\)"),
     (other_zip, r"zip archive without PyTorch weights.*Unpack"),
     (tar_archive, r"packed archive \(tar\).*Unpack"),
-    (folder, r"folder, not a checkpoint file.*local-dir"),
+    (folder, r"no weights in this folder.*model.safetensors"),
     (nothing, r"no file at this path"),
     (pipe, r"device or pipe"),
     (optimizer_only, r"only the state of an optimizer"),

@@ -19,8 +19,8 @@ from torch._weights_only_unpickler import _get_allowed_globals
 from gradcam_core.errors import ModelError
 from gradcam_core.sources import load_model
 from gradcam_core.sources.checkpoints import read_checkpoint
-from gradcam_core.sources.pickle_scan import is_weights, scan_pickle
 from gradcam_core.sources.names import match_names
+from gradcam_core.sources.pickle_scan import is_weights, scan_pickle
 from tests.checkpoints import SmallNet, load, rezip, weights
 
 PROTO, STOP = b"\x80\x02", b"."
