@@ -1,6 +1,7 @@
 """Weights under other names than the architecture's: of old, of other tools, in the same order; plain or averaged."""
 
 import re
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+import torch.nn.utils.prune
 import torchvision
 from torch import nn
 
@@ -166,6 +168,33 @@ def test_a_choice_of_weights_that_cannot_be_is_refused(tmp_path: Path) -> None:
         load(path, weights="best")
     with pytest.raises(ModelError, match="cannot be set for bundled"):
         load_model("bundled:radiograph_clean", weights="plain")
+
+
+def pruned(net: nn.Module) -> None:
+    torch.nn.utils.prune.l1_unstructured(net.body, "weight", 0.5)
+
+
+def normalised(net: nn.Module) -> None:
+    torch.nn.utils.parametrizations.weight_norm(net.body)
+    with torch.no_grad():
+        net.body.parametrizations.weight.original0.mul_(2)
+
+
+def normalised_in_the_older_way(net: nn.Module) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated
+        torch.nn.utils.weight_norm(net.fc)
+    with torch.no_grad():
+        net.fc.weight_g.mul_(2)
+
+
+@pytest.mark.parametrize("change", [pruned, normalised, normalised_in_the_older_way])
+def test_weights_that_are_kept_in_parts_are_computed(change: Any, tmp_path: Path) -> None:
+    net = small()
+    change(net)
+    model = load(saved(tmp_path / "x.pth", net.state_dict()))
+    assert same_outputs(model.module, net)
+    assert any("computed from the parts" in note for note in model.notes)
 
 
 def test_torchxrayvisions_thresholds_tell_its_pictures_and_findings(tmp_path: Path) -> None:

@@ -35,9 +35,9 @@ def load_model(
     """Load a model and prepare it for explanations.
 
     `reference` is `bundled:NAME`, `timm:NAME`, `torchvision:NAME`, `file:PATH` with an `architecture` ("auto": the
-    suggested one, if all tensors fit it; a folder states its own), or a model in memory, which is copied and stays as it
-    is. `labels` are names or a file of names; `preprocessing` replaces parts of the model's own. `weights` ("plain" or
-    "averaged") chooses where a file holds both. `on_progress` is called with a share 0..1, words and ().
+    suggested one, if all tensors fit it; a folder states its own), or a model in memory, which is copied and stays as
+    it is. `labels` are names or a file of names; `preprocessing` replaces parts of the model's own. `weights` ("plain"
+    or "averaged") chooses where a file holds both. `on_progress` is called with a share 0..1, words and ().
     Raises ModelError, or another GradcamError, where anything cannot work.
     """
     if preprocessing is not None and not isinstance(preprocessing, Mapping):

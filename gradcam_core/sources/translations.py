@@ -14,6 +14,13 @@ from gradcam_core.sources.own_networks import build
 from gradcam_core.sources.state_dicts import Fit, fit_tensors, shapes_of
 
 MOST_PREFIXES, LEAST_SHARE = 5, 0.3
+# A pruned tensor and its mask, and the two parts of a weight that is normalised, newer and older: how their names end.
+PARTS = (
+    ("_orig", "_mask", ""),
+    (".parametrizations.weight.original0", ".parametrizations.weight.original1", ".weight"),
+    (".weight_g", ".weight_v", ".weight"),
+)
+COMPUTED = "Some layers were pruned or normalised: their weights were computed from the parts in the file."
 TURNED = "The file's tensors have names of old or of another tool, which the architecture turned into its own."
 
 
@@ -33,11 +40,11 @@ def fit_to(
     The reading by names is returned where neither fits. `wanted` may hold a `size`, and `weights`, "plain" or
     "averaged", where a file holds both. Raises ModelError.
     """
-    tensors = _chosen(tensors, wanted.get("weights"))
-    plain = Reading(fit_tensors(recipe, shapes_of(tensors), wanted), tensors)
+    tensors, notes = _computed(_chosen(tensors, wanted.get("weights")))
+    plain = Reading(fit_tensors(recipe, shapes_of(tensors), wanted), tensors, notes)
     match = plain.fit.match
     if plain.fit.complete:
-        return plain._replace(notes=match.notes)
+        return plain._replace(notes=(*notes, *match.notes))
     if not match.missing or not (match.unexpected or match.elsewhere) or not _are_plain(tensors):
         return plain
     needed = {name for name in plain.fit.expected if not name.endswith(EXTRAS)}
@@ -47,7 +54,7 @@ def fit_to(
                 continue
             fit = _fit(recipe, shapes_of(turned), wanted)
             if fit:
-                return Reading(fit, turned, (TURNED, *fit.match.notes))
+                return Reading(fit, turned, (*notes, TURNED, *fit.match.notes))
     return plain
 
 
@@ -61,7 +68,7 @@ def fit_in_order(recipe: Architecture, reading: Reading, wanted: Mapping[str, An
             continue
         fit = _fit(recipe, shapes, wanted, prefix)
         if fit:
-            return Reading(fit, reading.tensors, fit.match.notes)
+            return Reading(fit, reading.tensors, (*reading.notes, *fit.match.notes))
     return None
 
 
@@ -122,6 +129,28 @@ def _are_plain(tensors: Mapping[str, torch.Tensor]) -> bool:
         return False
     stored = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in tensors.values()}
     return sum(x.numel() * x.element_size() for x in tensors.values()) <= 2 * sum(stored.values()) + 1_000_000
+
+
+def _computed(tensors: Mapping[str, torch.Tensor]) -> tuple[Mapping[str, torch.Tensor], tuple[str, ...]]:
+    """Compute the weights of pruned and of weight-normalised layers, which files keep in two parts."""
+    computed = dict(tensors)
+    if not any(name.endswith(ends) for name in tensors for ends, _, _ in PARTS) or not _are_plain(tensors):
+        return tensors, ()
+    for first_end, second_end, end in PARTS:
+        for name in [name for name in tensors if name.endswith(first_end)]:
+            stem = name.removesuffix(first_end)
+            first, second = tensors[name], tensors.get(stem + second_end)
+            if second is None or not (first.is_floating_point() and second.is_floating_point()):
+                continue
+            if end == "" and first.shape == second.shape:
+                weight = first * second
+            elif end and first.shape == (len(second), *[1] * (second.ndim - 1)):
+                weight = torch._weight_norm(second, first, 0)
+            else:
+                continue
+            del computed[name], computed[stem + second_end]
+            computed[stem + end] = weight
+    return computed, () if len(computed) == len(tensors) else (COMPUTED,)
 
 
 def _chosen(tensors: Mapping[str, torch.Tensor], weights: str | None) -> Mapping[str, torch.Tensor]:
