@@ -14,8 +14,8 @@ from torch import nn
 
 from gradcam_core.errors import ModelError
 from gradcam_core.sources import load_model
+from gradcam_core.sources.names import match_names
 from gradcam_core.sources.own_networks import build_shapes, find_architecture
-from gradcam_core.sources.state_dicts import match_names
 from tests.checkpoints import SmallNet, Tensors, load, same_outputs, saved, small
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from gradcam_core.errors import ModelError
 from gradcam_core.sources import load_model
-from gradcam_core.sources.labels import given_labels, read_labels
+from gradcam_core.sources.labels import given_labels, labels_in, read_labels
 from tests.checkpoints import NAMES, load, saved, small
 
 
@@ -159,3 +159,38 @@ def test_unprintable_names_in_a_checkpoint_are_left_out_with_a_word(sign: str, t
 def test_names_written_in_utf_16_are_read(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_bytes("Löwe\r\nBär\r\n".encode("utf-16"))
     assert given_labels(tmp_path / "labels.txt") == ("Löwe", "Bär")
+
+
+PLACES: dict[str, dict[str, Any]] = {
+    "categories": {"categories": ["a", "b", "c"]},
+    "categories with numbers": {"categories": [{"id": 2, "name": "c"}, {"id": 0, "name": "a"}, {"id": 1, "name": "b"}]},
+    "label2id": {"label2id": {"c": 2, "a": 0, "b": 1}},
+    "label_map": {"label_map": {"2": "c", "0": "a", "1": "b"}},
+    "names by number": {"names": {0: "a", 1: "b", 2: "c"}},
+    "target_names": {"target_names": ["a", "b", "c"]},
+    "folders and their names": {
+        "class_to_idx": {"1": 0, "10": 1, "2": 2},
+        "cat_to_name": {"1": "a", "2": "c", "10": "b", "11": "other"},
+    },
+    "placeholders beside names": {
+        "id2label": {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"},
+        "categories": ["a", "b", "c"],
+    },
+}
+
+
+@pytest.mark.parametrize("content", PLACES.values(), ids=PLACES)
+def test_names_are_found_where_other_tools_write_them(content: dict[str, Any]) -> None:
+    assert labels_in(content) == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"categories": [{"id": 1, "name": "a"}, {"id": 5, "name": "b"}]},
+        {"id2label": {0: "LABEL_0", 1: "LABEL_1"}},
+        {"label_map": {"a": 1, "b": 2}},
+    ],
+)
+def test_numberings_with_gaps_and_placeholders_are_no_names(content: dict[str, Any]) -> None:
+    assert labels_in(content) is None

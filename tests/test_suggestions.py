@@ -110,12 +110,12 @@ def resnet() -> dict[str, torch.Tensor]:
 
 
 def test_a_network_that_is_nearly_known_is_named_with_what_differs(tmp_path: Path) -> None:
-    replaced = {**without(resnet(), "fc."), "fc.1.weight": torch.ones(6, 512), "fc.1.bias": torch.ones(6)}
+    replaced = {**without(resnet(), "fc."), "fc.1.weight": torch.ones(9, 512), "fc.3.weight": torch.ones(6, 9)}
     best = suggest_architectures(saved(tmp_path / "x.pth", replaced))[0]
     assert best.reference == "torchvision:resnet18"
     assert not best.complete
     assert best.missing == ("fc.weight", "fc.bias")
-    assert set(best.unexpected) == {"fc.1.weight", "fc.1.bias"}
+    assert set(best.unexpected) == {"fc.1.weight", "fc.3.weight"}
     assert best.classes is None
     assert "classifier was replaced" in best.reason
     assert best.words == "torchvision:resnet18 (120 tensors fit, 2 missing and 2 not part of it)"
@@ -152,15 +152,22 @@ def test_what_is_no_checkpoint_is_refused_as_when_it_is_loaded(content: bytes, w
     assert str(refused.value) == str(on_load.value)
 
 
-def test_programs_and_pickled_models_are_refused_and_nothing_is_run(tmp_path: Path) -> None:
-    torch.save(mobilenet(), tmp_path / "whole.pth")
+def test_programs_and_pickled_models_are_recognised_by_their_tensors(tmp_path: Path) -> None:
+    net = mobilenet().eval()
+    torch.save(net, tmp_path / "whole.pth")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is deprecated
-        torch.jit.trace(nn.Conv2d(3, 4, 3), torch.zeros(1, 3, 8, 8)).save(str(tmp_path / "script.pt"))
-    saved(tmp_path / "optimizer.pth", {"state": {}, "param_groups": []})
-    for name, words in (("whole.pth", "whole pickled"), ("script.pt", "TorchScript"), ("optimizer.pth", "optimizer")):
-        with pytest.raises(ModelError, match=words):
-            suggest_architectures(tmp_path / name)
+        torch.jit.trace(net, torch.zeros(1, 3, 32, 32)).save(str(tmp_path / "script.pt"))
+    for name in ("whole.pth", "script.pt"):
+        best = suggest_architectures(tmp_path / name)[0]
+        assert (best.reference, best.complete) == (MOBILENET, True)
+
+
+def test_the_state_of_an_optimizer_is_no_model(tmp_path: Path) -> None:
+    keyed = {name: {"exp_avg": x, "exp_avg_sq": x} for name, x in mobilenet().named_parameters()}
+    for state in ({}, keyed):
+        with pytest.raises(ModelError, match="only the state of an optimizer"):
+            suggest_architectures(saved(tmp_path / "x.pth", {"state": state, "param_groups": []}))
 
 
 def test_many_tensors_do_not_keep_the_computer_busy() -> None:

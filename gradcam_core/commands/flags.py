@@ -22,7 +22,7 @@ def model_flags(flags: Flags, *, several: bool = False) -> None:
     """Add the flags that say which model to load, and how; or `several`, whose own flags are given again for each."""
     own: dict[str, Any] = {"action": "append"} if several else {}
     each = "; once for all models, or for each, - for none" if several else ""
-    kinds = "bundled:, timm:, torchvision:NAME or file:PATH"
+    kinds = "bundled:, timm:, torchvision:NAME or file:PATH (a file or folder)"
     flags.add_argument("--model", required=True, metavar="REF", help=f"{kinds}{'; once for each' * several}", **own)
     places = "of a file: timm:, torchvision:, python:module:factory or auto"
     flags.add_argument("--architecture", metavar="REF", help=f"{places}{each}", **own)
@@ -30,6 +30,7 @@ def model_flags(flags: Flags, *, several: bool = False) -> None:
         "--labels", metavar="FILE", help=f"names of the classes: text, one per line, or JSON{each}", **own
     )
     flags.add_argument("--pretrained", action=argparse.BooleanOptionalAction, default=True, help="weights of the hub")
+    flags.add_argument("--weights", choices=("plain", "averaged"), help="of a file that holds both (plain)")
     flags.add_argument("--size", nargs="+", type=whole(1), metavar="PIXELS", help="model input: side, or height width")
     flags.add_argument("--mean", nargs="+", type=number, help="subtracted from 0..1: one number, or one per channel")
     flags.add_argument("--std", nargs="+", type=number, help="then divided by: one number, or one per channel")
@@ -103,6 +104,7 @@ def load_chosen(given: Given) -> core.LoadedModel:
         task=given.task or "auto",
         unit=given.unit,
         thresholds=_thresholds(given.present_from),
+        weights=given.weights,
         device=given.device,
         on_progress=progress_of(given),
     )

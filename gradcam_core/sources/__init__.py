@@ -13,7 +13,7 @@ from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import LoadedModel
 from gradcam_core.sources.assemble import assemble_model
 from gradcam_core.sources.bundled import list_bundled as list_bundled
-from gradcam_core.sources.family import LIMITS, SETTINGS, Network, Size, Source, list_sources
+from gradcam_core.sources.family import LIMITS, SETTINGS, WEIGHTS, Network, Size, Source, list_sources
 from gradcam_core.sources.heads import check_task
 from gradcam_core.sources.heads import list_tasks as list_tasks
 from gradcam_core.sources.heads import with_task as with_task
@@ -31,6 +31,7 @@ def load_model(
     pretrained: bool = True,
     num_classes: int | None = None,
     in_chans: int | None = None,
+    weights: str | None = None,
     task: str = "auto",
     unit: str = "",
     thresholds: float | Sequence[float] | Mapping[str, float] | None = None,
@@ -40,16 +41,17 @@ def load_model(
     """Load a model and prepare it for explanations.
 
     `reference` is `bundled:NAME`, `timm:NAME`, `torchvision:NAME`, `file:PATH` with an `architecture` ("auto": the
-    suggested one, if all tensors fit it), or a model in memory, which is copied and stays as it is. `labels` are names
-    or a file of names; `preprocessing` replaces parts of the model's own. `task` says what its outputs mean (tasks.py),
-    with the `unit` of a regression, or the `thresholds` from which on findings are present. `on_progress` is called
-    with a share 0..1, words and (). Raises ModelError, or another GradcamError, where anything cannot work.
+    suggested one, if all tensors fit it; a folder states its own), or a model in memory, which is copied and stays as
+    it is. `labels` are names or a file of names; `preprocessing` replaces parts of the model's own. `weights` ("plain"
+    or "averaged") chooses where a file holds both. `task` says what its outputs mean (tasks.py), with the `unit` of a
+    regression, or the `thresholds` from which on findings are present. `on_progress` is called with a share 0..1, words
+    and (). Raises ModelError, or another GradcamError, where anything cannot work.
     """
     check_task(task)
     changes = _changes(preprocessing)
     names = given_labels(labels) if labels is not None else None
     progress = Progress(on_progress, "Looking for the model")
-    settings = dict(zip(SETTINGS, (architecture, pretrained, num_classes, in_chans), strict=True))
+    settings = dict(zip(SETTINGS, (architecture, pretrained, num_classes, in_chans, weights), strict=True))
     network = _network(reference, settings, requested_size(changes), names is not None, progress)
     progress(0.85, words="Preparing the model")
     model = assemble_model(
@@ -120,6 +122,10 @@ def _check_settings(settings: Mapping[str, Any], source: Source | None) -> None:
         value = settings[name]
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
             raise ModelError(f"{name} cannot be {value!r}.", f"Give a number from {least} to {most}, or leave it out.")
+    if settings["weights"] not in (None, *WEIGHTS):
+        raise ModelError(
+            f"weights cannot be {settings['weights']!r}.", f"Give {' or '.join(WEIGHTS)}, or leave it out."
+        )
     for name, value in settings.items():
         given = not value if name == "pretrained" else value is not None
         if given and (source is None or name not in source.takes):

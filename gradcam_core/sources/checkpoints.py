@@ -1,61 +1,47 @@
 """Read a checkpoint file without ever running what is in it -> tensors and plain values."""
 
 import pickle
-import re
-import struct
-import sys
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
 from gradcam_core.errors import GradcamError, ModelError
-from gradcam_core.kinds import AGAIN, FROM_PYTORCH, SAVE_WEIGHTS, identify, open_checkpoint
+from gradcam_core.kinds import AGAIN, SAVE_WEIGHTS, identify, open_checkpoint
+from gradcam_core.sources.archives import checked_list, is_program, without_program
+from gradcam_core.sources.old_format import without_sources
+from gradcam_core.sources.pickle_names import asking_to_run, is_unknown
 from gradcam_core.sources.pickle_scan import RESAVE, PickleContents, scan_pickle
+from gradcam_core.sources.stand_ins import SETTINGS, plain_values, stand_ins
+from gradcam_core.text import one_line
 
-DEEPEST, MOST_MAPPINGS = 8, 20_000
+DEEPEST, MOST_MAPPINGS = 24, 20_000
 MOST_TENSORS, MOST_LETTERS = 100_000, 4_000_000
 LONGEST_NAME, MOST_DOTS = 2_000, 64
 TORCH_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 LEADING_PICKLES, OLD_PICKLES = 3, 5
-WARNING = "Do not open it with other programs either; get the weights from a source that you trust."
-# Objects that only hold values. Any other name in a pickle is taken for code, known or not.
-HARMLESS = re.compile(
-    r"(argparse\.Namespace|types\.SimpleNamespace|collections\.(defaultdict|deque)|(datetime|decimal)\.\w+|uuid\.UUID"
-    r"|pathlib\.\w*Path|numpy\.(dtype|ndarray|_?core\.multiarray\.(scalar|_reconstruct))|numpy\.dtypes\.\w+"
-    r"|builtins\.(slice|range|dict|list|tuple|frozenset|int|float|str|bool|object)"
-    r"|omegaconf\.(dictconfig|listconfig|base|nodes)\.\w+)"
+KEPT_BY_OPTIMIZERS = (".exp_avg", ".exp_avg_sq", ".max_exp_avg_sq", ".momentum_buffer", ".square_avg", ".step")
+FROM_PROGRAM = (
+    "This is a TorchScript archive, a program with its weights: the weights were taken, the program was not run. "
+    "Steps without weights cannot be compared with the architecture's."
 )
-# zipfile makes an object of each entry, so the list is measured before it is read: 8 MB are some 80,000 entries.
-LARGEST_LIST, LARGEST_PICKLE = 8_000_000, 64_000_000
-CONTENTS = "data.pkl"
-END, END_64, LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
-END_BYTES, LOCATOR_BYTES, END_64_BYTES = 22, 20, 56
-LONGEST_COMMENT = 65_557
-# What a zip without PyTorch's list of contents is, by the end of a name in it.
-OTHER_ZIPS = {
-    ("archive_format", "model.json"): ("a torch.export archive (.pt2): a program, not only weights", RESAVE),
-    (".npy",): ("a NumPy archive (.npz), not a PyTorch checkpoint", FROM_PYTORCH),
-    (".weights.h5",): ("a Keras model, not a PyTorch checkpoint", FROM_PYTORCH),
-}
-UNKNOWN_ZIP = ("a zip archive without PyTorch weights in it", "Unpack it; choose the checkpoint inside.")
+WARNING = "Do not open it with other programs either; get the weights from a source that you trust."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
     """What a file holds: nested mappings with tensors and plain values; `metadata` is safetensors' own.
 
-    `tensors` are all of them, by their dotted names.
+    `tensors` are all of them, by their dotted names; `notes` are sentences about how they were read.
     """
 
     content: Mapping[str, Any]
     metadata: Mapping[str, Any]
     tensors: Mapping[str, torch.Tensor]
+    notes: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -81,13 +67,16 @@ def first_line(error: BaseException) -> str:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read .pth, .pt, .bin, .ckpt or .safetensors by its content, not by its name.
 
-    Only tensors and plain values are taken (`weights_only`); there is no other way to load. Time and memory
-    grow no faster than the file. Raises ModelError, each kind of trouble with its own sentence.
+    Only tensors and plain values are taken (`weights_only`); there is no other way to load, and nothing in the file
+    is run. Time and memory grow no faster than the file. Raises ModelError, each kind of trouble with its own sentence.
     """
     with open_checkpoint(path) as stream, guarded("The file is cut off or damaged", AGAIN):
         kind = identify(stream)
-        content, metadata = _read_safetensors(path) if kind == "safetensors" else (_read_pickle(stream, kind), {})
-        return Checkpoint(content, metadata, named_tensors(content))
+        if kind == "safetensors":
+            content, metadata = _read_safetensors(path)
+            return Checkpoint(content, metadata, named_tensors(content))
+        read, notes = _read_pickle(stream, kind)
+        return Checkpoint(read, {}, named_tensors(read), notes)
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -103,122 +92,86 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, st
         raise ModelError(f"{message} ({first_line(error)}).", AGAIN) from error
 
 
-def _read_pickle(stream: BinaryIO, kind: str) -> Mapping[str, Any]:
-    """Load with torch's restricted unpickler, after the scan."""
-    _check_pickles(stream, kind, stream.seek(0, 2))
+def _read_pickle(stream: BinaryIO, kind: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Load with torch's restricted unpickler, after the scan; return the content and notes."""
+    contents = _scan(stream, kind, stream.seek(0, 2))
+    program = kind == "zip" and is_program(stream)
+    if program:
+        stream = without_program(stream)
+    elif contents.containers:
+        stream = without_sources(stream, contents)
     stream.seek(0)
     try:
-        content = torch.load(stream, map_location="cpu", weights_only=True)
+        with stand_ins(contents):
+            content = torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError("The file holds Python objects that cannot be read safely.", RESAVE) from error
+    if contents.foreign:
+        content = plain_values(content)
     if not isinstance(content, Mapping):
-        what = "one tensor" if isinstance(content, torch.Tensor) else f"a {type(content).__name__}"
+        known = {torch.Tensor: "one tensor", type(None): f"an object of {one_line(contents.root or 'a class')}"}
+        what = known.get(type(content), f"a {type(content).__name__}")
         raise ModelError(f"The file holds {what}, not a model's weights by name.", RESAVE)
-    return content
+    return content, (FROM_PROGRAM,) if program else _notes(contents, content)
 
 
-def _check_pickles(stream: BinaryIO, kind: str, size: int) -> None:
+def _scan(stream: BinaryIO, kind: str, size: int) -> PickleContents:
     """Scan what torch would unpickle, before it does. Raises ModelError."""
     if kind == "zip":
-        _refuse_foreign(scan_pickle(_checked_list(stream, size), size))
-        return
+        contents = scan_pickle(checked_list(stream, size), size)
+        _refuse_code(contents)
+        return contents
     stream.seek(0)
     in_old_format = TORCH_MAGIC in stream.read(32)
     stream.seek(0)
     if not in_old_format:
-        _refuse_foreign(scan_pickle(stream, size))
+        _refuse_code(scan_pickle(stream, size))
         raise ModelError("This is a Python pickle that torch.save did not write.", RESAVE)
     # A magic number, a version, the system, then the content and a list of its storages.
-    for place in range(OLD_PICKLES):
-        contents = scan_pickle(stream, size)
-        _refuse_foreign(contents if place == LEADING_PICKLES else PickleContents(contents.foreign))
-
-
-def _checked_list(stream: BinaryIO, size: int) -> BytesIO:
-    """Read the pickle that names the tensors in a zip that is stored as PyTorch stores it, whole and undamaged.
-
-    The zip's own list must stand at the very end, without a comment, so that every reader finds the same.
-    """
-    if _list_bytes(stream, size) > LARGEST_LIST:
-        raise ModelError("The file's list of contents is larger than any model's.", RESAVE)
-    archive = zipfile.ZipFile(stream)
-    entries = archive.infolist()
-    lists = [entry for entry in entries if entry.filename.lower().endswith(CONTENTS)]
-    if len(lists) > 1:
+    pickles = [scan_pickle(stream, size) for _ in range(OLD_PICKLES)]
+    for contents in pickles:
+        _refuse_code(contents)
+    if any(contents.foreign for place, contents in enumerate(pickles) if place != LEADING_PICKLES):
         raise ModelError("The file's list of contents is not as PyTorch writes it.", RESAVE)
-    _refuse_other_zip([entry.filename for entry in entries])
-    declared = sum(entry.file_size for entry in entries)
-    if declared > 1.05 * size + 65_536:
-        raise ModelError(
-            f"The file would unpack to {declared / 1e6:,.1f} MB, its own size is {size / 1e6:,.1f} MB; "
-            "PyTorch never compresses weights, so it was not opened.",
-            RESAVE,
-        )
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise ModelError("The file was compressed again; PyTorch's own checkpoints are not.", RESAVE)
-    if lists[0].file_size > LARGEST_PICKLE:
-        raise ModelError("The file's list of tensors is larger than any model's.", RESAVE)
-    # torch can be told to write no checksums (set_crc32_options): all are 0 then, and nothing can be compared.
-    if any(entry.CRC for entry in entries) and archive.testzip() is not None:
-        raise ModelError("The file is damaged: its content differs from the checksums in it.", AGAIN)
-    del lists[0].CRC  # it was compared, or there is none
-    return BytesIO(archive.read(lists[0]))
+    return pickles[LEADING_PICKLES]
 
 
-def _list_bytes(stream: BinaryIO, size: int) -> int:
-    """How long the list of contents is, as the zip's last record says. Raises ModelError where that is missing."""
-    ends = END_64_BYTES + LOCATOR_BYTES + END_BYTES
-    stream.seek(max(0, size - ends))
-    records = stream.read().rjust(ends, b"\0")
-    record, locator, end = records[:END_64_BYTES], records[END_64_BYTES:-END_BYTES], records[-END_BYTES:]
-    if not end.startswith(END) or end[-2:] != b"\0\0":
-        stream.seek(max(0, size - LONGEST_COMMENT))
-        if END in stream.read():
-            raise ModelError("The file's list of contents is not as PyTorch writes it.", RESAVE)
-        raise ModelError("The file is cut off or damaged: its end is missing.", AGAIN)
-    if not locator.startswith(LOCATOR):
-        return int(struct.unpack("<L", end[12:16])[0])
-    return int(struct.unpack("<Q", record[40:48])[0]) if record.startswith(END_64) else LARGEST_LIST + 1
-
-
-def _refuse_other_zip(names: list[str]) -> None:
-    root = next((name[: -len(CONTENTS)] for name in names if name.endswith(CONTENTS)), None)
-    if root is not None and f"{root}constants.pkl" in names:
-        raise ModelError("This is a TorchScript archive: a program, not only weights. It was not opened.", RESAVE)
-    if root is None:
-        kinds = (kind for ends, kind in OTHER_ZIPS.items() if any(name.endswith(ends) for name in names))
-        what, remedy = next(kinds, UNKNOWN_ZIP)
-        raise ModelError(f"This is {what}.", remedy)
-
-
-def _refuse_foreign(contents: PickleContents) -> None:
-    """Raise ModelError where a pickle names anything but weights, and say what that makes of the file."""
-    harmless = [name for name in contents.foreign if HARMLESS.fullmatch(name)]
-    code = [name for name in contents.foreign if name not in harmless]
-    own = [x for x in code if not contents.foreign[x] and x.partition(".")[0] not in sys.stdlib_module_names]
-    code = [name for name in code if name not in own]
+def _refuse_code(contents: PickleContents) -> None:
+    """Raise ModelError where a pickle calls what no model has a use for, though nothing of it would run here."""
+    code = asking_to_run(contents.foreign, contents.called)
     if code:
         message = f"asks to run code on this computer ({code[0][:100]}). It was not opened, and nothing was run."
         raise ModelError(f"The file {message}", WARNING)
-    if contents.root in own:
-        message = f"holds a whole pickled model ({contents.root[:100]}). Opening it would run code"
-        raise ModelError(f"The file {message}, so it was not opened.", RESAVE)
-    if own:
-        message = f"holds an object of a class that is not known here ({own[0][:100]})"
-        raise ModelError(f"The file {message}. Opening it would run that class's code, so it was not opened.", RESAVE)
-    if harmless:
-        raise ModelError(
-            f"The file holds a Python object ({harmless[0][:100]}) that cannot be read safely.",
-            f"{RESAVE} Where it is a training checkpoint: torch.save(checkpoint['state_dict'], 'weights.pth').",
+
+
+def _notes(contents: PickleContents, content: Any) -> tuple[str, ...]:
+    """Say what of a file was read through stand-ins."""
+    modules = SETTINGS in content or any(SETTINGS in x for x in content.values() if isinstance(x, dict))
+    unknown = sorted(name for name in contents.foreign - contents.called if is_unknown(name))
+    if modules:
+        name = contents.root if contents.root in contents.instances else next(iter(unknown), "")
+        return (
+            f"The file holds a whole pickled model ({one_line(name)}): its weights were taken, its code was not run.",
         )
+    if unknown:
+        return (f"The file also holds {_named(unknown)}, read without running any code of them.",)
+    return ()
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"objects of {one_line(names[0])}{more}"
 
 
 def require_weights(checkpoint: Checkpoint) -> None:
     """Raise ModelError where a checkpoint holds nothing that could be a model's weights."""
-    if any(not name.startswith(("optimizer.", "optim.")) for name in checkpoint.tensors):
-        return
-    inner = [value for value in checkpoint.content.values() if isinstance(value, Mapping)]
-    if any("param_groups" in place for place in (checkpoint.content, *inner)):
+    content = checkpoint.content
+    grouped = any("param_groups" in place for place in (content, *content.values()) if isinstance(place, Mapping))
+    kept = ("optimizer.", "optim.")
+    for name in checkpoint.tensors:
+        if not name.startswith(kept) and not (grouped and name.endswith(KEPT_BY_OPTIMIZERS)):
+            return
+    if grouped:
         message = "The file holds only the state of an optimizer, not the model's weights."
         raise ModelError(message, f"Save the model itself: {SAVE_WEIGHTS}.")
     raise ModelError("The file holds no tensors at all, so no weights.", f"Save the model: {SAVE_WEIGHTS}.")
@@ -236,6 +189,7 @@ def named_tensors(content: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     while waiting and visited < MOST_MAPPINGS:
         prefix, mapping, depth = waiting.pop()
         visited += 1
+        inner: list[tuple[str, Mapping[Any, Any], int]] = []
         for key, value in mapping.items():
             if not isinstance(key, str):
                 continue
@@ -247,7 +201,8 @@ def named_tensors(content: Mapping[str, Any]) -> dict[str, torch.Tensor]:
                 letters += len(name)
                 _check_names(len(tensors), letters)
             elif isinstance(value, Mapping) and depth < DEEPEST and len(prefix) + len(key) < LONGEST_NAME:
-                waiting.append((f"{prefix}{key}.", value, depth + 1))
+                inner.append((f"{prefix}{key}.", value, depth + 1))
+        waiting.extend(reversed(inner))  # so that tensors stand in the order of the file
     return tensors
 
 

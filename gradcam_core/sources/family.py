@@ -13,17 +13,19 @@ from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from gradcam_core.records import Preprocessing
 from gradcam_core.tasks import Task
 
 # What load_model's caller may set. `pretrained` is given where it is False, the others where they are not None.
-SETTINGS = ("architecture", "pretrained", "num_classes", "in_chans")
+SETTINGS = ("architecture", "pretrained", "num_classes", "in_chans", "weights")
 # Besides, a source may ask for the input's Size if the caller chose one, whether the caller names the classes, and
 # a Progress to report to.
 SERVED = (*SETTINGS, "size", "labels_given", "progress")
 Size = tuple[int, int]  # height, width
+WEIGHTS = ("plain", "averaged")
 LIMITS = {"num_classes": (0, 100_000), "in_chans": (1, 64)}
 ASSUMED = (
     "How its pictures are prepared was assumed: 224 x 224, ImageNet's mean and std. "
@@ -61,7 +63,8 @@ class Architecture:
     `build` takes the `options` it names, out of num_classes, in_chans and size (height, width), as
     keywords. `describe` gives, for a built network with that many channels, how pictures are prepared,
     and the Network's notes and assumption. Tensors whose names begin with one of `unused` serve training only:
-    a file may hold them, the network goes without.
+    a file may hold them, the network goes without. `translate` turns tensors under names of old into those of a
+    given network.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Architecture:
     options: frozenset[str]
     describe: Callable[[nn.Module, int], tuple[Preprocessing, tuple[str, ...], str]]
     unused: tuple[str, ...] = ()
+    translate: Callable[[dict[str, torch.Tensor], nn.Module], Mapping[str, torch.Tensor]] | None = None
 
 
 Load = TypeVar("Load", bound=Callable[..., Network])

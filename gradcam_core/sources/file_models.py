@@ -11,17 +11,26 @@ from torch import nn
 from gradcam_core.errors import ModelError
 from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.progress import Progress
-from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint, require_weights
+from gradcam_core.records import Preprocessing
+from gradcam_core.sources.checkpoints import Checkpoint, guarded, require_weights
 from gradcam_core.sources.family import Architecture, Network, Size, source
+from gradcam_core.sources.folders import CONFIG, PREPROCESSING, beside, read_weights, stated_preprocessing
 from gradcam_core.sources.heads import stated_task
 from gradcam_core.sources.labels import find_labels
+from gradcam_core.sources.names import NameMatch
 from gradcam_core.sources.own_networks import build, find_architecture, input_channels
-from gradcam_core.sources.pickle_scan import QUANTISED, SPARSE
-from gradcam_core.sources.state_dicts import WHAT, NameMatch, explain_misfit, fit_tensors, shapes_of
-from gradcam_core.sources.suggestions import advise, lookalike, suggest
+from gradcam_core.sources.pickle_names import QUANTISED, SPARSE
+from gradcam_core.sources.settings import take_settings
+from gradcam_core.sources.state_dicts import WHAT, explain_misfit
+from gradcam_core.sources.suggestions import advise, known_network, lookalike, suggest
+from gradcam_core.sources.timm_models import configured_preprocessing, hub_folder
+from gradcam_core.sources.torchxrayvision import PREPROCESSING as XRAY_PREPROCESSING
+from gradcam_core.sources.torchxrayvision import as_plain, is_torchxrayvision
+from gradcam_core.sources.transformers_models import transformers_architecture
+from gradcam_core.sources.translations import fit_in_order, fit_to
 from gradcam_core.text import listed, one_line
 
-AUTO = "auto"
+AUTO, HUB = "auto", "hf-hub:"
 NO_NETWORK = "A checkpoint holds weights but no network: its architecture is missing."
 FORMS = "Give the architecture as timm:NAME, torchvision:NAME or a function that builds the network"
 
@@ -33,29 +42,66 @@ def load_file(
     architecture: str | Callable[..., nn.Module] | None,
     num_classes: int | None,
     in_chans: int | None,
+    weights: str | None,
     size: Size | None,
     labels_given: bool,
     progress: Progress,
 ) -> Network:
-    """Load weights of one's own. Raises ModelError where file and architecture do not fit completely.
+    """Load weights of one's own: a file, a folder of timm or transformers, or `hf-hub:ORGANISATION/NAME`.
 
+    Raises ModelError where file and architecture do not fit completely. A folder's configuration names its own.
     With the architecture "auto", the first suggestion is taken if all tensors fit it. Where the caller gives the
     names of the classes, none are looked for.
     """
     # The address form file:///home/... is understood too.
     path = Path(name.removeprefix("//") if name.startswith("///") else name).expanduser()
+    if name.startswith(HUB):
+        path = hub_folder(name.removeprefix(HUB), progress, also=(PREPROCESSING,))
     recipe = None if architecture in (None, AUTO) else find_architecture(architecture)
     progress(0.05, words="Reading the file")
-    checkpoint = read_checkpoint(path)
+    checkpoint, stated = _read(path, in_chans)
     require_weights(checkpoint)
     notes: tuple[str, ...] = ()
+    if recipe is None and (known := _described(checkpoint.metadata, stated)):
+        recipe = known
+        checkpoint = replace(checkpoint, tensors=_turned(recipe, checkpoint.tensors))
     if recipe is None:
         recipe, notes = _suggested(checkpoint, automatic=architecture == AUTO)
     progress(0.4, words="Fitting the weights to the architecture")
-    wanted = {"num_classes": num_classes, "in_chans": in_chans, "size": size}
+    wanted = {"num_classes": num_classes, "in_chans": in_chans, "size": size, "weights": weights}
     with guarded("The file's content cannot be used", f"Save the weights alone: {SAVE_WEIGHTS}."):
         network = _network(recipe, None if labels_given else path, checkpoint, wanted)
-    return replace(network, notes=(*notes, *network.notes))
+    if stated and stated.channels == network.preprocessing.channels:
+        network = replace(network, preprocessing=stated, assumption="")
+    return replace(network, notes=(*checkpoint.notes, *notes, *network.notes))
+
+
+def _read(path: Path, in_chans: int | None) -> tuple[Checkpoint, Preprocessing | None]:
+    """Read the weights, and what the configurations of a model's folder say of it and of its pictures."""
+    checkpoint, config = read_weights(path), beside(path, CONFIG)
+    checkpoint = replace(checkpoint, metadata={**checkpoint.metadata, **config})
+    stated = stated_preprocessing(beside(path, PREPROCESSING), in_chans or config.get("num_channels", 3))
+    if is_torchxrayvision(checkpoint):
+        return as_plain(checkpoint), XRAY_PREPROCESSING
+    if stated is None and isinstance(config.get("architecture"), str):
+        own = config.get("pretrained_cfg", config)
+        stated = configured_preprocessing(own, in_chans) if isinstance(own, Mapping) and "mean" in own else None
+    return checkpoint, stated
+
+
+def _described(config: Mapping[str, Any], stated: Preprocessing | None) -> Architecture | None:
+    """The recipe that a folder's configuration describes, if there is one. Raises ModelError."""
+    if isinstance(config.get("architecture"), str) and "num_classes" in config:
+        return find_architecture(f"timm:{config['architecture']}")
+    if "model_type" not in config or "architectures" not in config:
+        return None
+    return transformers_architecture(config, stated)
+
+
+def _turned(recipe: Architecture, tensors: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """The tensors of a folder under the names of the network that is built for it."""
+    own = recipe.name.startswith("transformers:") and recipe.translate
+    return own(dict(tensors), nn.Identity()) if own else tensors
 
 
 def _suggested(checkpoint: Checkpoint, *, automatic: bool) -> tuple[Architecture, tuple[str, ...]]:
@@ -79,7 +125,7 @@ def _network(recipe: Architecture, path: Path | None, checkpoint: Checkpoint, wa
 
     Names of classes are looked for in the file and beside its `path`, if there is one.
     """
-    module, sizes, notes = _fit(recipe, checkpoint.tensors, wanted)
+    module, sizes, notes = _fit(recipe, checkpoint, wanted)
     classes = sizes["num_classes"] or class_count(module)
     channels = sizes["in_chans"] or input_channels(module)
     preprocessing, remarks, assumption = recipe.describe(module, channels)
@@ -90,24 +136,29 @@ def _network(recipe: Architecture, path: Path | None, checkpoint: Checkpoint, wa
 
 
 def _fit(
-    recipe: Architecture, tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, Any]
+    recipe: Architecture, checkpoint: Checkpoint, wanted: Mapping[str, Any]
 ) -> tuple[nn.Module, Mapping[str, int | None], tuple[str, ...]]:
     """Build a network of the size that the tensors ask for, and load them into it.
 
     Returns the network, its classes and channels where the architecture takes them as options, and notes.
     """
-    fit = fit_tensors(recipe, shapes_of(tensors), wanted)
+    reading = fit_to(recipe, checkpoint.tensors, wanted)
+    known = "" if reading.fit.complete else known_network(reading.tensors)
+    if not known:  # by order only what no network fits by name
+        reading = fit_in_order(recipe, reading, wanted) or reading
+    fit, tensors, notes = reading
     _check_wish(wanted, fit.sizes)
     if not fit.complete:
-        raise explain_misfit(fit, lookalike(shapes_of(tensors)))
+        raise explain_misfit(fit, lookalike(tensors, known))
     chosen = {own: tensors[name] for own, name in fit.match.names.items()}
-    notes = (*_notes(fit.match), *check_tensors(chosen, fit.expected))
+    notes = (*notes, *_notes(fit.match), *check_tensors(chosen, fit.expected))
     module = build(recipe, **fit.options)
     # Into the network's own state dict, which keeps what it says about versions.
     state = module.state_dict()
     state.update({name: tensor.to(state[name].dtype) for name, tensor in chosen.items()})
     module.load_state_dict(state)
-    return module, fit.sizes, notes
+    settings = take_settings(module, fit.match.names, fit.match.prefix, checkpoint.content)
+    return module, fit.sizes, (*notes, settings) if settings else notes
 
 
 def _check_wish(wanted: Mapping[str, Any], sizes: Mapping[str, int | None]) -> None:

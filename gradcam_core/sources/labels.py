@@ -15,10 +15,17 @@ LONGEST_LABEL = 300
 IMAGENET_CLASSES = 1000
 LARGEST_FILE = 8_000_000
 NUMBERED = re.compile(r"(\d{1,7})[\s,]\s*(.+)", re.ASCII)
-KEYS = ("class_names", "classes", "labels", "idx_to_class", "class_to_idx", "label_names", "CLASSES", "id2label")
+KEYS = (
+    *("class_names", "classes", "labels", "idx_to_class", "class_to_idx", "label_names", "CLASSES", "id2label"),
+    *("label2id", "categories", "label_map", "target_names", "pathologies", "names"),
+)
 # Names can look like numbers, as folders 0, 1, 10, 11, 2 do; these keys say which side the index is on.
-DIRECTIONS = {"class_to_idx": "to index", "idx_to_class": "to name", "id2label": "to name"}
-PLACES = ("hyper_parameters", "meta", "metadata", "hparams", "config", "args", "dataset_meta", "model_config")
+DIRECTIONS = {
+    **dict.fromkeys(("class_to_idx", "label2id"), "to index"),
+    **dict.fromkeys(("idx_to_class", "id2label"), "to name"),
+}
+PLACEHOLDER = re.compile(r"LABEL_\d+")  # what transformers writes where no names were given
+PLACES = ("hyper_parameters", "meta", "metadata", "hparams", "config", "args", "dataset_meta", "model_config", "model")
 BESIDE = ("class_indices.json", "labels.txt", "classes.txt", "class_names.txt", "labels.json", "classes.json")
 FORMATS = (
     "Give a list of names, or a text file with one name a line, or a JSON file: a list, "
@@ -77,6 +84,8 @@ def labels_from(value: Any, direction: str = "") -> tuple[str, ...] | None:
         return _from_mapping(value, direction)
     if not isinstance(value, Sequence) or isinstance(value, bytes) or not 0 < len(value) <= MOST_LABELS:
         return None
+    if all(isinstance(item, Mapping) and {"id", "name"} <= set(item) for item in value):
+        return _from_mapping({item["id"]: item["name"] for item in value}, "to name")
     names, letters = [], 0
     for item in value:
         name = _name(item)
@@ -92,9 +101,16 @@ def labels_in(*contents: Mapping[str, Any]) -> tuple[str, ...] | None:
     for place in places_of(contents):
         for key in KEYS:
             labels = labels_from(place.get(key), DIRECTIONS.get(key, ""))
-            if labels:
-                return labels
+            if labels and not all(map(PLACEHOLDER.fullmatch, labels)):
+                return _spoken(labels, place.get("cat_to_name"))
     return None
+
+
+def _spoken(labels: tuple[str, ...], names: Any) -> tuple[str, ...]:
+    """The names that a mapping gives to folders, where it has one for each."""
+    if not isinstance(names, Mapping) or not all(label in names for label in labels):
+        return labels
+    return labels_from([names[label] for label in labels]) or labels
 
 
 def places_of(contents: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

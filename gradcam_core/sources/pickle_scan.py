@@ -1,7 +1,8 @@
 """Walk through a pickle without making anything in it, before torch's restricted unpickler reads it.
 
-That unpickler runs nothing foreign, but a small file can still keep it busy for hours: by slow codecs, by keys
-whose hashes collide, by long values used again and again. Such files are refused here, in linear time.
+The walk lists the foreign names, which get stand-ins (`stand_ins.py`). That unpickler runs nothing foreign, but a
+small file can still keep it busy for hours: by slow codecs, by keys whose hashes collide, by long values used again
+and again. Such files are refused here, in linear time.
 """
 
 import pickletools
@@ -11,36 +12,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-import torch
-
 from gradcam_core.errors import ModelError
 from gradcam_core.kinds import AGAIN, SAVE_WEIGHTS
+from gradcam_core.sources.pickle_names import AS_TYPE, BYTES, ENCODE, MAPPINGS, REBUILD, SET, UNFIT, is_weights
 
 MOST_OPCODES = 1_000_000
-MOST_WORK = 5_000_000  # letters, and sixteen times the items, of what calls take in
+# Letters, and sixteen times the items, of what calls take in; and as often as this more for each byte of the file.
+MOST_WORK, WORK_PER_BYTE, LARGEST_PICKLE = 5_000_000, 2, 64_000_000
+MOST_NAMES, LONGEST_NAME = 500, 200  # foreign names: torch goes through all of them at every call of one
 MOST_ODD_KEYS = 1_000
 LARGEST_KEY = 1 << 72
 PLAIN = (str, int, float, bytes, type(None))
-REBUILD = frozenset(
-    f"torch._utils._rebuild_{what}"
-    for what in ("tensor", "tensor_v2", "tensor_v3", "parameter", "parameter_with_state", "meta_tensor_no_storage")
-)
-AS_TYPE = "torch._tensor._rebuild_from_type_v2"
-ENCODE, BYTES, SET = "_codecs.encode", "builtins.bytearray", "builtins.set"
-MAPPINGS = ("collections.OrderedDict", "collections.Counter")
-ALLOWED = REBUILD | {
-    *(AS_TYPE, ENCODE, BYTES, SET, *MAPPINGS, "builtins.complex", "torch.Size", "torch.device"),
-    *("torch.nn.parameter.Parameter", "torch.storage.TypedStorage", "torch.storage.UntypedStorage"),
-}
-# torch's other ways to write tensors: harmless, and of no use here.
-SPARSE = "sparse, while networks here take dense weights"
-QUANTISED = "quantised, which leaves no gradients to explain"
-UNFIT = {
-    r"torch(\.cuda)?\.sparse\.\w+": SPARSE,
-    r"torch\._utils\._rebuild_sparse_tensor|torch\.serialization\._get_layout": SPARSE,
-    r"torch\._utils\._rebuild_qtensor|torch\.per_(tensor|channel)_\w+": QUANTISED,
-    r"torch\._utils\._rebuild_\w+": "kept in a form for another kind of device or wrapper",
-}
 RESAVE = (
     f"If you made this file, or know and trust who did: save the weights alone, {SAVE_WEIGHTS}, "
     "in the project that made it, and load that file with its architecture."
@@ -65,10 +47,22 @@ class _Made:
 
 @dataclass(slots=True)
 class PickleContents:
-    """What a pickle asks for: names that are not weights, with whether they are called, and the outermost object."""
+    """What a pickle asks for beside weights.
 
-    foreign: dict[str, bool] = field(default_factory=dict)
+    `foreign` are the names that are not those of weights. Of these, `called` are called as functions, `instances` are
+    classes, `mappings` give objects that are filled like dictionaries, `tensor_types` are types of tensors.
+    `containers` are the places, among all references to storages, of classes that the oldest format keeps with their
+    source text. `root` is the outermost object's class, `begin` where the pickle begins in its file.
+    """
+
+    foreign: set[str] = field(default_factory=set)
+    called: set[str] = field(default_factory=set)
+    instances: set[str] = field(default_factory=set)
+    mappings: set[str] = field(default_factory=set)
+    tensor_types: set[str] = field(default_factory=set)
+    containers: set[int] = field(default_factory=set)
     root: str = ""
+    begin: int = 0
 
 
 def scan_pickle(stream: BinaryIO, most_bytes: int) -> PickleContents:
@@ -78,6 +72,7 @@ def scan_pickle(stream: BinaryIO, most_bytes: int) -> PickleContents:
     would take far more time or memory than its size warrants.
     """
     walk = _Walk(most_bytes)
+    walk.contents.begin = stream.tell()
     try:
         for count, (opcode, value, _) in enumerate(pickletools.genops(stream)):
             if count > MOST_OPCODES:
@@ -85,8 +80,6 @@ def scan_pickle(stream: BinaryIO, most_bytes: int) -> PickleContents:
                 break
             walk.step(opcode.name, value)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError, OverflowError) as error:
-        if walk.contents.foreign:  # reason enough to refuse it
-            return walk.contents
         raise ModelError(
             f"The file is cut off or damaged ({type(error).__name__} in its list of contents).", AGAIN
         ) from error
@@ -103,7 +96,7 @@ class _Walk:
         self.below: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.claimed: dict[str, int] = {}
-        self.odd_keys = self.work = self.claims = 0
+        self.odd_keys = self.work = self.claims = self.references = 0
 
     def step(self, name: str, value: Any) -> None:
         """Take one opcode with its argument."""
@@ -123,9 +116,7 @@ class _Walk:
         self.stack.append(self.memo[place])
 
     def refuse(self, why: str) -> None:
-        """Raise ModelError, unless the file names foreign code: then that is what its user should read."""
-        if not self.contents.foreign:
-            raise ModelError(f"The file's list of contents was not opened: {why}.", RESAVE)
+        raise ModelError(f"The file's list of contents was not opened: {why}.", RESAVE)
 
     def mark(self) -> None:
         self.below.append(self.stack)
@@ -151,7 +142,10 @@ class _Walk:
     def set_items(self, items: list[Any]) -> None:
         for key in items[::2]:
             self.check_key(key)
-        self.stack[-1].size += len(items) // 2
+        filled = self.stack[-1]
+        filled.size += len(items) // 2
+        if filled.name in self.contents.foreign:
+            self.contents.mappings.add(filled.name)
 
     def check_key(self, key: Any) -> None:
         """Keys whose hashes could be chosen to collide, or take long to compute, are rare in real files."""
@@ -160,7 +154,8 @@ class _Walk:
         if isinstance(key, (*PLAIN, _Named)):
             return
         self.odd_keys += 1
-        if not _is_flat(key) or self.odd_keys > MOST_ODD_KEYS:
+        by_identity = isinstance(key, _Made) and key.name in self.contents.foreign
+        if not (by_identity or _is_flat(key)) or self.odd_keys > MOST_ODD_KEYS:
             self.refuse("keys in it are neither names nor numbers")
 
     def spend(self, *values: Any) -> None:
@@ -168,16 +163,18 @@ class _Walk:
         for value in values:
             self.work += len(value) if isinstance(value, str) else 1
             self.work += 16 * (len(value) if isinstance(value, tuple | list) else getattr(value, "size", 0))
-        if self.work > MOST_WORK:
+        if self.work > MOST_WORK + WORK_PER_BYTE * min(self.most_bytes, LARGEST_PICKLE):
             self.refuse("it uses long values far too often")
 
     def persistent(self) -> None:
         """A storage, or in the oldest format a class with its source."""
         values = self.stack.pop()
+        self.references += 1
         if not all(isinstance(part, (*PLAIN, _Named)) or _is_flat(part) for part in values):
             self.refuse("a storage in it is described in an unknown way")
         if values[0] == "module":
-            self.stack.append(values[1])
+            self.contents.containers.add(self.references - 1)
+            self.stack.append(_Named(values[1].name))
             return
         _, kind, key, _, count, *_ = values
         if not (isinstance(kind, _Named) and isinstance(key, str) and isinstance(count, int) and count >= 0):
@@ -200,7 +197,9 @@ class _Walk:
         for names, what in UNFIT.items():
             if re.fullmatch(names, full):
                 raise ModelError(f"Tensors in the file are {what}.", RESAVE)
-        self.contents.foreign.setdefault(full[:200], False)
+        self.contents.foreign.add(full)
+        if len(self.contents.foreign) > MOST_NAMES or len(full) > LONGEST_NAME:
+            self.refuse("it names far more classes, or longer names, than any model's")
         return _Named(full)
 
     def call(self, instance: bool) -> None:
@@ -221,10 +220,13 @@ class _Walk:
             if getattr(values[0], "name", "") not in REBUILD:
                 self.refuse("a tensor in it is rebuilt in an unusual way")
             self.result(values[0].name, values[2])
+            if values[1].name in self.contents.foreign:
+                self.contents.tensor_types.add(values[1].name)
         elif name.startswith("torch.") and name.endswith(("Tensor", "Storage")):
             self.refuse("it makes tensors from nothing")
-        elif name[:200] in self.contents.foreign:
-            self.contents.foreign[name[:200]] |= not instance
+        elif name in self.contents.foreign:
+            self.work += len(self.contents.foreign)
+            (self.contents.instances if instance else self.contents.called).add(name)
         return _Made(name, instance)
 
     def check_members(self, name: str, members: Any) -> None:
@@ -241,20 +243,14 @@ class _Walk:
 
     def stop(self) -> None:
         root = self.stack.pop()
-        if isinstance(root, _Made) and root.instance:
+        if isinstance(root, _Made):
             self.contents.root = root.name
+        if self.contents.tensor_types & (self.contents.called | self.contents.instances):
+            self.refuse("it makes tensors from nothing")
 
 
 def _is_flat(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(part, PLAIN) for part in value)
-
-
-def is_weights(name: str) -> bool:
-    """Whether a name is one that weights are written with."""
-    module, _, member = name.rpartition(".")
-    if name in ALLOWED or module not in ("torch", "torch.cuda"):
-        return name in ALLOWED
-    return member.endswith(("Storage", "Tensor")) or isinstance(getattr(torch, member, None), torch.dtype)
 
 
 VALUES = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING")

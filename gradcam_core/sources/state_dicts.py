@@ -1,10 +1,7 @@
 """Compare the tensors in a checkpoint with an architecture's own, and say in words what does not fit."""
 
-import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from types import MappingProxyType
 from typing import Any
 
@@ -12,104 +9,16 @@ import torch
 
 from gradcam_core.errors import ModelError
 from gradcam_core.sources.family import LIMITS, Architecture
+from gradcam_core.sources.names import NameMatch, Shape, match_names
 from gradcam_core.sources.own_networks import build_shapes
 from gradcam_core.text import one_line
 
-Shape = tuple[int, ...]
-
-# Names that wrappers put between the parts of a name: DataParallel and DDP, torch.compile, FSDP, checkpointing.
-WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-# What profilers add, evaluation never reads, or every network computes again when it is built.
-EXTRAS = ("num_batches_tracked", "total_ops", "total_params", "relative_position_index", "attn_mask")
-AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged?|teacher|momentum|shadow)([._]|$)", re.IGNORECASE)
+Match = Callable[[Mapping[str, Shape], Mapping[str, Shape]], NameMatch]
 SHOWN = 3
 OTHER = "Give the architecture that the weights were trained with."
 # Sizes at which an architecture is built to learn which tensors depend on them; any two in a row do.
 PROBE = {"num_classes": 7, "in_chans": 3}
 WHAT = {"num_classes": "classes", "in_chans": "channels"}
-
-
-@dataclass(frozen=True, slots=True)
-class NameMatch:
-    """Which of a file's names stands for which of the architecture's.
-
-    `names` leads from the architecture's names to the file's. `unexpected` stand among the matched
-    ones but mean nothing to the architecture; `elsewhere` are the file's other tensors (loss,
-    optimizer, other networks). `rivals` are prefixes under which the file holds as much once more.
-    """
-
-    prefix: str
-    names: Mapping[str, str]
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    elsewhere: tuple[str, ...]
-    rivals: tuple[str, ...] = ()
-
-
-def match_names(stored: Iterable[str], expected: Collection[str]) -> NameMatch:
-    """Strip wrappers and prefixes wherever they stand, guided by the architecture's own names.
-
-    Every name votes for the prefixes that would make it one of the expected names, so an
-    architecture that itself begins with `model.` keeps that part. Of equal sets the one that is no
-    moving average wins, then the shortest prefix.
-    """
-    wanted = set(expected)
-    votes, readings = _best_reading(list(stored), wanted)
-    needed = sum(not name.endswith(EXTRAS) for name in wanted)
-    ranked = sorted(votes, key=lambda prefix: (-votes[prefix], bool(AVERAGED.search(prefix)), len(prefix), prefix))
-    prefix = ranked[0] if ranked else ""
-    names = _names_under(prefix, readings, wanted)
-    taken = set(names.values())
-    rest = [name for name in readings if name not in taken]
-    return NameMatch(
-        prefix=prefix,
-        names=names,
-        missing=tuple(name for name in expected if name not in names and not name.endswith(EXTRAS)),
-        unexpected=tuple(x for x in rest if readings[x].startswith(prefix) and not x.endswith(EXTRAS)),
-        elsewhere=tuple(name for name in rest if not readings[name].startswith(prefix)),
-        rivals=tuple(other for other in ranked[1:] if votes[other] >= needed > 0),
-    )
-
-
-def _best_reading(stored: list[str], wanted: set[str]) -> tuple[Counter[str], dict[str, str]]:
-    """Read the names with as few wrappers left out as give the most matches."""
-    present = [wrapper for wrapper in WRAPPERS if any(wrapper in name.split(".") for name in stored)]
-    best: tuple[Counter[str], dict[str, str]] = (Counter(), {name: name for name in stored})
-    most = 0
-    for count in range(len(present) + 1):
-        for dropped in combinations(present, count):
-            readings = {name: ".".join(part for part in name.split(".") if part not in dropped) for name in stored}
-            votes = _vote(readings.values(), wanted)
-            if votes and max(votes.values()) > most:
-                best, most = (votes, readings), max(votes.values())
-    return best
-
-
-def _vote(names: Iterable[str], wanted: set[str]) -> Counter[str]:
-    """Count for each prefix how many names are wanted ones behind it."""
-    votes: Counter[str] = Counter()
-    most = max((name.count(".") for name in wanted), default=0) + 1
-    for name in names:
-        start = len(name)
-        for _ in range(most):
-            start = name.rfind(".", 0, start)
-            if name[start + 1 :] in wanted:
-                votes[name[: start + 1]] += 1
-            if start < 0:
-                break
-    return votes
-
-
-def _names_under(prefix: str, readings: Mapping[str, str], wanted: set[str]) -> dict[str, str]:
-    """Find the wanted names under a prefix, and what is missing under shorter ones: a `fc` beside a `backbone`."""
-    names: dict[str, str] = {}
-    parts = prefix.split(".")[:-1]
-    for length in range(len(parts), -1, -1):
-        start = "".join(f"{part}." for part in parts[:length])
-        for name, reading in readings.items():
-            if reading.startswith(start) and reading[len(start) :] in wanted:
-                names.setdefault(reading[len(start) :], name)
-    return names
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,15 +50,19 @@ class Fit:
 
 
 def fit_tensors(
-    recipe: Architecture, tensors: Mapping[str, Shape], wanted: Mapping[str, Any] = MappingProxyType({})
+    recipe: Architecture,
+    tensors: Mapping[str, Shape],
+    wanted: Mapping[str, Any] = MappingProxyType({}),
+    match_with: Match = match_names,
 ) -> Fit:
     """Read classes and channels off the tensors' shapes and compare them with a network of that size.
 
-    `wanted` may hold a `size`. The network is built on the meta device: it takes no memory. Raises ModelError.
+    `wanted` may hold a `size`; `match_with` finds which tensor of the file is which of the network's. The network
+    is built on the meta device: it takes no memory. Raises ModelError.
     """
     options = {key: PROBE.get(key, wanted.get(key)) for key in recipe.options if key in PROBE or wanted.get(key)}
     probe = shapes_of(build_shapes(recipe, **options))
-    match = match_names(tensors, probe)
+    match = match_with(tensors, probe)
     stored = {own: tensors[name] for own, name in match.names.items()}
     # Tensors that depend on the number of classes are the head.
     measured = {key: _measure(recipe, key, options, probe, stored) for key in PROBE if key in recipe.options}

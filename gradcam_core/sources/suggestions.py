@@ -12,35 +12,41 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from gradcam_core.errors import ModelError
 from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint, require_weights
 from gradcam_core.sources.family import list_sources
+from gradcam_core.sources.names import EXTRAS, WRAPPERS, Shape, large_prefixes
 from gradcam_core.sources.own_networks import build_shapes, find_architecture
-from gradcam_core.sources.state_dicts import EXTRAS, WRAPPERS, Fit, Shape, fit_tensors, probable_cause, shapes_of
+from gradcam_core.sources.state_dicts import Fit, fit_tensors, probable_cause, shapes_of
+from gradcam_core.sources.translations import fit_to
 from gradcam_core.text import listed, one_line
 
 INDEX = Path(__file__).with_name("architectures.npz")
 # A number of classes that is no other dimension of any network, so that it marks the head's tensors.
 MARKING_CLASSES = 4999
-MOST_TENSORS, MOST_PARTS, SMALLEST_PART, DEEPEST_PART = 20_000, 8, 10, 3
+MOST_TENSORS, MOST_PARTS, SMALLEST_PART = 20_000, 8, 10
 MOST_COMPARED, MOST_SUGGESTED, LEAST_ALIKE = 4, 6, 0.3
 FARTHEST = 2  # times as many tensors differ as from the nearest network
 # Names that mean nothing without the layer before them.
 COMMON = ("weight", "bias", "running_mean", "running_var")
 SAYS = ("arch", "architecture", "model_name", "backbone", "encoder_name")
 NOT_CLASSIFIERS = "Only classifiers can be explained here."
-# Networks that are no classifiers: one of the names begins a part of a tensor's name.
-OTHERS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("rpn.", "roi_heads."), "a torchvision detection model"),
-    (("model.22.", "model.23."), "a YOLO detection model"),
-    (("query_embed.", "bbox_embed.", "class_embed."), "a detection transformer (DETR)"),
-    (("decode_head.", "outc.", "up1.", "decoder.blocks."), "a segmentation model"),
-    (("vit.encoder.", "vit.embeddings."), "a Hugging Face transformers model"),
-    (("resnet.embedder.", "swin.embeddings."), "a Hugging Face transformers model"),
-    (("visual.", "text_model.", "token_embedding."), "a CLIP model (pictures and words)"),
-    (("_conv_stem.", "_blocks."), "the package efficientnet_pytorch"),
+FOLDER = "Give the folder that save_pretrained wrote, with its config.json: file:FOLDER, without an architecture."
+SAME_ORDER = "Give timm's network of the same name, such as timm:tf_efficientnet_b0: its tensors have the same order."
+# Networks of other tools, with what to do: one of the names begins a part of a tensor's name.
+OTHERS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("rpn.", "roi_heads."), "a torchvision detection model", NOT_CLASSIFIERS),
+    (("model.22.", "model.23."), "a YOLO detection model", NOT_CLASSIFIERS),
+    (("query_embed.", "bbox_embed.", "class_embed."), "a detection transformer (DETR)", NOT_CLASSIFIERS),
+    (("decode_head.", "outc.", "up1.", "decoder.blocks."), "a segmentation model", NOT_CLASSIFIERS),
+    (("vit.encoder.", "vit.embeddings.", "vit.layers."), "a Hugging Face transformers model", FOLDER),
+    (("resnet.embedder.", "swin.embeddings.", "convnext.embeddings."), "a Hugging Face transformers model", FOLDER),
+    (("deit.embeddings.", "dinov2.embeddings."), "a Hugging Face transformers model", FOLDER),
+    (("visual.", "text_model.", "token_embedding."), "a CLIP model (pictures and words)", NOT_CLASSIFIERS),
+    (("_conv_stem.", "_blocks."), "the package efficientnet_pytorch", SAME_ORDER),
 )
 # Families of classifiers, for variants that no known network is near to, with references to try.
 FAMILIES: tuple[tuple[tuple[str, ...], str, str], ...] = (
@@ -117,12 +123,17 @@ def suggest_architectures(path: str | Path) -> tuple[Suggestion, ...]:
 
 def suggest(checkpoint: Checkpoint) -> tuple[Suggestion, ...]:
     """Compare a checkpoint that was read, as `suggest_architectures` does. What it says itself goes first."""
-    shapes = shapes_of(checkpoint.tensors)
-    said = _known_references(_says(checkpoint))
+    shapes, said = shapes_of(checkpoint.tensors), _known_references(_says(checkpoint))
     groups = list(_nearest(shapes))
     if said and not any(reference in group for group in groups for reference in said):
         groups.insert(0, said)
-    return _compared([tuple(sorted(group, key=lambda x: (x not in said, _order(x)))) for group in groups], shapes)
+    ordered = [tuple(sorted(group, key=lambda x: (x not in said, _order(x)))) for group in groups]
+    suggestions = _compared(ordered, shapes)
+    if suggestions and not suggestions[0].complete:
+        nearest = suggestions[0].reference
+        fit = fit_to(find_architecture(nearest), checkpoint.tensors).fit  # under names of old, perhaps
+        suggestions = (_suggestion(nearest, fit),) if fit.complete else suggestions
+    return suggestions
 
 
 def advise(checkpoint: Checkpoint, suggestions: Sequence[Suggestion]) -> str:
@@ -140,17 +151,26 @@ def advise(checkpoint: Checkpoint, suggestions: Sequence[Suggestion]) -> str:
     return f"{said} Its tensors look like {what}. {hint}".strip() if what else said
 
 
-def lookalike(shapes: Mapping[str, Shape]) -> tuple[str, str]:
-    """What a file's tensors look like, and what to do with it; "" and "" where nothing is known."""
-    if other := _other(shapes):
+def lookalike(names: Iterable[str], known: str) -> tuple[str, str]:
+    """What a file's tensors look like, and what to do with it; "" and "" where nothing is known.
+
+    `known` is the reference of the known network that all of them fit, if there is one.
+    """
+    if other := _other(names):
         return other
+    return (known, f"Try {known}.") if known else _family(names)
+
+
+def known_network(tensors: Mapping[str, torch.Tensor]) -> str:
+    """The reference of the known network that all tensors fit by their names; "" where there is none."""
+    shapes = shapes_of(tensors)
     best = next(iter(_compared(_nearest(shapes), shapes)), None)
-    return (best.reference, f"Try {best.reference}.") if best and best.complete else _family(shapes)
+    return best.reference if best and best.complete else ""
 
 
 def _other(names: Iterable[str]) -> tuple[str, str] | None:
-    title = next((title for starts, title in OTHERS if _begins_a_part(names, starts)), None)
-    return (title, NOT_CLASSIFIERS) if title else None
+    fitting = ((title, remedy) for starts, title, remedy in OTHERS if _begins_a_part(names, starts))
+    return next(fitting, None)
 
 
 def _family(names: Iterable[str]) -> tuple[str, str]:
@@ -235,11 +255,7 @@ def _nearest(shapes: Mapping[str, Shape]) -> tuple[tuple[str, ...], ...]:
 
 def _parts(shapes: Mapping[str, Shape]) -> list[Mapping[str, Shape]]:
     """All tensors, and those under each prefix that holds many: a file may hold two networks, or one and more."""
-    counts: Counter[str] = Counter()
-    for name in shapes:
-        pieces = name.split(".")[:-1]
-        counts.update(".".join(pieces[:depth]) + "." for depth in range(1, min(len(pieces), DEEPEST_PART) + 1))
-    large = [prefix for prefix, count in counts.most_common() if SMALLEST_PART <= count < len(shapes)][:MOST_PARTS]
+    large = large_prefixes(shapes, SMALLEST_PART)[:MOST_PARTS]
     return [shapes, *({n: shape for n, shape in shapes.items() if n.startswith(prefix)} for prefix in large)]
 
 

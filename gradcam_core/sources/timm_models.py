@@ -1,18 +1,20 @@
 """Models of timm: by name, from the Hugging Face hub, or from a folder in the hub's layout."""
 
-import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from math import floor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from gradcam_core.errors import ModelError
 from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.progress import Progress
 from gradcam_core.records import Preprocessing
-from gradcam_core.sources.checkpoints import guarded, read_checkpoint
+from gradcam_core.sources.checkpoints import guarded
 from gradcam_core.sources.family import (
     ASSUMED_AS_HUB,
     Architecture,
@@ -23,14 +25,13 @@ from gradcam_core.sources.family import (
     source,
     weight_notes,
 )
+from gradcam_core.sources.folders import CONFIG, WEIGHT_FILES, read_json, read_weights
 from gradcam_core.sources.heads import stated_task
 from gradcam_core.sources.hub_files import cached_hub_file, cached_url_file, hub_file, read_downloaded, url_file
 from gradcam_core.sources.labels import imagenet_labels, labels_from
 from gradcam_core.tasks import Task
 
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-FOLDER_FILES = (*WEIGHT_FILES, "pytorch_model.pth", "model.pth")
-LARGEST_CONFIG = 16_000_000
+NO_CLASSIFIER = "This model has no classifier: its outputs are features, not classes."
 WRITE_FOLDER = "Write it with timm's save_for_hf."
 
 
@@ -56,7 +57,14 @@ def timm_architecture(name: str) -> Architecture:
         return timm_preprocessing(module, channels), (), ASSUMED_AS_HUB.format("timm")
 
     options = {"num_classes", "in_chans"} | ({"size"} if config.fixed_input_size else set())
-    return Architecture(f"timm:{name}", build, frozenset(options), describe, ("AuxLogits.",))
+    return Architecture(f"timm:{name}", build, frozenset(options), describe, ("AuxLogits.",), _todays_names)
+
+
+def _todays_names(tensors: dict[str, torch.Tensor], network: nn.Module) -> Mapping[str, torch.Tensor]:
+    """Turn the names of a network's authors into timm's, by the filter that timm loads published weights with."""
+    own = sys.modules[type(network).__module__]
+    turn = getattr(own, "checkpoint_filter_fn", None) or getattr(own, "_filter_fn", None)
+    return turn(tensors, network) if turn else tensors
 
 
 @source("timm", example="timm:mobilenetv2_100", architecture=timm_architecture)
@@ -66,7 +74,7 @@ def load_timm(
     """Load `NAME`, `NAME.TAG`, `hf-hub:ORGANISATION/NAME` or `local-dir:FOLDER` as timm defines it."""
     scheme, _, rest = name.partition(":")
     if rest and scheme in ("hf-hub", "hf_hub"):
-        stored = _in_folder(_hub_folder(rest, progress), pretrained, by_timm=rest.startswith("timm/"))
+        stored = _in_folder(hub_folder(rest, progress), pretrained, by_timm=rest.startswith("timm/"))
     elif rest and scheme == "local-dir":
         stored = _in_folder(Path(rest).expanduser(), pretrained, by_timm=False)
     else:
@@ -87,7 +95,19 @@ def timm_preprocessing(module: nn.Module, channels: int | None = None) -> Prepro
     """What timm's own evaluation transform does for this network."""
     from timm.data import resolve_model_data_config  # type: ignore[attr-defined,unused-ignore]
 
-    config = resolve_model_data_config(module)  # type: ignore[no-untyped-call,unused-ignore]
+    return _preprocessing(resolve_model_data_config(module), channels)  # type: ignore[no-untyped-call,unused-ignore]
+
+
+def configured_preprocessing(config: Mapping[str, Any], channels: int | None = None) -> Preprocessing:
+    """What timm's own evaluation transform does for a network's stored configuration. Raises ModelError."""
+    from timm.data import resolve_data_config  # type: ignore[attr-defined,unused-ignore]
+
+    with guarded("The folder's configuration cannot be used", WRITE_FOLDER):
+        resolved = resolve_data_config(pretrained_cfg=dict(config))  # type: ignore[no-untyped-call,unused-ignore]
+        return _preprocessing(resolved, channels)
+
+
+def _preprocessing(config: Mapping[str, Any], channels: int | None) -> Preprocessing:
     stored, height, width = config["input_size"]
     share = config["crop_pct"]
     own = Preprocessing(
@@ -119,7 +139,7 @@ def _registered(name: str) -> Any:
 
 def _published_weights(name: str, config: Any, progress: Progress) -> Mapping[str, Any]:
     """The weights behind a name: from either cache without a look-up, else downloaded."""
-    hub, names = config.hf_hub_id, (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES
+    hub, names = config.hf_hub_id, (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES[:2]
     url = config.url if isinstance(config.url, str) and not config.url.endswith(".npz") else ""
     if not hub and not url:
         raise ModelError(f"timm publishes no weights for {name}.", "Choose another, or leave them out.", "pretrained")
@@ -129,13 +149,16 @@ def _published_weights(name: str, config: Any, progress: Progress) -> Mapping[st
     return read_downloaded(path).content
 
 
-def _hub_folder(name: str, progress: Progress) -> Path:
-    """Fetch configuration and weights of a hub model; both then lie in one folder of the cache."""
+def hub_folder(name: str, progress: Progress, also: Sequence[str] = ()) -> Path:
+    """Fetch configuration and weights of a hub model, and other files where it has them, into a folder of the cache."""
     repository, _, revision = name.partition("@")
     if repository.count("/") != 1:
         raise ModelError(f"'{name[:80]}' is no model of the hub.", "Write timm:hf-hub:ORGANISATION/NAME.")
-    config = hub_file(repository, ("config.json",), Progress(), revision or None)
-    hub_file(repository, WEIGHT_FILES, progress, revision or None)
+    config = hub_file(repository, (CONFIG,), Progress(), revision or None)
+    hub_file(repository, WEIGHT_FILES[:2], progress, revision or None)
+    for other in also:
+        with suppress(ModelError):
+            hub_file(repository, (other,), Progress(), revision or None)
     return config.parent
 
 
@@ -146,10 +169,7 @@ def _in_folder(folder: Path, pretrained: bool, *, by_timm: bool) -> _Stored:
     config = _folder_config(folder)
     weights: Mapping[str, Any] | None = None
     if pretrained:
-        file = next((folder / file for file in FOLDER_FILES if (folder / file).is_file()), None)
-        if file is None:
-            raise ModelError("There are no weights in this folder.", f"It needs one of {', '.join(FOLDER_FILES)}.")
-        content = read_checkpoint(file).content
+        content = read_weights(folder).content
         wrapped = (content[key] for key in ("state_dict", "model") if isinstance(content.get(key), Mapping))
         weights = clean_state_dict(dict(next(wrapped, content)))
     one_size = config.get("pretrained_cfg", config).get("fixed_input_size", False)
@@ -158,18 +178,12 @@ def _in_folder(folder: Path, pretrained: bool, *, by_timm: bool) -> _Stored:
 
 
 def _folder_config(folder: Path) -> Mapping[str, Any]:
-    try:
-        with (folder / "config.json").open(encoding="utf-8") as file:
-            config = json.loads(file.read(LARGEST_CONFIG))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(
-            "There is no readable config.json in this folder.",
-            "timm:local-dir: takes a folder written by timm's save_for_hf: config.json and model.safetensors.",
-        ) from error
-    if not isinstance(config, dict) or not isinstance(config.get("pretrained_cfg", {}), dict):
+    config = read_json(folder / CONFIG)
+    if not isinstance(config.get("pretrained_cfg", {}), dict):
         raise ModelError("The folder's config.json is no model configuration.", WRITE_FOLDER)
     if "architecture" not in config:
-        raise ModelError("The folder's config.json names no timm architecture.", WRITE_FOLDER)
+        remedy = "Load it as file:FOLDER." if "model_type" in config else WRITE_FOLDER
+        raise ModelError("The folder's config.json names no timm architecture.", remedy)
     _registered(str(config["architecture"]))
     return config
 

@@ -49,7 +49,7 @@ def torchvision_architecture(name: str) -> Architecture:
         return _preprocessing(weights, channels, stem), notes, ASSUMED_AS_HUB.format("torchvision")
 
     options = {"num_classes", "in_chans"} | ({"size"} if _family(stem) in SIZED else set())
-    return Architecture(f"torchvision:{name}", build, frozenset(options), describe, SIDE_HEADS)
+    return Architecture(f"torchvision:{name}", build, frozenset(options), describe, SIDE_HEADS, todays_names)
 
 
 @source("torchvision", example="torchvision:resnet50", architecture=torchvision_architecture)
@@ -86,6 +86,11 @@ def load_torchvision(
     )
 
 
+def todays_names(tensors: Mapping[str, torch.Tensor], network: nn.Module) -> OrderedDict[str, torch.Tensor]:
+    """Turn the names of torchvision's oldest weights (densenet) into today's: norm.1 is norm1."""
+    return OrderedDict((re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", name), x) for name, x in tensors.items())
+
+
 def _load_published(module: nn.Module, stored: Mapping[str, torch.Tensor], channels: int) -> bool:
     """Load torchvision's own weights, and return whether the classifier had to stay random.
 
@@ -93,8 +98,7 @@ def _load_published(module: nn.Module, stored: Mapping[str, torch.Tensor], chann
     """
     from timm.models import adapt_input_conv
 
-    # torchvision's oldest weights (densenet) write norm.1 where the network has norm1.
-    state = OrderedDict((re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", name), x) for name, x in stored.items())
+    state = todays_names(stored, module)
     state._metadata = getattr(stored, "_metadata", None)  # type: ignore[attr-defined]
     first = first_convolution(module)
     if channels != 3 and first:
