@@ -95,10 +95,10 @@ def _head_elsewhere(
     if len(steps) != 1:
         return {}, ()
     inside = re.compile(re.escape(prefix + steps.pop()) + r"\.(\d+)\.(\w+)")
-    numbered = [found for reading in own if (found := inside.fullmatch(reading))]
-    if len({found[1] for found in numbered}) != 1 or len(numbered) != len(missing):
+    numbered = [step for reading in own if (step := inside.fullmatch(reading))]
+    if len({step[1] for step in numbered}) != 1 or len(numbered) != len(missing):
         return {}, ()
-    stored = {found[2]: own[found[0]] for found in numbered}
+    stored = {step[2]: own[step[0]] for step in numbered}
     names = {name: stored[name.rpartition(".")[2]] for name in missing if name.rpartition(".")[2] in stored}
     note = HEAD_IN_STEP.format(one_line(numbered[0][0].rpartition(".")[0]))
     return (names, (note,)) if len(names) == len(missing) else ({}, ())

@@ -40,9 +40,9 @@ class StandIn(list[Any]):
 
     def __new__(cls, *arguments: Any) -> "StandIn":
         """Keep the arguments of a call."""
-        made = super().__new__(cls)
-        made.arguments, made.state = arguments, None
-        return made
+        instance = super().__new__(cls)
+        instance.arguments, instance.state = arguments, None
+        return instance
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__()
