@@ -26,8 +26,8 @@ EDGES: Mapping[str, tuple[int, int]] = MappingProxyType(
 def rows_of_objects(outputs: Sequence[Mapping[str, Any]]) -> torch.Tensor:
     """Bring what torchvision's detectors return, a dict of `boxes`, `labels` and `scores` per picture, to [N D 6]."""
     parts = [
-        torch.cat([found["boxes"].float(), found["labels"][:, None].float(), found["scores"][:, None].float()], dim=1)
-        for found in outputs
+        torch.cat([each["boxes"].float(), each["labels"][:, None].float(), each["scores"][:, None].float()], dim=1)
+        for each in outputs
     ]
     most = max(len(part) for part in parts)
     return torch.stack([torch.cat([part, part.new_zeros(most - len(part), 6)]) for part in parts])
@@ -53,9 +53,9 @@ class BoxTarget:
         """Scores [N] out of the detector's outputs [N D 6]; 0 where there is no object of the class."""
         if not outputs.shape[1]:
             return outputs.new_zeros(len(outputs)) + 0 * outputs.sum()
-        found = outputs.detach()
-        overlap = _overlap(found[..., :4], self.box) * (found[..., CLASS] == self.index)
-        best, place = (overlap * found[..., SCORE].sign()).max(dim=1)
+        detected = outputs.detach()
+        overlap = _overlap(detected[..., :4], self.box) * (detected[..., CLASS] == self.index)
+        best, place = (overlap * detected[..., SCORE].sign()).max(dim=1)
         chosen = outputs[torch.arange(len(outputs), device=outputs.device), place]
         if not self.edge:
             return chosen[:, SCORE] * best
@@ -68,8 +68,8 @@ def _overlap(boxes: torch.Tensor, box: Box) -> torch.Tensor:
     other = boxes.new_tensor(box)
     low, high = torch.maximum(boxes[..., :2], other[:2]), torch.minimum(boxes[..., 2:], other[2:])
     common = (high - low).clamp(min=0).prod(dim=-1)
-    own, its = (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1), (other[2:] - other[:2]).prod()
-    return torch.where((boxes == other).all(dim=-1), 1.0, common / (own + its - common).clamp(min=1e-9))
+    own, wanted = (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1), (other[2:] - other[:2]).prod()
+    return torch.where((boxes == other).all(dim=-1), 1.0, common / (own + wanted - common).clamp(min=1e-9))
 
 
 def objects(outputs: torch.Tensor, labels: Sequence[str], top_k: SupportsIndex) -> tuple[BoxTarget, ...]:
@@ -97,13 +97,13 @@ def choose_objects(
     """
 
     def choose(outputs: torch.Tensor, placement: Placement | None = None) -> tuple[BoxTarget, ...]:
-        found = objects(outputs, labels, max(outputs.shape[1], 1))
-        if not found:
+        detected = objects(outputs, labels, max(outputs.shape[1], 1))
+        if not detected:
             raise TargetError(
                 "The model finds no object in this picture.",
                 "Choose a picture with an object that it knows, or a lower score threshold of the detector.",
             )
-        return found[:top_k] if wanted is None else tuple(_object(one, found, labels) for one in wanted)
+        return detected[:top_k] if wanted is None else tuple(_object(one, detected, labels) for one in wanted)
 
     return choose
 
@@ -113,11 +113,11 @@ def is_box(wanted: object) -> bool:
     return isinstance(wanted, str) and wanted.startswith("box:")
 
 
-def _object(wanted: int | str, found: Sequence[BoxTarget], labels: Sequence[str]) -> BoxTarget:
+def _object(wanted: int | str, detected: Sequence[BoxTarget], labels: Sequence[str]) -> BoxTarget:
     if isinstance(wanted, int):
-        best = next((target for target in found if target.index == wanted), None)
+        best = next((target for target in detected if target.index == wanted), None)
         if best is None:
-            kinds = ", ".join(dict.fromkeys(labels[target.index] for target in found[:20]))
+            kinds = ", ".join(dict.fromkeys(labels[target.index] for target in detected[:20]))
             raise TargetError(f"The model finds no '{labels[wanted]}' in this picture.", f"It finds {kinds}.")
         return best
     _, number, *rest = wanted.split(":")
@@ -125,21 +125,22 @@ def _object(wanted: int | str, found: Sequence[BoxTarget], labels: Sequence[str]
     if not number.isdecimal() or len(rest) > 1 or (rest and edge not in EDGES):
         remedy = f"Write box:0 for the first, or box:0:left for an edge ({', '.join(EDGES)})."
         raise TargetError(f"'{wanted[:40]}' names no object.", remedy)
-    if int(number) >= len(found):
+    if int(number) >= len(detected):
         raise TargetError(
-            f"There is no object {number}: the model finds {len(found)} here.", f"Write box:0 to box:{len(found) - 1}."
+            f"There is no object {number}: the model finds {len(detected)} here.",
+            f"Write box:0 to box:{len(detected) - 1}.",
         )
-    target = found[int(number)]
+    target = detected[int(number)]
     return replace(target, edge=edge, label=f"{edge} edge of {target.label}") if edge else target
 
 
 def predictions_of(
-    found: Sequence[BoxTarget], labels: Sequence[str], placement: Placement | None
+    detected: Sequence[BoxTarget], labels: Sequence[str], placement: Placement | None
 ) -> tuple[Prediction, ...]:
     """Objects as predictions, with their boxes in pixels of the picture."""
     return tuple(
         Prediction(target.index, labels[target.index], target.probability, box=box_on_picture(target.box, placement))
-        for target in found
+        for target in detected
     )
 
 
