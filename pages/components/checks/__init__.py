@@ -30,7 +30,10 @@ WORDS = {"passed": "Passed", "attention": "Look here", "not tested": "Not tested
 
 
 def offer_checks(explanation: Explanation, analysis: Analysis, *, key: str) -> None:
-    """Offer the checks of each heatmap; show them after a click."""
+    """Offer the checks of each heatmap; show them after a click. Of objects and regions there are none."""
+    if explanation.outputs.has_places:
+        st.caption("The checks are made for the classes of a whole picture, not for objects or regions.")
+        return
     st.header("Can I trust this heatmap?")
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"trust-bar-{key}"):
         place = _pick_heatmap(explanation, key)

@@ -61,6 +61,9 @@ def answer_sentence(explanation: Explanation) -> str:
     answers = [f"{plain(shortened(each.label))} {amount_of(each)}" for each in predictions]
     if outputs.task == "regression":
         return ", ".join(f"**{answer}**" for answer in answers)
+    if outputs.has_places:
+        what = "Objects found" if outputs.task == "detection" else "Regions"
+        return f"{what}: {', '.join([f'**{answers[0]}**', *answers[1:]])}"
     return f"Top answer{'s' if len(answers) > 1 else ''}: {', '.join([f'**{answers[0]}**', *answers[1:]])}"
 
 
@@ -89,6 +92,8 @@ def show_heatmaps(
 ) -> Settings:
     """Show the picture and its heatmaps, linked; return how they are displayed at the moment."""
     classes = by_class(explanation)
+    if explanation.outputs.task == "detection":  # single levels of the pyramid have most objects on none
+        classes = [[heatmap for heatmap in group if heatmap.fusion] or group for group in classes]
     heatmaps = [heatmap for group in classes for heatmap in group]
     several_layers = len({heatmap.layer for heatmap in heatmaps}) > 1
     panels = [_panel(heatmap, by_method, several_layers) for heatmap in heatmaps]
@@ -189,7 +194,8 @@ def _panel(heatmap: Heatmap, by_method: bool, several_layers: bool) -> dict[str,
 
 def panel_class(heatmap: Heatmap) -> str:
     """What tells the heatmaps of one class from those of another, and of what lowers it."""
-    return f"{'-' if hasattr(heatmap.target, 'class_label') else ''}{heatmap.target.index}"
+    number = getattr(heatmap.target, "box", "")
+    return f"{'-' if hasattr(heatmap.target, 'class_label') else ''}{heatmap.target.index}{number}"
 
 
 def layer_title(heatmap: Heatmap) -> str:

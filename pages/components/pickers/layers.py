@@ -17,7 +17,7 @@ def pick_layers(model: LoadedModel) -> tuple[str, ...]:
         "Layers",
         list(infos),
         format_func=lambda name: _layer_title(infos[name], model.default_layer),
-        **kept(key, [model.default_layer], infos, most=MOST_LAYERS),
+        **kept(key, _recommended(model), infos, most=MOST_LAYERS),
         max_selections=MOST_LAYERS,
         select_all=False,
         filter_mode="contains",
@@ -50,7 +50,12 @@ def pick_layer(model: LoadedModel) -> tuple[str, ...]:
 def chosen_layers(model: LoadedModel) -> list[str]:
     """The names of the layers that are chosen, or of the recommended one."""
     names = {layer.name for layer in model.layers}
-    return [name for name in value_of(_layers_key(model), []) if name in names] or [model.default_layer]
+    return [name for name in value_of(_layers_key(model), []) if name in names] or _recommended(model)
+
+
+def _recommended(model: LoadedModel) -> list[str]:
+    """The layers to begin with: several of a detector, which finds objects of different sizes on different ones."""
+    return list(model.pyramid[:MOST_LAYERS]) or [model.default_layer]
 
 
 def _ordered_layers(model: LoadedModel) -> dict[str, LayerInfo]:

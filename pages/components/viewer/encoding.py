@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from gradcam_core import COLOUR_MAPS, Heatmap, ImageRecord, amount_of, colour_table
+from gradcam_core import COLOUR_MAPS, Heatmap, ImageRecord, amount_of, colour_table, outlines_of
 from pages.components.pixels import offer
 
 LONGEST_SIDE = 1600
@@ -80,6 +80,7 @@ def panel_of(heatmap: Heatmap, *, id: str, title: str = "", subtitle: str = "", 
         "unit": f"{heatmap.method} {heatmap.layer}",
         "state": heatmap.state,
         "note": note,
+        "outlines": [polygon.round(2).tolist() for polygon in outlines_of(target, heatmap.placement)],
     }
 
 

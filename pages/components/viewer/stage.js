@@ -86,6 +86,23 @@ function paintPanel(panel, viewer) {
   if (panel.heat) context.drawImage(heatLayer(panel, frame, viewer), 0, 0);
   if (isPartlyUnseen(panel.map, picture)) paintVeil(context, panel.map, frame, viewer);
   if (settings.cells) outlineCells(context, panel.map, frame, viewer);
+  outlineTarget(context, panel.data.outlines ?? [], frame, size.ratio);
+}
+
+// The object's box or the region that the heatmap is about, white on a dark edge.
+function outlineTarget(context, polygons, frame, ratio) {
+  const lines = new Path2D();
+  for (const polygon of polygons) {
+    polygon.forEach(([x, y], place) => {
+      lines[place ? "lineTo" : "moveTo"](frame.left + x * frame.scale, frame.top + y * frame.scale);
+    });
+    lines.closePath();
+  }
+  for (const [width, colour] of [[4, "rgb(0 0 0 / 70%)"], [1.5, "white"]]) {
+    context.lineWidth = width * ratio;
+    context.strokeStyle = colour;
+    context.stroke(lines);
+  }
 }
 
 function heatLayer(panel, frame, { colours, diverging, settings, scratch }) {
