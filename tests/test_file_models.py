@@ -203,7 +203,7 @@ def resnet(classes: int = 6) -> nn.Module:
                 | {"rpn.head.conv.weight": torch.zeros(1), "roi_heads.box.weight": torch.zeros(1)}
             ),
             "timm:mobilenetv2_100",
-            r"torchvision detection model.*Only classifiers",
+            r"torchvision detection model.*torchvision:fasterrcnn",
         ),
         (
             lambda: timm.create_model("vit_tiny_patch16_224", img_size=96).state_dict(),

@@ -228,7 +228,7 @@ def _cached_timm() -> Iterable[str]:
 def _cached_torchvision() -> Iterable[str]:
     from torchvision import models
 
-    for name in models.list_models(module=models):
+    for name in (name for kind in (models, models.detection, models.segmentation) for name in models.list_models(kind)):
         for weights in models.get_model_weights(name):
             if cached_url_file(weights.url):
                 yield f"torchvision:{name}.{weights.name}"

@@ -33,12 +33,15 @@ FARTHEST = 2  # times as many tensors differ as from the nearest network
 # Names that mean nothing without the layer before them.
 COMMON = ("weight", "bias", "running_mean", "running_var")
 SAYS = ("arch", "architecture", "model_name", "backbone", "encoder_name")
-NOT_CLASSIFIERS = "Only classifiers can be explained here."
+NOT_CLASSIFIERS = (
+    "Build it in Python, wrapped so that it returns scores [pictures, classes], and give it to load_model."
+)
+DETECTOR = "Give torchvision's network, such as torchvision:fasterrcnn_resnet50_fpn."
 FOLDER = "Give the folder that save_pretrained wrote, with its config.json: file:FOLDER, without an architecture."
 SAME_ORDER = "Give timm's network of the same name, such as timm:tf_efficientnet_b0: its tensors have the same order."
 # Networks of other tools, with what to do: one of the names begins a part of a tensor's name.
 OTHERS: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (("rpn.", "roi_heads."), "a torchvision detection model", NOT_CLASSIFIERS),
+    (("rpn.", "roi_heads."), "a torchvision detection model", DETECTOR),
     (("model.22.", "model.23."), "a YOLO detection model", NOT_CLASSIFIERS),
     (("query_embed.", "bbox_embed.", "class_embed."), "a detection transformer (DETR)", NOT_CLASSIFIERS),
     (("decode_head.", "outc.", "up1.", "decoder.blocks."), "a segmentation model", NOT_CLASSIFIERS),

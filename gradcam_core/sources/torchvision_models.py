@@ -121,7 +121,7 @@ def _choose_weights(reference: str) -> tuple[str, Any]:
     from torchvision import models
 
     name, _, tag = reference.partition(".")
-    known = [model for kind in (models, models.detection, models.segmentation) for model in models.list_models(kind)]
+    known = list_names()
     if name not in known:
         meant = did_you_mean(name, known, "torchvision", "Try torchvision:resnet50.")
         raise ModelError(f"torchvision has no model '{name[:80]}'.", meant)
@@ -130,6 +130,13 @@ def _choose_weights(reference: str) -> tuple[str, Any]:
         names = ", ".join(available.__members__)
         raise ModelError(f"torchvision has no weights '{tag[:80]}' for {name}.", f"There are {names}.")
     return name, available[tag] if tag else available.DEFAULT
+
+
+def list_names() -> list[str]:
+    """Every classifier, detector and segmenter of torchvision."""
+    from torchvision import models
+
+    return [name for kind in (models, models.detection, models.segmentation) for name in models.list_models(kind)]
 
 
 def task_of(name: str) -> str:
