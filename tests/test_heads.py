@@ -19,7 +19,7 @@ import gradcam_core as core
 from gradcam_core import cli
 from gradcam_core.commands.flags import keep_minus
 from gradcam_core.errors import GradcamError, ModelError, TargetError
-from gradcam_core.evaluation.answers import truths_of
+from gradcam_core.evaluation.answers import numbers_of, truths_of
 from gradcam_core.evaluation.records import TableRow
 from gradcam_core.records import LoadedModel
 from gradcam_core.tasks import Outputs
@@ -246,6 +246,7 @@ def test_a_label_with_a_hyphen_wins_over_the_direction() -> None:
     model = load(networks.conv_net(2), labels=["cat", "-cat"])
     (heatmap,) = core.explain(networks.picture(), model, targets=["-cat"], methods="grad_cam").heatmaps
     assert (heatmap.target.index, heatmap.target.label) == (1, "-cat")
+    assert core.explain(networks.picture(), model, targets=["-CAT"], methods="grad_cam").heatmaps[0].target.index == 1
     (lowered,) = core.explain(networks.picture(), model, targets=["--cat"], methods="grad_cam").heatmaps
     assert lowered.target.label == "lowers -cat"
     with pytest.raises(TargetError, match="no class 'dog'"):
@@ -409,6 +410,20 @@ def test_a_regression_is_evaluated_by_its_mean_absolute_error(regressor: LoadedM
     )
     with pytest.raises(TargetError, match="No label of the table is a number"):
         core.evaluate(files, core.read_table(b"name,label\n0.png,old\n"), {}, regressor)
+
+
+@pytest.mark.parametrize(("label", "words"), [("1,234", "two ways"), ("old", "no number"), ("inf", "no number")])
+def test_a_number_that_is_none_stays_its_own_pictures_problem(label: str, words: str, regressor: LoadedModel) -> None:
+    table = core.read_table(f"name;label\n0.png;50\n1.png;{label}\n".encode())
+    evaluation = core.evaluate(pictures(2), table, {}, regressor)
+    assert evaluation.error.count == 1
+    assert words in evaluation.failures[0].problem
+
+
+def test_a_column_counts_by_its_name_and_never_by_an_index(regressor: LoadedModel) -> None:
+    row = TableRow("x", "", cells=(("0", "7"), ("AGE", "51.5")))
+    assert numbers_of(row, regressor) == {0: 51.5}
+    assert numbers_of(TableRow("x", "49,5"), regressor) == {0: 49.5}
 
 
 def test_an_embedding_cannot_be_evaluated_and_says_so() -> None:

@@ -1,6 +1,7 @@
 """What the table and the model say about a picture, by the model's task: a class, findings, or a number."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ NO = frozenset(("0", "0.0", "no", "n", "false", "negative", "absent"))
 NONE = frozenset(("none", "no finding", "no findings", "normal"))
 NO_FINDING = "none"
 SEPARATORS = (";", "|")
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+", re.ASCII)
 SHOWN_LABELS = 3
 
 
@@ -99,8 +101,9 @@ def _number(predictions: Sequence[Prediction], given: Mapping[int, float], model
 def truths_of(row: TableRow | None, model: LoadedModel) -> Mapping[int, bool]:
     """Which findings a picture has and has not, as far as the table says so.
 
-    A column named like a finding says yes or no. A label names the positive findings, separated by semicolons; all
-    others are negative then. Raises TargetError for a label that is no finding of the model.
+    A column named like a finding says yes or no; anything else in it counts as unknown. A label names the positive
+    findings, separated by semicolons; all others are negative then. Raises TargetError for a label that is no finding
+    of the model.
     """
     truths: dict[int, bool] = {}
     for index, cell in _columns(row, model):
@@ -134,24 +137,32 @@ def _opposites(model: LoadedModel) -> frozenset[str]:
 
 
 def numbers_of(row: TableRow | None, model: LoadedModel) -> Mapping[int, float]:
-    """The numbers that the table gives for a regression: in a column of the output's name, else as the label."""
-    numbers = {index: value for index, cell in _columns(row, model) if (value := _finite(cell)) is not None}
-    value = _finite(row.label) if row else None
-    return numbers or ({} if value is None else {0: value})
+    """The numbers that the table gives for a regression: in a column of the output's name, else as the label.
+
+    Raises TargetError for what is no number, or can be read as two.
+    """
+    numbers = {index: _number_in(cell) for index, cell in _columns(row, model)}
+    return numbers or ({0: _number_in(row.label)} if row and row.label else {})
 
 
 def _columns(row: TableRow | None, model: LoadedModel) -> list[tuple[int, str]]:
     """The cells of the columns that are named like one of the model's classes."""
+    places = {label.casefold(): index for index, label in enumerate(model.labels)}
     cells = row.cells if row else ()
-    return [(find_class(name, model.labels), cell) for name, cell in cells if is_class(name, model.labels)]
+    return [(places[name.casefold()], cell) for name, cell in cells if name.casefold() in places]
 
 
-def _finite(text: str) -> float | None:
+def _number_in(text: str) -> float:
+    """Read a number with a decimal point or comma. Raises TargetError."""
+    if THOUSANDS.fullmatch(text):
+        raise TargetError("A number of the table can be read in two ways: 1,234.", "Write 1234, or 1.234.")
     try:
         value = float(text.replace(",", "."))
     except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+        value = math.nan
+    if not math.isfinite(value):
+        raise TargetError("The table’s label is no number, and this model gives one.", "Give a number, or none.")
+    return value
 
 
 def check_labels(rows: Sequence[TableRow], model: LoadedModel) -> None:
@@ -174,12 +185,10 @@ def check_labels(rows: Sequence[TableRow], model: LoadedModel) -> None:
 
 
 def _says_something(row: TableRow, model: LoadedModel) -> bool:
-    if model.task == "regression":
-        return bool(numbers_of(row, model))
-    if not model.outputs.has_findings:
+    if model.task == "single_label":
         return is_class(row.label, model.labels)
     try:
-        return bool(truths_of(row, model))
+        return bool(numbers_of(row, model) if model.task == "regression" else truths_of(row, model))
     except TargetError:
         return False
 

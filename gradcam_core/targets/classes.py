@@ -150,8 +150,9 @@ def with_finite_scores(targets: Sequence[Target], outputs: torch.Tensor) -> tupl
 
 def _find_target(wanted: int | str, labels: Sequence[str]) -> Target:
     """The target of an index or label: the class itself, or, with a minus before it, what lowers the class."""
-    if isinstance(wanted, str) and wanted.startswith(("-", "−")) and wanted not in labels and len(wanted) > 1:
-        return lowers(wanted[1:], labels)
+    lowered = isinstance(wanted, str) and wanted.startswith(("-", "−")) and len(wanted) > 1
+    if lowered and not any(label.casefold() == str(wanted).casefold() for label in labels):
+        return lowers(str(wanted)[1:], labels)
     index = find_class(wanted, labels)
     return ClassTarget(index, labels[index], float("nan"))
 
