@@ -189,6 +189,14 @@ def test_objects_nested_in_themselves_many_times_are_read_in_time(tmp_path: Path
     assert len(read_checkpoint(saved(tmp_path / "x.pth", {"a": inner})).tensors) < 20_001
 
 
+def test_objects_in_objects_far_too_deep_end_as_nothing(tmp_path: Path) -> None:
+    inner: Any = [1]
+    for _ in range(150):
+        inner = argparse.Namespace(a=inner)
+    read = read_checkpoint(saved(tmp_path / "x.pth", {"a": inner, "w": torch.zeros(1)}))
+    assert set(read.tensors) == {"w"}
+
+
 def test_thousands_of_foreign_names_are_refused(tmp_path: Path) -> None:
     with_list(tmp_path / "x.pth", PROTO + b"](" + b"".join(named(f"package.C{n}") for n in range(2_000)) + b"e" + STOP)
     with pytest.raises(ModelError, match="names far more classes"):

@@ -250,7 +250,7 @@ def test_python_2s_name_of_a_module_is_told_as_todays(tmp_path: Path) -> None:
 
 
 def test_a_remedy_never_advises_to_open_a_file_of_unknown_origin(tmp_path: Path) -> None:
-    with_list(tmp_path / "x.pth", endless_steps())
+    with_list(tmp_path / "x.pth", slow_codec())
     with pytest.raises(ModelError) as caught:
         load(tmp_path / "x.pth")
     assert caught.value.remedy.startswith("If you made this file, or know and trust who did:")

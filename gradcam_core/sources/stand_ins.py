@@ -17,7 +17,7 @@ import torch
 from gradcam_core.sources.old_format import NAME, ClassWithoutSource
 from gradcam_core.sources.pickle_scan import PickleContents
 
-DEEPEST, LARGEST_ARRAY = 200, 8_000_000
+DEEPEST, LARGEST_ARRAY = 40, 8_000_000
 PLAIN = (str, int, float, bool, bytes, complex, type(None), torch.Tensor, torch.Size, torch.device, torch.dtype)
 # Numbers, text and dates of NumPy; "O" would be Python objects.
 NUMPY_TYPE = re.compile(r"[biufcSU]\d{1,7}|[mM]8")
@@ -199,7 +199,7 @@ def _from_bytes(kind: Any, data: Any, shape: Any, order: Any) -> Any:
         return None
     try:
         return np.frombuffer(data, stated).reshape(shape, order=order).tolist()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
