@@ -94,6 +94,8 @@ class LayerInfo:
     or "tokens"; `prefix_tokens` counts class and register tokens before the patches.
     `pooling` says how the classifier reads the layer: "mean" or "mean of relu" where its input is
     exactly that of this map, "convolution" or "convolution, relu" for a 1x1-convolution head, else "".
+    `attention` is the module, if any, in which the layer is a step of letting places weigh each other.
+    `blocked` says in words why no gradient comes back to its map, where that was seen at load; else "".
     """
 
     name: str
@@ -103,6 +105,8 @@ class LayerInfo:
     layout: str = "NCHW"
     prefix_tokens: int = 0
     pooling: str = ""
+    attention: str = ""
+    blocked: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -333,7 +333,7 @@ def test_a_layer_that_no_score_depends_on_is_refused_in_words() -> None:
 
     model = networks.loaded(Ignoring())
     for layers in ("ignored", ["used", "ignored"]):
-        with pytest.raises(LayerError, match="'ignored'"):
+        with pytest.raises(GradcamError, match="'ignored' it has none: no class score depends on it"):
             explain(networks.picture(), model, layers=layers, methods="grad_cam")
 
 

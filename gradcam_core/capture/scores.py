@@ -25,11 +25,13 @@ def class_scores(outputs: Any) -> torch.Tensor:
     if isinstance(outputs, torch.Tensor) and outputs.dim() == 4 and outputs.shape[2:] == (1, 1):
         outputs = outputs.flatten(1)
     if not isinstance(outputs, torch.Tensor) or outputs.dim() != 2 or outputs.shape[1] < 1:
-        returned = list(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        returned = list(outputs.shape) if isinstance(outputs, torch.Tensor) else f"a {type(outputs).__name__}"
         raise ModelError(
             f"The model returns {returned} instead of one score per class.",
             "Use a classifier, or wrap yours so that it returns [pictures, classes].",
         )
+    if outputs.is_complex():
+        raise ModelError("The model returns complex numbers, not scores.", "Let it return real scores.")
     if not outputs.is_floating_point():
         raise ModelError(
             "The model returns whole numbers, not scores.", "Let it return its scores before any rounding."

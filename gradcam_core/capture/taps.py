@@ -57,12 +57,26 @@ def _cut(session: Session, name: str, output: torch.Tensor) -> torch.Tensor:
     return leaf.clone()
 
 
+def wants_gradients() -> bool:
+    """Whether the analysis of this thread reads gradients."""
+    session = _session.get()
+    return session is not None and session.gradients
+
+
 @contextmanager
 def listening(session: Session | None, device: torch.device) -> Iterator[None]:
-    """Run with this session's taps, in any mode of the caller's; all are restored at the end."""
+    """Run with this session's taps, in any mode of the caller's; all are restored at the end.
+
+    Where gradients are wanted they are on from the beginning, so that a part that the network itself runs without
+    them ends with them on. Nothing is recorded before the first tap: no tensor there requires a gradient.
+    """
     token = _session.set(session)
     try:
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        with (
+            torch.inference_mode(False),
+            torch.set_grad_enabled(wants_gradients()),
+            torch.autocast(device.type, enabled=False),
+        ):
             yield
     finally:
         _session.reset(token)
