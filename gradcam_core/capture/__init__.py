@@ -12,6 +12,7 @@ from gradcam_core.capture.probing import Averages as Averages
 from gradcam_core.capture.probing import Call as Call
 from gradcam_core.capture.probing import probe as probe
 from gradcam_core.capture.probing import same_output as same_output
+from gradcam_core.capture.reach import Reached as Reached
 from gradcam_core.capture.reach import moves_scores as moves_scores
 from gradcam_core.capture.reach import reach as reach
 from gradcam_core.capture.returns import narrow_outputs as narrow_outputs

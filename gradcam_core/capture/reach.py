@@ -1,7 +1,7 @@
 """Which layers a gradient comes back to: one backward pass when a model is loaded."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -13,13 +13,21 @@ from gradcam_core.layers import to_grid
 from gradcam_core.records import LayerInfo
 
 
+class Reached(NamedTuple):
+    """How a gradient comes back to a layer: is there a way, to which share of its cells, to the tokens before them?"""
+
+    connected: bool
+    share: float = 0.0
+    before: bool = False
+
+
 def reach(
     network: nn.Module, inputs: torch.Tensor, layers: Sequence[LayerInfo], head: str
-) -> tuple[torch.Tensor, dict[str, float]]:
+) -> tuple[torch.Tensor, dict[str, Reached]]:
     """Run forward once and backward once, to these layers; taps must be installed.
 
-    Returns the class scores [1 classes], and for each layer the share of its cells that a gradient comes back to; -1
-    where the score has no graph that leads to the layer.
+    Returns the class scores [1 classes], and how a gradient comes back to each layer; `before`: to the tokens before
+    the patches.
     A random mix of what the linear step `head` reads is differentiated, since its weights may still be 0; without
     such a step it is the largest score. Empty where the network allows no backward pass.
     """
@@ -34,26 +42,30 @@ def reach(
             generator = torch.Generator().manual_seed(0)
             mixed = source * torch.randn(source.shape, generator=generator).to(source)
             points = [session.outputs.get(layer.name) for layer in layers]
-            shares = _shares(mixed.sum(), points, layers)
+            reached = _reached(mixed.sum(), points, layers)
     finally:
         handle.remove()
-    return outputs.detach(), shares
+    return outputs.detach(), reached
 
 
-def _shares(
+def _reached(
     score: torch.Tensor, points: Sequence[torch.Tensor | None], layers: Sequence[LayerInfo]
-) -> dict[str, float]:
+) -> dict[str, Reached]:
     tapped = [(layer, point) for layer, point in zip(layers, points, strict=True) if point is not None]
     if not score.requires_grad or not tapped:
-        return {layer.name: -1.0 for layer in layers}
+        return {layer.name: Reached(False) for layer in layers}
     try:
         slopes: Any = torch.autograd.grad(score, [point for _, point in tapped], allow_unused=True)
     except RuntimeError:  # a step of the network's own that has no gradient, or overwrote what it needs
         return {}
-    return {
-        layer.name: -1.0 if slope is None else float((to_grid(slope, layer)[0] != 0).any(dim=0).float().mean())
-        for (layer, _), slope in zip(tapped, slopes, strict=True)
-    }
+    return {layer.name: _reached_by(slope, layer) for (layer, _), slope in zip(tapped, slopes, strict=True)}
+
+
+def _reached_by(slope: torch.Tensor | None, layer: LayerInfo) -> Reached:
+    if slope is None:
+        return Reached(False)
+    share = float((to_grid(slope, layer)[0] != 0).any(dim=0).float().mean())
+    return Reached(True, share, bool(layer.prefix_tokens) and bool(slope[0, : layer.prefix_tokens].any()))
 
 
 def moves_scores(network: nn.Module, inputs: torch.Tensor, layer: LayerInfo) -> bool:

@@ -17,12 +17,11 @@ def list_layers(model: LoadedModel) -> tuple[LayerInfo, ...]:
 def choose_default(layers: Sequence[LayerInfo], network: nn.Module) -> str:
     """The last map before the classifier reads it: `features[-1]`, `layer4[-1]` and their like.
 
-    `layers` are those that end before the classifier begins. A map that no gradient comes back to is none, nor is a
-    step inside attention or a pooling step. Plain containers are entered, so that the name is that of the block.
+    `layers` are those that end before the classifier begins, and that a gradient comes back to. A step inside
+    attention or a pooling step is not chosen. Plain containers are entered, so that the name is that of the block.
     """
     modules = dict(network.named_modules())
-    usable = [x for x in layers if not x.blocked] or list(layers)
-    outside = [x for x in usable if not x.attention] or usable
+    outside = [x for x in layers if not x.attention] or layers
     candidates = [x.name for x in outside if not _ends_in_pooling(modules[x.name])]
     name = candidates[-1] if candidates else outside[-1].name
     while type(modules[name]) is nn.Sequential:
