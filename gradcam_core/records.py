@@ -90,12 +90,10 @@ class Preprocessing:
 class LayerInfo:
     """A layer whose output can be explained.
 
-    `grid` is the map's (height, width) at the model's own input size. `layout` is "NCHW", "NHWC"
-    or "tokens"; `prefix_tokens` counts class and register tokens before the patches.
-    `pooling` says how the classifier reads the layer: "mean" or "mean of relu" where its input is
-    exactly that of this map, "convolution" or "convolution, relu" for a 1x1-convolution head, else "".
-    `attention` is the module, if any, in which the layer is a step of letting places weigh each other.
-    `blocked` says in words why no gradient comes back to its map, where that was seen at load; else "".
+    `grid` is the map's (height, width) at the model's own input size. `layout` is "NCHW", "NHWC" or "tokens", with
+    `prefix_tokens` class and register tokens before the patches. `pooling` says how the classifier reads the layer:
+    "mean" or "mean of relu" of exactly this map, "convolution" or "convolution, relu" for a 1x1-convolution head.
+    `attention` names the module, if any, in which it is a step of attention; `blocked` says why no gradient comes back.
     """
 
     name: str

@@ -3,6 +3,9 @@
 `capture` is the step that explanation.py takes; `probe` and `install_taps` prepare a network for it at load.
 """
 
+from gradcam_core.capture.backward import Reached as Reached
+from gradcam_core.capture.backward import moves_scores as moves_scores
+from gradcam_core.capture.backward import reach as reach
 from gradcam_core.capture.evidence import capture as capture
 from gradcam_core.capture.guided import activation_kinds as activation_kinds
 from gradcam_core.capture.guided import noting_steps as noting_steps
@@ -12,9 +15,6 @@ from gradcam_core.capture.probing import Averages as Averages
 from gradcam_core.capture.probing import Call as Call
 from gradcam_core.capture.probing import probe as probe
 from gradcam_core.capture.probing import same_output as same_output
-from gradcam_core.capture.reach import Reached as Reached
-from gradcam_core.capture.reach import moves_scores as moves_scores
-from gradcam_core.capture.reach import reach as reach
 from gradcam_core.capture.returns import narrow_outputs as narrow_outputs
 from gradcam_core.capture.scores import BATCH_REFUSALS as BATCH_REFUSALS
 from gradcam_core.capture.scores import class_scores as class_scores

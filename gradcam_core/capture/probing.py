@@ -109,6 +109,7 @@ def _hooks(
         call.ended = next(clock)
         latest.running.pop()
         # Values are taken at once, since a later in-place step may overwrite them.
+        output = output.detach() if isinstance(output, torch.Tensor) else output
         if watched:
             call.channels_first, call.channels_last = _average(output, (2, 3)), _average(output, (1, 2))
         call.output = output
@@ -157,6 +158,7 @@ def same_output(first: Call, second: Call) -> bool:
 def _average(values: Any, axes: tuple[int, int]) -> Averages | None:
     if not isinstance(values, torch.Tensor) or values.dim() not in (2, 3, 4) or not values.is_floating_point():
         return None
+    values = values.detach()
     if values.dim() == 2:
         return Averages(values.clone(), values.relu(), ())
     if values.dim() == 3:  # tokens

@@ -1,5 +1,6 @@
 """Which layers can be explained, what they are called, and how their outputs become maps."""
 
+from gradcam_core.layers.advice import advise as advise
 from gradcam_core.layers.choice import choose_default as choose_default
 from gradcam_core.layers.choice import layers_by_depth as layers_by_depth
 from gradcam_core.layers.choice import list_layers as list_layers

@@ -45,8 +45,8 @@ def layers_by_depth(model: LoadedModel, most: int = 8) -> tuple[LayerInfo, ...]:
     allows, and the others are spread evenly.
     """
     names = [layer.name for layer in model.layers]
-    before = model.layers[: names.index(model.default_layer)]
-    usual = model.layers[len(before)]
+    place = names.index(model.default_layer)
+    before, usual = [layer for layer in model.layers[:place] if not layer.blocked], model.layers[place]
     blocks = [layer for layer in before if _is_block(layer.name, model.module)] or list(before)
     last_of_grid = {layer.grid: layer for layer in (*blocks, usual)}
     kept = list(last_of_grid.values())[-most:]

@@ -75,12 +75,9 @@ def assemble_model(
     twin = fold(module, probes.calls[0]) if place.type == "cpu" else None
     head, head_kind = find_head(probes.outputs[1], probes.calls[1])
     plain, refused = find_layers(module, probes.calls, preprocessing.size, probes.attending)
-    if not plain:
-        raise LayerError("No layer of this network keeps rows and columns.", _why_none(refused))
     layers = tuple(with_pooling(layer, probes.calls[1:], head, head_kind) for layer in plain)
     install_taps(module, [layer.name for layer in layers])
-    picture = _black_to_white(preprocessing, place)
-    layers, default, seen = reached(module, picture, layers, probes.calls[0], probes.outputs[0], head)
+    layers, default, seen = _reached(module, layers, refused, probes, head, _black_to_white(preprocessing, place))
     kind = _kind_of_outputs(probes, bool(head), network.multi_label)
     model = LoadedModel(
         module=module,
@@ -94,18 +91,27 @@ def assemble_model(
         default_layer=default,
         head=module.get_submodule(head).get_parameter("weight").detach().flatten(1) if head else None,
         refused_layers=refused,
-        notes=(
-            *notes,
-            *changed,
-            *filter(None, (probes.note,)),
-            *seen,
-            *_notes_about(kind, network.multi_label, probes.classes),
-        ),
+        notes=(*notes, *changed, *seen, *_notes_about(kind, network.multi_label, probes.classes)),
         activations=probes.activations,
         head_name=head,
         outputs=kind,
     )
     return with_folded(model, twin, _noise(preprocessing, place, 1.0))
+
+
+def _reached(
+    module: nn.Module,
+    layers: tuple[LayerInfo, ...],
+    refused: Mapping[str, str],
+    probes: _Probes,
+    head: str,
+    picture: torch.Tensor,
+) -> tuple[tuple[LayerInfo, ...], str, tuple[str, ...]]:
+    """The layers with what a backward pass shows of them, the usual one, and what the probes noticed."""
+    if not layers:
+        raise LayerError("No layer of this network keeps rows and columns.", _why_none(refused))
+    layers, default, seen = reached(module, picture, layers, probes.calls[0], probes.outputs[0], head)
+    return layers, default, (*filter(None, (probes.note,)), *seen)
 
 
 @torch.inference_mode(False)
