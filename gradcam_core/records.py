@@ -184,11 +184,10 @@ class Prediction:
 class Evidence:
     """Activations and gradients of one forward and one batched backward pass, at one layer.
 
-    `activations` [N C h w], `gradients` [K N C h w] of the K target scores, `scores` [K N].
-    `head` [K C] holds the classifier's weights of the targets where it reads this layer directly.
-    The rest is present only where a method needs it: `guided` [K N Cin Hin Win], the gradients by the
-    input through guided ReLUs; `forward`, which scores [K B] any inputs [B Cin Hin Win]; and `tail`,
-    which scores [K B] any maps [B C h w] at the layer.
+    `activations` [N C h w], `gradients` [K N C h w] of the K target scores, `scores` [K N]. `head` [K C] holds the
+    classifier's weights of the targets where it reads this layer directly. The rest is present only where a method
+    needs it: `guided` [K N Cin Hin Win], the gradients by the input through guided ReLUs; `forward`, which scores [K B]
+    any inputs [B Cin Hin Win]; and `tail`, which scores [K B] any maps [B C h w] at the layer.
     """
 
     layer: LayerInfo
@@ -217,9 +216,8 @@ class Origin:
 class Heatmap:
     """One map of one target, by one method, at one layer.
 
-    `raw` is before the final ReLU and before any scaling. `layer` is "" where the map is one of the
-    model's input. A `signed` method's map has evidence for and against the target. `origin` tells
-    whether a heatmap belongs to an explanation. `state` is "ok" where there is something to show.
+    `raw` is before the final ReLU and before any scaling. `layer` is "" where the map is one of the model's input. A
+    `signed` method's map has evidence for and against the target. `origin` tells which explanation it belongs to.
     """
 
     method: str

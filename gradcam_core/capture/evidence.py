@@ -7,8 +7,8 @@ from types import MappingProxyType
 import torch
 from torch import nn
 
-from gradcam_core.capture.guided import guided_gradients
 from gradcam_core.capture.backward import moves_scores
+from gradcam_core.capture.guided import guided_gradients
 from gradcam_core.capture.scores import class_scores, gradients_of, network_for, scorer, target_scores
 from gradcam_core.capture.tail import tail_of
 from gradcam_core.capture.taps import Session, listening

@@ -65,10 +65,7 @@ def assemble_model(
     device: str,
     notes: Sequence[str] = (),
 ) -> LoadedModel:
-    """Prepare a network that is ours to keep for explanations.
-
-    Raises ModelError where it does not run or is no classifier, or where the labels do not fit it.
-    """
+    """Prepare a network that is ours to keep. Raises ModelError where it is no classifier, or the labels do not fit."""
     module, place, fingerprint = network.module, choose_device(device), fingerprint_of(network.module)
     changed = _settle(module, place)
     probes = _probe(module, preprocessing, place)
