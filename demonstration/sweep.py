@@ -68,10 +68,13 @@ def _build(reference: str) -> nn.Module:
     if sum(x.numel() for x in network.parameters()) > MOST_PARAMETERS:
         raise OverflowError("more than 120 million parameters")
     for parameter in network.requires_grad_(False).parameters():
-        if parameter.numel() > 1 and bool((parameter == parameter.flatten()[0]).all()):
-            spread = 0.02 if parameter.dim() > 1 or not parameter.any() else 0.1
-            centre = 0.0 if parameter.dim() > 1 else 0.3 if abs(float(parameter.flatten()[0])) < 0.5 else 1.0
-            nn.init.normal_(parameter, centre if parameter.dim() == 1 and parameter.any() else 0.0, spread)
+        first = parameter.flatten()[:1]
+        if parameter.numel() == 1 or not bool((parameter == first).all()):
+            continue
+        if parameter.numel() == max(parameter.shape) and first:  # a scale for each channel
+            nn.init.normal_(parameter, 0.3 if abs(first) < 0.5 else 1.0, 0.1)
+        else:
+            nn.init.normal_(parameter, 0.0, 0.02 if parameter.dim() > 1 or not first else 0.1)
     return network.eval()
 
 

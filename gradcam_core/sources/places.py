@@ -53,7 +53,7 @@ def in_place(
     for name, (layer, there) in read.items():
         verdicts[name] = _judge_tokens(layer, there, placed)
     for name, layer in maps.items():
-        verdicts[name] = _judge_map(layer, contrasts[name], grids, counts)
+        verdicts[name] = _judge_map(layer, changes[name], grids, counts)
     weights = (name for name in layers if all(calls[name].weights for calls in passes))
     return verdicts | dict.fromkeys(weights, Refused(WEIGHTS))
 
@@ -127,22 +127,26 @@ def _reading(
     return layer, False if _is_local(tokens) else None
 
 
-def _judge_tokens(layer: LayerInfo, there: bool | None, placed: Iterable[LayerInfo]) -> LayerInfo | Refused:
-    """Where the change shows no place, other layers of as many tokens do."""
+def _judge_tokens(layer: LayerInfo, there: bool | None, placed: Sequence[LayerInfo]) -> LayerInfo | Refused:
+    """Where the change shows no place, other layers of as many tokens do, or of a grid that becomes it when halved."""
     if there is not None:
         return layer if there else Refused(ELSEWHERE)
     tokens = math.prod(layer.grid) + layer.prefix_tokens
     same = next((x for x in placed if math.prod(x.grid) + x.prefix_tokens == tokens), None)
-    return replace(layer, grid=same.grid, prefix_tokens=same.prefix_tokens) if same else Refused(UNKNOWN)
+    if same:
+        return replace(layer, grid=same.grid, prefix_tokens=same.prefix_tokens)
+    halved = not layer.prefix_tokens and layer.grid in _with_halves(x.grid for x in placed)
+    return layer if halved else Refused(UNKNOWN)
 
 
 def _judge_map(
-    layer: LayerInfo, contrast: float, grids: Collection[tuple[int, int]], counts: Collection[int]
+    layer: LayerInfo, change: torch.Tensor | None, grids: Collection[tuple[int, int]], counts: Collection[int]
 ) -> LayerInfo | Refused:
     """Where the change does not show the place, other maps of this grid do, or a step that works on maps."""
+    contrast = contrast_of(change)
     if contrast >= CLEAR:
         return layer
-    if contrast < 0.5 and math.prod(layer.grid) > 8:
+    if change is not None and contrast < 0.5 and change.numel() > 8 and _is_local(change.flatten()):
         return Refused(ELSEWHERE)
     if layer.attention and layer.grid[0] == layer.grid[1] and layer.grid[0] in counts:
         return Refused(WEIGHTS)
