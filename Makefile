@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: app test test-slow demonstration example architectures bench lint help clean
+.PHONY: app test test-slow demonstration example architectures sweep bench lint help clean
 .DEFAULT_GOAL := help
 
 help: ## Show these targets
@@ -43,6 +43,10 @@ example: $(VENV)/app.done ## Compute the worked example again that Start draws w
 
 architectures: $(VENV)/app.done ## List the networks of torchvision and timm again that checkpoints are compared with
 	$(BIN)/python -m demonstration.architectures
+
+sweep: $(VENV)/app.done ## Explain every family of timm and torchvision once (an hour or more) and write docs/architectures.md
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m demonstration.sweep
+	$(BIN)/python -m demonstration.sweep --table
 
 $(VENV)/bench.done: $(VENV)/test.done benchmarks/requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt

@@ -45,6 +45,7 @@ from .sources.family import list_sources as list_sources
 from .sources.labels import read_labels as read_labels
 from .sources.suggestions import Suggestion as Suggestion
 from .sources.suggestions import suggest_architectures as suggest_architectures
+from .layers import advise as advise
 from .layers import layers_by_depth as layers_by_depth
 from .layers import list_layers as list_layers
 from .methods import equal_by_algebra as equal_by_algebra

@@ -230,6 +230,8 @@ def _choose_methods(
             raise MethodError(reason, instead_of(choice.member))
         notes += [reason] if reason else list(filter(None, {caveat(choice.member, layer, model) for layer in layers}))
         choices += [] if reason else [choice]
+    if not choices:
+        raise MethodError(notes[0], "Use Eigen-CAM, Score-CAM or occlusion.")
     return choices, notes
 
 

@@ -91,10 +91,10 @@ class Preprocessing:
 class LayerInfo:
     """A layer whose output can be explained.
 
-    `grid` is the map's (height, width) at the model's own input size. `layout` is "NCHW", "NHWC"
-    or "tokens"; `prefix_tokens` counts class and register tokens before the patches.
-    `pooling` says how the classifier reads the layer: "mean" or "mean of relu" where its input is
-    exactly that of this map, "convolution" or "convolution, relu" for a 1x1-convolution head, else "".
+    `grid` is the map's (height, width) at the model's own input size. `layout` is "NCHW", "NHWC" or "tokens", with
+    `prefix_tokens` class and register tokens before the patches. `pooling` says how the classifier reads the layer:
+    "mean" or "mean of relu" of exactly this map, "convolution" or "convolution, relu" for a 1x1-convolution head.
+    `attention` names the module, if any, in which it is a step of attention; `blocked` says why no gradient comes back.
     """
 
     name: str
@@ -104,6 +104,8 @@ class LayerInfo:
     layout: str = "NCHW"
     prefix_tokens: int = 0
     pooling: str = ""
+    attention: str = ""
+    blocked: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,9 +200,8 @@ class Origin:
 class Heatmap:
     """One map of one target, by one method, at one layer.
 
-    `raw` is before the final ReLU and before any scaling. `layer` is "" where the map is one of the
-    model's input. A `signed` method's map has evidence for and against the target. `origin` tells
-    whether a heatmap belongs to an explanation. `state` is "ok" where there is something to show.
+    `raw` is before the final ReLU and before any scaling. `layer` is "" where the map is one of the model's input. A
+    `signed` method's map has evidence for and against the target. `origin` tells which explanation it belongs to.
     """
 
     method: str

@@ -335,7 +335,7 @@ def test_a_layer_that_no_score_depends_on_is_refused_in_words() -> None:
 
     model = networks.loaded(Ignoring())
     for layers in ("ignored", ["used", "ignored"]):
-        with pytest.raises(LayerError, match="'ignored'"):
+        with pytest.raises(GradcamError, match="'ignored' it has none: no class score depends on it"):
             explain(networks.picture(), model, layers=layers, methods="grad_cam")
 
 
@@ -383,7 +383,9 @@ def test_scores_are_found_in_what_classifiers_return() -> None:
     scores = torch.randn(2, 5)
     for outputs in (scores, {"logits": scores}, {"out": scores}, (scores, scores), [scores], scores[..., None, None]):
         assert torch.equal(class_scores(outputs), scores)
-    for outputs in (torch.randn(2, 5, 7, 7), {"boxes": scores}, None, [], torch.randn(2), torch.randn(2, 0)):
+    regions = torch.randn(2, 5, 7, 7)
+    assert torch.equal(class_scores({"out": regions}), regions)
+    for outputs in ({"boxes": scores}, None, [], torch.randn(2), torch.randn(2, 0)):
         with pytest.raises(ModelError, match="instead of one score per class"):
             class_scores(outputs)
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from gradcam_core import explain, list_layers, list_measurements, list_methods, load_model, read_image
+from gradcam_core import advise, explain, list_layers, list_measurements, list_methods, load_model, read_image
 from gradcam_core.cli import main
 from gradcam_core.commands import list_commands
 from gradcam_core.commands.explain import report
@@ -490,12 +490,14 @@ def test_layers_are_listed_with_the_default_marked(model: list[str], capsys: pyt
     loaded = load_model(model[1], architecture=model[3], preprocessing={"size": 32}, device="cpu")
     assert [one["name"] for one in listed] == [layer.name for layer in list_layers(loaded)]
     assert [one["name"] for one in listed if one["default"]] == [loaded.default_layer]
-    assert listed[0] == {"name": "0", "kind": "Conv2d", "channels": 6, "grid": [16, 16], "default": False}
+    first = {"name": "0", "kind": "Conv2d", "channels": 6, "grid": [16, 16], "default": False}
+    assert listed[0] == first | {"advice": list(advise(loaded, list_layers(loaded)[0]))}
+    assert listed[0]["advice"][0] == "Early in the network, 16 × 16 cells."
     assert run("layers", *model) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert rows[0].split() == ["name", "kind", "channels", "grid", "default"]
-    assert rows[1].split() == ["0", "Conv2d", "6", "16", "x", "16"]
-    assert [row.split()[0] for row in rows if row.endswith(" default")][1:] == [loaded.default_layer]
+    assert rows[0].split() == ["name", "kind", "channels", "grid", "default", "advice"]
+    assert rows[1].split()[:8] == ["0", "Conv2d", "6", "16", "x", "16", "Early", "in"]
+    assert [row.split()[0] for row in rows if " default " in row][1:] == [loaded.default_layer]
 
 
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,7 @@ EXPECTED = [
     ("torchvision:resnet50", 64, "layer4.2", (2, 2), "NCHW", "mean"),
     ("torchvision:densenet121", 64, "features.norm5", (2, 2), "NCHW", "mean of relu"),
     ("timm:densenet121", 64, "features.norm5", (2, 2), "NCHW", "mean"),
-    ("torchvision:vgg11_bn", 64, "features.28", (2, 2), "NCHW", ""),
+    ("torchvision:vgg11_bn", 64, "features.27", (4, 4), "NCHW", ""),
     ("torchvision:convnext_tiny", 64, "features.7.2", (2, 2), "NCHW", ""),
     ("timm:convnext_tiny", 64, "stages.3", (2, 2), "NCHW", ""),
     ("torchvision:regnet_y_400mf", 64, "trunk_output.block4", (2, 2), "NCHW", "mean"),
@@ -319,12 +319,18 @@ def test_tokens_that_do_not_stand_in_rows_are_refused() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.unflatten(1, (2, 2, 2, 2)).transpose(2, 3).flatten(1, 4)
 
-    network = networks.Tokens()
-    network.patch = nn.Sequential(network.patch, nn.Identity())
+    class Unrolled(networks.Tokens):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.order(self.patch(x).flatten(2).transpose(1, 2))
+            return self.head(self.norm(x).mean(1))
+
+    network = Unrolled()
     network.order = Unroll()
     model = networks.loaded(network)
-    with pytest.raises(LayerError, match="tokens in rows"):
-        resolve_layer(model, "norm1")
+    for name in ("order", "norm"):
+        with pytest.raises(LayerError, match="do not lie where the places of the picture lie"):
+            resolve_layer(model, name)
+    assert model.default_layer == "patch"
 
 
 def test_grids_are_views_in_every_layout() -> None:
@@ -349,7 +355,7 @@ def test_grids_are_views_in_every_layout() -> None:
         (torch.zeros(1, 12, 8, 2), 1, "no rows and columns like the picture's"),
         (torch.zeros(1, 12, 64, 64), 1, "no rows and columns like the picture's"),
         (torch.zeros(1, 12, 8, 8, dtype=torch.long), 1, "no rows and columns"),
-        (torch.zeros(1, 7, 12), 1, "7 tokens"),
+        (torch.zeros(1, 3, 12), 1, "3 tokens"),
         (torch.zeros(1, 1, 12), 1, "1 tokens"),
     ],
 )

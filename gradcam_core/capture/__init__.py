@@ -5,14 +5,20 @@
 
 from gradcam_core.capture.attention import Attention as Attention
 from gradcam_core.capture.attention import attention_blocks as attention_blocks
+from gradcam_core.capture.backward import Reached as Reached
+from gradcam_core.capture.backward import moves_scores as moves_scores
+from gradcam_core.capture.backward import reach as reach
 from gradcam_core.capture.evidence import capture as capture
 from gradcam_core.capture.guided import activation_kinds as activation_kinds
 from gradcam_core.capture.guided import noting_steps as noting_steps
+from gradcam_core.capture.own_hooks import record_from_input as record_from_input
+from gradcam_core.capture.own_hooks import remove_hooks as remove_hooks
 from gradcam_core.capture.probing import Averages as Averages
 from gradcam_core.capture.probing import Call as Call
 from gradcam_core.capture.probing import probe as probe
 from gradcam_core.capture.probing import same_output as same_output
 from gradcam_core.capture.probing import trace_of as trace_of
+from gradcam_core.capture.returns import narrow_outputs as narrow_outputs
 from gradcam_core.capture.scores import BATCH_REFUSALS as BATCH_REFUSALS
 from gradcam_core.capture.scores import class_scores as class_scores
 from gradcam_core.capture.scores import scorer as scorer

@@ -4,11 +4,14 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import nn
 
 from gradcam_core.capture.attention import block_attention, block_gradients
+from gradcam_core.capture.backward import moves_scores
 from gradcam_core.capture.guided import guided_gradients
 from gradcam_core.capture.scores import class_scores, gradients_of, network_for, scorer, target_scores
 from gradcam_core.capture.tail import tail_of
@@ -21,6 +24,13 @@ from gradcam_core.targets import ContrastTarget
 Choose = Callable[[torch.Tensor], Sequence[Target]]
 Clock = Callable[[str], AbstractContextManager[None]]
 Run = Callable[[torch.Tensor], torch.Tensor]
+# What torch says where a network allows no gradients, and what that means.
+FORBIDDEN = MappingProxyType(
+    {
+        "inplace operation": "this network overwrites values that its gradients need",
+        "use_reentrant": "this network computes steps again for its gradients (use_reentrant=True)",
+    }
+)
 
 
 def capture(
@@ -47,8 +57,12 @@ def capture(
         with clock("tail"):
             scores = target_scores(outputs, targets)
             points = _points(session, layers)
-            slopes = _gradients(scores, points, layers) if session.gradients else (None,) * len(points)
+            levels = len(layers) > 1 and bool(model.pyramid)
+            slopes = _gradients(scores, points, layers, levels) if session.gradients else (None,) * len(points)
+            cut = [layer for layer, slope in zip(layers, slopes, strict=True) if session.gradients and slope is None]
             head = _head_rows(model, outputs, targets) if "head" in needs else None
+    if cut:
+        raise _unreached(network_for(model, cut), inputs, cut[0])
     guided = _guided(model, inputs, targets, clock) if "guided" in needs else None
     evidence = []
     for layer, point, slope in zip(layers, points, slopes, strict=True):
@@ -142,29 +156,38 @@ def _guided(model: LoadedModel, inputs: torch.Tensor, targets: Sequence[Target],
 
 
 def _gradients(
-    scores: torch.Tensor, points: Sequence[torch.Tensor], layers: Sequence[LayerInfo]
+    scores: torch.Tensor, points: Sequence[torch.Tensor], layers: Sequence[LayerInfo], levels: bool = False
 ) -> tuple[torch.Tensor | None, ...]:
-    """Gradients [K N ...] of the scores [K N] at each point. Raises LayerError where there are none."""
+    """Gradients [K N ...] of the scores [K N] at each point. Raises LayerError where the network forbids them."""
     try:
         with torch.enable_grad():
             slopes = gradients_of(scores, points)
     except RuntimeError as error:
-        if "inplace operation" not in str(error):
+        reason = next((words for part, words in FORBIDDEN.items() if part in str(error)), "")
+        if not reason:
             raise
         raise LayerError(
-            f"Behind layer '{layers[0].name}' this network overwrites values that its gradients need.",
+            f"Behind layer '{layers[0].name}' {reason}.",
             "Choose a layer nearer to the output, or CAM, which needs no gradients.",
         ) from error
-    if len(layers) > 1 and any(slope is not None for slope in slopes):
+    if levels and any(slope is not None for slope in slopes):
         # An object of a detector depends on some levels of its pyramid only.
         return tuple(
             point.new_zeros(len(scores), *point.shape) if slope is None else slope
             for point, slope in zip(points, slopes, strict=True)
         )
-    for layer, slope in zip(layers, slopes, strict=True):
-        if slope is None:
-            raise LayerError(f"No class score depends on layer '{layer.name}'.", "Choose another layer.")
     return slopes
+
+
+def _unreached(network: nn.Module, inputs: torch.Tensor, layer: LayerInfo) -> LayerError:
+    """Say why a layer has no gradient: the scores do not depend on it, or they do and the network cuts it."""
+    if not moves_scores(network, inputs, layer):
+        return LayerError(f"No class score depends on layer '{layer.name}'.", "Choose another layer.")
+    return LayerError(
+        f"The network cuts its gradients behind layer '{layer.name}' (no_grad, detach, a step outside torch, or "
+        "re-entrant checkpointing), though its scores depend on it.",
+        "Use a method without gradients, such as Eigen-CAM or Score-CAM, or choose a layer nearer to the output.",
+    )
 
 
 def _head_rows(model: LoadedModel, outputs: torch.Tensor, targets: Sequence[Target]) -> torch.Tensor | None:

@@ -46,6 +46,8 @@ _SQUASHING: Mapping[Any, str] = MappingProxyType(
         **dict.fromkeys(_called("sigmoid", "sigmoid_", "expit", "hardsigmoid"), "sigmoid"),
     }
 )
+# Steps by which places weigh each other.
+_WEIGHING = _called("softmax", "scaled_dot_product_attention", "multi_head_attention_forward")
 # Steps without a ReLU's hard bend: they keep their ordinary gradient, and are named.
 _OTHERS: Mapping[Any, str] = MappingProxyType(
     {
@@ -75,13 +77,19 @@ class _GuidedReLU(torch.autograd.Function):
 
 
 class _Guiding(TorchFunctionMode):
-    """While this is on, ReLUs of this thread are guided, or merely listed in `met`."""
+    """While this is on, ReLUs of this thread are guided, or merely listed in `met`.
+
+    `running` are the modules at work, where a probe keeps it up to date; `attending` are those, outermost first, in
+    which places weighed each other.
+    """
 
     def __init__(self, guide: bool) -> None:
         super().__init__()
         self.guide = guide
         self.met: set[str] = set()
         self.squashed: deque[tuple[str, Tensor]] = deque(maxlen=8)
+        self.running: list[str] = []
+        self.attending: set[tuple[str, ...]] = set()
 
     def kinds(self) -> tuple[str, ...]:
         """Name the nonlinear steps met so far, in alphabetical order."""
@@ -108,6 +116,8 @@ class _Guiding(TorchFunctionMode):
         result = function(*given, **named)
         if function in _SQUASHING and isinstance(result, Tensor) and result.numel() <= MOST_OUTPUTS:
             self.squashed.append((_SQUASHING[function], result))
+        if function in _WEIGHING and (not isinstance(result, Tensor) or result.dim() > 2):
+            self.attending.add(tuple(self.running))
         return result
 
 

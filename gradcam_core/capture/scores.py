@@ -22,7 +22,7 @@ def class_scores(outputs: Any) -> torch.Tensor:
 
     [N classes] of a classifier, [N classes h w] of a segmenter; [N D 6] of a detector (see targets/boxes.py).
     """
-    if _are_objects(outputs):
+    if are_objects(outputs):
         return rows_of_objects(outputs)
     if isinstance(outputs, dict):
         outputs = outputs.get("logits", outputs.get("out"))
@@ -32,11 +32,13 @@ def class_scores(outputs: Any) -> torch.Tensor:
     if isinstance(outputs, torch.Tensor) and outputs.dim() == 4 and outputs.shape[2:] == (1, 1):
         outputs = outputs.flatten(1)
     if not isinstance(outputs, torch.Tensor) or outputs.dim() not in (2, 4) or outputs.shape[1] < 1:
-        returned = list(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        returned = list(outputs.shape) if isinstance(outputs, torch.Tensor) else f"a {type(outputs).__name__}"
         raise ModelError(
             f"The model returns {returned} instead of one score per class.",
             "Use a classifier, or wrap yours so that it returns [pictures, classes].",
         )
+    if outputs.is_complex():
+        raise ModelError("The model returns complex numbers, not scores.", "Let it return real scores.")
     if not outputs.is_floating_point():
         raise ModelError(
             "The model returns whole numbers, not scores.", "Let it return its scores before any rounding."
@@ -44,7 +46,7 @@ def class_scores(outputs: Any) -> torch.Tensor:
     return outputs.float()
 
 
-def _are_objects(outputs: Any) -> bool:
+def are_objects(outputs: Any) -> bool:
     """Whether a network returns, for each picture, boxes with labels and scores."""
     keys = {"boxes", "labels", "scores"}
     return (

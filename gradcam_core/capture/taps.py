@@ -67,12 +67,25 @@ def _tap(name: str) -> Callable[[nn.Module, Any, Any], Any]:
     return tap
 
 
+def wants_gradients() -> bool:
+    """Whether the analysis of this thread reads gradients."""
+    return getattr(_session.get(), "gradients", False) is True
+
+
 @contextmanager
 def listening(session: Listener | None, device: torch.device) -> Iterator[None]:
-    """Run with this session's taps, in any mode of the caller's; all are restored at the end."""
+    """Run with this session's taps, in any mode of the caller's; all are restored at the end.
+
+    Where gradients are wanted they are on from the beginning, so that a part that the network itself runs without
+    them ends with them on. Nothing is recorded before the first tap: no tensor there requires a gradient.
+    """
     token = _session.set(session)
     try:
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        with (
+            torch.inference_mode(False),
+            torch.set_grad_enabled(wants_gradients()),
+            torch.autocast(device.type, enabled=False),
+        ):
             yield
     finally:
         _session.reset(token)

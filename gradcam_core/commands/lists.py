@@ -47,8 +47,8 @@ def layers(given: Given) -> int:
         height, width = layer.grid
         grid = list(layer.grid) if given.json else f"{width} x {height}"
         values = {"name": layer.name, "kind": layer.kind, "channels": layer.channels, "grid": grid}
-        rows.append(values | {"default": layer.name == model.default_layer})
-    _show(rows, ("name", "kind", "channels", "grid", "default"), given.json)
+        rows.append(values | {"default": layer.name == model.default_layer, "advice": list(core.advise(model, layer))})
+    _show(rows, ("name", "kind", "channels", "grid", "default", "advice"), given.json)
     return WORKED
 
 
@@ -80,4 +80,6 @@ def _cell(value: Any) -> str:
         return "default" if value else ""
     if isinstance(value, Mapping):
         return ", ".join(f"{name}={default}" for name, default in value.items())
+    if isinstance(value, list):
+        return one_line(" ".join(value), 400)
     return ", ".join(value) if isinstance(value, tuple) else one_line(str(value))

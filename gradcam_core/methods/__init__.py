@@ -70,6 +70,8 @@ def why_not(member: Member, layer: LayerInfo, model: LoadedModel) -> str:
             f"{member.title} needs a classifier that reads the average of the layer's map and nothing else; "
             f"at '{layer.name}' this network has other steps between."
         )
+    if "gradients" in member.needs and layer.blocked:
+        return f"{member.title} needs gradients, and at '{layer.name}' it has none: {layer.blocked}."
     if "guided" in member.needs and not GUIDED.intersection(model.activations):
         kinds = f" (it has {', '.join(model.activations)})" if model.activations else ""
         return f"{member.title} changes how ReLUs pass gradients back, and this network has none{kinds}."

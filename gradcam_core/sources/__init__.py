@@ -41,24 +41,21 @@ def load_model(
     """Load a model and prepare it for explanations. Raises a GradcamError where anything cannot work.
 
     `reference` is `bundled:NAME`, `timm:NAME`, `torchvision:NAME`, `file:PATH` with an `architecture` ("auto": the
-    suggested one, if all tensors fit it; a folder states its own), or a model in memory, which is copied and stays as
-    it is. `labels` are names or a file of names; `preprocessing` replaces parts of the model's own. `weights` ("plain"
-    or "averaged") chooses where a file has both. `task` says what its outputs mean (tasks.py), with the `unit` of a
-    regression or the `thresholds` of findings. `on_progress` is called with a share 0..1, words and ().
+    suggested one; a folder states its own), or a model in memory, which is copied. `labels` are names or a file of
+    names; `preprocessing` replaces parts of the model's own; `weights` chooses "plain" or "averaged" ones. `task` says
+    what its outputs mean (tasks.py), with the `unit` of a regression or the `thresholds` of findings.
     """
     check_task(task)
     changes = _changes(preprocessing)
-    names, progress = (
-        given_labels(labels) if labels is not None else None,
-        Progress(on_progress, "Looking for the model"),
-    )
+    names = None if labels is None else given_labels(labels)
+    progress = Progress(on_progress, "Looking for the model")
     settings = dict(zip(SETTINGS, (architecture, pretrained, num_classes, in_chans, weights), strict=True))
     network = _network(reference, settings, requested_size(changes), names is not None, progress)
     progress(0.85, words="Preparing the model")
     model = assemble_model(
         network,
         reference=reference if isinstance(reference, str) else f"memory:{type(reference).__name__}",
-        labels=names if names is not None else network.labels,
+        labels=network.labels if names is None else names,
         preprocessing=override_preprocessing(network.preprocessing, changes),
         device=device,
         notes=_notes(network, bool(changes)),

@@ -1,23 +1,41 @@
 """A plain network -> LoadedModel: frozen, placed on its device, probed, fingerprinted, tapped."""
 
 import hashlib
-from collections.abc import Container, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from gradcam_core.capture import attention_blocks, install_taps, noting_steps, probe
+from gradcam_core.capture import (
+    attention_blocks,
+    class_scores,
+    install_taps,
+    narrow_outputs,
+    noting_steps,
+    probe,
+    record_from_input,
+)
 from gradcam_core.devices import choose_device, is_out_of_memory
 from gradcam_core.errors import DeviceError, LayerError, ModelError
-from gradcam_core.layers import choose_default
 from gradcam_core.records import LayerInfo, LoadedModel, Preprocessing
 from gradcam_core.sources.backbones import classes_of_detector, layer_before_regions, pyramid_of
 from gradcam_core.sources.checkpoints import first_line
 from gradcam_core.sources.family import Network
 from gradcam_core.sources.folding import UNFIT, fold, with_folded
 from gradcam_core.sources.heads import is_headless, note_about, numbered_labels, read_outputs
-from gradcam_core.sources.structure import Calls, find_head, find_layers, with_pooling, worth_watching
+from gradcam_core.sources.reaching import reached
+from gradcam_core.sources.structure import (
+    Calls,
+    attending_modules,
+    describe,
+    find_head,
+    find_layers,
+    with_pooling,
+    worth_watching,
+)
 from gradcam_core.tasks import Outputs, Task
 
 # Segmenters give their classes on a grid of at least this part of the input's.
@@ -25,9 +43,10 @@ COARSEST = 8
 
 
 class _Probes(NamedTuple):
-    """Passes on a picture and on noise of two strengths: their outputs, and what every module did.
+    """Passes on a picture, on noise, and on noise that is stronger in the top right quadrant.
 
-    Averages were taken in those on noise only.
+    They hold the outputs and what every module did. Averages and cells were kept in those on noise only. `attending`
+    are the modules in which places weigh each other; `note` says which outputs were taken as scores.
     """
 
     outputs: tuple[torch.Tensor, ...]
@@ -35,6 +54,8 @@ class _Probes(NamedTuple):
     activations: tuple[str, ...]
     last_step: str
     classes: int
+    attending: frozenset[str] = frozenset()
+    note: str = ""
 
 
 def assemble_model(
@@ -51,12 +72,12 @@ def assemble_model(
     changed = _settle(module, place)
     probes = _probe(module, preprocessing, place)
     head, head_kind = find_head(probes.outputs[1], probes.calls[1])
-    plain, refused = find_layers(module, probes.calls, preprocessing.size)
+    plain, refused = find_layers(module, probes.calls, preprocessing.size, probes.attending)
     layers = tuple(with_pooling(layer, probes.calls[1:], head, head_kind) for layer in plain)
     outputs = _meaning(network, probes, head, labels)
-    pyramid = pyramid_of(layers, probes.calls[0], outputs.task)
     twin = fold(module, probes.calls[0]) if place.type == "cpu" and outputs.task != "detection" else None
     install_taps(module, [layer.name for layer in layers])
+    layers, default, seen = _reached(module, layers, refused, probes, head, _black_to_white(preprocessing, place))
     model = LoadedModel(
         module=module,
         reference=reference,
@@ -66,11 +87,11 @@ def assemble_model(
         fingerprint=fingerprint,
         device=place,
         layers=layers,
-        default_layer=pyramid[0] if pyramid else _default_layer(layers, probes, head, module),
-        pyramid=pyramid,
+        default_layer=default,
+        pyramid=pyramid_of(layers, probes.calls[0], outputs.task),
         head=module.get_submodule(head).get_parameter("weight").detach().flatten(1) if head else None,
         refused_layers=refused,
-        notes=tuple(filter(None, (*notes, *changed, note_about(outputs, probes.classes)))),
+        notes=tuple(filter(None, (*notes, *changed, *seen, note_about(outputs, probes.classes)))),
         activations=probes.activations,
         head_name=head,
         outputs=outputs,
@@ -94,6 +115,26 @@ def _meaning(network: Network, probes: _Probes, head: str, labels: Sequence[str]
     )
 
 
+def _reached(
+    module: nn.Module,
+    layers: tuple[LayerInfo, ...],
+    refused: Mapping[str, str],
+    probes: _Probes,
+    head: str,
+    picture: torch.Tensor,
+) -> tuple[tuple[LayerInfo, ...], str, tuple[str, ...]]:
+    """The layers with what a backward pass shows of them, the usual one, and what the probes noticed."""
+    if not layers:
+        raise LayerError("No layer of this network keeps rows and columns.", _why_none(refused))
+    calls, outputs = probes.calls[0], probes.outputs[0]
+    if outputs.dim() == 4:
+        return layers, layer_before_regions(layers, calls), ()
+    if outputs.dim() == 3:
+        return layers, (pyramid_of(layers, calls, "detection") or (layers[-1].name,))[0], ()
+    layers, default, seen = reached(module, picture, layers, calls, outputs, head)
+    return layers, default, (*filter(None, (probes.note,)), *seen)
+
+
 @torch.inference_mode(False)
 def _probe(module: nn.Module, preprocessing: Preprocessing, device: torch.device) -> _Probes:
     """Run on what pictures look like, and on noise, since different steps could look alike on a smooth picture.
@@ -101,17 +142,24 @@ def _probe(module: nn.Module, preprocessing: Preprocessing, device: torch.device
     A step may be dead on noise and alive on pictures, or the other way round.
     """
     with noting_steps() as noted:
-        outputs, calls = _run(module, _black_to_white(preprocessing, device), preprocessing)
+        returned, calls = _run(module, _black_to_white(preprocessing, device), preprocessing, running=noted.running)
+        returned, note = narrow_outputs(module, returned)
+        outputs = _scores(returned)
         last_step = noted.last_step(outputs)
     if outputs.dim() == 4:
         _check_regions(outputs, preprocessing.size)
     watched = worth_watching(calls, outputs.shape[1]) if outputs.dim() == 2 else ()
+    described = describe(module, calls, preprocessing.size).items()
+    layouts = {name: layer.layout for name, layer in described if isinstance(layer, LayerInfo)}
     passes = [(outputs, calls)]
-    for strength in (3.0, 10.0):
-        passes.append(_run(module, _noise(preprocessing, device, strength), preprocessing, watched))
+    noise, strong = (_noise(preprocessing, device, strength) for strength in (3.0, 10.0))
+    for inputs in (noise, _with_quadrant_of(noise, strong)):
+        returned, calls = _run(module, inputs, preprocessing, watched, layouts)
+        passes.append((_scores(returned), calls))
     all_outputs, all_calls = zip(*passes, strict=True)
     classes = outputs.shape[1] if outputs.dim() != 3 else classes_of_detector(module)
-    return _Probes(all_outputs, all_calls, noted.kinds(), last_step, classes)
+    attending = attending_modules(noted.attending, all_calls[0])
+    return _Probes(all_outputs, all_calls, noted.kinds(), last_step, classes, attending, note)
 
 
 def _check_regions(outputs: torch.Tensor, size: tuple[int, int]) -> None:
@@ -121,6 +169,14 @@ def _check_regions(outputs: torch.Tensor, size: tuple[int, int]) -> None:
             f"The model returns {list(outputs.shape)} instead of one score per class.",
             "Use a classifier, or wrap yours so that it returns [pictures, classes].",
         )
+
+
+def _with_quadrant_of(inputs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """The same inputs with the top right quadrant of others."""
+    mixed = inputs.clone()
+    rows, columns = slice(0, inputs.shape[-2] // 2), slice(inputs.shape[-1] // 2, None)
+    mixed[..., rows, columns] = other[..., rows, columns]
+    return mixed
 
 
 def fingerprint_of(module: nn.Module) -> str:
@@ -154,26 +210,44 @@ def _settle(module: nn.Module, device: torch.device) -> tuple[str, ...]:
 
 
 def _run(
-    module: nn.Module, inputs: torch.Tensor, preprocessing: Preprocessing, watched: Container[str] = ()
-) -> tuple[torch.Tensor, Calls]:
-    """Probe once. Raises ModelError where the network does not run, or its scores are not finite."""
+    module: nn.Module,
+    inputs: torch.Tensor,
+    preprocessing: Preprocessing,
+    watched: Container[str] = (),
+    layouts: Mapping[str, str] = MappingProxyType({}),
+    running: list[str] | None = None,
+) -> tuple[Any, Calls]:
+    """Probe once. Raises ModelError where the network does not run."""
     try:
-        outputs, calls = probe(module, inputs, watched)
+        return probe(module, inputs, watched, layouts, running)
     except UNFIT as error:
+        if "cannot register a hook on a tensor" in str(error) and not module._forward_pre_hooks:
+            record_from_input(module)
+            return _run(module, inputs, preprocessing, watched, layouts, running)
         if isinstance(error, RuntimeError) and is_out_of_memory(error):
             raise DeviceError(
                 "The memory is too small for this model.", "Use a smaller one, or the processor (cpu).", "device"
             ) from error
-        height, width = preprocessing.size
-        picture = f"one picture of {width} x {height} with {preprocessing.channels} channels"
-        raise ModelError(
-            f"The network does not run on {picture}: {first_line(error)}.",
-            "Check the input size and number of channels, and that it takes one tensor [N C H W].",
-        ) from error
+        raise _does_not_run(error, preprocessing) from error
+
+
+def _does_not_run(error: Exception, preprocessing: Preprocessing) -> ModelError:
+    """Say in words why a network does not run."""
+    height, width = preprocessing.size
+    picture = f"one picture of {width} x {height} with {preprocessing.channels} channels"
+    remedy = "Check the input size and number of channels, and that it takes one tensor [N C H W]."
+    if any(type_ in str(error) for type_ in ("Input type", "should be the same", "same dtype", "expected scalar type")):
+        remedy = "It changes the number type of its values itself; pictures and weights are float32 here."
+    return ModelError(f"The network does not run on {picture}: {first_line(error)}.", remedy)
+
+
+def _scores(returned: Any) -> torch.Tensor:
+    """The class scores [1 classes]. Raises ModelError where they are none, or not finite."""
+    outputs = class_scores(returned)
     if not outputs.isfinite().all():
         remedy = "Its weights hold NaN or infinity: save them again."
         raise ModelError("The network's scores are not finite numbers.", remedy)
-    return outputs, calls
+    return outputs
 
 
 def _noise(preprocessing: Preprocessing, device: torch.device, strength: float) -> torch.Tensor:
@@ -191,15 +265,11 @@ def _black_to_white(preprocessing: Preprocessing, device: torch.device) -> torch
     return ((picture - mean) / std)[None].to(device)
 
 
-def _default_layer(layers: Sequence[LayerInfo], probes: _Probes, head: str, module: nn.Module) -> str:
-    """The usual layer before the head. Raises LayerError where there is no layer at all."""
-    calls = probes.calls[0]
-    if not layers:
-        raise LayerError("No layer of this network keeps rows and columns.", "Use a convolutional or patch network.")
-    if probes.outputs[0].dim() == 4:
-        return layer_before_regions(layers, calls)
-    before_head = calls[head].begun if head else float("inf")
-    return choose_default([layer for layer in layers if calls[layer.name].ended < before_head] or layers, module)
+def _why_none(refused: Mapping[str, str]) -> str:
+    """The commonest reason why a layer is none, and what to do."""
+    reasons = Counter(refused.values()).most_common(1)
+    reason = f"Of most layers, {reasons[0][0]}. " if reasons else ""
+    return f"{reason}Use a convolutional or patch network."
 
 
 def _check_labels(labels: Sequence[str] | None, classes: int, task: Task) -> tuple[str, ...]:

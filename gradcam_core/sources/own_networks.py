@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from gradcam_core.capture import remove_hooks
 from gradcam_core.errors import ModelError
 from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import first_line, guarded
@@ -22,10 +23,14 @@ from gradcam_core.sources.family import (
     list_sources,
 )
 from gradcam_core.sources.labels import labels_from
-from gradcam_core.sources.timm_models import timm_preprocessing
+from gradcam_core.sources.timm_models import NO_CLASSIFIER, timm_preprocessing
 from gradcam_core.sources.torchvision_models import first_convolution
 
 KNOWN_AS = {"num_classes": ("num_classes", "n_classes"), "in_chans": ("in_chans", "in_channels")}
+HOOKS = (
+    "{} hooks left on the model were taken off the copy that is explained. If they change what it computes, make them "
+    "part of the network."
+)
 
 
 def load_from_memory(model: nn.Module) -> Network:
@@ -36,15 +41,22 @@ def load_from_memory(model: nn.Module) -> Network:
     tensors = [*model.parameters(), *model.buffers()]
     if any(is_lazy(tensor) for tensor in tensors):
         raise ModelError("Some layers of the model have no weights yet (lazy layers).", "Run it once on a picture.")
+    if any(tensor.is_quantized for tensor in tensors) or any(
+        "quantized" in type(x).__module__ for x in model.modules()
+    ):
+        raise ModelError("This model is quantised: whole numbers have no gradients.", "Give it as it was before that.")
     if any(tensor.is_meta for tensor in tensors):
         raise ModelError("The model has shapes but no weights (meta device).", "Load its weights first.")
     # A model may hold anything: locks, files, results of its last pass. Any of it can refuse to be copied.
     with guarded("The model cannot be copied", "Build it again, load its state_dict() into it, and give that one."):
-        module = copy.deepcopy(model)
-    notes: tuple[str, ...] = ()
+        module = copy.deepcopy(model, _results_kept(model))
+    removed = remove_hooks(module)
+    notes: tuple[str, ...] = (HOOKS.format(removed),) if removed else ()
     if any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in tensors):
         module.float()  # for its effect: some networks override it and return nothing
-        notes = ("Its weights were converted to float32.",)
+        notes = (*notes, "Its weights were converted to float32.")
+    if getattr(module, "num_classes", None) == 0:
+        notes = (*notes, NO_CLASSIFIER)
     channels, name, config = input_channels(module), type(module).__name__, timm_config(module)
     if not config:
         return Network(module, name, assumed_preprocessing(channels), None, notes, ASSUMED)
@@ -53,6 +65,12 @@ def load_from_memory(model: nn.Module) -> Network:
     labels = labels_from(config.get("label_names"))
     fits = labels is not None and len(labels) == getattr(module, "num_classes", None)
     return Network(module, name, preprocessing, labels if fits else None, notes)
+
+
+def _results_kept(model: nn.Module) -> dict[int, Any]:
+    """Tensors of an earlier pass that the network keeps, with a copy each: deepcopy refuses those with a graph."""
+    kept = (value for part in model.modules() for value in vars(part).values() if isinstance(value, torch.Tensor))
+    return {id(tensor): tensor.detach().clone() for tensor in kept if not tensor.is_leaf}
 
 
 def unwrap(model: nn.Module) -> nn.Module:

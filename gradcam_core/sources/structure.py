@@ -1,7 +1,6 @@
 """What probe passes show of a network: its layers, its classifier's head and what the head reads."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,6 +9,7 @@ from torch import nn
 from gradcam_core.capture import Averages, Call, same_output
 from gradcam_core.layers import Refused, describe_layer
 from gradcam_core.records import LayerInfo
+from gradcam_core.sources.places import in_place
 
 Calls = Mapping[str, Call]
 
@@ -39,49 +39,59 @@ def find_head(outputs: torch.Tensor, calls: Calls) -> tuple[str, str]:
 
 
 def find_layers(
-    module: nn.Module, passes: Sequence[Calls], input_size: tuple[int, int]
+    module: nn.Module, passes: Sequence[Calls], input_size: tuple[int, int], attending: Collection[str] = ()
 ) -> tuple[tuple[LayerInfo, ...], dict[str, str]]:
     """Sort the modules that ran into layers with a map, in order of computation, and refused ones with the reason.
 
-    `passes` are probes with different inputs. Where a module's sizes leave its layout open, the layouts of
-    the other layers decide.
+    `passes` are probes with different inputs; the last two differ in one quadrant only. Where a module's sizes
+    leave its layout open, the layouts of the other layers decide. `attending` are the modules in which places weigh
+    each other.
     """
-    calls = passes[0]
+    described = describe(module, passes[0], input_size)
+    for name, layer in described.items():
+        # A table of positions is the same in all probes.
+        if all(same_output(passes[0][name], other[name]) for other in passes[1:]):
+            described[name] = Refused("its output was the same for every test picture")
+        elif isinstance(layer, LayerInfo):
+            described[name] = replace(layer, attention=_around(name, attending))
+    described = in_place(described, passes[-2:], input_size, module)
+    refused = {name: "it takes no part in the forward pass" for name in passes[0] if name not in described}
+    refused |= {name: layer.reason for name, layer in described.items() if isinstance(layer, Refused)}
+    return tuple(layer for layer in described.values() if isinstance(layer, LayerInfo)), refused
+
+
+def describe(module: nn.Module, calls: Calls, input_size: tuple[int, int]) -> dict[str, LayerInfo | Refused]:
+    """How the output of each module that ran becomes a map, by its shape, in order of computation."""
     ran = sorted((name for name in calls if calls[name].calls), key=lambda name: calls[name].ended)
-    layers = {name: _describe(name, passes, input_size, module) for name in ran}
-    if {layer.layout for layer in _kept(layers)} == {"NCHW"}:
+
+    def layer_of(name: str, assumed: str = "") -> LayerInfo | Refused:
+        call = calls[name]
+        return describe_layer(name, call.module, call.output, call.calls, input_size, module, assumed)
+
+    layers = {name: layer_of(name) for name in ran}
+    if {layer.layout for layer in layers.values() if isinstance(layer, LayerInfo)} == {"NCHW"}:
         for name, layer in layers.items():
             if isinstance(layer, Refused) and layer.ambiguous:
-                layers[name] = _describe(name, passes, input_size, module, "NCHW")
-    tokens = {
-        math.prod(layer.grid) + prefix
-        for layer in _kept(layers)
-        if layer.layout == "tokens"
-        for prefix in {0, layer.prefix_tokens}
-    }
-    refused = {name: "it takes no part in the forward pass" for name in calls if name not in layers}
-    refused |= {name: layer.reason for name, layer in layers.items() if isinstance(layer, Refused)}
-    # A map with as many rows and columns as the network has tokens says how each token weighs each other one.
-    attention = {
-        layer.name: "its outputs are attention weights"
-        for layer in _kept(layers)
-        if layer.layout != "tokens" and layer.grid[0] == layer.grid[1] and layer.grid[0] in tokens
-    }
-    return tuple(layer for layer in _kept(layers) if layer.name not in attention), refused | attention
+                layers[name] = layer_of(name, "NCHW")
+    return layers
 
 
-def _kept(layers: Mapping[str, LayerInfo | Refused]) -> list[LayerInfo]:
-    return [layer for layer in layers.values() if isinstance(layer, LayerInfo)]
+def attending_modules(noted: Collection[tuple[str, ...]], calls: Calls) -> frozenset[str]:
+    """The modules, with parts of their own, in which places weighed each other; not those around most of the network.
+
+    `noted` are the modules at work at that time, outermost first.
+    """
+    with_parts = (next((name for name in reversed(names) if calls[name].module._modules), "") for names in noted)
+    ran = sum(call.calls > 0 for call in calls.values())
+    return frozenset(
+        name
+        for name in with_parts
+        if name and 2 * sum(call.calls > 0 for other, call in calls.items() if other.startswith(f"{name}.")) < ran
+    )
 
 
-def _describe(
-    name: str, passes: Sequence[Calls], input_size: tuple[int, int], module: nn.Module, assumed: str = ""
-) -> LayerInfo | Refused:
-    call = passes[0][name]
-    # A table of positions is the same in all probes.
-    if all(same_output(call, other[name]) for other in passes[1:]):
-        return Refused("its output was the same for every test picture")
-    return describe_layer(name, call.module, call.output, call.calls, input_size, module, assumed)
+def _around(name: str, modules: Collection[str]) -> str:
+    return next((module for module in modules if name.startswith(f"{module}.")), "")
 
 
 def worth_watching(calls: Calls, classes: int) -> frozenset[str]:

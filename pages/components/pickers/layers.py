@@ -1,8 +1,10 @@
 """Pick the layers to explain at."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from gradcam_core import LayerInfo, LoadedModel
+from gradcam_core import LayerInfo, LoadedModel, advise
 from pages.components.session import choose, kept, value_of
 from pages.components.words import plain
 
@@ -26,7 +28,16 @@ def pick_layers(model: LoadedModel) -> tuple[str, ...]:
         help="Late layers know what is in the picture but only roughly where; earlier ones see finer detail of less "
         f"meaning. The recommended one here is {model.default_layer}. Several are shown each, and all of them fused.",
     )
+    _show_advice(model, [infos[name] for name in names])
     return tuple(names)
+
+
+def _show_advice(model: LoadedModel, layers: Sequence[LayerInfo]) -> None:
+    """Say of each chosen layer but the recommended one what speaks against it."""
+    for layer in layers:
+        warnings = advise(model, layer)[1:] if layer.name != model.default_layer else ()
+        if warnings:
+            st.caption(f"**{plain(layer.name)}**: {plain(' '.join(warnings))}")
 
 
 def pick_layer(model: LoadedModel) -> tuple[str, ...]:
@@ -42,6 +53,7 @@ def pick_layer(model: LoadedModel) -> tuple[str, ...]:
         **kept(one, layers[0], infos, then=lambda: choose(key, [value_of(one)])),
         filter_mode="contains",
     )
+    _show_advice(model, [infos[name]])
     if len(layers) > 1 and name == layers[0]:
         st.caption(f"{len(layers)} layers are chosen on Explain. This page uses the first, {plain(name)}.")
     return (name,)
