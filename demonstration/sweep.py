@@ -37,7 +37,7 @@ TITLE = """# Architectures
 Each family of timm and torchvision was explained once with random weights: its smallest network as far as the name
 tells, at the network's own input size. The usual layer was chosen by what the running network does. *Equal* is the
 largest difference of the raw Grad-CAM from ordinary autograd through the whole network, as a share of the map's peak.
-`make sweep` writes this page.
+`make sweep` writes this page. The code is in `demonstration/sweep.py`.
 
 """
 
@@ -109,7 +109,7 @@ def sweep_one(reference: str) -> dict[str, Any]:
         }
     except GradcamError as error:
         return row | {"error": f"{error} {error.remedy}"}
-    except OverflowError as error:
+    except (OverflowError, TimeoutError) as error:
         return row | {"skipped": str(error)}
     except Exception as error:  # whatever is no GradcamError is a crash of the product
         return row | {"crash": f"{type(error).__name__}: {str(error)[:200]}"}
@@ -149,7 +149,7 @@ def _lines(rows: list[dict[str, Any]]) -> Iterator[str]:
         layout = f"tokens, {row['prefix']} before" if row["prefix"] else row["layout"]
         yield f"| {row['name']} | `{row['layer']}` | {row['grid']} | {layout} | {row['layers']} "
         yield f"| {row['difference']:.0e}{' (empty)' if row['empty'] else ''} |\n"
-    yield "\n| not explained | why |\n|---|---|\n"
+    yield "\n| not tried or refused | why |\n|---|---|\n"
     for row in rows:
         if "layer" not in row:
             yield f"| {row['name']} | {row.get('error') or row.get('skipped') or row['crash']} |\n"
