@@ -39,7 +39,12 @@ def explain_flags(flags: Flags) -> None:
     )
     classes = flags.add_mutually_exclusive_group()
     classes.add_argument("--top-k", type=whole(1), default=5, metavar="K", help="the K most probable classes (5)")
-    target_flag(classes, "these classes; labels go before indices", nargs="+", action="extend")
+    target_flag(
+        classes,
+        "these classes; box:0 and segment:cat of detectors and segmenters; similar:FILE",
+        nargs="+",
+        action="extend",
+    )
     flags.add_argument("--against", metavar="INDEX_OR_LABEL", help="compare each --target with this class")
     picture_flags(flags)
     names_flag(flags)
