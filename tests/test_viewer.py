@@ -14,7 +14,7 @@ import skimage.data
 from gradcam_core.placement import Placement
 from gradcam_core.records import Heatmap, ImageRecord
 from gradcam_core.render import overlay
-from gradcam_core.targets import ClassTarget
+from gradcam_core.targets import BoxTarget, ClassTarget
 from tests.browser import ROOT, Serve
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -49,6 +49,8 @@ with st.container(key="outcome"):
 def _image(case: str) -> ImageRecord:
     """A photograph; or, to compare colours, a smooth ramp that looks the same at any size."""
     pixels = skimage.data.coffee() / np.float32(255)
+    if case == "object":
+        pixels = np.full((400, 600, 3), 0.3, np.float32)
     if case == "ramp":
         down, across = np.mgrid[:400, :600].astype(np.float32)
         pixels = np.stack([across / 600, down / 400, np.full_like(down, 0.5)], axis=2)
@@ -57,6 +59,9 @@ def _image(case: str) -> ImageRecord:
 
 def _heatmaps(case: str) -> list[Heatmap]:
     placement = Placement((400, 600), (224, 224), BOXES.get(case, (0.0, 0.0, 400.0, 600.0)))
+    if case == "object":  # its box covers the middle half of the picture in both directions
+        target = BoxTarget(0, "cat · box 0", 0.9, (56.0, 56.0, 168.0, 168.0))
+        return [Heatmap("cam", {}, target, "layer", np.ones((7, 7), np.float32), placement)]
     random = np.random.default_rng(7)
     raws = [random.normal(0.4, 1, (7, 7)), random.normal(1, 2, (14, 9)), -random.random((7, 7))]
     labels = ["espresso", HOSTILE, "nothing of it"]
@@ -77,7 +82,7 @@ def _heatmaps(case: str) -> list[Heatmap]:
 def address(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("viewer")
     (folder / "page.py").write_text(PAGE, "utf-8")
-    for case in (*BOXES, "ramp"):
+    for case in (*BOXES, "ramp", "object"):
         (folder / case).write_bytes(pickle.dumps((_image(case), _heatmaps(case))))
     return serve(folder / "page.py", ROOT)
 
@@ -98,6 +103,26 @@ def _open(page: Any, address: str, case: str) -> None:
     page.goto(f"{address}/?case={case}")
     page.locator(".viewer .cell", has_text="map cell").wait_for(timeout=30_000)
     page.wait_for_function("document.querySelector('[data-test-script-state=notRunning]')")
+
+
+def test_an_objects_box_is_drawn_on_its_heatmap(page: Any, address: str) -> None:
+    _open(page, address, "object")
+    page.locator("input[name=opacity]").focus()
+    page.keyboard.press("Home")  # so that the picture itself is seen beside the line
+    page.wait_for_timeout(400)
+    brightest = """([canvas, right, down]) => {
+      const scale = Math.min(canvas.width / 600, canvas.height / 400);
+      const x = Math.round(canvas.width / 2 + (right - 0.5) * 600 * scale) - 3;
+      const y = Math.round(canvas.height / 2 + (down - 0.5) * 400 * scale) - 3;
+      return Math.max(...canvas.getContext("2d").getImageData(x, y, 6, 6).data.filter((_, place) => place % 4 === 2));
+    }"""
+    canvas = page.locator(".panel canvas").nth(1).element_handle()
+    edges = [
+        page.evaluate(brightest, [canvas, *place]) for place in ((0.5, 0.25), (0.5, 0.75), (0.25, 0.5), (0.75, 0.5))
+    ]
+    assert min(edges) > 180, edges
+    inside = [page.evaluate(brightest, [canvas, *place]) for place in ((0.4, 0.4), (0.6, 0.6))]
+    assert max(inside) < 100, inside
 
 
 def _drawn(page: Any, panel: int) -> str:
