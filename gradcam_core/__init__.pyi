@@ -12,6 +12,7 @@ from .progress import Progress as Progress
 from .errors import GradcamError as GradcamError
 from .text import DISCLAIMER as DISCLAIMER
 from .text import counted as counted
+from .text import listed as listed
 from .text import number as number
 from .text import to_csv as to_csv
 from .text import percent as percent

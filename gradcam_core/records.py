@@ -28,7 +28,7 @@ class ImageRecord:
 
     `pixels` is float32 in 0..1. `bits` is 8 where `pixels * 255` are whole numbers, so that the model's own 8-bit
     resampling can be followed exactly; otherwise 16 or 32. `stored_range` holds the stored values shown as black and
-    white, `file_range` those without a `window`. `laid_on_white` is true where see-through parts were laid on white.
+    white, `usual_range` those without a `window`. `laid_on_white` is true where see-through parts were laid on white.
     `sha256` is that of the file's bytes. `notes` are sentences about what was done to the picture (stretched, turned
     upright, ...). `seconds` is how long decoding took.
     """
@@ -45,7 +45,7 @@ class ImageRecord:
     laid_on_white: bool = False
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
-    file_range: tuple[float, float] | None = None
+    usual_range: tuple[float, float] | None = None
 
     @property
     def width(self) -> int:

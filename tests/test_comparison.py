@@ -365,7 +365,7 @@ def compared_pair(overlap: float, chance: float = 0.11) -> Pair:
 
 
 @pytest.mark.parametrize(
-    ("overlap", "words"), [(0.4, "largely the same place"), (0.2, "only partly"), (0.12, "at different places")]
+    ("overlap", "words"), [(0.4, "overlapping places"), (0.2, "only partly"), (0.12, "at different places")]
 )
 def test_a_sentence_compares_the_overlap_with_chance(overlap: float, words: str) -> None:
     sentence = pair_sentence(compared_pair(overlap))

@@ -51,7 +51,7 @@ def test_the_verdict_comes_first_then_the_pictures_whose_evidence_moved(page: Ap
     table = page.dataframe[0].value
     assert len(table) == 9
     assert table["Look at"].tolist()[:4] == ["answers differ, evidence moved", "evidence moved", "evidence moved", ""]
-    assert table["Movement"].is_monotonic_decreasing
+    assert table["Overlap"].is_monotonic_increasing
 
 
 def test_without_a_second_model_the_page_evaluates_as_before(page: AppTest) -> None:

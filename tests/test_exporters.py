@@ -292,4 +292,4 @@ def test_the_record_holds_the_files_own_range_beside_that_of_a_window(inverted: 
         image = read_image(file.getvalue(), window=window)
         record = to_dict(replace(explanation(), image=image))["image"]
         assert record["stored_range"] == list(stored[order])
-        assert record["file_range"] == [100.0, 3000.0][order]
+        assert record["usual_range"] == [100.0, 3000.0][order]

@@ -100,7 +100,7 @@ def test_an_example_says_what_it_has_chosen(page: Any, address: str, name: str, 
     start(page, address)
     follow(page, name)
     page.get_by_role("button", name=example).click()
-    words = page.get_by_text("Now shown: ")
+    words = page.get_by_text("Chosen by the example: ")
     words.wait_for(timeout=60_000)
     assert "Drawn radiographs only (demonstration)" in words.inner_text()
     assert "Drawn radiographs only" in chosen(page, "Model")

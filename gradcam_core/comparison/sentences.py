@@ -9,7 +9,7 @@ from gradcam_core.text import listed, one_line, percent, signed
 
 ALL = {2: "Both models answer", 3: "All three models answer", 4: "All four models answer"}
 SHARED = {
-    "same place": "look at largely the same place",
+    "same place": "look at overlapping places",
     "partly": "look at places that only partly overlap",
     "different places": "look at different places",
 }

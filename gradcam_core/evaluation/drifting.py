@@ -129,6 +129,7 @@ def _share_of(answer: Prediction | None) -> float:
 
 def _with_evidence(row: DriftRow, comparison: Comparison) -> DriftRow:
     unsuited = unsuited_models(comparison.explanations)
+    row = replace(row, unsuited=bool(unsuited))
     if not comparison.classes[0].pairs:
         return replace(row, note=" ".join((*unsuited, "The second model has no class that is matched with this one.")))
     pair = comparison.classes[0].pairs[0]

@@ -106,6 +106,7 @@ def _evaluated(row: Row, content: bytes, progress: Progress, *, file: PictureFil
         lost=lost,
         edge_decides=lost > request.limits.numbers["most_lost_at_edge"],
         note=" ".join(filter(None, (*explanation.unsuited, note))),
+        unsuited=bool(explanation.unsuited),
         **measured,
     )
 

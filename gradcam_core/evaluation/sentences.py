@@ -1,10 +1,10 @@
 """Numbers of an evaluation, or of a drift -> plain sentences."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from gradcam_core.comparison.records import FEW, SAME_PLACE
-from gradcam_core.evaluation.records import Drift, Evaluation, Share
+from gradcam_core.evaluation.records import Drift, DriftRow, Evaluation, Row, Share
 from gradcam_core.tasks import TASK_WORDS
 from gradcam_core.text import counted, listed, percent, quantity
 
@@ -29,6 +29,7 @@ def evaluation_sentences(evaluation: Evaluation) -> tuple[str, ...]:
     if evaluation.count == len(evaluation.failures):
         return tuple(_failures(evaluation))
     return (
+        *_unsuited(evaluation.rows),
         *_accuracy(evaluation),
         *_findings(evaluation),
         *(_followed(evaluation) if evaluation.outputs.has_probabilities else (NO_EDGES,)),
@@ -45,6 +46,7 @@ def drift_sentences(drift: Drift) -> tuple[str, ...]:
     if drift.count == len(drift.failures):
         return tuple(_not_compared(drift))
     return (
+        *_unsuited(drift.rows),
         f"The answers agree on {_pictures(drift.agreement)} ({_with_interval(drift.agreement)}).{_changes(drift)}",
         *_moved(drift),
         *_same_weights(drift),
@@ -53,6 +55,14 @@ def drift_sentences(drift: Drift) -> tuple[str, ...]:
         f"{percent(FEW, 0)} or less or hardly more than chance gives, and as moved in part below "
         f"{percent(SAME_PLACE, 0)}. Models that agree may still be wrong together.",
     )
+
+
+def _unsuited(rows: Sequence[Row] | Sequence[DriftRow]) -> Iterator[str]:
+    """Say on how many pictures the answers may mean nothing: it comes before every number."""
+    count = sum(row.unsuited for row in rows)
+    if count:
+        which = "all pictures" if count == len(rows) else f"{count:,} of {counted(len(rows), 'picture')}"
+        yield f"Model and picture do not match on {which}: the answers there may mean nothing. Their notes say why."
 
 
 def _changes(drift: Drift) -> str:

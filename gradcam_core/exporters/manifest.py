@@ -89,7 +89,7 @@ def trust_to_dict(trust: Trust) -> dict[str, Any]:
 def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
     """`frame` and `window` are what `read_image` needs to read the same pixels again.
 
-    `stored_range` are the stored values that the model got as black and white, `file_range` those without a window.
+    `stored_range` are the stored values that the model got as black and white, `usual_range` those without a window.
     """
     name = {"name": file_name(image.name)} if names == "keep" else {}
     return name | {
@@ -99,7 +99,7 @@ def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
         "format": image.format,
         "bits": image.bits,
         "stored_range": image.stored_range,
-        "file_range": image.file_range or (None if image.window else image.stored_range),
+        "usual_range": image.usual_range or (None if image.window else image.stored_range),
         "frame": image.frame,
         "frames": image.frames,
         "window": image.window,

@@ -49,7 +49,7 @@ def read_image(
         format=picture.format,
         bits=shown.bits,
         stored_range=shown.stored_range,
-        file_range=shown.file_range,
+        usual_range=shown.usual_range,
         frame=frame,
         frames=picture.frames,
         window=window,

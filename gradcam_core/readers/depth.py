@@ -27,12 +27,12 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """What is shown: `stored_range` as black and white, in stored values; `file_range` is that without a window."""
+    """What is shown: `stored_range` as black and white, in stored values; `usual_range` is that without a window."""
 
     pixels: Pixels
     bits: int
     stored_range: Range
-    file_range: Range
+    usual_range: Range
     laid_on_white: bool
     notes: tuple[str, ...]
 

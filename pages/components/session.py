@@ -180,8 +180,10 @@ def take_uploads(place: str = "sidebar") -> None:
     uploads = taken(st.session_state.get(uploader_key(place)) or [])
     # A new uploader: the old one would keep the files even after they are removed here.
     st.session_state.uploader += 1
-    for upload in uploads:
-        choose_picture(keep_picture(upload))
+    keys = [keep_picture(upload) for upload in uploads]
+    if keys:
+        st.session_state["unread"] = keys
+        choose_picture(keys[-1])
 
 
 def keep_picture(upload: Upload) -> str:
@@ -200,17 +202,21 @@ def refuse(error: GradcamError) -> None:
 
 
 def refuse_picture(key: str, error: GradcamError) -> None:
-    """Drop a picture that cannot be read, and go back to the one that was chosen before it."""
+    """Drop a picture that cannot be read; go on with one that came with it, or go back to the one before it."""
+    name = shown_name(st.session_state.uploads[key].name) if key in st.session_state.uploads else "This file"
     drop_picture(key)
-    # Without the file's name: texts of errors may end up in logs.
-    refuse(GradcamError(error.message, f"{error.remedy} The picture before it is shown again."))
-    choose_picture(st.session_state.get("last read", ""))
+    others = [other for other in st.session_state.get("unread", ()) if other in st.session_state.uploads]
+    back = "" if others else " The picture that was chosen before is shown again."
+    # This error is shown and not raised: the file's name stays out of logs.
+    refuse(GradcamError(f"{name}. {error.message}", f"{error.remedy}{back}"))
+    choose_picture(others[-1] if others else st.session_state.get("last read", ""))
     choose_picture(chosen_picture())
 
 
 def note_read(key: str) -> None:
     """Remember the last picture that could be read."""
     st.session_state["last read"] = key
+    st.session_state["unread"] = []
 
 
 def refusals() -> list[GradcamError]:

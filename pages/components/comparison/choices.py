@@ -52,7 +52,7 @@ def pick_others(model: LoadedModel) -> tuple[tuple[str, LoadedModel], ...]:
             loaded.append((titles[key], load_other(key, model)))
         except GradcamError as error:
             show_error(error)
-    show_chosen("models")
+    show_chosen("models", list(keys))
     return tuple(loaded)
 
 
@@ -94,4 +94,6 @@ def _choose_example(picture: str, models: tuple[str, ...]) -> None:
     session.choose_picture(picture)
     session.choose(session.MODEL, models[0])
     session.choose(OTHERS, list(models[1:]))
-    note_chosen("models", session.pictures()[picture], *(session.models()[model] for model in models))
+    note_chosen(
+        "models", session.pictures()[picture], *(session.models()[model] for model in models), others=list(models[1:])
+    )

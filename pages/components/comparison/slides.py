@@ -8,10 +8,12 @@ import streamlit as st
 from gradcam_core import (
     Comparison,
     LoadedModel,
+    amount_of,
     comparison_sentences,
     overlay_difference,
     pair_sentence,
     picture_pixels,
+    unsuited_models,
 )
 from pages.components.comparison.trust import show_checks_of
 from pages.components.comparison.work import Task
@@ -26,15 +28,15 @@ MOST_ANSWERS = 3
 
 def slides_of(comparison: Comparison, task: Task) -> list[Slide]:
     """The screens, in their order."""
-    models = task.models
-    slides = [Slide("Do the models agree?", lambda: _answers(comparison, models))]
+    models, warning = task.models, " ".join(unsuited_models(comparison.explanations))
+    slides = [Slide("Do the models agree?", lambda: _answers(comparison, models), warning)]
     for place, compared in enumerate(comparison.classes):
         if compared.pairs:
             title = plain(shortened(compared.label))
-            slides.append(Slide(title, functools.partial(_heatmaps, comparison, place)))
+            slides.append(Slide(title, functools.partial(_heatmaps, comparison, place), warning))
     for place in range(len(models)):
         title = f"Can I trust the heatmap of model {place + 1}?"
-        slides.append(Slide(title, functools.partial(_checks, comparison, task, place)))
+        slides.append(Slide(title, functools.partial(_checks, comparison, task, place), warning))
     return slides
 
 
@@ -57,7 +59,7 @@ def _heatmaps(comparison: Comparison, place: int) -> None:
     """The heatmap of each model for one class, then the first model's minus each other one's."""
     compared, image = comparison.classes[place], as_displayed(comparison.image)
     pictures = [
-        (reduced(still(image, heatmap)), f"Model {number}")
+        (reduced(still(image, heatmap)), f"Model {number}: {amount_of(heatmap.target)}")
         for number, heatmap in enumerate(compared.heatmaps, 1)
         if heatmap is not None
     ]

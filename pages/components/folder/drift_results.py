@@ -38,7 +38,7 @@ def show_drift(
 
 
 def _show_pictures(drift: Drift, folder: Folder, method: Method, key: str) -> None:
-    st.header("Pictures, the largest movement on top")
+    st.header("Pictures, the largest movement of evidence on top")
     small = thumbnails(drift.rows, folder, key)
     chosen = st.dataframe(
         [_line(row, small) for row in drift.rows],
@@ -73,7 +73,7 @@ def _line(row: Any, small: dict[str, str]) -> dict[str, Any]:
         "Probability 1": None if failed else 100 * row.probabilities[0],
         "Model 2": row.answers[1],
         "Probability 2": None if failed else 100 * row.probabilities[1],
-        "Movement": None if row.movement is None else 100 * row.movement,
+        "Overlap": None if row.movement is None else 100 * (1 - row.movement),
         "Rank correlation": row.correlation,
         "Note": row.problem or row.note,
     }
@@ -86,9 +86,9 @@ def _columns(drift: Drift, pictures: bool) -> dict[str, Any]:
         "Picture": st.column_config.ImageColumn("", width=52) if pictures else None,
         "Probability 1": st.column_config.ProgressColumn(**share),
         "Probability 2": st.column_config.ProgressColumn(**share),
-        "Movement": st.column_config.ProgressColumn(
-            help="The share of both hottest areas together that lies in only one of them. 0: they are the same; 100: "
-            "they have nothing in common.",
+        "Overlap": st.column_config.ProgressColumn(
+            help="The share of both hottest areas together that is part of both. 100: they are the same; 0: they have "
+            "nothing in common.",
             **share,
         ),
         "Rank correlation": st.column_config.NumberColumn(

@@ -30,7 +30,7 @@ from pages.components.words import NO_BREAK, plain, shown_name
 
 THUMBNAIL, MOST_THUMBNAILS, LARGEST_FILE = 56, 200, 2_000_000
 CSS = Path(__file__).with_name("folder.css")
-FOLLOWED = ("Probability", "Most influential edge", "Confidence lost")
+FOLLOWED = ("Probability", "Most influential edge", "Lost when it is hidden")
 
 
 def show_results(evaluation: Evaluation, folder: Folder, *, key: str) -> None:
@@ -153,7 +153,7 @@ def _line(row: Any, thumbnails: dict[str, str]) -> dict[str, Any]:
         "Number": row.value,
         "Error": row.error,
         "Most influential edge": row.region,
-        "Confidence lost": None if failed or not row.region else 100 * max(row.lost, 0.0),
+        "Lost when it is hidden": None if failed or not row.region else 100 * max(row.lost, 0.0),
         "Heat inside": None if row.relevance_mass is None else 100 * row.relevance_mass,
         "Note": row.problem or row.note,
     }
@@ -165,7 +165,7 @@ def _columns(evaluation: Evaluation, pictures: bool) -> dict[str, Any]:
     columns = {
         "Picture": st.column_config.ImageColumn("Picture", width=72) if pictures else None,
         "Probability": st.column_config.ProgressColumn(**share),
-        "Confidence lost": st.column_config.ProgressColumn(
+        "Lost when it is hidden": st.column_config.ProgressColumn(
             help="The share of the answer’s probability that is lost when that part is hidden.", **share
         ),
         "Heat inside": st.column_config.NumberColumn(format="%.0f %%", width="small"),

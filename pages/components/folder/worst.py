@@ -8,7 +8,18 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from gradcam_core import Drift, GradcamError, Heatmap, ImageRecord, OnProgress, Progress, overlay, percent
+from gradcam_core import (
+    Drift,
+    GradcamError,
+    Heatmap,
+    ImageRecord,
+    OnProgress,
+    Prediction,
+    Progress,
+    amount_of,
+    overlay,
+    percent,
+)
 from pages.components import session
 from pages.components.analysis import cache
 from pages.components.analysis.work import watched
@@ -99,13 +110,21 @@ def _drawn(rows: Sequence[Any], contents: Mapping[str, bytes], task: Task, work:
         except GradcamError:  # its row says so already where it is the picture's fault
             continue
         stills[row.sha256] = tuple(
-            (_still(image, heatmap), f"Model {number} answers {shortened(answer.label)}, {percent(answer.probability)}")
+            (_still(image, heatmap), _caption(number, heatmap, answer))
             for number, (heatmap, answer) in enumerate(
                 zip(comparison.classes[0].heatmaps, comparison.answers, strict=True), 1
             )
             if heatmap is not None
         )
     return stills
+
+
+def _caption(number: int, heatmap: Heatmap, answer: Prediction | None) -> str:
+    """The heatmap's own class and probability; and the model's answer, where that is another class."""
+    own = f"Model {number}, for {shortened(heatmap.target.label)}: {amount_of(heatmap.target)}"
+    if answer is None or answer.index == heatmap.target.index:
+        return own
+    return f"{own}. It answers {shortened(answer.label)}, {amount_of(answer)}"
 
 
 def _still(image: ImageRecord, heatmap: Heatmap) -> np.ndarray:

@@ -144,9 +144,9 @@ def show_verdict(explanation: Explanation, model: LoadedModel) -> None:
         first, second, numbers = min(pairs, key=lambda pair: pair[2].correlation)
         least_alike = numbers.correlation
         words = "agree" if least_alike >= AGREE else "agree in part" if least_alike >= AGREE_IN_PART else "disagree"
-        least = f" least for {plain(shortened(first.target.label))}:" if len(pairs) > 1 else ""
+        worst = f" They agree least for {plain(shortened(first.target.label))}:" if len(pairs) > 1 else ""
         st.markdown(
-            f"The methods **{words}**,{least} {METHODS[first.method].title} and {METHODS[second.method].title} have "
+            f"The methods **{words}**.{worst} {METHODS[first.method].title} and {METHODS[second.method].title} have "
             f"{percent(numbers.overlap, 0)} of their hottest areas in common; unrelated maps with areas of these sizes "
             f"have {percent(numbers.chance, 0)}. Correlation {signed(numbers.correlation)}."
         )

@@ -39,10 +39,11 @@ OWN = "A probability is the model’s own number."
 
 @dataclasses.dataclass(frozen=True)
 class Slide:
-    """One screen."""
+    """One screen. `warning` stands above what it shows: a screen is often seen without the others."""
 
     title: str
     draw: Callable[[], None]
+    warning: str = ""
 
 
 def offer_presenting(explanation: Explanation, analysis: Analysis, *, key: str) -> None:
@@ -58,17 +59,21 @@ def offer_slides(make: Callable[[], Sequence[Slide]], *, key: str) -> None:
     st.button("Present this", on_click=talk.enter, key=f"present {key}", icon=":material/co_present:", type="tertiary")
     talk.listen()
     if talk.presented:
+        slide = slides[talk.step - 1]
         with talk.stage():
-            slides[talk.step - 1].draw()
+            if slide.warning:
+                st.warning(plain(slide.warning), icon=":material/warning:")
+            slide.draw()
 
 
 def _slides(explanation: Explanation, analysis: Analysis, key: str) -> list[Slide]:
-    slides = [Slide("What does the model answer?", lambda: _answers(explanation))]
+    warning = " ".join(explanation.unsuited)
+    slides = [Slide("What does the model answer?", lambda: _answers(explanation), warning)]
     for heatmaps in by_class(explanation):
         target = heatmaps[0].target
         title = plain(f"{shortened(target.label)}, {amount_of(target)}")
-        slides.append(Slide(title, functools.partial(_heatmaps, explanation, heatmaps)))
-    return [*slides, Slide("Can I trust this heatmap?", lambda: _checks(explanation, analysis, key))]
+        slides.append(Slide(title, functools.partial(_heatmaps, explanation, heatmaps), warning))
+    return [*slides, Slide("Can I trust this heatmap?", lambda: _checks(explanation, analysis, key), warning)]
 
 
 def _answers(explanation: Explanation) -> None:
@@ -87,7 +92,7 @@ def show_answers(explanation: Explanation) -> None:
     """The top answers as large bars, and how far to doubt them."""
     with st.container(key="answers"):
         show_predictions(explanation.predictions[:5])
-    for doubt in [*doubts_of(explanation), *map(plain, explanation.unsuited)]:
+    for doubt in doubts_of(explanation):
         st.markdown(doubt)
 
 

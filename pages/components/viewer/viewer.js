@@ -149,6 +149,7 @@ function arrange(viewer) {
   root.querySelector(".panels").style.gridTemplateColumns = `repeat(${columns}, ${cell}px)`;
   viewer.size = { width: Math.round(cell * room.ratio), height: Math.round(height * room.ratio), ratio: room.ratio, where };
   viewer.scratch = scratchOf(viewer.size);
+  keepScale(viewer);
   for (const { canvas, view } of panels) {
     Object.assign(canvas, { width: viewer.size.width, height: viewer.size.height });
     const css = (length) => `${length / room.ratio}px`;
@@ -156,6 +157,17 @@ function arrange(viewer) {
     zoomBy(view, picture, viewer.size, 1, view);
   }
   viewer.repaint();
+}
+
+// A picture that is zoomed keeps its scale when the room changes, as 1:1 must; one that fits goes on fitting.
+function keepScale(viewer) {
+  const { big, picture, size, fitted } = viewer;
+  const now = { scale: fitScale(picture, size), big: Boolean(big), key: picture.key };
+  viewer.fitted = now;
+  if (!fitted || fitted.big !== now.big || fitted.key !== now.key || fitted.scale === now.scale) return;
+  for (const view of new Set(viewer.panels.map((panel) => panel.view))) {
+    if (view.zoom !== 1) view.zoom = Math.max((view.zoom * fitted.scale) / now.scale, 1e-3);
+  }
 }
 
 // Width and height for the panels in CSS pixels: in the big view the whole window, otherwise what one sees of them before
