@@ -49,12 +49,10 @@ class Row:
     `region` is the part of the edge that lowers it most when hidden, `lost` the share of the probability that this
     takes away, and `edge_decides` whether that is above the threshold. The measurements are None without a mask, or
     where the heatmap is empty; `iou_by_chance` is what unrelated areas of these sizes would give for `iou_fixed`.
-    `request` is the identity of model and settings, `inputs` that of the label and the mask. `unsuited`: model and
-    picture do not match, as the note says.
+    `request` and `inputs` are the identities of model and settings, and of label and mask.
 
-    Of a model of findings, `findings` has each of them; `label` and `answer` name those that are present, and
-    `edge_class` is the one whose probability is followed. Of a regression, `value` is the model's number and `given`
-    the table's.
+    Of a model of findings, `findings` has each; `label` and `answer` name those that are present, `edge_class` is the
+    one whose probability is followed. Of a regression, `value` is the model's number and `given` the table's.
     """
 
     name: str

@@ -162,9 +162,7 @@ def taken(files: Iterable[Any]) -> list[Upload]:
         if not isinstance(file, UploadedFile):
             refuse(GradcamError("The server no longer has this file.", "Add it again."))
         elif held + file.size > MOST_BYTES or len(_held()) + len(uploads) >= MOST_FILES:
-            refuse(
-                GradcamError(f"This session already has {MOST_WORDS}.", "Remove some of its pictures, then add more.")
-            )
+            refuse(GradcamError(f"This session already has {MOST_WORDS}.", "Remove some of its pictures first."))
         else:
             uploads.append(Upload(file.name, file.getvalue()))
             held += file.size
@@ -180,10 +178,9 @@ def take_uploads(place: str = "sidebar") -> None:
     uploads = taken(st.session_state.get(uploader_key(place)) or [])
     # A new uploader: the old one would keep the files even after they are removed here.
     st.session_state.uploader += 1
-    keys = [keep_picture(upload) for upload in uploads]
-    if keys:
-        st.session_state["unread"] = keys
-        choose_picture(keys[-1])
+    st.session_state["unread"] = [keep_picture(upload) for upload in uploads]
+    if uploads:
+        choose_picture(st.session_state["unread"][-1])
 
 
 def keep_picture(upload: Upload) -> str:
@@ -203,20 +200,18 @@ def refuse(error: GradcamError) -> None:
 
 def refuse_picture(key: str, error: GradcamError) -> None:
     """Drop a picture that cannot be read; go on with one that came with it, or go back to the one before it."""
-    name = shown_name(st.session_state.uploads[key].name) if key in st.session_state.uploads else "This file"
+    name = shown_name(st.session_state.uploads[key].name)
     drop_picture(key)
     others = [other for other in st.session_state.get("unread", ()) if other in st.session_state.uploads]
     back = "" if others else " The picture that was chosen before is shown again."
-    # This error is shown and not raised: the file's name stays out of logs.
-    refuse(GradcamError(f"{name}. {error.message}", f"{error.remedy}{back}"))
+    refuse(GradcamError(f"{name}. {error.message}", f"{error.remedy}{back}"))  # shown, not raised: no name in logs
     choose_picture(others[-1] if others else st.session_state.get("last read", ""))
     choose_picture(chosen_picture())
 
 
 def note_read(key: str) -> None:
     """Remember the last picture that could be read."""
-    st.session_state["last read"] = key
-    st.session_state["unread"] = []
+    st.session_state.update({"last read": key, "unread": []})
 
 
 def refusals() -> list[GradcamError]:
