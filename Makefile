@@ -32,7 +32,7 @@ test: $(VENV)/test.done ## Set up and run lint, types and tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-test-slow: $(VENV)/test.done ## Retrain the demonstration models, and ask for the full figures (about half an hour)
+test-slow: $(VENV)/test.done ## Retrain the demonstration models, walk every goal and state (about an hour)
 	$(BIN)/python -m pytest -m slow
 
 demonstration: $(VENV)/test.done ## Draw the sample radiographs and train the demonstration models again

@@ -74,6 +74,7 @@ def pick(page: Any, label: str, text: str) -> None:
     settled(page)
 
 
+@pytest.mark.slow
 def test_nothing_changes_that_the_visitor_did_not_change(page: Any, address: str) -> None:
     start(page, address)
     fit = chosen(page, "What the model sees")
@@ -108,7 +109,7 @@ def test_an_example_says_what_it_has_chosen(page: Any, address: str, name: str, 
     words.wait_for(state="detached", timeout=60_000)
 
 
-@pytest.mark.parametrize("name", ["Explain", "Compare methods"])
+@pytest.mark.parametrize("name", ["Explain", pytest.param("Compare methods", marks=pytest.mark.slow)])
 def test_keys_alone_lead_from_start_to_the_presenters_view(page: Any, address: str, name: str) -> None:
     start(page, address)
     tab_to(page, name)

@@ -315,7 +315,14 @@ def context(chromium: Any) -> Iterator[Any]:
     context.close()
 
 
-@pytest.mark.parametrize("goal", GOALS)
+# Those that no other browser test comes near; all are asked for by `make test-slow`.
+QUICK = {"A2 a 12-bit picture", "A8, A9 the six checks, to file", "B1, B3 the story", "C8 two models"}
+QUICK |= {"C10 a drawn box, exported", "C11 a folder with its table"}
+
+
+@pytest.mark.parametrize(
+    "goal", [pytest.param(goal, marks=() if goal in QUICK else pytest.mark.slow) for goal in GOALS]
+)
 def test_a_goal_is_reached_within_its_clicks(goal: str, context: Any, address: str) -> None:
     reach, most = GOALS[goal]
     page = context.new_page()

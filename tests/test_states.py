@@ -40,6 +40,7 @@ def test_pages_as_they_are_entered(visitor: Visitor) -> None:
         assert_accessible(visitor, name)
 
 
+@pytest.mark.slow
 def test_details_of_an_explanation(visitor: Visitor) -> None:
     page = visitor.page
     follow(page, "Explain")
@@ -77,6 +78,7 @@ def test_models_from_a_dropped_file_to_a_new_name(visitor: Visitor) -> None:
     assert len(set(names)) == len(names), "two buttons have the same name"
 
 
+@pytest.mark.slow
 def test_models_side_by_side(visitor: Visitor) -> None:
     page = visitor.page
     follow(page, "Compare models")
@@ -96,6 +98,7 @@ def test_models_side_by_side(visitor: Visitor) -> None:
     assert_accessible(visitor, "four models with notes")
 
 
+@pytest.mark.slow
 def test_a_folder_running_stopped_and_done(visitor: Visitor) -> None:
     page = visitor.page
     follow(page, "Folder")
@@ -117,6 +120,7 @@ def test_a_folder_running_stopped_and_done(visitor: Visitor) -> None:
     assert_accessible(visitor, "done")
 
 
+@pytest.mark.slow
 def test_a_region_with_its_verdict_and_curves(visitor: Visitor) -> None:
     page = visitor.page
     visitor.click("button", "Drawn radiograph: nodule, marker")
