@@ -13,7 +13,7 @@ PAGES = {
     "Explain": ".viewer .panel canvas",
     "Compare methods": ".viewer .panel canvas",
     "Compare models": "text=Compare with",
-    "Layers": ".viewer.strip .panel canvas",
+    "Layers": ".viewer .panel canvas",
     "Evaluate": ".marker canvas, .figures img",
     "Folder": "text=Every nodule",
     "Models": "text=Add a model",

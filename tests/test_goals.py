@@ -207,7 +207,7 @@ def two_models(visitor: Visitor) -> None:
 
 def depth_strip(visitor: Visitor) -> None:
     visitor.follow("Layers")
-    visitor.sees(visitor.page.locator(".viewer.strip .panel").nth(5))
+    visitor.sees(visitor.page.get_by_text("from the first layers to the last"))
     assert titles(visitor.page)[-1] == "All fused"
 
 
@@ -274,10 +274,10 @@ def back_and_forward(visitor: Visitor) -> None:
     visitor.is_there()
     visitor.page.go_back()
     visitor.sees("What did the model look at")
-    visitor.sees(visitor.page.locator(".viewer:not(.strip) .panel canvas").nth(3))
+    visitor.sees(visitor.page.locator(".viewer .panel canvas").nth(3))
     visitor.page.go_forward()
     visitor.clicks += 2
-    visitor.sees(visitor.page.locator(".viewer.strip .panel canvas").nth(3))
+    visitor.sees(visitor.page.get_by_text("from the first layers to the last"))
 
 
 # The goal, and the most clicks; one more where the line with method, layers and classes is to be unfolded.

@@ -57,8 +57,6 @@ def test_a_model_in_half_precision_is_computed_in_float32_with_a_note() -> None:
 
 
 def test_a_model_that_cannot_be_copied_or_run_is_refused_in_words() -> None:
-    holding = small()
-    holding.last = holding(torch.rand(1, 3, 8, 8))  # type: ignore[assignment]
     locked = small()
     locked.lock = threading.Lock()  # type: ignore[assignment]
     with torch.device("meta"):
@@ -68,7 +66,6 @@ def test_a_model_that_cannot_be_copied_or_run_is_refused_in_words() -> None:
         warnings.simplefilter("ignore")
         scripted = torch.jit.trace(small(), torch.zeros(1, 3, 8, 8))
     for net, words in (
-        (holding, "cannot be copied"),
         (locked, "cannot be copied"),
         (hollow, "no weights"),
         (lazy, "lazy"),
@@ -76,6 +73,12 @@ def test_a_model_that_cannot_be_copied_or_run_is_refused_in_words() -> None:
     ):
         with pytest.raises(ModelError, match=words):
             load_model(net, device="cpu")
+
+
+def test_a_model_that_keeps_the_results_of_its_last_pass_loads() -> None:
+    holding = small()
+    holding.last = holding(torch.rand(1, 3, 8, 8))  # type: ignore[assignment]
+    assert load_model(holding, device="cpu", preprocessing={"size": 32}).layers
 
 
 def test_a_network_that_fails_in_its_own_code_is_refused_in_words() -> None:

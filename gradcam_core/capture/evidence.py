@@ -28,7 +28,7 @@ Run = Callable[[torch.Tensor], torch.Tensor]
 FORBIDDEN = MappingProxyType(
     {
         "inplace operation": "this network overwrites values that its gradients need",
-        "use_reentrant": "this network computes steps again for its gradients (use_reentrant=True)",
+        "use_reentrant": "this network computes steps again for its gradients (reentrant checkpointing)",
     }
 )
 

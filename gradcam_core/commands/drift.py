@@ -1,5 +1,7 @@
 """`drift`: two models over a folder of pictures: do the answers agree, did the evidence move; in words and as files."""
 
+from __future__ import annotations
+
 import functools
 from pathlib import Path
 

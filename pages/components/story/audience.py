@@ -11,7 +11,7 @@ from pages.components.analysis.requests import Analysis, Request
 from pages.components.analysis.work import explained
 from pages.components.panels.figures import figures
 from pages.components.presenter.slides import reduced, show_answers, show_scale, still
-from pages.components.words import show_error
+from pages.components.words import plain, show_error
 
 SENT, REFUSED, TURN = "audience picture", "audience refused", "audience uploader"
 
@@ -75,10 +75,12 @@ def _explained(choice: session.ModelChoice) -> Explanation | None:
 
 def _show(explanation: Explanation) -> None:
     heatmap = explanation.heatmaps[0]
-    plain = reduced(picture_pixels(explanation.image))
+    picture = reduced(picture_pixels(explanation.image))
     heat = reduced(still(explanation.image, heatmap))
-    height = min(15.5, 21.5 * plain.shape[0] / plain.shape[1])
-    figures([(plain, "Your picture"), (heat, f"What it looked at for {heatmap.target.label}")], height=height)
+    height = min(15.5, 21.5 * picture.shape[0] / picture.shape[1])
+    figures([(picture, "Your picture"), (heat, f"What it looked at for {heatmap.target.label}")], height=height)
     show_scale([heatmap])
     st.caption("The model sees the whole picture here, padded to a square. Explain usually shows it the centre only.")
+    for sentence in explanation.unsuited:
+        st.markdown(plain(sentence))
     show_answers(explanation)
