@@ -33,9 +33,7 @@ FARTHEST = 2  # times as many tensors differ as from the nearest network
 # Names that mean nothing without the layer before them.
 COMMON = ("weight", "bias", "running_mean", "running_var")
 SAYS = ("arch", "architecture", "model_name", "backbone", "encoder_name")
-NOT_CLASSIFIERS = (
-    "Build it in Python, wrapped so that it returns scores [pictures, classes], and give it to load_model."
-)
+NOT_CLASSIFIERS = "Only classifiers, and torchvision's detectors and segmenters, can be explained from a file."
 DETECTOR = "Give torchvision's network, such as torchvision:fasterrcnn_resnet50_fpn."
 FOLDER = "Give the folder that save_pretrained wrote, with its config.json: file:FOLDER, without an architecture."
 SAME_ORDER = "Give timm's network of the same name, such as timm:tf_efficientnet_b0: its tensors have the same order."
