@@ -61,9 +61,7 @@ def load_torchvision(
     if num_classes == 0:
         raise ModelError("num_classes cannot be 0 here.", "Give at least 1, or leave it out.")
     if in_chans not in (None, 3) and task_of(name):
-        raise ModelError(
-            f"{name} takes pictures with three channels only.", "Leave the number of channels out.", "in_chans"
-        )
+        raise ModelError(f"{name} takes pictures with three channels only.", "Leave the number of channels out.")
     preprocessing = _preprocessing(weights, in_chans or 3, name)
     if not pretrained:
         module = _build(name, num_classes=num_classes, in_chans=in_chans, size=size)
