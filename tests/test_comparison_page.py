@@ -123,6 +123,7 @@ def assert_exported_as_displayed(page: Any, content: bytes) -> None:
     assert tints[0] == pytest.approx(tints[1], rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("second browser")
 def test_from_start_by_its_link_to_a_comparison_and_its_record(page: Any, address: str) -> None:
     start(page, address)

@@ -95,7 +95,11 @@ def test_nothing_changes_that_the_visitor_did_not_change(page: Any, address: str
 
 
 @pytest.mark.parametrize(
-    ("name", "example"), [("Compare models", "The same answer for another reason"), ("Folder", "Every nodule")]
+    ("name", "example"),
+    [
+        ("Compare models", "The same answer for another reason"),
+        pytest.param("Folder", "Every nodule", marks=pytest.mark.slow),
+    ],
 )
 def test_an_example_says_what_it_has_chosen(page: Any, address: str, name: str, example: str) -> None:
     start(page, address)
