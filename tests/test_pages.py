@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from gradcam_core import read_sample
 from pages.components import session
 from pages.components.analysis import cache
 from pages.components.analysis.files import keep_file
@@ -67,6 +68,18 @@ def test_a_broken_upload_is_refused_in_words_and_the_page_lives_on() -> None:
     run.selectbox(key="picture").select("coffee").run()
     assert not run.error
     assert "espresso" in text_of(run)
+
+
+def test_of_several_files_the_next_good_one_is_shown() -> None:
+    run = opened("pages/1_Explain.py")
+    box = run.file_uploader[0]
+    for name, content in (("good.png", read_sample("coffee")), ("bad.png", png(300, 200)[:500])):
+        box.upload(name, content, "image/png")
+    run.run()
+    assert not run.exception
+    assert [error.value.startswith("**File 2 of 2") for error in run.error] == [True]
+    assert "espresso" in text_of(run)
+    assert "chosen before" not in run.error[0].value
 
 
 def test_choices_survive_moving_between_pages() -> None:

@@ -319,7 +319,7 @@ def test_a_refused_picture_is_said_once_and_leaves_the_former_one_chosen(page: A
     page.get_by_test_id("stAlert").wait_for(timeout=30_000)
     page.locator(".viewer .panel .title", has_text="espresso").first.wait_for(timeout=30_000)
     assert "The picture that was chosen before is shown again." in page.get_by_test_id("stAlert").inner_text()
-    assert "anna.png" in page.get_by_test_id("stAlert").inner_text(), "several refused files could not be told apart"
+    assert "anna" not in page.get_by_test_id("stAlert").inner_text()
     page.get_by_test_id("stSidebar").filter(has_text="anna").wait_for(state="hidden", timeout=30_000)
     unfold(page)
     page.locator(".st-key-top button").first.click()

@@ -200,11 +200,12 @@ def refuse(error: GradcamError) -> None:
 
 def refuse_picture(key: str, error: GradcamError) -> None:
     """Drop a picture that cannot be read; go on with one that came with it, or go back to the one before it."""
-    name = shown_name(st.session_state.uploads[key].name)
     drop_picture(key)
-    others = [other for other in st.session_state.get("unread", ()) if other in st.session_state.uploads]
+    unread = st.session_state.get("unread", [])
+    which = f"File {unread.index(key) + 1} of {len(unread)}. " if len(unread) > 1 and key in unread else ""
+    others = [other for other in unread if other in st.session_state.uploads]
     back = "" if others else " The picture that was chosen before is shown again."
-    refuse(GradcamError(f"{name}. {error.message}", f"{error.remedy}{back}"))  # shown, not raised: no name in logs
+    refuse(GradcamError(f"{which}{error.message}", f"{error.remedy}{back}"))  # without the file's name
     choose_picture(others[-1] if others else st.session_state.get("last read", ""))
     choose_picture(chosen_picture())
 
@@ -216,8 +217,7 @@ def note_read(key: str) -> None:
 
 def refusals() -> list[GradcamError]:
     """What is to be said now, once."""
-    errors: list[GradcamError] = st.session_state.pop("refusals", [])
-    return errors
+    return list(st.session_state.pop("refusals", []))
 
 
 def choose_picture(key: str) -> None:
