@@ -15,6 +15,8 @@ from gradcam_core.text import percent, quantity
 Task = Literal["single_label", "multi_label", "binary", "regression", "embedding", "detection", "segmentation"]
 Origin = Literal["read", "given", "assumed"]
 TASKS: tuple[Task, ...] = get_args(Task)
+# Those whose outputs are about places of the picture, objects or pixels, instead of the whole picture.
+PLACED = frozenset[Task]({"detection", "segmentation"})
 # What a task means, for people; `{}` stands for the number of outputs.
 TASK_WORDS: Mapping[Task, str] = MappingProxyType(
     {
@@ -60,8 +62,8 @@ class Outputs:
 
     @property
     def has_places(self) -> bool:
-        """Whether the outputs are about places of the picture, objects or pixels, instead of the whole picture."""
-        return self.task in ("detection", "segmentation")
+        """Whether the outputs are about places of the picture instead of the whole picture."""
+        return self.task in PLACED
 
     @property
     def words(self) -> str:

@@ -17,7 +17,9 @@ from gradcam_core import (
     compare,
     evaluate,
     explain,
+    list_tasks,
     load_model,
+    lowers,
     outlines_of,
     overlay,
     predict,
@@ -25,11 +27,12 @@ from gradcam_core import (
     similar,
     to_dict,
     trust,
+    with_task,
 )
 from gradcam_core.cli import main
 from gradcam_core.errors import GradcamError, ModelError, TargetError
 from gradcam_core.targets import BoxTarget, SegmentTarget
-from gradcam_core.targets.boxes import box_on_picture
+from gradcam_core.targets.boxes import box_on_picture, objects
 from tests.pictures import encode
 
 SIDE = 128
@@ -201,16 +204,36 @@ def test_a_click_chooses_one_connected_region(segmenter: LoadedModel, image: Any
         ("detector", "box:0:middle", "names no object"),
         ("detector", "box:", "names no object"),
         ("detector", "mouse", "no class 'mouse'"),
+        ("detector", f"box:{'9' * 5000}", "names no object"),
+        ("detector", lowers("cat", ["background", "cat"]), "cannot be lowered or compared"),
+        ("segmenter", "segment:cat@nan,1", "no class 'cat@nan,1'"),
         ("segmenter", "box:0", "finds no objects"),
         ("segmenter", "segment:cat@500,500", "at this place"),
         ("segmenter", "segment:mouse", "no class 'mouse'"),
     ],
 )
 def test_what_a_model_does_not_have_is_said(
-    name: str, wanted: str, words: str, image: Any, request: pytest.FixtureRequest
+    name: str, wanted: Any, words: str, image: Any, request: pytest.FixtureRequest
 ) -> None:
     with pytest.raises(TargetError, match=words):
         explain(image, request.getfixturevalue(name), targets=[wanted], methods="grad_cam")
+
+
+def test_objects_and_regions_are_read_as_nothing_else(
+    detector: LoadedModel, segmenter: LoadedModel, image: Any
+) -> None:
+    for model in (detector, segmenter):
+        assert list_tasks(model) == (model.task,)
+        assert with_task(model, model.task).task_origin == "given"
+        with pytest.raises(ModelError, match="cannot be explained here as multi_label"):
+            with_task(model, "multi_label")
+        with pytest.raises(TargetError, match="not compared with another class"):
+            explain(image, model, against=1)
+
+
+def test_a_class_beyond_the_labels_has_its_number() -> None:
+    (target,) = objects(torch.tensor([[[0.0, 0.0, 9.0, 9.0, 7, 0.9]]]), ["background", "cat"], 1)
+    assert target.label == "class 7 · box 0"
 
 
 def test_a_detector_that_finds_nothing_says_so(detector: LoadedModel, image: Any) -> None:

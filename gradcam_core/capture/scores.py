@@ -5,13 +5,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from gradcam_core.capture.taps import listening
 from gradcam_core.devices import is_out_of_memory, pictures_at_once
 from gradcam_core.errors import ModelError, TargetError
 from gradcam_core.records import LayerInfo, LoadedModel, Target
-from gradcam_core.targets.boxes import rows_of_objects
+from gradcam_core.targets.boxes import joined, rows_of_objects
 
 # What networks raise over a batch; which of them is the network's own affair.
 BATCH_REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ModelError)
@@ -124,11 +123,8 @@ def scorer(model: LoadedModel) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Outputs of several pictures as one tensor; of a detector, rows of zeros stand where there are fewer objects."""
-    if parts[0].dim() != 3:
-        return torch.cat(list(parts))
-    most = max(part.shape[1] for part in parts)
-    return torch.cat([functional.pad(part, (0, 0, 0, most - part.shape[1])) for part in parts])
+    """Outputs of several pictures as one tensor."""
+    return joined(parts) if parts[0].dim() == 3 else torch.cat(list(parts))
 
 
 def _in_batches(function: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:

@@ -15,11 +15,10 @@ from gradcam_core.records import LoadedModel
 from gradcam_core.sources.labels import places_of
 from gradcam_core.sources.structure import Calls
 from gradcam_core.targets import find_class
-from gradcam_core.tasks import TASK_WORDS, TASKS, Outputs, Task
+from gradcam_core.tasks import PLACED, TASK_WORDS, TASKS, Outputs, Task
 from gradcam_core.text import counted
 
 AUTO = "auto"
-SERVED: tuple[Task, ...] = ("single_label", "multi_label", "binary", "regression", "embedding")
 KEYS = ("problem_type", "task", "task_type", "loss", "criterion", "loss_fn", "loss_function")
 # What a file may say of its task, or of the loss that it was trained with.
 SAYINGS: Mapping[str, Task] = {
@@ -142,22 +141,25 @@ def _assumption(outputs: Outputs, classes: int) -> str:
 
 
 def check_task(task: Any) -> Task | None:
-    """A task that can be explained; None for "auto". Raises ModelError."""
+    """A task; None for "auto". Raises ModelError."""
     if task is None or task == AUTO:
         return None
-    if task in SERVED:
-        return cast(Task, task)
     if task in TASKS:
-        raise ModelError(f"Models for {task} cannot be explained here.", f"Give one of {', '.join(SERVED)}.")
-    near = get_close_matches(str(task)[:40], SERVED, 1, 0.5)
+        return cast(Task, task)
+    near = get_close_matches(str(task)[:40], TASKS, 1, 0.5)
     meant = f"Did you mean {near[0]}? " if near else ""
-    raise ModelError(f"There is no task {str(task)[:40]!r}.", f"{meant}Give auto, {', '.join(SERVED)}.")
+    raise ModelError(f"There is no task {str(task)[:40]!r}.", f"{meant}Give auto, {', '.join(TASKS)}.")
 
 
 def list_tasks(model: LoadedModel) -> tuple[Task, ...]:
-    """The tasks that a model's outputs can have: one output is no class of several, several are no yes or no."""
+    """The tasks that a model's outputs can have: one output is no class of several, several are no yes or no.
+
+    Objects and regions are nothing else, and nothing else is objects or regions.
+    """
+    if model.outputs.has_places:
+        return (model.task,)
     impossible = "single_label" if len(model.labels) == 1 else "binary"
-    return tuple(task for task in SERVED if task != impossible)
+    return tuple(task for task in TASKS if task not in (impossible, *PLACED))
 
 
 def with_task(model: LoadedModel, task: str | None = None, *, unit: str = "", thresholds: Any = None) -> LoadedModel:
@@ -167,6 +169,11 @@ def with_task(model: LoadedModel, task: str | None = None, *, unit: str = "", th
     one number, one per class, or {label: number}. Raises ModelError for what does not fit the model.
     """
     wanted, outputs, classes = check_task(task), model.outputs, len(model.labels)
+    if wanted not in (None, model.task) and (outputs.has_places or wanted in PLACED):
+        raise ModelError(
+            f"This model gives {TASK_WORDS[model.task]}: it cannot be explained here as {wanted}.",
+            f"Leave the task out, or give {' or '.join(list_tasks(model))}.",
+        )
     if wanted == "single_label" and classes == 1:
         raise ModelError("One output cannot be one class of several.", "Give the task binary or regression.")
     if wanted == "binary" and classes != 1:

@@ -75,6 +75,8 @@ def choose_contrasts(
     wanted: Wanted | Sequence[Wanted] | None, against: int | str, labels: Sequence[str], top_k: int, meaning: Outputs
 ) -> Choose:
     """Settle the same targets, each as a contrast with the class `against`. Raises TargetError as above."""
+    if meaning.has_places:
+        raise TargetError("Objects and regions are not compared with another class.", "Leave the other class out.")
     other = find_class(against, labels)
     choose = choose_targets(wanted, labels, check_top_k(top_k) + 1, meaning)
 
@@ -106,7 +108,12 @@ def outlines_of(target: Target, placement: Placement) -> list[np.ndarray]:
 
 
 def _check_kind(target: Any, meaning: Outputs) -> None:
-    """Refuse an object or a region of a model that has none."""
+    """Refuse an object or a region of a model that has none, and a class's score of one that has such."""
+    if meaning.has_places and isinstance(target, ClassTarget | ContrastTarget | LoweredTarget):
+        raise TargetError(
+            "An object or a region cannot be lowered or compared with a class.",
+            "Name the object or the class itself.",
+        )
     for is_kind, task, reason in NEEDS:
         if is_kind(target) and meaning.task != task:
             raise TargetError(f"'{target[:60]}' cannot be explained: this model {reason}.", f"Use a model for {task}.")

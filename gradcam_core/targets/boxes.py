@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, SupportsIndex
 
 import torch
+from torch.nn import functional
 
 from gradcam_core.errors import TargetError
 from gradcam_core.placement import Placement
@@ -17,6 +18,7 @@ from gradcam_core.tasks import Prediction, check_top_k
 
 Box = tuple[float, float, float, float]
 CLASS, SCORE = 4, 5
+LONGEST_NUMBER = 9
 # Where an edge stands among an object's numbers, and the sign with which it moves outwards.
 EDGES: Mapping[str, tuple[int, int]] = MappingProxyType(
     {"left": (0, -1), "top": (1, -1), "right": (2, 1), "bottom": (3, 1)}
@@ -29,8 +31,13 @@ def rows_of_objects(outputs: Sequence[Mapping[str, Any]]) -> torch.Tensor:
         torch.cat([each["boxes"].float(), each["labels"][:, None].float(), each["scores"][:, None].float()], dim=1)
         for each in outputs
     ]
-    most = max(len(part) for part in parts)
-    return torch.stack([torch.cat([part, part.new_zeros(most - len(part), 6)]) for part in parts])
+    return joined([part[None] for part in parts])
+
+
+def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """A detector's outputs [N D 6] of several batches as one; rows of zeros stand where there are fewer objects."""
+    most = max(part.shape[1] for part in parts)
+    return torch.cat([functional.pad(part, (0, 0, 0, most - part.shape[1])) for part in parts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +86,17 @@ def objects(outputs: torch.Tensor, labels: Sequence[str], top_k: SupportsIndex) 
     return tuple(
         BoxTarget(
             int(row[CLASS]),
-            f"{labels[int(row[CLASS])]} · box {number}",
+            f"{_name(int(row[CLASS]), labels)} · box {number}",
             row[SCORE],
             (row[0], row[1], row[2], row[3]),
         )
         for number, row in enumerate(rows)
     )
+
+
+def _name(index: int, labels: Sequence[str]) -> str:
+    """The name of a class; the number of one that the labels do not reach."""
+    return labels[index] if 0 <= index < len(labels) else f"class {index}"
 
 
 def choose_objects(
@@ -117,12 +129,12 @@ def _object(wanted: int | str, detected: Sequence[BoxTarget], labels: Sequence[s
     if isinstance(wanted, int):
         best = next((target for target in detected if target.index == wanted), None)
         if best is None:
-            kinds = ", ".join(dict.fromkeys(labels[target.index] for target in detected[:20]))
+            kinds = ", ".join(dict.fromkeys(_name(target.index, labels) for target in detected[:20]))
             raise TargetError(f"The model finds no '{labels[wanted]}' in this picture.", f"It finds {kinds}.")
         return best
     _, number, *rest = wanted.split(":")
     edge = rest[0] if rest else ""
-    if not number.isdecimal() or len(rest) > 1 or (rest and edge not in EDGES):
+    if not number.isdecimal() or len(number) > LONGEST_NUMBER or len(rest) > 1 or (rest and edge not in EDGES):
         remedy = f"Write box:0 for the first, or box:0:left for an edge ({', '.join(EDGES)})."
         raise TargetError(f"'{wanted[:40]}' names no object.", remedy)
     if int(number) >= len(detected):
@@ -139,7 +151,9 @@ def predictions_of(
 ) -> tuple[Prediction, ...]:
     """Objects as predictions, with their boxes in pixels of the picture."""
     return tuple(
-        Prediction(target.index, labels[target.index], target.probability, box=box_on_picture(target.box, placement))
+        Prediction(
+            target.index, _name(target.index, labels), target.probability, box=box_on_picture(target.box, placement)
+        )
         for target in detected
     )
 

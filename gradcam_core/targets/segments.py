@@ -3,6 +3,7 @@
 A segmenter's outputs are [N classes h w], scores before any softmax, on the grid of the model's input.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import SupportsIndex
@@ -82,8 +83,8 @@ def read_segment(wanted: str) -> tuple[str, tuple[float, float] | None]:
     try:
         x, y = map(float, place.split(","))
     except ValueError:
-        return wanted.removeprefix("segment:"), None
-    return label, (x, y)
+        x = y = math.nan
+    return (label, (x, y)) if math.isfinite(x + y) else (wanted.removeprefix("segment:"), None)
 
 
 def is_segment(wanted: object) -> bool:

@@ -45,6 +45,8 @@ def pick_classes(
             placeholder=f"Type a name; until then, the top {start}",
             label_visibility="collapsed",
         )
+    if model.outputs.has_places:  # objects and regions are neither lowered nor compared
+        return top or start, tuple(named), None, False
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         lowers = (
             st.segmented_control(
