@@ -9,7 +9,7 @@ from gradcam_core import Drift, drift_sentences, drift_to_csv, drift_to_dict, to
 from pages.components.folder.drift import Models
 from pages.components.folder.evaluation import Method
 from pages.components.folder.files import Folder
-from pages.components.folder.results import CSS, offer_names, thumbnails, wanted_names
+from pages.components.folder.results import CSS, offer_names, thumbnails, ticked, wanted_names
 from pages.components.folder.worst import offer_comparison, show_worst
 from pages.components.panels.downloads import download
 from pages.components.words import plain, shown_name
@@ -40,21 +40,13 @@ def show_drift(
 def _show_pictures(drift: Drift, folder: Folder, method: Method, key: str) -> None:
     st.header("Pictures, the largest movement of evidence on top")
     small = thumbnails(drift.rows, folder, key)
-    chosen = st.dataframe(
+    row = ticked(
+        drift.rows,
         [_line(row, small) for row in drift.rows],
-        hide_index=True,
-        width="stretch",
-        height=min(40 + 44 * drift.count, 480),
-        row_height=44,
+        _columns(drift, bool(small)),
         key=f"drift pictures {key[:16]}",
-        on_select="rerun",
-        selection_mode="single-row",
-        placeholder="–",
-        column_config=_columns(drift, bool(small)),
         alt="The pictures of this folder with what both models answer and how far the evidence moved",
     )
-    places = chosen.selection.rows
-    row = drift.rows[places[0]] if places and places[0] < drift.count else None
     with st.container(horizontal=True, vertical_alignment="center", key="open-bar"):
         if row is None or (row.name, row.sha256) not in folder.pictures:
             st.caption("Tick a row to open its picture.")

@@ -1,6 +1,6 @@
 """The results of an evaluation: sentences, four numbers, charts, and the pictures to look at first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,21 +104,13 @@ def _right(evaluation: Evaluation) -> tuple[str, str, str, str]:
 def _show_pictures(evaluation: Evaluation, folder: Folder, key: str) -> None:
     st.header("Pictures, the ones to look at first on top")
     small = thumbnails(evaluation.rows, folder, key)
-    chosen = st.dataframe(
+    row = ticked(
+        evaluation.rows,
         [_line(row, small) for row in evaluation.rows],
-        hide_index=True,
-        width="stretch",
-        height=min(40 + 44 * evaluation.count, 480),
-        row_height=44,
+        _columns(evaluation, bool(small)),
         key=f"pictures {key[:16]}",
-        on_select="rerun",
-        selection_mode="single-row",
-        placeholder="–",
-        column_config=_columns(evaluation, bool(small)),
         alt="The pictures of this folder with what the model answers",
     )
-    rows = chosen.selection.rows
-    row = evaluation.rows[rows[0]] if rows and rows[0] < evaluation.count else None
     file = folder.pictures.get((row.name, row.sha256)) if row else None
     with st.container(horizontal=True, vertical_alignment="center", key="open-bar"):
         if file is None:
@@ -134,6 +126,27 @@ def _show_pictures(evaluation: Evaluation, folder: Folder, key: str) -> None:
         st.caption(plain(row.problem or row.note or row.name))
     if opened:
         go_to("pages/1_Explain.py")
+
+
+def ticked(
+    rows: Sequence[Any], lines: Sequence[Mapping[str, Any]], columns: Mapping[str, Any], *, key: str, alt: str
+) -> Any:
+    """Show the pictures as a table, a line for each row; return the row that is ticked, or None."""
+    chosen = st.dataframe(
+        lines,
+        hide_index=True,
+        width="stretch",
+        height=min(40 + 44 * len(rows), 480),
+        row_height=44,
+        key=key,
+        on_select="rerun",
+        selection_mode="single-row",
+        placeholder="–",
+        column_config=columns,
+        alt=alt,
+    )
+    places = chosen.selection.rows
+    return rows[places[0]] if places and places[0] < len(rows) else None
 
 
 def _open(sha256: str, file: Upload) -> None:
