@@ -14,7 +14,6 @@ from gradcam_core import (
     Heatmap,
     ImageRecord,
     OnProgress,
-    Prediction,
     Progress,
     amount_of,
     overlay,
@@ -56,9 +55,11 @@ def show_worst(
 
 def _show_card(row: Any, stills: Stills) -> None:
     overlap = "" if row.overlap is None else f", {percent(row.overlap, 0)} overlap of the hottest areas"
+    answer = f" Model 2 answers {plain(shortened(row.answers[1]))}, {percent(row.probabilities[1])}."
     figures(stills, height=14.5)
     st.caption(
         f"**{plain(row.name)}** Heatmaps for {plain(shortened(row.label))}{overlap}. {row.standing.capitalize()}."
+        f"{'' if row.same_answer or not row.answers[1] else answer}"
     )
 
 
@@ -110,21 +111,14 @@ def _drawn(rows: Sequence[Any], contents: Mapping[str, bytes], task: Task, work:
         except GradcamError:  # its row says so already where it is the picture's fault
             continue
         stills[row.sha256] = tuple(
-            (_still(image, heatmap), _caption(number, heatmap, answer))
-            for number, (heatmap, answer) in enumerate(
-                zip(comparison.classes[0].heatmaps, comparison.answers, strict=True), 1
+            (
+                _still(image, heatmap),
+                f"Model {number}, for {shortened(heatmap.target.label)}: {amount_of(heatmap.target)}",
             )
+            for number, heatmap in enumerate(comparison.classes[0].heatmaps, 1)
             if heatmap is not None
         )
     return stills
-
-
-def _caption(number: int, heatmap: Heatmap, answer: Prediction | None) -> str:
-    """The heatmap's own class and probability; and the model's answer, where that is another class."""
-    own = f"Model {number}, for {shortened(heatmap.target.label)}: {amount_of(heatmap.target)}"
-    if answer is None or answer.index == heatmap.target.index:
-        return own
-    return f"{own}. It answers {shortened(answer.label)}, {amount_of(answer)}"
 
 
 def _still(image: ImageRecord, heatmap: Heatmap) -> np.ndarray:
