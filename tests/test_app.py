@@ -6,7 +6,6 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -148,15 +147,6 @@ def test_two_people_at_once_never_see_each_others_pictures(chromium: Any, addres
     assert "cat-mine" not in pages[1].content()
     for context in contexts:
         context.close()
-
-
-def test_no_request_leaves_the_machine(page: Any, address: str) -> None:
-    for path in ("", "Explain", "Compare", "Compare_models", "Layers", "Evaluate", "Folder", "Models", "Demonstration"):
-        page.goto(f"{address}/{path}")
-        page.locator("h1").wait_for(timeout=90_000)
-        settled(page)
-    hosts = {urlsplit(url).hostname for url in page.asked if url.startswith(("http", "ws"))}
-    assert hosts == {"127.0.0.1"}
 
 
 def test_a_long_analysis_shows_drafts_can_be_stopped_and_started_again(page: Any, address: str) -> None:
