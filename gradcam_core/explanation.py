@@ -36,7 +36,15 @@ from gradcam_core.records import (
 from gradcam_core.registry import Choice
 from gradcam_core.suitability import unsuited
 from gradcam_core.suitability.known import Features, known_to
-from gradcam_core.targets import Choose, Wanted, choose_contrasts, choose_targets, predictions, with_finite_scores
+from gradcam_core.targets import (
+    Choose,
+    Wanted,
+    choose_contrasts,
+    choose_targets,
+    predictions,
+    text_notes,
+    with_finite_scores,
+)
 from gradcam_core.tasks import check_top_k
 from gradcam_core.version import __version__
 
@@ -81,7 +89,8 @@ def explain(
             heatmaps += heatmaps_of(first, choice, progress.part(place, len(choices), choice.member.title))
     answers = predictions(first.outputs, model.outputs, model.labels, top_k, first.placement)
     misfit = unsuited(image, model, first.outputs, features) if first.outputs.dim() == 2 else ()
-    notes = (*misfit, *broken, *image.notes, *model.notes, *left_out, *moved)
+    texts = text_notes(first.targets, first.outputs)
+    notes = (*misfit, *broken, *texts, *image.notes, *model.notes, *left_out, *moved)
     return _record(image, model, prepared[0], first, tuple(heatmaps), answers, clock.seconds, notes, misfit)
 
 
@@ -205,7 +214,7 @@ def _choice(
     targets: Wanted | Sequence[Wanted] | None, against: int | str | None, model: LoadedModel, top_k: int
 ) -> Choose:
     if against is None:
-        return choose_targets(targets, model.labels, top_k, model.outputs)
+        return choose_targets(targets, model.labels, top_k, model.outputs, model.text)
     return choose_contrasts(targets, against, model.labels, top_k, model.outputs)
 
 
@@ -284,4 +293,4 @@ def check_request(
     wanted = _wanted_layers(model, layers)
     _choose_methods(methods, wanted, model)
     if targets is not None:
-        choose_targets(targets, model.labels, 1, model.outputs)
+        choose_targets(targets, model.labels, 1, model.outputs, model.text)

@@ -68,7 +68,7 @@ def assemble_model(
     notes: Sequence[str] = (),
 ) -> LoadedModel:
     """Prepare a network that is ours to keep. Raises ModelError where it is no classifier, or labels do not fit."""
-    module, place, fingerprint = network.module, choose_device(device), fingerprint_of(network.module)
+    module, place, fingerprint = network.module, choose_device(device), _fingerprint(network)
     changed = _settle(module, place)
     probes = _probe(module, preprocessing, place)
     head, head_kind = find_head(probes.outputs[1], probes.calls[1])
@@ -96,6 +96,7 @@ def assemble_model(
         head_name=head,
         outputs=outputs,
         attention=attention_blocks(module, layers, _noise(preprocessing, place, 1.0)),
+        text=network.text,
     )
     return with_folded(model, twin, _noise(preprocessing, place, 1.0))
 
@@ -177,6 +178,14 @@ def _with_quadrant_of(inputs: torch.Tensor, other: torch.Tensor) -> torch.Tensor
     rows, columns = slice(0, inputs.shape[-2] // 2), slice(inputs.shape[-1] // 2, None)
     mixed[..., rows, columns] = other[..., rows, columns]
     return mixed
+
+
+def _fingerprint(network: Network) -> str:
+    """That of the network; with a part for texts, one over both."""
+    if network.text is None:
+        return fingerprint_of(network.module)
+    parts = (fingerprint_of(network.module), fingerprint_of(network.text.network))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def fingerprint_of(module: nn.Module) -> str:
