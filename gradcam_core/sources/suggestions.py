@@ -34,6 +34,7 @@ FARTHEST = 2  # times as many tensors differ as from the nearest network
 COMMON = ("weight", "bias", "running_mean", "running_var")
 SAYS = ("arch", "architecture", "model_name", "backbone", "encoder_name")
 NOT_CLASSIFIERS = "Only classifiers, and torchvision's detectors and segmenters, can be explained from a file."
+CLIP = "Give open_clip's network, such as open-clip:ViT-B-32."
 DETECTOR = "Give torchvision's network, such as torchvision:fasterrcnn_resnet50_fpn."
 FOLDER = "Give the folder that save_pretrained wrote, with its config.json: file:FOLDER, without an architecture."
 SAME_ORDER = "Give timm's network of the same name, such as timm:tf_efficientnet_b0: its tensors have the same order."
@@ -46,7 +47,7 @@ OTHERS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("vit.encoder.", "vit.embeddings.", "vit.layers."), "a Hugging Face transformers model", FOLDER),
     (("resnet.embedder.", "swin.embeddings.", "convnext.embeddings."), "a Hugging Face transformers model", FOLDER),
     (("deit.embeddings.", "dinov2.embeddings."), "a Hugging Face transformers model", FOLDER),
-    (("visual.", "text_model.", "token_embedding."), "a CLIP model (pictures and words)", NOT_CLASSIFIERS),
+    (("visual.", "text_model.", "token_embedding."), "a CLIP model (pictures and texts)", CLIP),
     (("_conv_stem.", "_blocks."), "the package efficientnet_pytorch", SAME_ORDER),
 )
 # Families of classifiers, for variants that no known network is near to, with references to try.

@@ -27,8 +27,9 @@ from gradcam_core.targets.classes import with_finite_scores as with_finite_score
 from gradcam_core.targets.segments import SegmentTarget as SegmentTarget
 from gradcam_core.targets.segments import areas, choose_segments, is_segment, outline_of, read_segment
 from gradcam_core.targets.similar import SimilarTarget as SimilarTarget
-from gradcam_core.targets.texts import SCHEME, is_text, text_target
+from gradcam_core.targets.texts import SCHEME, text_target
 from gradcam_core.targets.texts import TextTarget as TextTarget
+from gradcam_core.targets.texts import is_text as is_text
 from gradcam_core.targets.texts import similar_to_text as similar_to_text
 from gradcam_core.targets.texts import text_notes as text_notes
 from gradcam_core.tasks import UNSTATED, Outputs, Prediction, Target, Task, TextEncoder, check_top_k, top_predictions

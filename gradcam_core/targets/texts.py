@@ -40,7 +40,7 @@ class TextTarget:
     value: float = float("nan")
     index: int = -1
     probability: float = float("nan")
-    unit: str = ""
+    unit: str = "similarity"
 
     def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
         """Similarities [N] out of the model's outputs [N D]."""

@@ -127,7 +127,7 @@ def _of_folder(package: ModuleType, folder: Path) -> Architecture:
     """The recipe that a folder's configuration describes, no larger than its weights. Raises ModelError."""
     config, stated = read_config(folder)
     most = _weights(folder).stat().st_size
-    recipe = _recipe(package, f"local-dir:{folder}", config, {"quick_gelu": config.get("quick_gelu", False), **stated})
+    recipe = _recipe(package, "folder", config, {"quick_gelu": config.get("quick_gelu", False), **stated})
     return bounded(recipe, most)
 
 
