@@ -69,8 +69,7 @@ def assemble_model(
 ) -> LoadedModel:
     """Prepare a network that is ours to keep. Raises ModelError where it is no classifier, or labels do not fit."""
     module, place, fingerprint = network.module, choose_device(device), _fingerprint(network)
-    changed = _settle(module, place)
-    probes = _probe(module, preprocessing, place)
+    changed, probes = _settle(module, place), _probe(module, preprocessing, place)
     head, head_kind = find_head(probes.outputs[1], probes.calls[1])
     plain, refused = find_layers(module, probes.calls, preprocessing.size, probes.attending)
     layers = tuple(with_pooling(layer, probes.calls[1:], head, head_kind) for layer in plain)
