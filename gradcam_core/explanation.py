@@ -17,8 +17,9 @@ from gradcam_core.capture import capture, scorer
 from gradcam_core.devices import with_enough_memory
 from gradcam_core.errors import LayerError, MethodError, ModelError, PictureError
 from gradcam_core.heatmaps import FirstPass, heatmaps_of
-from gradcam_core.layers import resolve_layer
+from gradcam_core.layers import INPUT, resolve_layer
 from gradcam_core.methods import caveat, choose_method, instead_of, smoothing_of, why_not
+from gradcam_core.methods.needs import OF_A_LAYER
 from gradcam_core.placement import Placement
 from gradcam_core.preprocess import prepare
 from gradcam_core.progress import OnProgress, Progress
@@ -50,6 +51,7 @@ from gradcam_core.version import __version__
 
 Method = str | tuple[str, Mapping[str, Any]]
 DEFAULT_METHODS: Sequence[Method] = ("cam", "grad_cam", "grad_cam_plus_plus")
+FORWARD_METHODS: Sequence[Method] = ("occlusion",)
 
 
 def explain(
@@ -232,11 +234,12 @@ def _choose_methods(
 ) -> tuple[list[Choice], list[str]]:
     """Look the methods up; of the default ones, leave unsuitable ones out with a note."""
     choices, notes = [], []
-    for name, options in _listed(DEFAULT_METHODS if methods is None else methods):
+    closed = any(layer.kind == INPUT for layer in layers)
+    for name, options in _listed((FORWARD_METHODS if closed else DEFAULT_METHODS) if methods is None else methods):
         choice = choose_method(name, options)
         reason = next(filter(None, (why_not(choice.member, layer, model) for layer in layers)), "")
         if reason and methods is not None:
-            raise MethodError(reason, instead_of(choice.member))
+            raise MethodError(reason, instead_of(choice.member, OF_A_LAYER if closed else ()))
         notes += [reason] if reason else list(filter(None, {caveat(choice.member, layer, model) for layer in layers}))
         choices += [] if reason else [choice]
     if not choices:

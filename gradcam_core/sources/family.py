@@ -44,7 +44,8 @@ class Network:
     `labels` is None where the source knows no names of classes. `notes` are sentences about how it
     came to be that its user should know; `assumption` is one more, about how its pictures are
     prepared, for a user who did not say so. `task` is what the source or the file says of its outputs, None where
-    they say nothing. `text` encodes texts, of a model that compares them with pictures.
+    they say nothing. `text` encodes texts, of a model that compares them with pictures. `closed`
+    says why neither layers nor gradients of it can be had.
     """
 
     module: nn.Module
@@ -55,6 +56,7 @@ class Network:
     assumption: str = ""
     task: Task | None = None
     text: TextEncoder | None = None
+    closed: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

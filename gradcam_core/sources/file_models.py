@@ -18,6 +18,8 @@ from gradcam_core.sources.folders import CONFIG, PREPROCESSING, beside, read_wei
 from gradcam_core.sources.heads import stated_task
 from gradcam_core.sources.labels import find_labels
 from gradcam_core.sources.names import NameMatch
+from gradcam_core.sources.onnx_files import ONNX, is_onnx
+from gradcam_core.sources.onnx_networks import load_onnx
 from gradcam_core.sources.own_networks import build, find_architecture, input_channels
 from gradcam_core.sources.pickle_names import QUANTISED, SPARSE
 from gradcam_core.sources.settings import take_settings
@@ -57,6 +59,9 @@ def load_file(
     path = Path(name.removeprefix("//") if name.startswith("///") else name).expanduser()
     if (path / OPEN_CLIP).is_file():
         return list_sources()["open-clip"].load(f"local-dir:{path}", pretrained=True, progress=progress)
+    if is_onnx(path):
+        _check_no_settings(architecture, num_classes, in_chans, weights)
+        return load_onnx(path, size, labels_given)
     if name.startswith(HUB):
         path = hub_folder(name.removeprefix(HUB), progress, also=(PREPROCESSING,))
     recipe = None if architecture in (None, AUTO) else find_architecture(architecture)
@@ -76,6 +81,12 @@ def load_file(
     if stated and stated.channels == network.preprocessing.channels:
         network = replace(network, preprocessing=stated, assumption="")
     return replace(network, notes=(*checkpoint.notes, *notes, *network.notes))
+
+
+def _check_no_settings(*settings: Any) -> None:
+    if any(setting not in (None, AUTO, ONNX) for setting in settings):
+        message = "An ONNX file holds its own network, whose architecture and sizes are fixed."
+        raise ModelError(message, "Leave the architecture, the number of classes and channels and the weights out.")
 
 
 def _read(path: Path, in_chans: int | None) -> tuple[Checkpoint, Preprocessing | None]:

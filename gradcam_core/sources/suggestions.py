@@ -19,6 +19,7 @@ from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint, require_weights
 from gradcam_core.sources.family import list_sources
 from gradcam_core.sources.names import EXTRAS, WRAPPERS, Shape, large_prefixes
+from gradcam_core.sources.onnx_files import ONNX, is_onnx
 from gradcam_core.sources.own_networks import build_shapes, find_architecture
 from gradcam_core.sources.state_dicts import Fit, fit_tensors, probable_cause, shapes_of
 from gradcam_core.sources.translations import fit_to
@@ -92,6 +93,8 @@ class Suggestion:
     @property
     def words(self) -> str:
         """Such as "torchvision:mobilenet_v2 with 7 classes (all 314 tensors fit)"."""
+        if self.reference == ONNX:
+            return f"{ONNX} (the file holds a network of its own)"
         size = f" with {self.classes:,} class{'' if self.classes == 1 else 'es'}" if self.classes else ""
         if self.complete:
             return f"{self.reference}{size} (all {self.fitting} tensors fit)"
@@ -117,7 +120,9 @@ def suggest_architectures(path: str | Path) -> tuple[Suggestion, ...]:
 
     Where one fits entirely, only those that fit as well follow. Nothing in the file is run. Raises ModelError.
     """
-    checkpoint = read_checkpoint(Path(path).expanduser())
+    if is_onnx(path := Path(path).expanduser()):
+        return (Suggestion(ONNX, 0, (), (), (), None),)
+    checkpoint = read_checkpoint(path)
     require_weights(checkpoint)
     with guarded("The file's content cannot be used", f"Save the weights alone: {SAVE_WEIGHTS}."):
         return suggest(checkpoint)
