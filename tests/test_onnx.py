@@ -140,7 +140,7 @@ def test_preprocessing_is_said_to_be_assumed_and_sizes_are_kept(tmp_path: Path) 
         load_model(f"file:{path}", preprocessing={"size": 32})
     free = written.write(tmp_path / "free.onnx", written.graph(shape=("N", 3, "H", "W")))
     assert load_model(f"file:{free}", preprocessing={"size": 40}, device="cpu").preprocessing.size == (40, 40)
-    with pytest.raises(GradcamError, match="An ONNX file holds its own network"):
+    with pytest.raises(GradcamError, match="ONNX model, which holds its own network"):
         load_model(f"file:{path}", architecture="timm:resnet18")
     assert load_model(f"file:{path}", architecture="auto", device="cpu").architecture == "ONNX"
 

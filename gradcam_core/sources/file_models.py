@@ -57,11 +57,8 @@ def load_file(
     """
     # The address form file:///home/... is understood too.
     path = Path(name.removeprefix("//") if name.startswith("///") else name).expanduser()
-    if (path / OPEN_CLIP).is_file():
-        return list_sources()["open-clip"].load(f"local-dir:{path}", pretrained=True, progress=progress)
-    if is_onnx(path):
-        _check_no_settings(architecture, num_classes, in_chans, weights)
-        return load_onnx(path, size, labels_given)
+    if whole := _whole(path, (architecture, num_classes, in_chans, weights), size, labels_given, progress):
+        return whole
     if name.startswith(HUB):
         path = hub_folder(name.removeprefix(HUB), progress, also=(PREPROCESSING,))
     recipe = None if architecture in (None, AUTO) else find_architecture(architecture)
@@ -83,10 +80,16 @@ def load_file(
     return replace(network, notes=(*checkpoint.notes, *notes, *network.notes))
 
 
-def _check_no_settings(*settings: Any) -> None:
+def _whole(path: Path, settings: Any, size: Size | None, labels_given: bool, progress: Progress) -> Network | None:
+    """The network of an ONNX model or of a folder of open_clip, which describe it completely; else None."""
+    if (path / OPEN_CLIP).is_file():
+        return list_sources()["open-clip"].load(f"local-dir:{path}", pretrained=True, progress=progress)
+    if not is_onnx(path):
+        return None
     if any(setting not in (None, AUTO, ONNX) for setting in settings):
-        message = "An ONNX file holds its own network, whose architecture and sizes are fixed."
+        message = "This is an ONNX model, which holds its own network: architecture and sizes are fixed."
         raise ModelError(message, "Leave the architecture, the number of classes and channels and the weights out.")
+    return load_onnx(path, size, labels_given)
 
 
 def _read(path: Path, in_chans: int | None) -> tuple[Checkpoint, Preprocessing | None]:
