@@ -94,6 +94,14 @@ def endless_loop() -> onnx.ModelProto:
     return with_step(helper.make_node("Loop", ["n", "go", "start"], ["extra"], body=body), tensors=(count, go, start))
 
 
+def slow() -> onnx.ModelProto:
+    """Two thousand products of large matrices: small in the file and in memory, an hour of work."""
+    side = helper.make_tensor("side", TensorProto.INT64, [2], [2_000, 2_000])
+    steps = [helper.make_node("ConstantOfShape", ["side"], ["p0"])]
+    steps += [helper.make_node("MatMul", [f"p{place}", "p0"], [f"p{place + 1}"]) for place in range(2_000)]
+    return with_step(*steps, helper.make_node("ReduceSum", ["p2000"], ["extra"], keepdims=0), tensors=(side,))
+
+
 def own_operator() -> onnx.ModelProto:
     step = helper.make_node("Run", ["scores"], ["extra"], domain="evil.example")
     return with_step(step, opsets=[helper.make_opsetid("evil.example", 1)])

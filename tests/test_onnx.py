@@ -29,6 +29,7 @@ from gradcam_core import (
 from gradcam_core.cli import main
 from gradcam_core.readers import read_image
 from gradcam_core.samples import read_sample
+from gradcam_core.sources import onnx_networks
 from pages.components.analysis.requests import ModelChoice
 from pages.components.models.dropped import Weights
 from tests import onnx_models as written
@@ -181,7 +182,7 @@ def test_weights_in_a_file_beside_it_are_read_and_others_are_not(tmp_path: Path,
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (written.memory_bomb, "does not run on one picture|does not open this model"),
+        (written.memory_bomb, "does not run on this picture|does not open this model"),
         (written.endless_loop, r"has a loop \(Loop\)"),
         (written.own_operator, r"not part of ONNX Runtime \(evil\.example\.Run\)"),
         (written.own_function, "defines functions of its own"),
@@ -197,6 +198,15 @@ def test_hostile_and_impossible_models_end_in_words(build: Any, words: str, tmp_
     with pytest.raises(GradcamError, match=words):
         load_model(f"file:{written.write(tmp_path / 'net.onnx', build())}", device="cpu")
     assert time.perf_counter() - start < 10
+
+
+def test_a_model_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written.write(tmp_path / "net.onnx", written.slow())
+    monkeypatch.setattr(onnx_networks, "MOST_SECONDS", 1.0)
+    start = time.perf_counter()
+    with pytest.raises(GradcamError, match="took more than 1 seconds"):
+        loaded(path)
+    assert time.perf_counter() - start < 30
 
 
 @pytest.mark.parametrize("cut", [0.1, 0.5, 0.95])

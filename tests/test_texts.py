@@ -223,6 +223,8 @@ def test_what_needs_classes_says_so(models: dict[str, LoadedModel]) -> None:
         explain(CAT, model, targets=WANTED, against=0)
     with pytest.raises(GradcamError, match="Several models are not asked for a text at once"):
         compare(CAT, [model, models["resnet"]], targets=WANTED)
+    with pytest.raises(GradcamError, match="Several models are not asked for a text at once"):
+        compare(CAT, [model, models["resnet"]])
     with pytest.raises(GradcamError, match=r"reads no texts\. Leave the model's task out"):
         explain(CAT, with_task(model, "single_label"), targets=WANTED)
     explanation = explain(CAT, model, targets=WANTED, methods="grad_cam")

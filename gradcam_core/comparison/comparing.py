@@ -110,17 +110,18 @@ def _checked(
     first, ways = models[0].labels, match_of_each(match, len(models) - 1)
     for place, (model, layer) in enumerate(zip(models, wanted, strict=True)):
         of_model(place, functools.partial(check_request, model, methods=[method], layers=layer))
-    if targets is not None:
-        _check_targets(models[0], targets)
+    _check_targets(models, targets)
     others = (partners_of(first, model.labels, way) for model, way in zip(models[1:], ways, strict=True))
     return _Request(image, models, top_k, method, wanted, (tuple(range(len(first))), *others), targets)
 
 
-def _check_targets(model: LoadedModel, targets: Sequence[Class]) -> None:
+def _check_targets(models: Sequence[LoadedModel], targets: Sequence[Class] | None) -> None:
     """Raise TargetError for what the first model does not have, and for texts, which no class of another matches."""
-    if any(is_text(target) and target not in model.labels for target in targets):
+    of_texts = targets is None and any(model.text and model.task == "embedding" for model in models)
+    if of_texts or any(is_text(target) and target not in models[0].labels for target in targets or ()):
         raise TargetError("Several models are not asked for a text at once.", "Explain it in each of them.")
-    check_request(model, targets=list(targets))
+    if targets is not None:
+        check_request(models[0], targets=list(targets))
 
 
 def of_model(place: int, work: Callable[[], Result]) -> Result:

@@ -2,7 +2,8 @@
 
 What the checks refuse: operators that ONNX Runtime does not bring itself, loops (their time has no bound), functions
 (few bytes can stand for endless steps), and weights outside the model's own folder. The memory of all sessions
-together ends at MOST_BYTES. The time of a single pass is not bounded.
+together ends at MOST_BYTES. A pass ends with the first step that ends too late (see onnx_networks.py); the time of a
+single step is not bounded.
 """
 
 import hashlib
@@ -60,7 +61,10 @@ def open_onnx(path: Path) -> OnnxFile:
         raise ModelError(f"This ONNX model is damaged: {first_line(error)}.", AGAIN) from error
     files = _checked(model, path)
     try:
-        session = onnxruntime.InferenceSession(str(path), _options(), providers=["CPUExecutionProvider"])
+        # Steps on constants wait for the first pass, whose time is bounded.
+        session = onnxruntime.InferenceSession(
+            str(path), _options(), providers=["CPUExecutionProvider"], disabled_optimizers=["ConstantFolding"]
+        )
     except Exception as error:
         raise ModelError(f"ONNX Runtime does not open this model: {in_words(error)}.", AGAIN) from error
     return OnnxFile(session, _digest([path, *files]), session.get_modelmeta().custom_metadata_map)

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from gradcam_core.sources.onnx_files import OnnxFile, in_words, open_onnx
 
 CLOSED = "this model runs in ONNX Runtime, which shows neither layers nor gradients"
 TYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16, "tensor(double)": torch.float64}
+MOST_SECONDS = 300.0
 MOST_CHANNELS, SMALLEST, LARGEST, LONGEST_TEXT = 64, 8, 4096, 1_000_000
 ASSUMED = (
     "How its pictures are prepared was assumed: {} x {}, ImageNet's mean and std. "
@@ -65,12 +67,28 @@ class OnnxNetwork(nn.Module):
         count = len(part)
         if self.batch and count < self.batch:
             part = torch.cat([part, part[-1:].expand(self.batch - count, *part.shape[1:])])
-        # ONNX Runtime's exceptions have no class in common.
-        try:
-            outputs = self.session.run(None, {self.name: part.contiguous().numpy()})
-        except Exception as error:
-            raise RuntimeError(in_words(error)) from error
-        return [_tensor(output, count) for output in outputs]
+        return [_tensor(output, count) for output in _outputs(self.session, {self.name: part.contiguous().numpy()})]
+
+
+def _outputs(session: Any, given: Mapping[str, Any]) -> list[Any]:
+    """Run a session, at most until the first step that ends after MOST_SECONDS. Raises ModelError."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 4
+    clock = Timer(MOST_SECONDS, setattr, (options, "terminate", True))
+    clock.daemon = True
+    clock.start()
+    # ONNX Runtime's exceptions have no class in common.
+    try:
+        outputs: list[Any] = session.run(None, given, options)
+    except Exception as error:
+        late = f"it took more than {MOST_SECONDS:g} seconds" if options.terminate else in_words(error)
+        remedy = "Check its input size and the memory, or use a smaller model."
+        raise ModelError(f"The ONNX model does not run on this picture: {late}.", remedy) from error
+    finally:
+        clock.cancel()
+    return outputs
 
 
 def _tensor(output: Any, count: int) -> Any:
