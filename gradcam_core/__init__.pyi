@@ -27,6 +27,8 @@ from .targets import contrast as contrast
 from .targets import lowers as lowers
 from .targets import outlines_of as outlines_of
 from .targets import SimilarTarget as SimilarTarget
+from .targets import TextTarget as TextTarget
+from .targets import similar_to_text as similar_to_text
 from .readers import read_image as read_image
 from .samples import list_samples as list_samples
 from .samples import read_sample as read_sample

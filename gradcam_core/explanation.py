@@ -17,8 +17,9 @@ from gradcam_core.capture import capture, scorer
 from gradcam_core.devices import with_enough_memory
 from gradcam_core.errors import LayerError, MethodError, ModelError, PictureError
 from gradcam_core.heatmaps import FirstPass, heatmaps_of
-from gradcam_core.layers import resolve_layer
+from gradcam_core.layers import INPUT, resolve_layer
 from gradcam_core.methods import caveat, choose_method, instead_of, smoothing_of, why_not
+from gradcam_core.methods.needs import OF_A_LAYER
 from gradcam_core.placement import Placement
 from gradcam_core.preprocess import prepare
 from gradcam_core.progress import OnProgress, Progress
@@ -36,12 +37,21 @@ from gradcam_core.records import (
 from gradcam_core.registry import Choice
 from gradcam_core.suitability import unsuited
 from gradcam_core.suitability.known import Features, known_to
-from gradcam_core.targets import Choose, Wanted, choose_contrasts, choose_targets, predictions, with_finite_scores
+from gradcam_core.targets import (
+    Choose,
+    Wanted,
+    choose_contrasts,
+    choose_targets,
+    predictions,
+    text_notes,
+    with_finite_scores,
+)
 from gradcam_core.tasks import check_top_k
 from gradcam_core.version import __version__
 
 Method = str | tuple[str, Mapping[str, Any]]
 DEFAULT_METHODS: Sequence[Method] = ("cam", "grad_cam", "grad_cam_plus_plus")
+FORWARD_METHODS: Sequence[Method] = ("occlusion",)
 
 
 def explain(
@@ -81,7 +91,8 @@ def explain(
             heatmaps += heatmaps_of(first, choice, progress.part(place, len(choices), choice.member.title))
     answers = predictions(first.outputs, model.outputs, model.labels, top_k, first.placement)
     misfit = unsuited(image, model, first.outputs, features) if first.outputs.dim() == 2 else ()
-    notes = (*misfit, *broken, *image.notes, *model.notes, *left_out, *moved)
+    texts = text_notes(first.targets, first.outputs)
+    notes = (*misfit, *broken, *texts, *image.notes, *model.notes, *left_out, *moved)
     return _record(image, model, prepared[0], first, tuple(heatmaps), answers, clock.seconds, notes, misfit)
 
 
@@ -205,7 +216,7 @@ def _choice(
     targets: Wanted | Sequence[Wanted] | None, against: int | str | None, model: LoadedModel, top_k: int
 ) -> Choose:
     if against is None:
-        return choose_targets(targets, model.labels, top_k, model.outputs)
+        return choose_targets(targets, model.labels, top_k, model.outputs, model.text)
     return choose_contrasts(targets, against, model.labels, top_k, model.outputs)
 
 
@@ -223,11 +234,12 @@ def _choose_methods(
 ) -> tuple[list[Choice], list[str]]:
     """Look the methods up; of the default ones, leave unsuitable ones out with a note."""
     choices, notes = [], []
-    for name, options in _listed(DEFAULT_METHODS if methods is None else methods):
+    closed = any(layer.kind == INPUT for layer in layers)
+    for name, options in _listed((FORWARD_METHODS if closed else DEFAULT_METHODS) if methods is None else methods):
         choice = choose_method(name, options)
         reason = next(filter(None, (why_not(choice.member, layer, model) for layer in layers)), "")
         if reason and methods is not None:
-            raise MethodError(reason, instead_of(choice.member))
+            raise MethodError(reason, instead_of(choice.member, OF_A_LAYER if closed else ()))
         notes += [reason] if reason else list(filter(None, {caveat(choice.member, layer, model) for layer in layers}))
         choices += [] if reason else [choice]
     if not choices:
@@ -284,4 +296,4 @@ def check_request(
     wanted = _wanted_layers(model, layers)
     _choose_methods(methods, wanted, model)
     if targets is not None:
-        choose_targets(targets, model.labels, 1, model.outputs)
+        choose_targets(targets, model.labels, 1, model.outputs, model.text)

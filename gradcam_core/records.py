@@ -17,6 +17,7 @@ from gradcam_core.tasks import UNSTATED, Outputs, Task
 from gradcam_core.tasks import Origin as TaskOrigin
 from gradcam_core.tasks import Prediction as Prediction
 from gradcam_core.tasks import Target as Target
+from gradcam_core.tasks import TextEncoder as TextEncoder
 
 # Evidence on the picture below this share of the map's peak would not change one of 255 steps of colour.
 VISIBLE = 0.5 / 255
@@ -131,8 +132,8 @@ class LoadedModel:
     gives the reason for each layer that cannot be explained. `activations` are the kinds of nonlinear steps
     that ran, such as "gelu". `folded` is a private, faster copy. `outputs` says what the network's numbers
     mean: see tasks.py. `attention` names the blocks of a plain vision transformer, in which every token attends to
-    every token. `pyramid` names the layers that are explained together where none is named, if any. `notes` are
-    sentences that its user should know.
+    every token. `pyramid` names the layers that are explained together where none is named, if any. `text` encodes
+    texts, of a model that compares them with pictures. `notes` are sentences that its user should know.
     """
 
     module: nn.Module
@@ -153,6 +154,7 @@ class LoadedModel:
     outputs: Outputs = UNSTATED
     attention: tuple[str, ...] = ()
     pyramid: tuple[str, ...] = ()
+    text: TextEncoder | None = None
 
     @property
     def task(self) -> Task:

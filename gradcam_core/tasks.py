@@ -2,12 +2,13 @@
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, SupportsIndex, get_args, runtime_checkable
 
 import torch
+from torch import nn
 
 from gradcam_core.errors import TargetError
 from gradcam_core.text import percent, quantity
@@ -121,6 +122,21 @@ class Target(Protocol):
 
     def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
         """Scores [N] out of the model's outputs [N classes]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextEncoder:
+    """What a model has for texts, to compare with its features of pictures.
+
+    `encode` gives a text's features [D] on the processor, and how many tokens it has, of which the first `longest` are
+    read. `scale` is what similarities are multiplied with before a softmax over texts, 0 without one. `network` holds
+    the weights.
+    """
+
+    encode: Callable[[str], tuple[torch.Tensor, int]]
+    longest: int
+    scale: float
+    network: nn.Module
 
 
 def amount_of(thing: Prediction | Target) -> str:

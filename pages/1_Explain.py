@@ -19,11 +19,13 @@ from pages.components.pickers import fold
 from pages.components.pickers.classes import pick_classes
 from pages.components.pickers.layers import chosen_layers, pick_layers
 from pages.components.pickers.methods import layer_words, pick_method
+from pages.components.pickers.texts import KEY, pick_texts
 from pages.components.presenter.slides import offer_presenting
 from pages.components.words import show_error
 
 answers = st.container()
-with fold(chosen_layers(chosen.model), methods="method", top="top", key="explain"):
+texts = pick_texts(chosen.model)
+with fold(chosen_layers(chosen.model), methods="method", top=KEY if texts else "top", key="explain"):
     left, middle, right = st.columns([1.1, 1.2, 1.5], vertical_alignment="top", gap="medium")
     with middle:
         layers = pick_layers(chosen.model)
@@ -31,9 +33,9 @@ with fold(chosen_layers(chosen.model), methods="method", top="top", key="explain
         method = pick_method(chosen.model, layers)
     middle.caption(layer_words(method[0]))
     with right:
-        top_k, targets, against, lowers = pick_classes(chosen.model)
+        classes = () if texts else pick_classes(chosen.model)
 
-analysis = Analysis(chosen.image, chosen.model, Request((method,), layers, top_k, targets, against, lowers))
+analysis = Analysis(chosen.image, chosen.model, Request((method,), layers, *classes, texts=texts))
 try:
     analysis, explanation = explained(analysis, "explain")
 except GradcamError as error:

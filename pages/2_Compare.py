@@ -19,23 +19,26 @@ from pages.components.pickers import fold
 from pages.components.pickers.classes import pick_classes
 from pages.components.pickers.layers import chosen_layers, pick_layer
 from pages.components.pickers.methods import pick_methods
+from pages.components.pickers.texts import KEY, pick_texts
 from pages.components.presenter.slides import offer_presenting
 from pages.components.words import show_error
 
 verdict = st.container()
-with fold(chosen_layers(chosen.model)[:1], methods="compared", top="compare_top", key="compare"):
+texts = pick_texts(chosen.model)
+top = KEY if texts else "compare_top"
+with fold(chosen_layers(chosen.model)[:1], methods="compared", top=top, key="compare"):
     left, middle, right = st.columns([1.35, 0.9, 1.45], vertical_alignment="top", gap="medium")
     with middle:
         layers = pick_layer(chosen.model)
     with left:
         methods = pick_methods(chosen.model, layers)
     with right:
-        top_k, targets, against, lowers = pick_classes(chosen.model, most=5, key="compare_top", start=3)
+        classes = () if texts else pick_classes(chosen.model, most=5, key="compare_top", start=3)
 if not methods:
     st.info("Choose at least one method to see its heatmap.", icon=":material/arrow_upward:")
     st.stop()
 
-analysis = Analysis(chosen.image, chosen.model, Request(methods, layers, top_k, targets, against, lowers))
+analysis = Analysis(chosen.image, chosen.model, Request(methods, layers, *classes, texts=texts))
 try:
     analysis, explanation = explained(analysis, "compare")
 except GradcamError as error:

@@ -27,6 +27,7 @@ from pages.components.panels.heatmaps import show_notes
 from pages.components.pickers.classes import pick_class
 from pages.components.pickers.layers import pick_layer
 from pages.components.pickers.methods import pick_methods
+from pages.components.pickers.texts import pick_texts
 from pages.components.words import show_error
 
 left, right = st.columns([1.15, 1], gap="large")
@@ -36,7 +37,8 @@ with left:
 with right:
     methods = pick_methods(chosen.model, (), key="evaluated")
     layers = pick_layer(chosen.model)
-    target = pick_class(chosen.model, key="evaluated class", wanted=reference.label)
+    texts = pick_texts(chosen.model)[:1]
+    target = None if texts else pick_class(chosen.model, key="evaluated class", wanted=reference.label)
     st.caption(
         "Mark where the finding really is, before you look at heatmaps: draw a box, paint, or upload a mask. Every "
         "method is then measured against the same region. A heatmap in the right place does not show that the model "
@@ -46,7 +48,7 @@ if not methods:
     st.info("Choose at least one method to measure its heatmap.", icon=":material/arrow_upward:")
     st.stop()
 
-request = Request(methods, layers, 1, () if target is None else (target,))
+request = Request(methods, layers, 1, () if target is None else (target,), texts=texts)
 analysis = Analysis(chosen.image, chosen.model, request)
 try:
     analysis, explanation = explained(analysis, "evaluate")

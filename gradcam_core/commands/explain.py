@@ -41,7 +41,7 @@ def explain_flags(flags: Flags) -> None:
     classes.add_argument("--top-k", type=whole(1), default=5, metavar="K", help="the K most probable classes (5)")
     target_flag(
         classes,
-        "these classes; box:0 and segment:cat of detectors and segmenters; similar:FILE",
+        "these classes; box:0 and segment:cat of detectors and segmenters; similar:FILE; 'text:a pacemaker'",
         nargs="+",
         action="extend",
     )
@@ -88,8 +88,11 @@ def _target(text: str, model: core.LoadedModel, given: Given) -> str | core.Targ
 
 
 def answer_words(explanation: core.Explanation) -> str:
-    """Return the top class, the findings that are present, or the numbers; "" for features."""
+    """Return the top class, the findings that are present, the numbers, or the likeness to texts and pictures."""
     predictions = explanation.predictions
+    if not predictions:
+        alike = {each.target.label: each.target for each in explanation.heatmaps if each.target.index < 0}
+        return ", ".join(f"{one_line(label)} {plain_amount(target)}" for label, target in alike.items())
     if not explanation.outputs.has_findings:
         shown = predictions if explanation.outputs.task == "regression" else predictions[:1]
     else:
@@ -97,9 +100,9 @@ def answer_words(explanation: core.Explanation) -> str:
     return ", ".join(f"{one_line(each.label)} {plain_amount(each)}" for each in shown)
 
 
-def plain_amount(prediction: core.Prediction) -> str:
-    """Return a prediction's probability or number in signs that every terminal has."""
-    if prediction.value is None:
+def plain_amount(prediction: core.Prediction | core.Target) -> str:
+    """Return the probability or number of a prediction or target in signs that every terminal has."""
+    if getattr(prediction, "value", None) is None:
         return f"{prediction.probability:.1%}"
     return core.amount_of(prediction).replace("\u202f", " ").replace("\u2212", "-")
 

@@ -22,9 +22,9 @@ def model_flags(flags: Flags, *, several: bool = False) -> None:
     """Add the flags that say which model to load, and how; or `several`, whose own flags are given again for each."""
     own: dict[str, Any] = {"action": "append"} if several else {}
     each = "; once for all models, or for each, - for none" if several else ""
-    kinds = "bundled:, timm:, torchvision:NAME or file:PATH (a file or folder)"
+    kinds = "bundled:, timm:, torchvision:, open-clip:NAME or file:PATH (a file or folder)"
     flags.add_argument("--model", required=True, metavar="REF", help=f"{kinds}{'; once for each' * several}", **own)
-    places = "of a file: timm:, torchvision:, python:module:factory or auto"
+    places = "of a file: timm:, torchvision:, open-clip:, python:module:factory or auto"
     flags.add_argument("--architecture", metavar="REF", help=f"{places}{each}", **own)
     flags.add_argument(
         "--labels", metavar="FILE", help=f"names of the classes: text, one per line, or JSON{each}", **own

@@ -12,11 +12,11 @@ from gradcam_core.comparison.difference import Scale
 from gradcam_core.comparison.notes import notes_of
 from gradcam_core.comparison.partners import Class, Match, Partners, match_of_each, partners_of
 from gradcam_core.comparison.records import Comparison
-from gradcam_core.errors import GradcamError, ModelError, PictureError
+from gradcam_core.errors import GradcamError, ModelError, PictureError, TargetError
 from gradcam_core.explanation import Method, check_request, explain
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
-from gradcam_core.targets import LoweredTarget, Wanted, lowers
+from gradcam_core.targets import LoweredTarget, Wanted, is_text, lowers
 from gradcam_core.tasks import TASK_WORDS, check_top_k
 
 FEWEST, MOST = 2, 4
@@ -110,10 +110,18 @@ def _checked(
     first, ways = models[0].labels, match_of_each(match, len(models) - 1)
     for place, (model, layer) in enumerate(zip(models, wanted, strict=True)):
         of_model(place, functools.partial(check_request, model, methods=[method], layers=layer))
-    if targets is not None:
-        check_request(models[0], targets=list(targets))
+    _check_targets(models, targets)
     others = (partners_of(first, model.labels, way) for model, way in zip(models[1:], ways, strict=True))
     return _Request(image, models, top_k, method, wanted, (tuple(range(len(first))), *others), targets)
+
+
+def _check_targets(models: Sequence[LoadedModel], targets: Sequence[Class] | None) -> None:
+    """Raise TargetError for what the first model does not have, and for texts, which no class of another matches."""
+    of_texts = targets is None and any(model.text and model.task == "embedding" for model in models)
+    if of_texts or any(is_text(target) and target not in models[0].labels for target in targets or ()):
+        raise TargetError("Several models are not asked for a text at once.", "Explain it in each of them.")
+    if targets is not None:
+        check_request(models[0], targets=list(targets))
 
 
 def of_model(place: int, work: Callable[[], Result]) -> Result:

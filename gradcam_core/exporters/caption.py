@@ -56,6 +56,8 @@ def caption_lines(
 def _target_words(target: Target) -> str:
     """A target with its class and what the model gives that class."""
     label, amount = one_line(target.label), amount_of(target)
+    if target.index < 0:  # a text or a reference picture
+        return f"{label}: {amount}"
     if isinstance(target, LoweredTarget):
         return f"{label} (class {target.index}, which has {amount})"
     return f"{label} (class {target.index}){'' if amount == '–' else f' {amount}'}"

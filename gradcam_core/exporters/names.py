@@ -13,8 +13,8 @@ Names = Literal["keep", "hash"]
 # Windows reserves these names for devices, whatever the ending.
 RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
 LONGEST = 150
-FOLDERLESS = re.compile(r"(bundled|torchvision):|timm:(?!local-dir:)|memory\b")
-PLACES = ("timm:local-dir:", "file:")
+FOLDERLESS = re.compile(r"(bundled|torchvision):|(timm|open-clip):(?!local-dir:)|memory\b")
+PLACES = ("timm:local-dir:", "open-clip:local-dir:", "file:")
 
 
 def file_name(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from gradcam_core.layers.layouts import INPUT
 from gradcam_core.records import LayerInfo, LoadedModel
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -11,6 +12,8 @@ COARSE = 3
 
 def advise(model: LoadedModel, layer: LayerInfo) -> tuple[str, ...]:
     """Say in short sentences what a layer is: first its place and map, then warnings where it is a poor choice."""
+    if layer.kind == INPUT:
+        return (f"The model's input: {layer.blocked}.",)
     rows, columns = layer.grid
     return (f"{_place(model, layer)}, {columns} × {rows} cells.", *_warnings(model, layer))
 

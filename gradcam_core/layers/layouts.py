@@ -10,6 +10,8 @@ from torch import nn
 
 from gradcam_core.records import LayerInfo
 
+# The kind of layer of a model that shows none: its input.
+INPUT = "the model's input"
 PASS_ON = (nn.Identity, nn.Dropout, nn.Dropout2d)
 CHANNELS_FIRST = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm)
 CHANNELS_LAST = (nn.Linear, nn.LayerNorm)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from gradcam_core.errors import MethodError
+from gradcam_core.layers import INPUT
 from gradcam_core.methods.needs import OF_A_LAYER, OF_NO_CLASS, OWN_PASSES
 from gradcam_core.methods.smoothing import Smoothing
 from gradcam_core.progress import SILENT, Progress
@@ -24,6 +25,8 @@ CAM_FAMILY = frozenset({"cam", "grad_cam", "xgrad_cam", "hires_cam"})
 GUIDED = frozenset({"relu", "bounded relu"})
 # What a network or a layer may be unable to give.
 ATTENTION = frozenset({"attention", "attention_gradients"})
+# What a model gives that runs forward only.
+FORWARD_ONLY = frozenset({"inputs", "scores", "forward"})
 UNCERTAIN = ATTENTION | {"head", "guided", "gradients"}
 
 
@@ -65,6 +68,8 @@ def knows_class(member: Member) -> bool:
 
 def why_not(member: Member, layer: LayerInfo, model: LoadedModel) -> str:
     """Why a method cannot be used at a layer, in words; "" where it can."""
+    if layer.kind == INPUT and not set(member.needs) <= FORWARD_ONLY:
+        return f"{member.title} reads layers, attention or gradients of the network, and {layer.blocked}."
     if "head" in member.needs and not layer.pooling:
         return (
             f"{member.title} needs a classifier that reads the average of the layer's map and nothing else; "

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from gradcam_core.capture import (
 )
 from gradcam_core.devices import choose_device, is_out_of_memory
 from gradcam_core.errors import DeviceError, LayerError, ModelError
+from gradcam_core.layers import INPUT
 from gradcam_core.records import LayerInfo, LoadedModel, Preprocessing
 from gradcam_core.sources.backbones import classes_of_detector, layer_before_regions, pyramid_of
 from gradcam_core.sources.checkpoints import first_line
@@ -40,6 +42,7 @@ from gradcam_core.tasks import Outputs, Task
 
 # Segmenters give their classes on a grid of at least this part of the input's.
 COARSEST = 8
+FORWARD_ONLY = "Methods that run the model forward explain it, RISE and occlusion: {}."
 
 
 class _Probes(NamedTuple):
@@ -68,16 +71,15 @@ def assemble_model(
     notes: Sequence[str] = (),
 ) -> LoadedModel:
     """Prepare a network that is ours to keep. Raises ModelError where it is no classifier, or labels do not fit."""
-    module, place, fingerprint = network.module, choose_device(device), fingerprint_of(network.module)
-    changed = _settle(module, place)
-    probes = _probe(module, preprocessing, place)
+    module, place, fingerprint = network.module, choose_device(device), _fingerprint(network)
+    changed, probes = _settle(module, place), _probe(module, preprocessing, place)
     head, head_kind = find_head(probes.outputs[1], probes.calls[1])
     plain, refused = find_layers(module, probes.calls, preprocessing.size, probes.attending)
     layers = tuple(with_pooling(layer, probes.calls[1:], head, head_kind) for layer in plain)
     outputs = _meaning(network, probes, head, labels)
     twin = fold(module, probes.calls[0]) if place.type == "cpu" and outputs.task != "detection" else None
     install_taps(module, [layer.name for layer in layers])
-    layers, default, seen = _reached(module, layers, refused, probes, head, _black_to_white(preprocessing, place))
+    layers, default, seen = _reached(network, layers, refused, probes, head, _black_to_white(preprocessing, place))
     model = LoadedModel(
         module=module,
         reference=reference,
@@ -96,6 +98,7 @@ def assemble_model(
         head_name=head,
         outputs=outputs,
         attention=attention_blocks(module, layers, _noise(preprocessing, place, 1.0)),
+        text=network.text,
     )
     return with_folded(model, twin, _noise(preprocessing, place, 1.0))
 
@@ -116,7 +119,7 @@ def _meaning(network: Network, probes: _Probes, head: str, labels: Sequence[str]
 
 
 def _reached(
-    module: nn.Module,
+    network: Network,
     layers: tuple[LayerInfo, ...],
     refused: Mapping[str, str],
     probes: _Probes,
@@ -126,12 +129,15 @@ def _reached(
     """The layers with what a backward pass shows of them, the usual one, and what the probes noticed."""
     if not layers:
         raise LayerError("No layer of this network keeps rows and columns.", _why_none(refused))
+    if network.closed:
+        said = filter(None, (probes.note, FORWARD_ONLY.format(network.closed)))
+        return (replace(layers[0], kind=INPUT, blocked=network.closed),), layers[0].name, tuple(said)
     calls, outputs = probes.calls[0], probes.outputs[0]
     if outputs.dim() == 4:
         return layers, layer_before_regions(layers, calls), ()
     if outputs.dim() == 3:
         return layers, (pyramid_of(layers, calls, "detection") or (layers[-1].name,))[0], ()
-    layers, default, seen = reached(module, picture, layers, calls, outputs, head)
+    layers, default, seen = reached(network.module, picture, layers, calls, outputs, head)
     return layers, default, (*filter(None, (probes.note,)), *seen)
 
 
@@ -177,6 +183,14 @@ def _with_quadrant_of(inputs: torch.Tensor, other: torch.Tensor) -> torch.Tensor
     rows, columns = slice(0, inputs.shape[-2] // 2), slice(inputs.shape[-1] // 2, None)
     mixed[..., rows, columns] = other[..., rows, columns]
     return mixed
+
+
+def _fingerprint(network: Network) -> str:
+    """That of the network; with a part for texts, one over both."""
+    if network.text is None:
+        return fingerprint_of(network.module)
+    parts = (fingerprint_of(network.module), fingerprint_of(network.text.network))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def fingerprint_of(module: nn.Module) -> str:

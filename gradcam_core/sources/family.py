@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from gradcam_core.records import Preprocessing
-from gradcam_core.tasks import Task
+from gradcam_core.tasks import Task, TextEncoder
 
 # What load_model's caller may set. `pretrained` is given where it is False, the others where they are not None.
 SETTINGS = ("architecture", "pretrained", "num_classes", "in_chans", "weights")
@@ -44,7 +44,8 @@ class Network:
     `labels` is None where the source knows no names of classes. `notes` are sentences about how it
     came to be that its user should know; `assumption` is one more, about how its pictures are
     prepared, for a user who did not say so. `task` is what the source or the file says of its outputs, None where
-    they say nothing.
+    they say nothing. `text` encodes texts, of a model that compares them with pictures. `closed`
+    says why neither layers nor gradients of it can be had.
     """
 
     module: nn.Module
@@ -54,6 +55,8 @@ class Network:
     notes: tuple[str, ...] = ()
     assumption: str = ""
     task: Task | None = None
+    text: TextEncoder | None = None
+    closed: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +67,7 @@ class Architecture:
     keywords. `describe` gives, for a built network with that many channels, how pictures are prepared,
     and the Network's notes and assumption. Tensors whose names begin with one of `unused` serve training only:
     a file may hold them, the network goes without. `translate` turns tensors under names of old into those of a
-    given network.
+    given network. `split` takes a network of pictures and texts apart.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Architecture:
     describe: Callable[[nn.Module, int], tuple[Preprocessing, tuple[str, ...], str]]
     unused: tuple[str, ...] = ()
     translate: Callable[[dict[str, torch.Tensor], nn.Module], Mapping[str, torch.Tensor]] | None = None
+    split: Callable[[nn.Module], tuple[nn.Module, TextEncoder]] | None = None
 
 
 Load = TypeVar("Load", bound=Callable[..., Network])

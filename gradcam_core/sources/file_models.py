@@ -13,11 +13,13 @@ from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.progress import Progress
 from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import Checkpoint, guarded, require_weights
-from gradcam_core.sources.family import Architecture, Network, Size, source
+from gradcam_core.sources.family import Architecture, Network, Size, list_sources, source
 from gradcam_core.sources.folders import CONFIG, PREPROCESSING, beside, read_weights, stated_preprocessing
 from gradcam_core.sources.heads import stated_task
 from gradcam_core.sources.labels import find_labels
 from gradcam_core.sources.names import NameMatch
+from gradcam_core.sources.onnx_files import ONNX, is_onnx
+from gradcam_core.sources.onnx_networks import load_onnx
 from gradcam_core.sources.own_networks import build, find_architecture, input_channels
 from gradcam_core.sources.pickle_names import QUANTISED, SPARSE
 from gradcam_core.sources.settings import take_settings
@@ -30,7 +32,7 @@ from gradcam_core.sources.transformers_models import transformers_architecture
 from gradcam_core.sources.translations import fit_in_order, fit_to
 from gradcam_core.text import listed, one_line
 
-AUTO, HUB = "auto", "hf-hub:"
+AUTO, HUB, OPEN_CLIP = "auto", "hf-hub:", "open_clip_config.json"
 NO_NETWORK = "A checkpoint holds weights but no network: its architecture is missing."
 FORMS = "Give the architecture as timm:NAME, torchvision:NAME or a function that builds the network"
 
@@ -55,6 +57,8 @@ def load_file(
     """
     # The address form file:///home/... is understood too.
     path = Path(name.removeprefix("//") if name.startswith("///") else name).expanduser()
+    if whole := _whole(path, (architecture, num_classes, in_chans, weights), size, labels_given, progress):
+        return whole
     if name.startswith(HUB):
         path = hub_folder(name.removeprefix(HUB), progress, also=(PREPROCESSING,))
     recipe = None if architecture in (None, AUTO) else find_architecture(architecture)
@@ -70,10 +74,22 @@ def load_file(
     progress(0.4, words="Fitting the weights to the architecture")
     wanted = {"num_classes": num_classes, "in_chans": in_chans, "size": size, "weights": weights}
     with guarded("The file's content cannot be used", f"Save the weights alone: {SAVE_WEIGHTS}."):
-        network = _network(recipe, None if labels_given else path, checkpoint, wanted)
+        network = network_of(recipe, None if labels_given else path, checkpoint, wanted)
     if stated and stated.channels == network.preprocessing.channels:
         network = replace(network, preprocessing=stated, assumption="")
     return replace(network, notes=(*checkpoint.notes, *notes, *network.notes))
+
+
+def _whole(path: Path, settings: Any, size: Size | None, labels_given: bool, progress: Progress) -> Network | None:
+    """The network of an ONNX model or of a folder of open_clip, which describe it completely; else None."""
+    if (path / OPEN_CLIP).is_file():
+        return list_sources()["open-clip"].load(f"local-dir:{path}", pretrained=True, progress=progress)
+    if not is_onnx(path):
+        return None
+    if any(setting not in (None, AUTO, ONNX) for setting in settings):
+        message = "This is an ONNX model, which holds its own network: architecture and sizes are fixed."
+        raise ModelError(message, "Leave the architecture, the number of classes and channels and the weights out.")
+    return load_onnx(path, size, labels_given)
 
 
 def _read(path: Path, in_chans: int | None) -> tuple[Checkpoint, Preprocessing | None]:
@@ -120,7 +136,7 @@ def _suggested(checkpoint: Checkpoint, *, automatic: bool) -> tuple[Architecture
     return find_architecture(best.reference), (note,)
 
 
-def _network(recipe: Architecture, path: Path | None, checkpoint: Checkpoint, wanted: Mapping[str, Any]) -> Network:
+def network_of(recipe: Architecture, path: Path | None, checkpoint: Checkpoint, wanted: Mapping[str, Any]) -> Network:
     """Fit the tensors to the architecture, and add what the file says about classes and pictures.
 
     Names of classes are looked for in the file and beside its `path`, if there is one.
@@ -129,6 +145,9 @@ def _network(recipe: Architecture, path: Path | None, checkpoint: Checkpoint, wa
     classes = sizes["num_classes"] or class_count(module)
     channels = sizes["in_chans"] or input_channels(module)
     preprocessing, remarks, assumption = recipe.describe(module, channels)
+    if recipe.split:
+        module, text = recipe.split(module)
+        return Network(module, recipe.name, preprocessing, None, (*notes, *remarks), assumption, "embedding", text)
     sayings = (checkpoint.metadata, checkpoint.content)
     labels, label_notes = find_labels(path, sayings, classes) if path else (None, ())
     notes = (*notes, *remarks, *label_notes)
@@ -163,7 +182,7 @@ def _fit(
 
 def _check_wish(wanted: Mapping[str, Any], sizes: Mapping[str, int | None]) -> None:
     for key, what in WHAT.items():
-        wish, own = wanted[key], sizes[key]
+        wish, own = wanted.get(key), sizes[key]
         if wish is not None and own is None:
             raise ModelError(f"This architecture's function takes no {key}.", "Leave it out.")
         if wish is not None and wish != own:

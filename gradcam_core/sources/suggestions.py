@@ -19,6 +19,7 @@ from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint, require_weights
 from gradcam_core.sources.family import list_sources
 from gradcam_core.sources.names import EXTRAS, WRAPPERS, Shape, large_prefixes
+from gradcam_core.sources.onnx_files import ONNX, is_onnx
 from gradcam_core.sources.own_networks import build_shapes, find_architecture
 from gradcam_core.sources.state_dicts import Fit, fit_tensors, probable_cause, shapes_of
 from gradcam_core.sources.translations import fit_to
@@ -34,6 +35,7 @@ FARTHEST = 2  # times as many tensors differ as from the nearest network
 COMMON = ("weight", "bias", "running_mean", "running_var")
 SAYS = ("arch", "architecture", "model_name", "backbone", "encoder_name")
 NOT_CLASSIFIERS = "Only classifiers, and torchvision's detectors and segmenters, can be explained from a file."
+CLIP = "Give open_clip's network, such as open-clip:ViT-B-32."
 DETECTOR = "Give torchvision's network, such as torchvision:fasterrcnn_resnet50_fpn."
 FOLDER = "Give the folder that save_pretrained wrote, with its config.json: file:FOLDER, without an architecture."
 SAME_ORDER = "Give timm's network of the same name, such as timm:tf_efficientnet_b0: its tensors have the same order."
@@ -46,7 +48,7 @@ OTHERS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("vit.encoder.", "vit.embeddings.", "vit.layers."), "a Hugging Face transformers model", FOLDER),
     (("resnet.embedder.", "swin.embeddings.", "convnext.embeddings."), "a Hugging Face transformers model", FOLDER),
     (("deit.embeddings.", "dinov2.embeddings."), "a Hugging Face transformers model", FOLDER),
-    (("visual.", "text_model.", "token_embedding."), "a CLIP model (pictures and words)", NOT_CLASSIFIERS),
+    (("visual.", "text_model.", "token_embedding."), "a CLIP model (pictures and texts)", CLIP),
     (("_conv_stem.", "_blocks."), "the package efficientnet_pytorch", SAME_ORDER),
 )
 # Families of classifiers, for variants that no known network is near to, with references to try.
@@ -91,6 +93,8 @@ class Suggestion:
     @property
     def words(self) -> str:
         """Such as "torchvision:mobilenet_v2 with 7 classes (all 314 tensors fit)"."""
+        if self.reference == ONNX:
+            return f"{ONNX} (the file holds a network of its own)"
         size = f" with {self.classes:,} class{'' if self.classes == 1 else 'es'}" if self.classes else ""
         if self.complete:
             return f"{self.reference}{size} (all {self.fitting} tensors fit)"
@@ -116,7 +120,9 @@ def suggest_architectures(path: str | Path) -> tuple[Suggestion, ...]:
 
     Where one fits entirely, only those that fit as well follow. Nothing in the file is run. Raises ModelError.
     """
-    checkpoint = read_checkpoint(Path(path).expanduser())
+    if is_onnx(path := Path(path).expanduser()):
+        return (Suggestion(ONNX, 0, (), (), (), None),)
+    checkpoint = read_checkpoint(path)
     require_weights(checkpoint)
     with guarded("The file's content cannot be used", f"Save the weights alone: {SAVE_WEIGHTS}."):
         return suggest(checkpoint)

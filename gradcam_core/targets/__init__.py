@@ -27,7 +27,12 @@ from gradcam_core.targets.classes import with_finite_scores as with_finite_score
 from gradcam_core.targets.segments import SegmentTarget as SegmentTarget
 from gradcam_core.targets.segments import areas, choose_segments, is_segment, outline_of, read_segment
 from gradcam_core.targets.similar import SimilarTarget as SimilarTarget
-from gradcam_core.tasks import UNSTATED, Outputs, Prediction, Target, Task, check_top_k, top_predictions
+from gradcam_core.targets.texts import SCHEME, text_target
+from gradcam_core.targets.texts import TextTarget as TextTarget
+from gradcam_core.targets.texts import is_text as is_text
+from gradcam_core.targets.texts import similar_to_text as similar_to_text
+from gradcam_core.targets.texts import text_notes as text_notes
+from gradcam_core.tasks import UNSTATED, Outputs, Prediction, Target, Task, TextEncoder, check_top_k, top_predictions
 
 # What each kind of target needs the model to be.
 NEEDS: tuple[tuple[Any, Task, str], ...] = (
@@ -51,17 +56,24 @@ def predictions(
 
 
 def choose_targets(
-    wanted: Wanted | Sequence[Wanted] | None, labels: Sequence[str], top_k: int, meaning: Outputs = UNSTATED
+    wanted: Wanted | Sequence[Wanted] | None,
+    labels: Sequence[str],
+    top_k: int,
+    meaning: Outputs = UNSTATED,
+    text: TextEncoder | None = None,
 ) -> Choose:
     """Settle which targets to explain: the first `top_k` predictions, or the ones asked for.
 
-    Returns a function of the outputs and the placement. Names and indices are looked up at once, so that a wrong one
-    raises TargetError before anything is computed.
+    `text` is the model's encoder of texts, if it has one. Returns a function of the outputs and the placement. Names
+    and indices are looked up at once, so that a wrong one raises TargetError before anything is computed.
     """
     top_k = check_top_k(top_k)
-    asked = None if wanted is None else _listed(wanted)
+    asked = None if wanted is None else _with_texts(_listed(wanted), labels, meaning, text)
     if asked is not None and not asked:
         raise TargetError("No class is chosen.", "Name at least one class, or leave targets out for the top ones.")
+    if asked is None and text and meaning.task == "embedding":
+        message = "This model compares pictures with texts, and there is no text to look for."
+        raise TargetError(message, "Give one, such as text:a pacemaker, or a reference picture.")
     for target in asked or ():
         _check_kind(target, meaning)
     if meaning.task == "detection":
@@ -77,6 +89,8 @@ def choose_contrasts(
     """Settle the same targets, each as a contrast with the class `against`. Raises TargetError as above."""
     if meaning.has_places:
         raise TargetError("Objects and regions are not compared with another class.", "Leave the other class out.")
+    if any(map(_is_likeness, () if wanted is None else _listed(wanted))):
+        raise TargetError("A text or a reference picture is not compared with a class.", "Leave the other class out.")
     other = find_class(against, labels)
     choose = choose_targets(wanted, labels, check_top_k(top_k) + 1, meaning)
 
@@ -117,6 +131,20 @@ def _check_kind(target: Any, meaning: Outputs) -> None:
     for is_kind, task, reason in NEEDS:
         if is_kind(target) and meaning.task != task:
             raise TargetError(f"'{target[:60]}' cannot be explained: this model {reason}.", f"Use a model for {task}.")
+
+
+def _with_texts(asked: list[Any], labels: Sequence[str], meaning: Outputs, text: TextEncoder | None) -> list[Any]:
+    """The targets, those that are written as texts read by the model; a class may be called like one."""
+    return [
+        text_target(target.removeprefix(SCHEME), text, meaning.task)
+        if is_text(target) and target not in labels
+        else target
+        for target in asked
+    ]
+
+
+def _is_likeness(target: Any) -> bool:
+    return is_text(target) or isinstance(target, SimilarTarget | TextTarget)
 
 
 def _with_own(asked: list[Any] | None, settle: Any) -> Choose:

@@ -9,6 +9,7 @@ import torch
 
 from gradcam_core.errors import TargetError
 from gradcam_core.targets.similar import SimilarTarget
+from gradcam_core.targets.texts import TextTarget
 from gradcam_core.tasks import UNSTATED, Outputs, Target, number_of, probabilities, top_predictions
 from gradcam_core.text import counted
 
@@ -164,7 +165,7 @@ def _with_amount(target: Target, outputs: torch.Tensor, shares: Sequence[float],
     if isinstance(target, ClassTarget | LoweredTarget):
         value, unit = number_of(outputs, meaning, target.index)
         return replace(target, probability=shares[target.index], value=value, unit=unit)
-    if isinstance(target, SimilarTarget):
+    if isinstance(target, SimilarTarget | TextTarget):
         return replace(target, value=float(target(outputs)[0]))
     return target
 

@@ -28,6 +28,7 @@ from gradcam_core import (
     predict,
     read_image,
     release_memory,
+    similar_to_text,
     trust,
     tune_allocator,
     with_task,
@@ -156,12 +157,20 @@ def _explain(analysis: Analysis, on_progress: OnProgress | None) -> Explanation:
             analysis.image,
             analysis.model,
             top_k=request.top_k,
-            targets=_lowered(analysis) if request.lowers else list(request.targets) or None,
+            targets=_targets(analysis) or None,
             against=None if request.lowers else request.against,
             methods=[(name, dict(options)) for name, options in request.methods],
             layers=list(request.layers) or None,
             on_progress=on_progress,
         )
+
+
+def _targets(analysis: Analysis) -> list[Any]:
+    """The texts or classes that are named, or what lowers classes; none for the most probable classes."""
+    request = analysis.request
+    if request.texts:
+        return [similar_to_text(text, analysis.model) for text in request.texts]
+    return _lowered(analysis) if request.lowers else list(request.targets)
 
 
 def _lowered(analysis: Analysis) -> list[Any]:

@@ -32,7 +32,10 @@ class ModelChoice:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What to explain, and how. With `against`, each class is compared with that one; `lowers` asks what lowers it."""
+    """What to explain, and how. With `against`, each class is compared with that one; `lowers` asks what lowers it.
+
+    `texts` are looked for instead of classes.
+    """
 
     methods: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
     layers: tuple[str, ...]
@@ -40,6 +43,7 @@ class Request:
     targets: tuple[int, ...] = ()
     against: int | None = None
     lowers: bool = False
+    texts: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

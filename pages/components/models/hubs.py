@@ -10,6 +10,7 @@ from pages.components.analysis.requests import ModelChoice
 from pages.components.words import show_error
 
 SUGGESTED = {
+    "open-clip": ["ViT-B-32", "ViT-B-16", "ViT-L-14", "RN50", "convnext_base_w"],
     "timm": [
         "mobilenetv2_100",
         "resnet18",

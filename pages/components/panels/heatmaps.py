@@ -54,7 +54,9 @@ def answer_sentence(explanation: Explanation) -> str:
     """What the model answers: its top classes, its most probable findings with their thresholds, or its numbers."""
     outputs, predictions = explanation.outputs, explanation.predictions[:3]
     if not predictions:
-        return f"The model gives {outputs.words}."
+        alike = {each.target.label: amount_of(each.target) for each in explanation.heatmaps if each.target.index < 0}
+        words = ", ".join(f"**{plain(shortened(label))} {amount}**" for label, amount in alike.items())
+        return words or f"The model gives {outputs.words}."
     if outputs.has_findings:
         words = ", ".join(map(_finding_words, predictions))
         return words if outputs.task == "binary" else f"Most probable findings: {words}"
@@ -194,8 +196,9 @@ def _panel(heatmap: Heatmap, by_method: bool, several_layers: bool) -> dict[str,
 
 def panel_class(heatmap: Heatmap) -> str:
     """What tells the heatmaps of one class from those of another, and of what lowers it."""
-    number = getattr(heatmap.target, "box", "")
-    return f"{'-' if hasattr(heatmap.target, 'class_label') else ''}{heatmap.target.index}{number}"
+    target = heatmap.target
+    own = getattr(target, "box", "") if target.index >= 0 else f" {target.label}"  # a text is no class
+    return f"{'-' if hasattr(target, 'class_label') else ''}{target.index}{own}"
 
 
 def layer_title(heatmap: Heatmap) -> str:

@@ -35,10 +35,15 @@ def pick_method(
         "Method",
         names,
         format_func=lambda name: _method_title(name, reasons[name]),
-        **kept(key, "grad_cam", names),
+        **kept(key, _first(names, reasons), names),
         help="\n".join(f"- **{member.title}** ({member.paper}): {member.summary}" for member in METHODS.values()),
     )
     return name, pick_options([name], key)[name]
+
+
+def _first(names: list[str], reasons: dict[str, str]) -> str:
+    """The method to begin with: Grad-CAM, or the first one that suits the network."""
+    return next((name for name in ("grad_cam", "occlusion") if name in names and not reasons[name]), "grad_cam")
 
 
 def layer_words(method: str) -> str:
