@@ -15,6 +15,8 @@ CHANNELS_FIRST = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm)
 CHANNELS_LAST = (nn.Linear, nn.LayerNorm)
 # How many class and register tokens may stand before the patches where nothing says so.
 MOST_PREFIX_TOKENS = 16
+TOKENS, TOKENS_FIRST = "tokens", "tokens first"
+NO_GRID = "do not make rows and columns"
 AMBIGUOUS = "its output has as many channels as rows and columns, which cannot be told apart; another input size would"
 
 Grid = tuple[int, int]
@@ -50,10 +52,17 @@ def describe_layer(
     if not isinstance(output, torch.Tensor):
         return Refused(f"its output is a {type(output).__name__}, not one tensor")
     shape = tuple(output.shape)
-    if not output.is_floating_point() or len(shape) not in (3, 4) or shape[0] != 1:
+    pictures = shape[1:2] if len(shape) == 3 and shape[0] != 1 else shape[:1]
+    if not output.is_floating_point() or len(shape) not in (3, 4) or pictures != (1,):
         return Refused(f"its output {list(shape)} has no rows and columns")
     if len(shape) == 3:
         return _describe_tokens(name, module, shape, input_size, network)
+    return _describe_map(name, module, shape, input_size, assumed)
+
+
+def _describe_map(
+    name: str, module: nn.Module, shape: tuple[int, ...], input_size: tuple[int, int], assumed: str
+) -> LayerInfo | Refused:
     channels_first, channels_last = _is_grid(shape[2:], input_size), _is_grid(shape[1:3], input_size)
     if channels_first and channels_last:
         # Rows, columns and channels are as many: only a module that works on one known axis can tell them apart.
@@ -80,11 +89,12 @@ def _is_grid(grid: Sequence[int], input_size: tuple[int, int]) -> bool:
 def _describe_tokens(
     name: str, module: nn.Module, shape: tuple[int, ...], input_size: tuple[int, int], network: nn.Module
 ) -> LayerInfo | Refused:
-    readings = token_readings(shape[1], input_size, network)
+    tokens, layout = (shape[1], TOKENS) if shape[0] == 1 else (shape[0], TOKENS_FIRST)
+    readings = token_readings(tokens, input_size, network)
     if not readings:
-        return Refused(f"its {shape[1]} tokens do not make rows and columns")
+        return Refused(f"its {tokens} tokens {NO_GRID}")
     grid, prefix = readings[0]
-    return LayerInfo(name, type(module).__name__, shape[2], grid, "tokens", prefix)
+    return LayerInfo(name, type(module).__name__, shape[2], grid, layout, prefix)
 
 
 def token_readings(tokens: int, input_size: tuple[int, int], network: nn.Module) -> list[tuple[Grid, int]]:
@@ -123,7 +133,12 @@ def to_grid(values: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
     """Bring a layer's output or its gradient [... as the layer gives it] to [... C h w], as a view."""
     if layer.layout == "NHWC":
         return values.movedim(-1, -3)
-    if layer.layout == "tokens":
-        patches = values[..., layer.prefix_tokens :, :].movedim(-1, -2)
+    if layer.layout in (TOKENS, TOKENS_FIRST):
+        patches = to_tokens(values, layer)[..., layer.prefix_tokens :, :].movedim(-1, -2)
         return patches.reshape(*patches.shape[:-1], *layer.grid)
     return values
+
+
+def to_tokens(values: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
+    """Bring the output of a layer of tokens [... as the layer gives it] to [... N T C], or back, as a view."""
+    return values.transpose(-3, -2) if layer.layout == TOKENS_FIRST else values
