@@ -67,6 +67,8 @@ def probe(
     latest = _Latest(running=[] if running is None else running)
     handles = []
     for name, call in calls.items():
+        if isinstance(call.module, torch.jit.ScriptModule):  # takes no hooks
+            continue
         begin, end = _hooks(name, call, clock, name in watched, layouts.get(name, ""), latest)
         handles += [call.module.register_forward_pre_hook(begin), call.module.register_forward_hook(end)]
     try:

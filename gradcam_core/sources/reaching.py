@@ -18,7 +18,7 @@ from gradcam_core.text import counted, listed
 LAST = 40
 ENOUGH = 0.5
 UNREAD = "what follows reads the class token alone, and none of its cells"
-CUT = "the network cuts its gradients (no_grad, detach, or a step outside torch)"
+CUT = "the network cuts its gradients (inference mode, detach, re-entrant checkpointing, or a step outside torch)"
 INDEPENDENT = "no class score depends on it"
 UNKNOWN = "no gradient comes back to it: no class score depends on it, or the network cuts its gradients behind it"
 # So many layers without a gradient are looked into, by two passes each.
