@@ -10,8 +10,8 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 # A map of at most so many rows and columns hardly tells a place.
 COARSE = 3
 BETTER = (
-    "On {}, '{}' localises clearly better: {} of its Grad-CAM heat lies where the class is, and the hottest point in {} "
-    "of the pictures; here {} and {}."
+    "On {}, '{}' localises clearly better: {} of its Grad-CAM heat lies where the class is, and the hottest point in "
+    "{} of the pictures; here {} and {}."
 )
 MEASURED = (
     "On {}, {} of its Grad-CAM heat lies where the class is, and the hottest point in {} of the pictures; at the "

@@ -52,6 +52,8 @@ def describe_layer(
     if not isinstance(output, torch.Tensor):
         return Refused(f"its output is a {type(output).__name__}, not one tensor")
     shape = tuple(output.shape)
+    if len(shape) == 4 and shape[0] > 1:
+        return Refused(f"it gives {shape[0]} maps for one picture")
     pictures = shape[1:2] if len(shape) == 3 and shape[0] != 1 else shape[:1]
     if not output.is_floating_point() or len(shape) not in (3, 4) or pictures != (1,):
         return Refused(f"its output {list(shape)} has no rows and columns")

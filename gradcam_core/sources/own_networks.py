@@ -90,7 +90,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 def _take_apart(module: nn.Module) -> None:
     """Let a copy run its own steps, where parts are wrapped or `forward` is compiled: compiled code takes no hooks."""
-    for part in list(module.modules()):
+    for part in [part for part in module.modules() if not isinstance(part, torch.jit.ScriptModule)]:
         for name, child in part._modules.items():
             part._modules[name] = None if child is None else unwrap(child)
         compiled = getattr(vars(part).get("forward"), "_torchdynamo_orig_callable", None)
