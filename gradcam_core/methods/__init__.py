@@ -24,7 +24,7 @@ CAM_FAMILY = frozenset({"cam", "grad_cam", "xgrad_cam", "hires_cam"})
 GUIDED = frozenset({"relu", "bounded relu"})
 # What a network or a layer may be unable to give.
 ATTENTION = frozenset({"attention", "attention_gradients"})
-WITH_GRADIENTS = frozenset({"gradients", "guided", "similar", "levels", "attention_gradients"})
+WITH_GRADIENTS = frozenset({"guided", "similar", "levels", "attention_gradients"})
 UNCERTAIN = ATTENTION | {"head", "guided", "gradients"}
 
 
@@ -88,7 +88,7 @@ def why_not(member: Member, layer: LayerInfo, model: LoadedModel) -> str:
 def instead_of(member: Member, missing: Collection[str] = ()) -> str:
     """Name two methods that need nothing of what is missing; by default, of what networks may lack."""
     lacking = set(missing) or UNCERTAIN & set(member.needs)
-    lacking |= WITH_GRADIENTS if lacking & WITH_GRADIENTS else set()
+    lacking |= WITH_GRADIENTS if "gradients" in lacking else set()
     suited = [
         one.title
         for one in list_methods()
