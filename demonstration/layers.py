@@ -78,8 +78,8 @@ def localise(model: LoadedModel, scenes: Iterable[Scene]) -> tuple[list[str], np
     names = [layer.name for layer in layers_by_depth(model, MOST_LAYERS)]
     groups: dict[int, list[list[tuple[float, float]]]] = {}
     for scene in scenes:
-        found = explain(scene.image, model, targets=list(scene.regions), layers=names, methods="grad_cam").heatmaps
-        heatmaps = [heatmap for heatmap in found if not heatmap.fusion]
+        explained = explain(scene.image, model, targets=list(scene.regions), layers=names, methods="grad_cam").heatmaps
+        heatmaps = [heatmap for heatmap in explained if not heatmap.fusion]
         for place, (region, group) in enumerate(scene.regions.values()):
             of_class = heatmaps[place * len(names) : (place + 1) * len(names)]
             groups.setdefault(group, []).append([_measured(heatmap, region) for heatmap in of_class])

@@ -71,6 +71,20 @@ class Windows(nn.Module):
         return self.head(self.norm(x.flatten(4).flatten(2, 3)[:, :, :8, :8].permute(0, 2, 3, 1)).mean((1, 2)))
 
 
+class Prompted(nn.Module):
+    """Patches twice as high as wide, behind as many learned tokens as asked for."""
+
+    def __init__(self, patch: tuple[int, int], prompts: int = 0) -> None:
+        super().__init__()
+        self.patch, self.prompts = nn.Conv2d(3, 24, patch, patch), nn.Parameter(torch.randn(1, prompts, 24))
+        self.blocks, self.head = nn.Sequential(nn.LayerNorm(24), nn.Linear(24, 24), nn.GELU()), nn.Linear(24, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patch(x).flatten(2).mT
+        x = torch.cat([self.prompts.expand(len(x), -1, -1), x], 1)
+        return self.head((x + self.blocks(x)).mean(1))
+
+
 class Encoder(nn.Module):
     """Tokens in front of pictures [T N C], as torch's own encoder takes them by default."""
 
@@ -152,6 +166,9 @@ BUILT: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     # the network, its usual layer, the layout
     "channels last": (ChannelsLast, "norm", "NHWC"),
     "padded windows": (Windows, "norm", "NHWC"),
+    "long patches": (functools.partial(Prompted, (8, 4)), "blocks.2", "tokens"),
+    "few long patches": (functools.partial(Prompted, (16, 8), 1), "blocks.2", "tokens"),
+    "prompts": (functools.partial(Prompted, (4, 4), 30), "blocks.2", "tokens"),
     "tokens first": (functools.partial(Encoder, 16, False), "encoder", "tokens first"),
     "class token first": (functools.partial(Encoder, 16, True), "encoder.layers.0", "tokens first"),
     "norm first": (functools.partial(Encoder, 16, True, norm_first=True), "encoder.layers.1.norm1", "tokens first"),

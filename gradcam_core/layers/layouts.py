@@ -66,6 +66,9 @@ def _describe_map(
     name: str, module: nn.Module, shape: tuple[int, ...], input_size: tuple[int, int], assumed: str
 ) -> LayerInfo | Refused:
     channels_first, channels_last = _is_grid(shape[2:], input_size), _is_grid(shape[1:3], input_size)
+    if not channels_first and not channels_last:
+        channels_first = _is_long(shape[2:], input_size)
+        channels_last = type(module) in CHANNELS_LAST and _is_long(shape[1:3], input_size)
     if channels_first and channels_last:
         # Rows, columns and channels are as many: only a module that works on one known axis can tell them apart.
         channels_last = type(module) in CHANNELS_LAST
@@ -88,6 +91,12 @@ def _is_grid(grid: Sequence[int], input_size: tuple[int, int]) -> bool:
     return fits and _skew(grid, input_size) <= max(input_size)
 
 
+def _is_long(grid: Sequence[int], input_size: tuple[int, int]) -> bool:
+    """Whether cells of such a grid are at most twice as long in one direction as in the other."""
+    cells = sorted(cells / length for cells, length in zip(grid, input_size, strict=True))
+    return min(grid) > 1 and cells[1] <= 1 and cells[1] <= 2 * cells[0]
+
+
 def _describe_tokens(
     name: str, module: nn.Module, shape: tuple[int, ...], input_size: tuple[int, int], network: nn.Module
 ) -> LayerInfo | Refused:
@@ -103,7 +112,7 @@ def token_readings(tokens: int, input_size: tuple[int, int], network: nn.Module)
     """Every way to lay so many tokens in rows and columns: the grid, and how many tokens stand before it.
 
     What the network states comes first and alone; then grids of equal squares, with few tokens before them; then
-    grids whose cells are square up to rounding.
+    grids whose cells are square up to rounding; then those of longer cells.
     """
     patches = getattr(getattr(network, "patch_embed", None), "grid_size", None)
     stated: Any = getattr(network, "num_prefix_tokens", None)
@@ -113,17 +122,18 @@ def token_readings(tokens: int, input_size: tuple[int, int], network: nn.Module)
             return [((patches[0], patches[1]), stated)]
         prefixes = dict.fromkeys((stated, 0))
     grids = [(grid, prefix) for prefix in prefixes for grid in _grids_of(tokens - prefix, input_size)]
-    return sorted(grids, key=lambda reading: _skew(reading[0], input_size) > 0)
+    return sorted(grids, key=lambda x: 0 if not _skew(x[0], input_size) else 1 if _is_grid(x[0], input_size) else 2)
 
 
 def _grids_of(cells: int, input_size: tuple[int, int]) -> list[Grid]:
-    """Rows and columns of so many cells: equal squares, or at least three rows and columns that are nearly square."""
+    """Rows and columns of so many cells: equal squares, or at least three rows and columns of other cells."""
     if cells < 2:
         return []
-    middle = round(math.sqrt(cells * input_size[0] / input_size[1]))
-    heights = [height for height in range(max(1, middle - 2), middle + 3) if cells % height == 0]
-    grids = [(height, cells // height) for height in heights]
-    return [x for x in grids if _is_grid(x, input_size) and (min(x) > 2 or not _skew(x, input_size))]
+    middle = math.sqrt(cells * input_size[0] / input_size[1])
+    heights = range(max(1, round(middle / math.sqrt(2)) - 2), round(middle * math.sqrt(2)) + 3)
+    grids = [(height, cells // height) for height in heights if cells % height == 0]
+    possible = [x for x in grids if _is_grid(x, input_size) or _is_long(x, input_size)]
+    return [x for x in possible if min(x) > 2 or not _skew(x, input_size)]
 
 
 def _skew(grid: Sequence[int], input_size: tuple[int, int]) -> int:

@@ -116,7 +116,9 @@ def _reading(
     across = change.mean(dim=1) if change.dim() == 2 else None  # read with channels and tokens exchanged
     tokens = change.mean(dim=0) if change.dim() == 2 else change
     stated = getattr(network, "num_prefix_tokens", 0)
-    for grid, prefix in token_readings(len(tokens), input_size, network):
+    prefixes = {grid: len(tokens) - math.prod(grid) for grid in sorted(grids)}
+    of_maps = [(grid, prefix) for grid, prefix in prefixes.items() if 0 <= prefix <= math.prod(grid)]
+    for grid, prefix in dict.fromkeys([*token_readings(len(tokens), input_size, network), *of_maps]):
         squares = grid[0] * input_size[1] == grid[1] * input_size[0]
         believed = grid in grids or (prefix in (0, stated) and (squares or grid in _with_halves(grids)))
         laid = tokens[prefix:].reshape(grid)
