@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: app test test-slow demonstration example architectures sweep bench lint help clean
+.PHONY: app test test-slow demonstration example architectures sweep layers bench lint help clean
 .DEFAULT_GOAL := help
 
 help: ## Show these targets
@@ -47,6 +47,9 @@ architectures: $(VENV)/app.done ## List the networks of torchvision and timm aga
 sweep: $(VENV)/app.done ## Explain every family of timm and torchvision once (an hour or more) and write docs/architectures.md
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m demonstration.sweep
 	$(BIN)/python -m demonstration.sweep --table
+
+layers: $(VENV)/test.done ## Measure again how well each layer of the bundled models localises (some minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m demonstration.layers
 
 $(VENV)/bench.done: $(VENV)/test.done benchmarks/requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt

@@ -1,19 +1,15 @@
 """Grad-CAM by ordinary autograd through a whole network, with a reshape of its own: what the product must equal."""
 
-import copy
-
 import numpy as np
 import torch
 from torch import nn
 
-from gradcam_core import Explanation, LayerInfo
+from gradcam_core import LayerInfo
 
 
-def grad_cam_by_autograd(
-    network: nn.Module, inputs: torch.Tensor, explanation: Explanation, layer: LayerInfo
-) -> np.ndarray:
-    """The raw map [h w] of the first class at a layer, on a copy that is recorded from its input on."""
-    network = copy.deepcopy(network).eval().requires_grad_(False)
+def grad_cam_by_autograd(network: nn.Module, inputs: torch.Tensor, index: int, layer: LayerInfo) -> np.ndarray:
+    """The raw map [h w] of a class at a layer. The network is recorded from its input on, and changed."""
+    network = network.eval().requires_grad_(False)
     for module in network.modules():
         if hasattr(module, "inplace"):
             module.inplace = False
@@ -26,10 +22,12 @@ def grad_cam_by_autograd(
     network.get_submodule(layer.name).register_forward_hook(hear)
     outputs = network(inputs.clone().requires_grad_())
     outputs = outputs[0] if isinstance(outputs, tuple) else outputs
-    score = outputs[0, explanation.predictions[0].index]
-    (slope,) = torch.autograd.grad(score, heard[0])
-    values, slope = heard[0].detach()[0].double(), slope[0].double()
-    if layer.layout == "tokens":
+    (slope,) = torch.autograd.grad(outputs[0, index], heard[0])
+    values, slope = heard[0].detach().double(), slope.double()
+    if layer.layout == "tokens first":
+        values, slope = values.transpose(0, 1), slope.transpose(0, 1)
+    values, slope = values[0], slope[0]
+    if layer.layout.startswith("tokens"):
         values, slope = values[layer.prefix_tokens :].T, slope[layer.prefix_tokens :].T
         values, slope = values.reshape(-1, *layer.grid), slope.reshape(-1, *layer.grid)
     elif layer.layout == "NHWC":

@@ -92,10 +92,11 @@ class Preprocessing:
 class LayerInfo:
     """A layer whose output can be explained.
 
-    `grid` is the map's (height, width) at the model's own input size. `layout` is "NCHW", "NHWC" or "tokens", with
-    `prefix_tokens` class and register tokens before the patches. `pooling` says how the classifier reads the layer:
-    "mean" or "mean of relu" of exactly this map, "convolution" or "convolution, relu" for a 1x1-convolution head.
-    `attention` names the module, if any, in which it is a step of attention; `blocked` says why no gradient comes back.
+    `grid` is the map's (height, width) at the model's own input size. `layout` is "NCHW", "NHWC", "tokens" [N T C] or
+    "tokens first" [T N C], with `prefix_tokens` class and register tokens before the patches. `pooling` says how the
+    classifier reads the layer: "mean" or "mean of relu" of exactly this map, "convolution" or "convolution, relu" for a
+    1x1-convolution head. `attention` names the module, if any, in which it is a step of attention; `blocked` says why
+    no gradient comes back.
     """
 
     name: str

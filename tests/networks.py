@@ -286,6 +286,10 @@ def transformer(kind: str = "class token") -> nn.Module:
         "registers": lambda: timm.models.VisionTransformer(
             **sizes, reg_tokens=2, global_pool="avg", qk_norm=True, init_values=0.5, qkv_bias=False
         ),
+        "dinov2": lambda: timm.models.VisionTransformer(
+            **sizes, reg_tokens=4, no_embed_class=True, init_values=0.5, mlp_ratio=2
+        ),
+        "no class token": lambda: timm.models.VisionTransformer(**sizes, class_token=False, global_pool="avg"),
         "distilled": lambda: timm.models.VisionTransformerDistilled(**sizes),
         "rotary": lambda: timm.models.Eva(
             **sizes, qkv_fused=False, swiglu_mlp=True, use_rot_pos_emb=True, num_reg_tokens=2

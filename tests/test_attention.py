@@ -21,7 +21,8 @@ from gradcam_core.methods import knows_class
 from gradcam_core.records import Explanation, LoadedModel
 from tests import networks, papers
 
-KINDS = ["class token", "registers", "distilled", "rotary", "biased", "torchvision"]
+KINDS = ["class token", "registers", "dinov2", "no class token", "distilled", "rotary", "biased", "torchvision"]
+PREFIXES = dict(zip(KINDS, (1, 3, 5, 0, 2, 3, 1, 1), strict=True))
 CLASSES = [0, 3]
 PICTURE = networks.picture(seed=3)
 
@@ -94,8 +95,9 @@ def test_rollout_equals_its_paper_and_reads_what_the_classifier_reads(kind: str,
     first, second = (heatmap for heatmap in ours(kind).heatmaps if heatmap.method == "attention_rollout")
     _, _, prefix = literal(kind, weights)
     tokens = weights[0].shape[-1]
-    read = {"registers": range(prefix, tokens), "rotary": range(prefix, tokens), "distilled": range(2)}
-    pooled = read.get(kind, range(prefix, tokens) if kind == "biased" else range(1))
+    assert prefix == PREFIXES[kind]
+    patches = dict.fromkeys(("registers", "no class token", "rotary", "biased"), range(prefix, tokens))
+    pooled = (patches | {"distilled": range(2)}).get(kind, range(1))
     twin = np.reshape(papers.attention_rollout([A[0].tolist() for A in weights], list(pooled), prefix), (4, 4))
     np.testing.assert_allclose(first.raw, twin, rtol=0, atol=1e-5 * twin.max())
     np.testing.assert_array_equal(first.raw, second.raw)
@@ -157,6 +159,39 @@ def test_what_is_seen_of_a_pass_changes_nothing_in_it(kind: str) -> None:
     assert len(sums) == 3
     for total in sums:
         torch.testing.assert_close(total, torch.ones_like(total))
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {},
+        {"scale": 0.1},
+        {"attn_mask": torch.linspace(-2, 2, 49).reshape(7, 7)},
+        {"attn_mask": torch.arange(49).reshape(7, 7) % 3 > 0},
+        {"attn_mask": torch.linspace(-2, 2, 98).reshape(2, 1, 7, 7), "scale": 0.5},
+        {"dropout_p": 0.0, "is_causal": False},
+    ],
+)
+def test_the_weights_of_fused_attention_are_those_that_make_its_output(named: dict[str, Any]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 1, 7, 5, generator=generator) for _ in range(3))
+    seen: list[torch.Tensor] = []
+
+    def attend(values: torch.Tensor, weights: Any, output: torch.Tensor) -> torch.Tensor:
+        seen.append(weights() @ values[:, 0])
+        return output
+
+    with Attending(attend):
+        output = functional.scaled_dot_product_attention(query, key, value, **named)
+    torch.testing.assert_close(seen, [output[:, 0]])
+
+
+@pytest.mark.parametrize("named", [{"is_causal": True}, {"enable_gqa": True}])
+def test_attention_that_is_not_followed_is_left_alone(named: dict[str, Any]) -> None:
+    heads = 2 if "enable_gqa" in named else 4
+    query, key = torch.randn(1, 4, 7, 5), torch.randn(1, heads, 7, 5)
+    with Attending(lambda *given: pytest.fail("it was followed")):
+        functional.scaled_dot_product_attention(query, key, key, **named)
 
 
 def test_threads_that_share_a_model_get_the_maps_that_they_would_get_alone() -> None:

@@ -74,7 +74,9 @@ def test_checks_belong_to_the_picture_and_the_model_that_they_were_made_of() -> 
     run = settings("pages/1_Explain.py", picture="radiograph_marked", model="bundled:radiograph_shortcut", fit="model")
     run.button(key="check explain").click().run()
     first = html_of(run)
+    assert not any("localises" in caption.value for caption in run.caption), "its true region is not the nodule"
     run.selectbox(key="model").select("bundled:radiograph_clean").run()
+    assert any("localises clearly better" in caption.value for caption in run.caption)
     assert "checks passed" not in html_of(run)
     run.button(key="check explain").click().run()
     assert "checks passed" in html_of(run)

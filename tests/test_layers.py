@@ -350,7 +350,7 @@ def test_grids_are_views_in_every_layout() -> None:
     [
         (torch.zeros(1, 12, 8, 8), 2, "used 2 times"),
         ({"x": torch.zeros(1)}, 1, "a dict"),
-        (torch.zeros(4, 12, 8, 8), 1, "no rows and columns"),
+        (torch.zeros(4, 12, 8, 8), 1, "4 maps for one picture"),
         (torch.zeros(1, 12, 1, 1), 1, "single cell"),
         (torch.zeros(1, 12, 8, 2), 1, "no rows and columns like the picture's"),
         (torch.zeros(1, 12, 64, 64), 1, "no rows and columns like the picture's"),

@@ -251,7 +251,7 @@ def test_unknown_methods_and_options_are_named_with_what_is_near() -> None:
     assert "one, two" in nearest("xyz", ["one", "two"])
 
 
-@pytest.mark.parametrize("missing", ["head", "gradients", "guided"])
+@pytest.mark.parametrize("missing", ["head", "gradients", "guided", "levels"])
 def test_a_remedy_never_names_a_method_that_lacks_the_same(missing: str) -> None:
     needs = {entry.title: entry.needs for entry in list_methods()}
     for entry in list_methods():
@@ -259,6 +259,8 @@ def test_a_remedy_never_names_a_method_that_lacks_the_same(missing: str) -> None
             named = instead_of(entry, [missing]).removeprefix("Use ").removesuffix(" instead.").split(" or ")
             assert len(named) == 2
             assert all(missing not in needs[title] for title in named)
+            if missing == "gradients":
+                assert all("levels" not in needs[title] for title in named)
 
 
 def test_without_gradients_grad_cam_does_not_recommend_itself() -> None:

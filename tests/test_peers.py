@@ -131,7 +131,9 @@ def patches_as_grid(prefix: int) -> Any:
     return reshape
 
 
-@pytest.mark.parametrize("kind", ["class token", "registers", "distilled", "rotary", "torchvision"])
+@pytest.mark.parametrize(
+    "kind", ["class token", "registers", "dinov2", "no class token", "distilled", "rotary", "torchvision"]
+)
 def test_maps_of_transformers_agree_with_pytorch_grad_cam(kind: str) -> None:
     peer = pytest.importorskip("pytorch_grad_cam", reason="the second opinion needs the package grad-cam")
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget

@@ -6,6 +6,7 @@
 from gradcam_core.capture.attention import Attention as Attention
 from gradcam_core.capture.attention import attention_blocks as attention_blocks
 from gradcam_core.capture.backward import Reached as Reached
+from gradcam_core.capture.backward import leads_to as leads_to
 from gradcam_core.capture.backward import moves_scores as moves_scores
 from gradcam_core.capture.backward import reach as reach
 from gradcam_core.capture.evidence import capture as capture

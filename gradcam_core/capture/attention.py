@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from gradcam_core.capture.scores import BATCH_REFUSALS, class_scores, differenti
 from gradcam_core.capture.taps import listening
 from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import MethodError
-from gradcam_core.layers import to_grid
+from gradcam_core.layers import TOKENS, TOKENS_FIRST, to_grid, to_tokens
 from gradcam_core.records import LayerInfo, LoadedModel, Target
 
 Tensor = torch.Tensor
@@ -61,7 +61,7 @@ def attention_blocks(network: nn.Module, layers: Sequence[LayerInfo], inputs: Te
     In each, every token attends to every token, once; no attention stands before or behind them. `layers` are
     those with taps. Runs the network once where some of them hold tokens.
     """
-    tokens = {layer.name: layer for layer in layers if layer.layout == "tokens"}
+    tokens = {layer.name: layer for layer in layers if layer.layout in (TOKENS, TOKENS_FIRST)}
     parts = frozenset(name for name in tokens if network.get_submodule(name)._modules)
     if not parts:
         return ()
@@ -139,7 +139,7 @@ def block_attention(model: LoadedModel, inputs: Tensor) -> Attention:
         assert session.last is not None
         # The square, since the sum of probabilities is always 1.
         (slopes,) = gradients_of(outputs.square().sum(dim=1)[None], [session.last])
-    return Attention(layer, tuple(session.weights), _read(slopes, layer, inputs))
+    return Attention(replace(layer, layout=TOKENS), tuple(session.weights), _read(slopes, layer, inputs))
 
 
 def _read(slopes: Tensor | None, layer: LayerInfo, inputs: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ def _read(slopes: Tensor | None, layer: LayerInfo, inputs: Tensor) -> Tensor:
     """
     depends = torch.zeros(_count(layer), device=inputs.device)
     if slopes is not None:
-        depends = slopes[0].ne(0).any(dim=2).any(dim=0).float()
+        depends = to_tokens(slopes[0], layer).ne(0).any(dim=2).any(dim=0).float()
     if not depends.any():
         depends[slice(0, 1) if layer.prefix_tokens else slice(None)] = 1
     return depends / depends.sum()
@@ -164,7 +164,7 @@ class _Cuts:
     """
 
     wanted: frozenset[str]
-    blocks: tuple[str, ...]
+    layer: LayerInfo
     first: int
     ended: int = 0
     values: list[Tensor] = field(default_factory=list)
@@ -184,13 +184,14 @@ class _Cuts:
         self.ended += 1
         if self.ended <= self.first:
             return output
-        self.means.append(output.mean(dim=1))
-        tokens = output.detach()
-        if name != self.blocks[-1]:
+        tokens = to_tokens(output, self.layer)
+        self.means.append(tokens.mean(dim=1))
+        if name != self.layer.name:
             torch.set_grad_enabled(False)
-            return tokens.clone()
+            return output.detach().clone()
         self.rows = torch.cat(self.means).detach().requires_grad_()
-        return torch.cat([tokens, self.rows[:, None].expand(-1, tokens.shape[1], -1)])
+        rows = self.rows[:, None].expand(-1, tokens.shape[1], -1)
+        return to_tokens(torch.cat([tokens.detach(), rows]), self.layer)
 
 
 def block_gradients(
@@ -207,14 +208,14 @@ def block_gradients(
         counted = f"This network has {len(model.attention)} blocks, so none has the number {first + 1}."
         raise MethodError(counted, "Choose an earlier first block; 1 takes all of them.")
     layer = _last_block(model)
-    session = _Cuts(frozenset(model.attention), model.attention, first)
+    session = _Cuts(frozenset(model.attention), layer, first)
     pulled = _scores_by_rows(model, inputs, targets, session)
     for place in range(len(session.means)):
         mean, output = session.means[place], session.outputs[place]
         (slopes,) = differentiate(mean, [output], pulled[:, place])
         if slopes is None:
             raise MethodError("A block of this network does not use its attention.", "Use a method that reads a layer.")
-        yield slopes, to_grid(session.values[place], layer)
+        yield slopes, to_grid(session.values[place], replace(layer, layout=TOKENS))
         del mean, output, slopes
         session.means[place] = session.outputs[place] = session.values[place] = torch.empty(0)
 

@@ -9,7 +9,7 @@ from torch import nn
 from gradcam_core.capture.scores import class_scores
 from gradcam_core.capture.shadow import shadow_of
 from gradcam_core.capture.taps import Session, listening
-from gradcam_core.layers import to_grid
+from gradcam_core.layers import to_grid, to_tokens
 from gradcam_core.records import LayerInfo
 
 
@@ -65,7 +65,26 @@ def _reached_by(slope: torch.Tensor | None, layer: LayerInfo) -> Reached:
     if slope is None:
         return Reached(False)
     share = float((to_grid(slope, layer)[0] != 0).any(dim=0).float().mean())
-    return Reached(True, share, bool(layer.prefix_tokens) and bool(slope[0, : layer.prefix_tokens].any()))
+    before = to_tokens(slope, layer)[0, : layer.prefix_tokens] if layer.prefix_tokens else slope.new_zeros(1)
+    return Reached(True, share, bool(before.any()))
+
+
+def leads_to(
+    network: nn.Module, inputs: torch.Tensor, layer: LayerInfo, others: Sequence[LayerInfo]
+) -> tuple[LayerInfo, ...]:
+    """Those of the other layers from which the way to the scores leads through this layer; taps must be installed.
+
+    All of them where the network allows no backward pass.
+    """
+    session = Session(frozenset(x.name for x in (layer, *others)), gradients=True)
+    try:
+        with listening(session, inputs.device):
+            network(inputs)
+            here, points = session.outputs[layer.name], [session.outputs[other.name] for other in others]
+            slopes = torch.autograd.grad(here.sum(), points, allow_unused=True)
+    except (RuntimeError, KeyError):  # a step of the network's own that has no gradient, or a layer that did not run
+        return tuple(others)
+    return tuple(other for other, slope in zip(others, slopes, strict=True) if slope is not None)
 
 
 def moves_scores(network: nn.Module, inputs: torch.Tensor, layer: LayerInfo) -> bool:

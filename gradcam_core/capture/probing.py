@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from gradcam_core.capture.taps import listening
+from gradcam_core.layers import TOKENS, TOKENS_FIRST
 
 SAMPLE = 64
 # How many values of a map are kept to see where a change of the input shows.
@@ -66,6 +67,8 @@ def probe(
     latest = _Latest(running=[] if running is None else running)
     handles = []
     for name, call in calls.items():
+        if isinstance(call.module, torch.jit.ScriptModule):  # takes no hooks
+            continue
         begin, end = _hooks(name, call, clock, name in watched, layouts.get(name, ""), latest)
         handles += [call.module.register_forward_pre_hook(begin), call.module.register_forward_hook(end)]
     try:
@@ -131,10 +134,12 @@ def trace_of(output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
 
 def _cells(output: torch.Tensor, layout: str) -> torch.Tensor | None:
     """Some channels of the first picture's map; all of them where as many tokens as channels leave the axes open."""
-    if output.dim() != (3 if layout == "tokens" else 4) or not layout or not output.is_floating_point():
+    tokens = layout in (TOKENS, TOKENS_FIRST)
+    if output.dim() != (3 if tokens else 4) or not layout or not output.is_floating_point():
         return None
-    values = output[0] if layout == "NCHW" else output[0].movedim(-1, 0)
-    every = 1 if layout == "tokens" and values.shape[0] == values.shape[1] else max(1, values.numel() // KEPT)
+    own = output[:, 0] if layout == TOKENS_FIRST else output[0]
+    values = own if layout == "NCHW" else own.movedim(-1, 0)
+    every = 1 if tokens and values.shape[0] == values.shape[1] else max(1, values.numel() // KEPT)
     return values[::every].float().clone()
 
 

@@ -17,7 +17,7 @@ from gradcam_core.capture.shadow import put_in, shadow_of
 from gradcam_core.capture.taps import listening
 from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import LayerError
-from gradcam_core.layers import to_grid
+from gradcam_core.layers import TOKENS, TOKENS_FIRST, to_grid, to_tokens
 from gradcam_core.records import LayerInfo
 
 Run = Callable[[torch.Tensor], torch.Tensor]
@@ -35,7 +35,7 @@ def tail_of(network: nn.Module, layer: LayerInfo, inputs: torch.Tensor, outputs:
     with listening(None, inputs.device):
         before, own, changed, truth = _record(network, layer, inputs)
         expected = torch.cat([outputs, truth])
-        both = to_grid(torch.cat([own, changed]), layer)
+        both = torch.cat([to_grid(own, layer), to_grid(changed, layer)])
         # One picture's values are given to a batch as they are, to be broadcast, or as copies; at worst nothing is
         # played back, and the whole network runs each time.
         for played, copies in ((before, False), (before, True), ({}, True)):
@@ -171,10 +171,10 @@ def from_grid(maps: torch.Tensor, own: torch.Tensor, layer: LayerInfo) -> torch.
     """Bring maps [B C h w] to the form in which the layer gives them; prefix tokens are those of its `own` output."""
     if layer.layout == "NHWC":
         return maps.movedim(1, -1)
-    if layer.layout == "tokens":
+    if layer.layout in (TOKENS, TOKENS_FIRST):
         patches = maps.flatten(2).transpose(1, 2)
-        prefix = own[:, : layer.prefix_tokens].expand(len(maps), -1, -1)
-        return torch.cat([prefix, patches], dim=1)
+        prefix = to_tokens(own, layer)[:, : layer.prefix_tokens].expand(len(maps), -1, -1)
+        return to_tokens(torch.cat([prefix, patches], dim=1), layer)
     return maps
 
 

@@ -27,6 +27,7 @@ GUIDED = frozenset({"relu", "bounded relu"})
 ATTENTION = frozenset({"attention", "attention_gradients"})
 # What a model gives that runs forward only.
 FORWARD_ONLY = frozenset({"inputs", "scores", "forward"})
+WITH_GRADIENTS = frozenset({"guided", "similar", "levels", "attention_gradients"})
 UNCERTAIN = ATTENTION | {"head", "guided", "gradients"}
 
 
@@ -92,6 +93,7 @@ def why_not(member: Member, layer: LayerInfo, model: LoadedModel) -> str:
 def instead_of(member: Member, missing: Collection[str] = ()) -> str:
     """Name two methods that need nothing of what is missing; by default, of what networks may lack."""
     lacking = set(missing) or UNCERTAIN & set(member.needs)
+    lacking |= WITH_GRADIENTS if "gradients" in lacking else set()
     suited = [
         one.title
         for one in list_methods()

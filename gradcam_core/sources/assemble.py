@@ -28,7 +28,7 @@ from gradcam_core.sources.checkpoints import first_line
 from gradcam_core.sources.family import Network
 from gradcam_core.sources.folding import UNFIT, fold, with_folded
 from gradcam_core.sources.heads import is_headless, note_about, numbered_labels, read_outputs
-from gradcam_core.sources.reaching import reached
+from gradcam_core.sources.reaching import note_if_early, reached
 from gradcam_core.sources.structure import (
     Calls,
     attending_modules,
@@ -138,7 +138,7 @@ def _reached(
     if outputs.dim() == 3:
         return layers, (pyramid_of(layers, calls, "detection") or (layers[-1].name,))[0], ()
     layers, default, seen = reached(network.module, picture, layers, calls, outputs, head)
-    return layers, default, (*filter(None, (probes.note,)), *seen)
+    return layers, default, (*filter(None, (probes.note,)), *seen, *note_if_early(default, layers, calls, refused))
 
 
 @torch.inference_mode(False)

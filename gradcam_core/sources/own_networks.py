@@ -50,6 +50,10 @@ def load_from_memory(model: nn.Module) -> Network:
     # A model may hold anything: locks, files, results of its last pass. Any of it can refuse to be copied.
     with guarded("The model cannot be copied", "Build it again, load its state_dict() into it, and give that one."):
         module = copy.deepcopy(model, _results_kept(model))
+    _take_apart(module)
+    for parameter in module.parameters():
+        if not parameter.is_leaf:  # so are those of parts in TorchScript, once copied
+            parameter.detach_()
     removed = remove_hooks(module)
     notes: tuple[str, ...] = (HOOKS.format(removed),) if removed else ()
     if any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in tensors):
@@ -84,6 +88,16 @@ def unwrap(model: nn.Module) -> nn.Module:
             return model
 
 
+def _take_apart(module: nn.Module) -> None:
+    """Let a copy run its own steps, where parts are wrapped or `forward` is compiled: compiled code takes no hooks."""
+    for part in [part for part in module.modules() if not isinstance(part, torch.jit.ScriptModule)]:
+        for name, child in part._modules.items():
+            part._modules[name] = None if child is None else unwrap(child)
+        compiled = getattr(vars(part).get("forward"), "_torchdynamo_orig_callable", None)
+        if getattr(compiled, "__func__", None) is type(part).forward:
+            del part.forward
+
+
 def timm_config(module: nn.Module) -> Mapping[str, Any]:
     """The configuration that timm keeps on its networks; empty where none says how pictures are prepared."""
     config = getattr(module, "pretrained_cfg", None)
@@ -91,9 +105,9 @@ def timm_config(module: nn.Module) -> Mapping[str, Any]:
 
 
 def input_channels(module: nn.Module) -> int:
-    """The channels of the first convolution; three where there is none."""
+    """The channels of the first convolution; three where there is none, or one of many channels each by itself."""
     first = first_convolution(module)
-    return first[1].in_channels if first else 3
+    return first[1].in_channels if first and first[1].groups <= 3 else 3
 
 
 def find_architecture(reference: str | Callable[..., nn.Module]) -> Architecture:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from gradcam_core.capture import Call
-from gradcam_core.layers import Refused, token_readings
+from gradcam_core.layers import TOKENS, TOKENS_FIRST, Refused, token_readings
 from gradcam_core.records import LayerInfo
 
 Described = Mapping[str, LayerInfo | Refused]
@@ -38,7 +38,7 @@ def in_place(
     """
     layers = {name: layer for name, layer in described.items() if isinstance(layer, LayerInfo)}
     changes = {name: change_of(passes[0][name], passes[1][name]) for name in layers}
-    maps = {name: layer for name, layer in layers.items() if layer.layout != "tokens"}
+    maps = {name: layer for name, layer in layers.items() if layer.layout not in (TOKENS, TOKENS_FIRST)}
     contrasts = {name: contrast_of(changes[name]) for name in maps}
     sure = {maps[name].grid for name, contrast in contrasts.items() if contrast >= CLEAR}
     grids = sure | {x.grid for name, x in maps.items() if _works_on_maps(x, passes[0][name])}
@@ -46,7 +46,7 @@ def in_place(
     read = {
         name: _reading(layer, changes[name], input_size, network, grids)
         for name, layer in layers.items()
-        if layer.layout == "tokens"
+        if name not in maps
     }
     placed = [layer for layer, there in read.values() if there]
     counts = {math.prod(x.grid) + prefix for x in placed for prefix in {0, x.prefix_tokens}} | set(map(math.prod, sure))
@@ -116,7 +116,9 @@ def _reading(
     across = change.mean(dim=1) if change.dim() == 2 else None  # read with channels and tokens exchanged
     tokens = change.mean(dim=0) if change.dim() == 2 else change
     stated = getattr(network, "num_prefix_tokens", 0)
-    for grid, prefix in token_readings(len(tokens), input_size, network):
+    prefixes = {grid: len(tokens) - math.prod(grid) for grid in sorted(grids)}
+    of_maps = [(grid, prefix) for grid, prefix in prefixes.items() if 0 <= prefix <= math.prod(grid)]
+    for grid, prefix in dict.fromkeys([*token_readings(len(tokens), input_size, network), *of_maps]):
         squares = grid[0] * input_size[1] == grid[1] * input_size[0]
         believed = grid in grids or (prefix in (0, stated) and (squares or grid in _with_halves(grids)))
         laid = tokens[prefix:].reshape(grid)

@@ -55,9 +55,15 @@ def find_layers(
         elif isinstance(layer, LayerInfo):
             described[name] = replace(layer, attention=_around(name, attending))
     described = in_place(described, passes[-2:], input_size, module)
-    refused = {name: "it takes no part in the forward pass" for name in passes[0] if name not in described}
+    refused = {name: _why_silent(call.module) for name, call in passes[0].items() if name not in described}
     refused |= {name: layer.reason for name, layer in described.items() if isinstance(layer, Refused)}
     return tuple(layer for layer in described.values() if isinstance(layer, LayerInfo)), refused
+
+
+def _why_silent(module: nn.Module) -> str:
+    if isinstance(module, torch.jit.ScriptModule):
+        return "it is compiled by TorchScript, which cannot be looked into"
+    return "it takes no part in the forward pass"
 
 
 def describe(module: nn.Module, calls: Calls, input_size: tuple[int, int]) -> dict[str, LayerInfo | Refused]:

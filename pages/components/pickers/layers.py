@@ -28,16 +28,16 @@ def pick_layers(model: LoadedModel) -> tuple[str, ...]:
         help="Late layers know what is in the picture but only roughly where; earlier ones see finer detail of less "
         f"meaning. The recommended one here is {model.default_layer}. Several are shown each, and all of them fused.",
     )
-    _show_advice(model, [infos[name] for name in names])
+    _show_advice(model, [infos[name] for name in names or _recommended(model)])
     return tuple(names)
 
 
 def _show_advice(model: LoadedModel, layers: Sequence[LayerInfo]) -> None:
-    """Say of each chosen layer but the recommended one what speaks against it."""
+    """Say of each layer what speaks against it, and how well it localises where that was measured."""
     for layer in layers:
-        warnings = advise(model, layer)[1:] if layer.name != model.default_layer else ()
-        if warnings:
-            st.caption(f"**{plain(layer.name)}**: {plain(' '.join(warnings))}")
+        advice = advise(model, layer)[1:]
+        if advice:
+            st.caption(f"**{plain(layer.name)}**: {plain(' '.join(advice))}")
 
 
 def pick_layer(model: LoadedModel) -> tuple[str, ...]:
