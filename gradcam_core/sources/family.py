@@ -64,7 +64,7 @@ class Architecture:
     keywords. `describe` gives, for a built network with that many channels, how pictures are prepared,
     and the Network's notes and assumption. Tensors whose names begin with one of `unused` serve training only:
     a file may hold them, the network goes without. `translate` turns tensors under names of old into those of a
-    given network.
+    given network. `headless` networks end in features, without a classifier.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Architecture:
     describe: Callable[[nn.Module, int], tuple[Preprocessing, tuple[str, ...], str]]
     unused: tuple[str, ...] = ()
     translate: Callable[[dict[str, torch.Tensor], nn.Module], Mapping[str, torch.Tensor]] | None = None
+    headless: bool = False
 
 
 Load = TypeVar("Load", bound=Callable[..., Network])

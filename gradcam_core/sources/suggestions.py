@@ -18,9 +18,10 @@ from gradcam_core.errors import ModelError
 from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint, require_weights
 from gradcam_core.sources.family import list_sources
+from gradcam_core.sources.headless import fit_network_or_body
 from gradcam_core.sources.names import EXTRAS, WRAPPERS, Shape, large_prefixes
 from gradcam_core.sources.own_networks import build_shapes, find_architecture
-from gradcam_core.sources.state_dicts import Fit, fit_tensors, probable_cause, shapes_of
+from gradcam_core.sources.state_dicts import Fit, probable_cause, shapes_of
 from gradcam_core.sources.translations import fit_to
 from gradcam_core.text import listed, one_line
 
@@ -92,6 +93,7 @@ class Suggestion:
     def words(self) -> str:
         """Such as "torchvision:mobilenet_v2 with 7 classes (all 314 tensors fit)"."""
         size = f" with {self.classes:,} class{'' if self.classes == 1 else 'es'}" if self.classes else ""
+        size = " without its classifier" if self.complete and self.classes is None else size
         if self.complete:
             return f"{self.reference}{size} (all {self.fitting} tensors fit)"
         parts = {"missing": self.missing, "not part of it": self.unexpected, "of another shape": self.misshapen}
@@ -220,7 +222,7 @@ def _compared(groups: Iterable[tuple[str, ...]], shapes: Mapping[str, Shape]) ->
     for group in groups:
         known = [reference for reference in group if _is_known(reference)]
         try:
-            fit = fit_tensors(find_architecture(known[0]), shapes) if known else None
+            fit = fit_network_or_body(find_architecture(known[0]), shapes) if known else None
         except ModelError:
             continue
         if fit and fit.complete:
