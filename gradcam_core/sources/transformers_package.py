@@ -5,6 +5,7 @@ Only classes of the package itself are built: code that lies in a model's folder
 
 import importlib
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,10 @@ from gradcam_core.sources.family import ASSUMED, Architecture, assumed_preproces
 PACKAGE = "transformers"
 INSTALL = f"Install it with `pip install {PACKAGE}` and load the folder again."
 DAMAGED = "Save the model again with save_pretrained."
+# Settings that lead to code or weights from elsewhere, or to another type of numbers.
+ELSEWHERE = re.compile(
+    r"_.*|auto_map|quantization_config|(torch_)?dtype|attn_implementation|\w*backbone\w*|transformers_version"
+)
 LARGEST_NUMBER, MOST_LAYERS, DEEPEST = 1_000_000, 1_000, 6
 # The configuration may describe a network so many times as large as the file.
 LARGER = 2
@@ -47,8 +52,10 @@ def package_architecture(config: Mapping[str, Any], preprocessing: Preprocessing
     kind, stated = str(config.get("model_type"))[:40], str((config.get("architectures") or [""])[0])[:80]
     _check(config)
     auto = _package(kind)
-    headless = stated in _named(auto, "MODEL_MAPPING_NAMES") and _takes_pictures(auto, stated)
-    if not headless and stated not in _named(auto, "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES"):
+    if kind == "timm_wrapper":
+        raise ModelError("The configuration names no number of classes.", DAMAGED)
+    headless = _lists(auto, "MODEL_MAPPING_NAMES", stated) and _takes_pictures(auto, stated)
+    if not headless and not _lists(auto, "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES", stated):
         message = f"The package {PACKAGE} has no classifier of pictures called {stated!r}."
         raise ModelError(message, "Choose a model whose name ends in ForImageClassification.")
     channels = config.get("num_channels", 3)
@@ -78,11 +85,11 @@ def _package(kind: str) -> Any:
         raise ModelError(message, INSTALL) from error
 
 
-def _named(auto: Any, table: str) -> set[str]:
-    """The names of its own classes in one of its tables."""
+def _lists(auto: Any, table: str, stated: str) -> bool:
+    """Whether a class of its own has this name and stands in one of its tables. It imports a class when it is named."""
     known = getattr(importlib.import_module(f"{PACKAGE}.models.auto.modeling_auto"), table)
     names = (name if isinstance(name, list | tuple) else (name,) for name in known.values())
-    return {name for each in names for name in each if hasattr(auto, name)}
+    return any(stated in each for each in names) and hasattr(auto, stated)
 
 
 def _takes_pictures(auto: Any, name: str) -> bool:
@@ -102,14 +109,19 @@ def _check(value: Any, key: str = "", depth: int = 0) -> None:
 
 
 def _configuration(auto: Any, config: Mapping[str, Any], num_classes: int | None) -> Any:
-    own = {key: value for key, value in config.items() if key not in ("auto_map", "quantization_config", "dtype")}
+    own = _of_this_folder(config)
     if num_classes is not None:
         own = {key: value for key, value in own.items() if key not in ("id2label", "label2id")}
         own["num_labels"] = num_classes
-    own.pop("torch_dtype", None)
-    own.pop("transformers_version", None)
-    own["return_dict"] = True
-    return auto.AutoConfig.for_model(own.pop("model_type"), **own)
+    return auto.AutoConfig.for_model(own.pop("model_type"), **{**own, "return_dict": True})
+
+
+def _of_this_folder(config: Any) -> Any:
+    if isinstance(config, list):
+        return [_of_this_folder(each) for each in config]
+    if not isinstance(config, Mapping):
+        return config
+    return {key: _of_this_folder(value) for key, value in config.items() if not ELSEWHERE.fullmatch(str(key))}
 
 
 def _built(auto: Any, name: str, configuration: Any, headless: bool = False) -> nn.Module:
