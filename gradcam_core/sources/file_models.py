@@ -57,7 +57,7 @@ def load_file(
     # The address form file:///home/... is understood too.
     path = Path(name.removeprefix("//") if name.startswith("///") else name).expanduser()
     if name.startswith(HUB):
-        path = hub_folder(name.removeprefix(HUB), progress, also=(PREPROCESSING,))
+        path = hub_folder(name.removeprefix(HUB), progress, also=(CONFIG, PREPROCESSING))
     recipe = None if architecture in (None, AUTO) else find_architecture(architecture)
     progress(0.05, words="Reading the file")
     checkpoint, stated = _opened(path, in_chans)

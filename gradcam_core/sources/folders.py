@@ -41,11 +41,7 @@ def is_of_folder(path: Path) -> bool:
 
 def _read_shards(index: Path) -> Checkpoint:
     """Put the parts that an index names together."""
-    stated = read_json(index).get("weight_map")
-    places: dict[str, Any] = stated if isinstance(stated, dict) else {}
-    names = sorted(set(places.values())) if all(map(_is_name, places.values())) else []
-    if not 0 < len(names) <= MOST_SHARDS:
-        raise ModelError("The index names no files of weights beside it.", "Save the model again.")
+    places, names = _places(index), shards_of(index)
     missing = sum(not (index.parent / name).is_file() for name in names)
     if missing:
         message = f"{missing} of the {len(names)} files with the weights are missing beside the index."
@@ -57,6 +53,20 @@ def _read_shards(index: Path) -> Checkpoint:
     if absent:
         raise ModelError(f"{absent} tensors of the index are not in its files.", "Copy the whole folder again.")
     return Checkpoint(content, parts[0].metadata, tensors, tuple({note for part in parts for note in part.notes}))
+
+
+def shards_of(index: Path) -> list[str]:
+    """The names of the files that an index leads to. Raises ModelError."""
+    places = _places(index)
+    names = sorted(set(places.values())) if all(map(_is_name, places.values())) else []
+    if not 0 < len(names) <= MOST_SHARDS:
+        raise ModelError("The index names no files of weights beside it.", "Save the model again.")
+    return names
+
+
+def _places(index: Path) -> dict[str, Any]:
+    stated = read_json(index).get("weight_map")
+    return stated if isinstance(stated, dict) else {}
 
 
 def _is_name(value: Any) -> bool:
