@@ -34,7 +34,7 @@ from gradcam_core.records import (
     Target,
 )
 from gradcam_core.registry import Choice
-from gradcam_core.suitability import unsuited
+from gradcam_core.suitability import converted, unsuited
 from gradcam_core.suitability.known import Features, known_to
 from gradcam_core.targets import Choose, Wanted, choose_contrasts, choose_targets, predictions, with_finite_scores
 from gradcam_core.tasks import check_top_k
@@ -81,7 +81,7 @@ def explain(
             heatmaps += heatmaps_of(first, choice, progress.part(place, len(choices), choice.member.title))
     answers = predictions(first.outputs, model.outputs, model.labels, top_k, first.placement)
     misfit = unsuited(image, model, first.outputs, features) if first.outputs.dim() == 2 else ()
-    notes = (*misfit, *broken, *image.notes, *model.notes, *left_out, *moved)
+    notes = (*misfit, *broken, *converted(image, model), *image.notes, *model.notes, *left_out, *moved)
     return _record(image, model, prepared[0], first, tuple(heatmaps), answers, clock.seconds, notes, misfit)
 
 
