@@ -44,7 +44,8 @@ class Pooled(nn.Module):
         if pooled is None:
             pooled = output.last_hidden_state
             pooled = pooled.mean(dim=1) if pooled.dim() == 3 else pooled
-        return pooled.flatten(1) if pooled.shape[2:].numel() == 1 else pooled.mean(dim=(2, 3))
+        features: torch.Tensor = pooled.flatten(1) if pooled.shape[2:].numel() == 1 else pooled.mean(dim=(2, 3))
+        return features
 
 
 def package_architecture(config: Mapping[str, Any], preprocessing: Preprocessing | None) -> Architecture:

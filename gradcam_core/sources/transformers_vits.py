@@ -20,7 +20,7 @@ class ClassTokenAndMean(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scores [N classes] of pictures [N C H W]."""
         tokens = self.body.forward_features(x)  # type: ignore[operator]
-        patches = tokens[:, self.body.num_prefix_tokens :]  # type: ignore[misc]
+        patches = tokens[:, self.body.num_prefix_tokens :]
         scores: torch.Tensor = self.head(torch.cat([tokens[:, 0], patches.mean(dim=1)], dim=1))
         return scores
 
@@ -64,7 +64,7 @@ def deit(config: Config) -> Plan:
 
 def dinov2(config: Config) -> Plan:
     """Also with registers, whose place is between the class token and the patches, and with SwiGLU."""
-    from timm.layers import GluMlp
+    from timm.layers.mlp import GluMlp
     from timm.models.vision_transformer import VisionTransformer
 
     width, registers = whole(config, "hidden_size"), 0
