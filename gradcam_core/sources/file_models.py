@@ -173,7 +173,7 @@ def _read(recipe: Architecture, checkpoint: Checkpoint, wanted: Mapping[str, Any
         for each, by_name in readings.items():
             if ordered := fit_in_order(each, by_name, wanted):
                 return each, ordered
-    raise explain_misfit(reading.fit, lookalike(reading.tensors, known))
+    raise explain_misfit(reading.fit, lookalike(reading.tensors, known), known)
 
 
 def _check_wish(wanted: Mapping[str, Any], sizes: Mapping[str, int | None]) -> None:

@@ -13,6 +13,8 @@ from gradcam_core.sources.checkpoints import Checkpoint, read_checkpoint
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 CONFIG, PREPROCESSING = "config.json", "preprocessor_config.json"
+DISTRIBUTED = ".distcp"
+AS_ONE_FILE = "Make one file of it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pth"
 SHARD = re.compile(r"(model|pytorch_model)-\d{5}-of-\d{5}\.(safetensors|bin)")
 LARGEST_JSON, MOST_SHARDS = 16_000_000, 1_000
 # Pillow's numbers for ways to resize.
@@ -23,6 +25,8 @@ SQUASHED_FROM = 384
 
 def read_weights(path: Path) -> Checkpoint:
     """Read a checkpoint: a file, a folder of a model, or an index of several files. Raises ModelError."""
+    if path.suffix == DISTRIBUTED or (path.is_dir() and any(path.glob(f"*{DISTRIBUTED}"))):
+        raise ModelError("This is a distributed checkpoint, in parts for several computers.", AS_ONE_FILE)
     if path.is_dir():
         named = [path / name for name in (*WEIGHT_FILES, *INDEXES) if (path / name).is_file()]
         if not named:

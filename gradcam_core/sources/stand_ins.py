@@ -206,10 +206,10 @@ def _from_bytes(kind: Any, data: Any, shape: Any, order: Any) -> Any:
 
 
 def _as_tensor(kind: Any, data: Any, shape: Any, order: Any) -> Any:
-    """An array of real numbers as a tensor, as large as its bytes; None for any other."""
+    """An array of real numbers as a tensor, as large as its bytes; another one as lists."""
     stated = _numpy_type(kind)
     if stated is None or stated.kind != "f" or not isinstance(data, bytes):
-        return None
+        return _from_bytes(kind, data, shape, order)
     try:
         array = np.frombuffer(data, stated).reshape(shape, order=order)
         return torch.from_numpy(array.astype(stated.newbyteorder("="), order="C"))

@@ -110,10 +110,10 @@ def _measure(
     return (sizes.pop() if sizes else start), depending
 
 
-def explain_misfit(fit: Fit, lookalike: tuple[str, str]) -> ModelError:
+def explain_misfit(fit: Fit, lookalike: tuple[str, str], known: str = "") -> ModelError:
     """One readable error: counts and examples, then the likely cause and its remedy.
 
-    `lookalike` is what the file's tensors look like, and what to try.
+    `lookalike` is what the file's tensors look like, and what to try; `known` is the network that all of them fit.
     """
     shapes = [f"{n} (file {_by(fit.stored[n])}, network {_by(fit.expected[n].shape)})" for n in fit.misshapen]
     parts = [
@@ -123,6 +123,8 @@ def explain_misfit(fit: Fit, lookalike: tuple[str, str]) -> ModelError:
     ]
     message = f"The weights do not fit {fit.architecture}: {'; '.join(part for part in parts if part)}."
     cause, remedy = probable_cause(fit, lookalike)
+    if known and known != fit.architecture:
+        cause, remedy = f"another architecture: the tensors look like {known}", f"Try {known}: all of them fit it."
     return ModelError(f"{message} Probably {cause}.", remedy)
 
 
