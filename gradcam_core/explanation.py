@@ -35,7 +35,7 @@ from gradcam_core.records import (
     Target,
 )
 from gradcam_core.registry import Choice
-from gradcam_core.suitability import unsuited
+from gradcam_core.suitability import converted, unsuited
 from gradcam_core.suitability.known import Features, known_to
 from gradcam_core.targets import (
     Choose,
@@ -92,7 +92,8 @@ def explain(
     answers = predictions(first.outputs, model.outputs, model.labels, top_k, first.placement)
     misfit = unsuited(image, model, first.outputs, features) if first.outputs.dim() == 2 else ()
     texts = text_notes(first.targets, first.outputs)
-    notes = (*misfit, *broken, *texts, *image.notes, *model.notes, *left_out, *moved)
+    also = (*texts, *converted(image, model))
+    notes = (*misfit, *broken, *also, *image.notes, *model.notes, *left_out, *moved)
     return _record(image, model, prepared[0], first, tuple(heatmaps), answers, clock.seconds, notes, misfit)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Shaped, UInt8
 from PIL import Image
 
 from gradcam_core.errors import ModelError, PictureError
@@ -35,8 +35,8 @@ def prepare(image: ImageRecord, preprocessing: Preprocessing) -> tuple[InputArra
     """Resize, cut or pad, and normalise a picture to the model's input [C H' W'].
 
     8-bit pictures are resampled in 8 bits by Pillow, as timm and torchvision do in evaluation;
-    deeper ones take the same steps in float. Raises PictureError where the model takes neither
-    one nor three channels.
+    deeper ones take the same steps in float. A model for neither one nor three channels gets a picture's stored
+    channels. Raises PictureError where there are not as many.
     """
     (height, width), window = preprocessing.size, _window(image.height, image.width, preprocessing)
     down, across = image.height / window.resized[0], image.width / window.resized[1]
@@ -48,10 +48,13 @@ def prepare(image: ImageRecord, preprocessing: Preprocessing) -> tuple[InputArra
 
 
 def shown_input(values: InputArray, preprocessing: Preprocessing) -> UInt8[np.ndarray, "Hin Win *colours"]:
-    """A model input as a picture in 8 bits: the way back from mean and std. One channel gives [H' W'], three RGB."""
+    """A model input as a picture in 8 bits: the way back from mean and std. One channel gives [H' W'], three RGB.
+
+    Of other numbers of channels, the first or the first three are shown.
+    """
     shares = values * _per_channel(preprocessing.std) + _per_channel(preprocessing.mean)
     pixels = np.clip(shares * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0)
-    return pixels[:, :, 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
+    return pixels[:, :, 0] if pixels.shape[2] < 3 else np.ascontiguousarray(pixels[:, :, :3])
 
 
 def _per_channel(numbers: tuple[float, ...]) -> Float32[np.ndarray, "C 1 1"]:
@@ -108,11 +111,15 @@ def _resample(image: ImageRecord, preprocessing: Preprocessing, window: _Window)
     last = min(window.resized[0], top + size[0]), min(window.resized[1], left + size[1])
     resampling = INTERPOLATIONS[preprocessing.interpolation]
     planes = [_cut(plane, window.resized, first, last, resampling) for plane in _planes(image, preprocessing.channels)]
-    seen = np.concatenate([np.atleast_3d(np.asarray(plane, np.float32)) for plane in planes], axis=2)
-    seen = seen / np.float32(255) if image.bits == 8 else np.clip(seen, 0, 1)
+    seen = np.concatenate([_shares(plane) for plane in planes], axis=2)
     canvas = np.tile(_per_channel(window.fill), (1, *size))
     canvas[:, first[0] - top : last[0] - top, first[1] - left : last[1] - left] = seen.transpose(2, 0, 1)
     return canvas
+
+
+def _shares(plane: Image.Image) -> Float32[np.ndarray, "H W C"]:
+    values = np.atleast_3d(np.asarray(plane, np.float32))
+    return np.clip(values, 0, 1) if plane.mode == "F" else values / np.float32(255)
 
 
 def _cut(
@@ -144,17 +151,31 @@ def _resize_plane(plane: Image.Image, size: tuple[int, int], resampling: Image.R
 
 
 def _planes(image: ImageRecord, channels: int) -> list[Image.Image]:
+    stored = image.channels
     if channels not in (1, 3):
-        raise PictureError(
-            f"This model takes {channels} channels, a picture has three.",
-            "Use a model for colour (3) or grey (1) pictures.",
-        )
+        if stored is None or stored.shape[2] != channels:
+            own = 3 if stored is None else stored.shape[2]
+            raise PictureError(
+                f"This model takes {channels} channels, and this picture has {own}.",
+                f"Give a TIFF with {channels} channels, or use a model for colour (3) or grey (1) pictures.",
+            )
+        return [_channel(stored[..., place], image.channel_range) for place in range(channels)]
     if image.bits == 8:
-        stored = Image.fromarray(np.rint(image.pixels * 255).astype(np.uint8))
-        return [stored.convert("L") if channels == 1 else stored]
+        steps = Image.fromarray(np.rint(image.pixels * 255).astype(np.uint8))
+        return [steps.convert("L") if channels == 1 else steps]
     pixels: Pixels = image.pixels
     layers = [pixels @ LUMA] if channels == 1 else [pixels[..., channel] for channel in range(3)]
     return [Image.fromarray(np.ascontiguousarray(layer, np.float32)) for layer in layers]
+
+
+def _channel(stored: Shaped[np.ndarray, "H W"], values: tuple[float, float]) -> Image.Image:
+    """One of many channels; where a pixel holds no finite number, it is 0."""
+    if stored.dtype == np.uint8:
+        return Image.fromarray(np.ascontiguousarray(stored))
+    low, high = values
+    with np.errstate(all="ignore"):
+        shares = (stored.astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
+    return Image.fromarray(np.clip(np.nan_to_num(shares), 0, 1).astype(np.float32))
 
 
 def override_preprocessing(preprocessing: Preprocessing, changes: Mapping[str, Any]) -> Preprocessing:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from torch import nn
 
 from gradcam_core.placement import Placement
@@ -31,7 +32,8 @@ class ImageRecord:
     resampling can be followed exactly; otherwise 16 or 32. `stored_range` holds the stored values shown as black and
     white, `usual_range` those without a `window`. `laid_on_white` is true where see-through parts were laid on white.
     `sha256` is that of the file's bytes. `notes` are sentences about what was done to the picture (stretched, turned
-    upright, ...). `seconds` is how long decoding took.
+    upright, ...). `seconds` is how long decoding took. `channels` are all stored channels where there are more than
+    are shown, and `channel_range` the stored values that a model for as many channels gets as 0 and 1.
     """
 
     pixels: Pixels
@@ -47,6 +49,8 @@ class ImageRecord:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     usual_range: tuple[float, float] | None = None
+    channels: Shaped[np.ndarray, "H W N"] | None = None
+    channel_range: tuple[float, float] = (0.0, 1.0)
 
     @property
     def width(self) -> int:

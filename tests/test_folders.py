@@ -1,6 +1,7 @@
 """Folders of models: transformers' give equal outputs; weights in several files; configurations."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,20 @@ MODELS: dict[str, tuple[str, dict[str, Any], int]] = {
     "deit": ("DeiT", {**VIT, "intermediate_size": 24}, 32),
     "dinov2": ("Dinov2", VIT, 32),
     "dinov2 on larger pictures": ("Dinov2", VIT, 48),
+    "dinov2 with SwiGLU": ("Dinov2", {**VIT, "use_swiglu_ffn": True}, 32),
+    "registers": ("Dinov2WithRegisters", VIT, 32),
+    "registers on larger pictures": ("Dinov2WithRegisters", {**VIT, "use_swiglu_ffn": True}, 48),
+    "beit": ("Beit", {**VIT, "intermediate_size": 24, "use_relative_position_bias": True}, 32),
+    "beit with shared places": (
+        "Beit",
+        {
+            **{**VIT, "intermediate_size": 24, "use_mean_pooling": False, "use_absolute_position_embeddings": True},
+            **{"use_shared_relative_position_bias": True},
+        },
+        32,
+    ),
+    "vit of MSN": ("ViTMSN", {**VIT, "intermediate_size": 24}, 32),
+    "convnext v2": ("ConvNextV2", {**STAGES, "layer_norm_eps": 1e-2}, 64),
     "resnet": ("ResNet", {**STAGES, "layer_type": "bottleneck", "embedding_size": 64}, 64),
     "resnet of basic blocks": ("ResNet", {**STAGES, "layer_type": "basic", "embedding_size": 64}, 64),
     "convnext": ("ConvNext", {**STAGES, "layer_norm_eps": 1e-2}, 64),
@@ -41,6 +56,41 @@ MODELS: dict[str, tuple[str, dict[str, Any], int]] = {
         64,
     ),
 }
+
+
+FOUR: dict[str, Any] = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
+HEADS_OF_FOUR = {"num_attention_heads": [1, 1, 2, 2], "image_size": 64}
+SMALL = {**VIT, "intermediate_size": 24}
+TEXT = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 99}
+LEVIT_STEPS = [["Subsample", 8, 2, 4, 2, 2], ["Subsample", 8, 3, 4, 2, 2]]
+SELDOM = ("mobilenet v1", "efficientnet", "poolformer", "focalnet", "siglip", "pvt v2", "resnet of another width")
+# What timm has no equal network for, run by the package itself.
+BY_PACKAGE: dict[str, tuple[str, dict[str, Any], int]] = {
+    "swin v2": ("Swinv2", {"image_size": 32, "embed_dim": 8, "depths": [1], "num_heads": [2], "window_size": 4}, 32),
+    "mobilenet v1": ("MobileNetV1", {"image_size": 32, "depth_multiplier": 0.25}, 32),
+    "regnet": ("RegNet", {**FOUR, "hidden_sizes": [8, 8, 16, 16], "embedding_size": 8, "groups_width": 8}, 64),
+    "efficientnet": ("EfficientNet", {"width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 128}, 64),
+    "levit": (
+        "Levit",
+        {
+            **{"image_size": 64, "hidden_sizes": [16, 24, 32], "depths": [1, 1, 1], "num_attention_heads": [2, 2, 2]},
+            **{"key_dim": [8, 8, 8], "down_ops": LEVIT_STEPS},
+        },
+        64,
+    ),
+    "poolformer": ("PoolFormer", FOUR, 64),
+    "focalnet": ("FocalNet", {"image_size": 64, "embed_dim": 8, "depths": [1, 1, 1, 1]}, 64),
+    "segformer": ("Segformer", {**FOUR, **HEADS_OF_FOUR, "decoder_hidden_size": 16}, 64),
+    "pvt v2": ("PvtV2", {**FOUR, **HEADS_OF_FOUR}, 64),
+    "siglip": ("Siglip", {"vision_config": SMALL, "text_config": TEXT}, 32),
+    "clip": ("CLIP", {"vision_config": SMALL, "text_config": TEXT, "projection_dim": 16}, 32),
+    "vit of another activation": ("ViT", {**SMALL, "hidden_act": "quick_gelu"}, 32),
+    "resnet of another width": ("ResNet", {"embedding_size": 32, "hidden_sizes": [32, 64], "depths": [1, 1]}, 64),
+}
+SAVED = [
+    pytest.param(*values, id=name, marks=[pytest.mark.slow] if name in SELDOM else [])
+    for name, values in (MODELS | BY_PACKAGE).items()
+]
 
 
 def transformers() -> Any:
@@ -75,7 +125,7 @@ def logits(net: nn.Module, size: int) -> tuple[torch.Tensor, torch.Tensor]:
         return x, net(x).logits
 
 
-@pytest.mark.parametrize(("kind", "options", "size"), MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize(("kind", "options", "size"), SAVED)
 def test_a_folder_of_transformers_gives_the_outputs_of_the_saved_model(
     kind: str, options: dict[str, Any], size: int, tmp_path: Path
 ) -> None:
@@ -85,7 +135,12 @@ def test_a_folder_of_transformers_gives_the_outputs_of_the_saved_model(
     model = load_model(f"file:{tmp_path}", device="cpu")
     x, expected = logits(net, size)
     with torch.no_grad():
-        assert torch.allclose(model.module(x), expected, atol=1e-4)
+        scores = model.module(x)
+    assert torch.allclose(getattr(scores, "logits", scores), expected, atol=1e-4)
+    assert model.module.training is False
+    assert (type(model.module).__name__ == f"{kind}ForImageClassification") == (
+        (kind, options, size) in BY_PACKAGE.values()
+    )
     assert model.labels == tuple(NAMES.values())
     assert model.preprocessing.mean == (0.5, 0.4, 0.3)
     assert (model.preprocessing.size, model.preprocessing.interpolation) == ((size, size), "bicubic")
@@ -98,6 +153,65 @@ def test_a_teachers_second_head_counts(tmp_path: Path) -> None:
     x, expected = logits(net, 32)
     with torch.no_grad():
         assert torch.allclose(load_model(f"file:{tmp_path}", device="cpu").module(x), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["ViT", "ViTMAE", "Dinov2", "ResNet", "ConvNextV2", "DINOv3ViT", "Swinv2"])
+def test_a_body_without_a_classifier_gives_its_features(kind: str, tmp_path: Path) -> None:
+    masked = {"decoder_hidden_size": 16, "decoder_num_hidden_layers": 1, "decoder_intermediate_size": 16}
+    of_stages = (MODELS | BY_PACKAGE)[
+        {"ResNet": "resnet", "ConvNextV2": "convnext", "Swinv2": "swin v2"}.get(kind, "vit")
+    ]
+    options, size = of_stages[1:] if kind in ("ResNet", "ConvNextV2", "Swinv2") else (SMALL, 32)
+    options = options | ({**masked, "decoder_num_attention_heads": 2} if kind == "ViTMAE" else {})
+    trained(kind, options, "ForPreTraining" if kind == "ViTMAE" else "Model").save_pretrained(tmp_path)  # type: ignore[operator]
+    described(tmp_path, size)
+    model = load_model(f"file:{tmp_path}", device="cpu")
+    assert model.task == "embedding"
+    if kind == "ViTMAE":  # its own network hides patches at random
+        return
+    net = getattr(transformers(), f"{kind}Model").from_pretrained(tmp_path).eval()
+    x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        output, features = net(x), model.module(x)
+    tokens = output.last_hidden_state
+    expected = {
+        "ViT": lambda: tokens[:, 0],
+        "Dinov2": lambda: torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=1),
+    }.get(kind, lambda: output.pooler_output.flatten(1))()
+    assert torch.allclose(features, expected, atol=1e-4)
+
+
+def test_without_the_package_a_refusal_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, options, _ = BY_PACKAGE["poolformer"]
+    trained(kind, options).save_pretrained(tmp_path)  # type: ignore[operator]
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ModelError, match=r"kind 'poolformer' needs the package transformers.*pip install"):
+        load_model(f"file:{tmp_path}", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "led",
+    [
+        {"auto_map": {"AutoModelForImageClassification": "own.Model", "AutoConfig": "own.Config"}},
+        {"attn_implementation": "somebody/kernel", "_attn_implementation": "somebody/kernel"},
+        {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
+        {"backbone": "somebody/model", "use_pretrained_backbone": True, "dtype": "float16"},
+    ],
+    ids=lambda led: next(iter(led)),
+)
+def test_a_configuration_leads_to_no_code_and_no_weights_elsewhere(led: dict[str, Any], tmp_path: Path) -> None:
+    kind, options, size = BY_PACKAGE["poolformer"]
+    net = trained(kind, options)
+    net.save_pretrained(tmp_path)  # type: ignore[operator]
+    canary = tmp_path / "canary"
+    (tmp_path / "own.py").write_text(f"from pathlib import Path\nPath({str(canary)!r}).touch()\n")
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | led))
+    model = load_model(f"file:{tmp_path}", device="cpu", preprocessing={"size": size})
+    x, expected = logits(net, size)
+    with torch.no_grad():
+        assert torch.allclose(model.module(x).logits, expected, atol=1e-4)
+    assert not canary.exists()
 
 
 def test_a_model_wrapped_from_timm_loads(tmp_path: Path) -> None:
@@ -119,9 +233,17 @@ def test_several_labels_at_once_are_said_by_the_configuration(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model_type": "beit"}, "kind 'beit' are not known"),
-        ({"architectures": ["ViTModel"]}, "'ViTModel', is no classifier"),
-        ({"hidden_act": "mish"}, "activation 'mish' is not known"),
+        (
+            {"model_type": "van", "architectures": ["VanForImageClassification"]},
+            "no classifier of pictures called 'Van",
+        ),
+        ({"architectures": ["ViTForObjectDetection"]}, "'ViTForObjectDetection', is no classifier"),
+        ({"model_type": "poolformer", "depths": [10**9]}, "depths cannot be '1000000000'"),
+        ({"model_type": "swinv2", "architectures": ["Swinv2ForImageClassification"]}, "transformers cannot build this"),
+        (
+            {"model_type": "poolformer", "architectures": ["PoolFormerForImageClassification"]},
+            "larger network than the",
+        ),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers cannot be '1000000000'"),
         ({"hidden_size": "x"}, "hidden_size cannot be 'x'"),
     ],

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -25,7 +26,8 @@ from gradcam_core.errors import ModelError
 from gradcam_core.progress import Progress
 from gradcam_core.sources import hub_files, list_cached, load_model
 from gradcam_core.sources.labels import imagenet_labels
-from tests.checkpoints import NAMES, Tensors, same_outputs
+from tests.checkpoints import NAMES, SmallNet, Tensors, same_outputs, small
+from tests.test_folders import VIT, described, logits, trained
 
 
 @pytest.fixture
@@ -312,8 +314,64 @@ def test_a_hub_model_brings_its_classes_and_names(
     model = load_model("timm:hf-hub:someone/flowers", device="cpu")
     assert model.labels == NAMES
     assert same_outputs(model.module, net)
-    with pytest.raises(ModelError, match=r"none of config.json"):
+    with pytest.raises(ModelError, match=r"none of model.safetensors"):
         load_model("timm:hf-hub:someone/nothing")
+
+
+def as_transformers_saves_it(folder: Path) -> tuple[torch.nn.Module, dict[str, Callable[[Path], None]]]:
+    """A small model, and how each of its files is written; its weights are in two files with an index."""
+    net = trained("ViT", {**VIT, "intermediate_size": 24})
+    net.save_pretrained(folder, max_shard_size="8KB")  # type: ignore[operator]
+    described(folder, 32)
+    assert (folder / "model.safetensors.index.json").exists()
+    return net, {path.name: partial(_copied, path) for path in folder.iterdir()}
+
+
+def _copied(source: Path, target: Path) -> None:
+    shutil.copy(source, target)
+
+
+@pytest.mark.parametrize("end", ["", "@" + "a" * 40])
+def test_a_sharded_model_in_the_hub_cache_loads_without_any_look_up(
+    end: str, caches: Path, connections: list[Any]
+) -> None:
+    (caches / "saved").mkdir()
+    net, files = as_transformers_saves_it(caches / "saved")
+    seed_hub(caches / "hub", "someone/flowers", files)
+    model = load_model(f"file:hf-hub:someone/flowers{end}", device="cpu")
+    x, expected = logits(net, 32)
+    with torch.no_grad():
+        assert torch.allclose(model.module(x), expected, atol=1e-4)
+    assert model.labels == ("daisy", "rose", "tulip")
+    assert model.preprocessing.mean == (0.5, 0.4, 0.3)
+    assert list_cached() == ("file:hf-hub:someone/flowers",)
+    assert not connections
+
+
+def test_weights_of_the_hub_without_a_configuration_load_into_a_given_architecture(
+    caches: Path, connections: list[Any]
+) -> None:
+    net = small()
+    seed_hub(caches / "hub", "someone/small", {"pytorch_model.bin": partial(torch.save, net.state_dict())})
+    options: Any = {"architecture": SmallNet, "device": "cpu", "preprocessing": {"size": 32}}
+    assert same_outputs(load_model("file:hf-hub:someone/small", **options).module, net)
+    with pytest.raises(ModelError, match=r"no readable config\.json"):
+        load_model("timm:hf-hub:someone/small")
+    assert not connections
+
+
+@pytest.mark.parametrize("reference", ["file:hf-hub:someone/nothing", "file:hf-hub:nothing"])
+def test_a_model_of_the_hub_that_is_not_here_fails_fast_in_words(
+    reference: str, caches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    start = time.monotonic()
+    with pytest.raises(
+        ModelError, match=r"not on this computer, and 127.0.0.1 cannot be reached|is no model of the hub"
+    ):
+        load_model(reference)
+    assert time.monotonic() - start < 5
 
 
 def test_a_download_by_address_checks_its_checksum_and_leaves_no_rest(

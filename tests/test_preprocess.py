@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,14 @@ from timm.data import create_transform
 from torchvision import transforms
 
 from gradcam_core.errors import ModelError, PictureError
+from gradcam_core.explanation import explain
 from gradcam_core.preprocess import CROP_MODES, LARGEST_RESIZED, override_preprocessing, prepare
+from gradcam_core.readers import read_image
 from gradcam_core.records import ImageRecord, Preprocessing
+from gradcam_core.sources import load_model
 from tests import networks
+from tests.checkpoints import SmallNet
+from tests.test_readers_faults import tiff_of
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.2, 0.3, 0.25)
 
@@ -133,6 +139,56 @@ def test_models_for_other_numbers_of_channels_are_refused_in_words(channels: int
     strange = networks.plain(32, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels)
     with pytest.raises(PictureError, match=f"takes {channels} channels"):
         prepare(networks.picture(), strange)
+    wrong = read_image(tiff_of(np.zeros((9, 9, 5), np.uint8), {258: (8,) * 5, 262: 1, 277: 5}))
+    with pytest.raises(PictureError, match=f"takes {channels} channels, and this picture has 5"):
+        prepare(wrong, strange)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 13])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_a_model_for_many_channels_gets_those_of_the_file(channels: int, kind: type[np.generic]) -> None:
+    most = 255 if kind is np.uint8 else 4095 if kind is np.uint16 else 1
+    values = np.linspace(0, most, 24 * 24 * channels).reshape(channels, 24, 24).transpose(1, 2, 0).astype(kind)
+    form = 3 if kind is np.float32 else 1
+    tags = {258: (8 * values.itemsize,) * channels, 262: 1, 277: channels, 339: (form,) * channels}
+    image = read_image(tiff_of(np.ascontiguousarray(values), tags))
+    spec = networks.plain(24, channels=channels, mean=(0.25,) * channels, std=(0.5,) * channels)
+    expected = (values.astype(np.float64) / most - 0.25) / 0.5
+    np.testing.assert_allclose(prepare(image, spec)[0], expected.transpose(2, 0, 1), atol=1e-5)
+    assert any(f"It has {channels} channels" in note for note in image.notes)
+    shown = values[..., :3] if channels > 2 else values[..., :1].repeat(3, axis=2)
+    if kind is np.uint8:
+        assert np.array_equal(np.rint(image.pixels * 255), shown)
+    grey = networks.plain(24, channels=1, mean=(0.5,), std=(0.5,))
+    assert prepare(image, grey)[0].shape == (1, 24, 24)
+
+
+def test_channels_are_turned_upright_with_the_picture_and_opacity_is_none() -> None:
+    values = np.arange(6 * 4 * 4, dtype=np.uint8).reshape(6, 4, 4)
+    tags = {258: (8,) * 4, 262: 2, 277: 4}
+    image = read_image(tiff_of(values, {**tags, 274: 6}))
+    assert image.channels is not None
+    assert np.array_equal(image.channels, np.rot90(values, -1))
+    assert read_image(tiff_of(values, {**tags, 338: 2})).channels is None
+    assert read_image(tiff_of(values[..., :3].copy(), {258: (8,) * 3, 262: 2, 277: 3})).channels is None
+
+
+@pytest.mark.parametrize("channels", [1, 2, 13])
+def test_a_model_of_any_number_of_channels_is_explained(channels: int) -> None:
+    model = load_model(SmallNet(3, channels), device="cpu", preprocessing={"size": 32})
+    assert model.preprocessing.channels == channels
+    values = np.random.default_rng(0).integers(0, 255, (40, 40, max(4, channels)), dtype=np.uint8)
+    values = np.ascontiguousarray(values[..., : channels if channels > 1 else 3])
+    bands = values.shape[2]
+    image = read_image(tiff_of(values, {258: (8,) * bands, 262: 2 if bands == 3 else 1, 277: bands}))
+    explanation = explain(image, model, methods="grad_cam", top_k=1)
+    x = torch.from_numpy(prepare(image, model.preprocessing)[0])[None]
+    with torch.no_grad():
+        expected = model.module(x).softmax(1).max()
+    assert explanation.predictions[0].probability == pytest.approx(float(expected), abs=1e-5)
+    assert any("brightness" in note for note in explanation.notes) == (channels == 1)
+    with pytest.raises(PictureError, match="channels") if channels > 1 else nullcontext():
+        explain(networks.picture(), model, methods="grad_cam", top_k=1)
 
 
 @settings(max_examples=60)

@@ -243,7 +243,7 @@ def test_a_fourth_channel_is_opacity_only_where_the_file_says_so() -> None:
     infrared = np.dstack([CAT, CAT[..., 1] // 2])
     record = read_image(tiff_of(infrared, {258: (8,) * 4, 262: 2, 277: 4}))
     assert np.array_equal(steps(record), CAT)
-    assert any("without a stated meaning" in note for note in record.notes)
+    assert any("It has 4 channels, of which the first three are shown" in note for note in record.notes)
     clear = read_image(tiff_of(np.dstack([CAT, CAT[..., 0] * 0]), {258: (8,) * 4, 262: 2, 277: 4, 338: 2}))
     assert np.array_equal(steps(clear), CAT)
 

@@ -20,8 +20,16 @@ from gradcam_core.errors import ModelError
 from gradcam_core.sources import load_model
 from gradcam_core.sources.checkpoints import Checkpoint
 from gradcam_core.sources.own_networks import build_shapes, find_architecture
-from gradcam_core.sources.state_dicts import shapes_of
-from gradcam_core.sources.suggestions import MARKING_CLASSES, _features, _index, suggest, write_index
+from gradcam_core.sources.state_dicts import explain_misfit, fit_tensors, shapes_of
+from gradcam_core.sources.suggestions import (
+    MARKING_CLASSES,
+    _features,
+    _index,
+    known_network,
+    lookalike,
+    suggest,
+    write_index,
+)
 from tests.checkpoints import Tensors, same_outputs, saved
 
 MOBILENET = "torchvision:mobilenet_v2"
@@ -268,3 +276,32 @@ def test_the_terminal_names_the_suggestion_and_takes_auto(tmp_path: Path, capsys
     assert "timm:test_resnet with 3 classes" in capsys.readouterr().err
     assert main(["explain", str(picture), "--model", f"file:{path}", "--architecture", "auto", *flags]) == 0
     assert "note: The architecture was read off the file's tensors: timm:test_resnet." in capsys.readouterr().err
+
+
+# The network that wrote a file, and one of the same or another family that was given for it.
+GIVEN_FOR = (
+    *(("timm:resnet18", "timm:resnet50"), ("torchvision:resnet50", "torchvision:wide_resnet50_2")),
+    *(("torchvision:mobilenet_v2", "timm:mobilenetv2_100"), ("timm:mobilenetv3_small_100", "timm:resnet18")),
+    *(("timm:efficientnet_b1", "timm:efficientnet_b0"), ("timm:vit_tiny_patch16_224", "timm:vit_small_patch16_224")),
+    *(("timm:deit_tiny_distilled_patch16_224", "timm:deit_tiny_patch16_224"), ("timm:seresnet50", "timm:resnet50")),
+    *(("torchvision:swin_t", "timm:swin_tiny_patch4_window7_224"), ("timm:convnext_atto", "timm:convnext_tiny")),
+    *(("timm:convnextv2_atto", "timm:convnext_atto"), ("torchvision:densenet121", "torchvision:densenet169")),
+    *(("timm:regnety_002", "timm:regnetx_002"), ("torchvision:vgg11", "torchvision:vgg16")),
+    *(("torchvision:squeezenet1_0", "torchvision:squeezenet1_1"), ("timm:mixer_s32_224", "timm:resmlp_12_224")),
+    *(("torchvision:vit_b_32", "timm:vit_base_patch32_224"), ("timm:xception41", "timm:inception_v3")),
+    *(("timm:ghostnet_050", "timm:mobilenetv2_100"), ("timm:beit_base_patch16_224", "timm:vit_base_patch16_224")),
+)
+FEW = ("timm:resnet18", "torchvision:squeezenet1_0", "timm:regnety_002")
+
+
+@pytest.mark.parametrize(
+    ("own", "given"),
+    [pytest.param(own, given, marks=[] if own in FEW else [pytest.mark.slow]) for own, given in GIVEN_FOR],
+)
+def test_a_wrong_architecture_is_answered_with_the_right_one(own: str, given: str) -> None:
+    tensors = {name: torch.zeros(x.shape) for name, x in build_shapes(find_architecture(own), num_classes=5).items()}
+    known = known_network(tensors)
+    fit = fit_tensors(find_architecture(given), shapes_of(tensors))
+    assert not fit.complete
+    assert own in {reference for group in _index().references if known in group for reference in group}
+    assert f"Try {known}:" in str(explain_misfit(fit, lookalike(tensors, known), known))

@@ -10,7 +10,7 @@ from jaxtyping import Shaped
 
 from gradcam_core.errors import PictureError
 from gradcam_core.kinds import HEAD_BYTES, not_a_picture, recognise
-from gradcam_core.readers.depth import Shown, show
+from gradcam_core.readers.depth import Shown, range_of_channels, show
 from gradcam_core.readers.formats import READERS
 from gradcam_core.readers.stored import StoredPicture, damaged, profile_note
 from gradcam_core.records import ImageRecord
@@ -56,7 +56,15 @@ def read_image(
         laid_on_white=shown.laid_on_white,
         notes=picture.notes + profile_note(picture.profile) + shown.notes,
         seconds=time.perf_counter() - start,
+        channels=None if picture.channels is None else _frozen(picture.channels),
+        channel_range=(0.0, 1.0) if picture.channels is None else range_of_channels(picture),
     )
+
+
+def _frozen(stored: Stored) -> Stored:
+    stored = np.ascontiguousarray(stored)
+    stored.setflags(write=False)
+    return stored
 
 
 def _read_source(source: object, max_bytes: int) -> bytes:
@@ -85,7 +93,9 @@ def _upright(picture: StoredPicture) -> StoredPicture:
 
     note = f"Turned upright as the file says (EXIF orientation {picture.orientation})."
     alpha = None if picture.alpha is None else turn(picture.alpha)
-    return replace(picture, samples=turn(picture.samples), alpha=alpha, notes=(*picture.notes, note))
+    channels = None if picture.channels is None else turn(picture.channels)
+    notes = (*picture.notes, note)
+    return replace(picture, samples=turn(picture.samples), alpha=alpha, channels=channels, notes=notes)
 
 
 def _check_request(frame: object, window: object) -> tuple[float, float] | None:

@@ -71,6 +71,13 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
     return Shown(pixels, bits, ends, own_ends, alpha is not None, notes + (WHITE_NOTE,) * (alpha is not None))
 
 
+def range_of_channels(picture: StoredPicture) -> Range:
+    """The stored values that a model for all of a picture's channels gets as 0 and 1: the same in every channel."""
+    samples = picture.samples if picture.channels is None else picture.channels
+    low, high, _ = _range(samples, _valid(samples, picture.nodata)[0], False, False)
+    return low, high
+
+
 def _bands(samples: Samples) -> Iterator[slice]:
     return (slice(top, top + _BAND) for top in range(0, len(samples), _BAND))
 

@@ -20,6 +20,7 @@ _SRGB = ((0.436, 0.222, 0.014), (0.385, 0.717, 0.097), (0.143, 0.061, 0.714))
 _RETRY = "Export or download the picture again, and check that another viewer opens it whole."
 INK_NOTE = "Ink colours (CMYK) were turned into screen colours without a colour profile; print may look different."
 EXTRA_NOTE = "A further channel without a stated meaning is left out."
+CHANNELS_NOTE = "It has {} channels, of which {} shown. A model for as many gets all of them, another what is shown."
 
 Function = TypeVar("Function", bound=Callable[..., "StoredPicture"])
 
@@ -31,6 +32,7 @@ class StoredPicture:
     `alpha` is 0 (see-through) to 1; None where the file states no opacity. `inverted` means that low
     values are white. `orientation` is EXIF's number, 1 for upright. `frames` counts pages or frames.
     `nodata` is the value that stands for "no data". `profile` is the embedded ICC colour profile.
+    `channels` are all of a picture that has more than are shown, as satellites and microscopes record.
     """
 
     samples: Shaped[np.ndarray, "H W C"]
@@ -42,6 +44,7 @@ class StoredPicture:
     notes: tuple[str, ...] = ()
     nodata: float | None = None
     profile: bytes = b""
+    channels: Shaped[np.ndarray, "H W N"] | None = None
 
 
 def reader(kind: str) -> Callable[[Function], Function]:

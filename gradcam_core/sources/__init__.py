@@ -92,7 +92,10 @@ def _notes(network: Network, preprocessing_given: bool) -> tuple[str, ...]:
     """What the source says of the network, and what it assumed unless the caller gave it."""
     notes, channels = list(network.notes), network.preprocessing.channels
     if channels not in (1, 3):
-        notes.append(f"This network takes {channels} channels; a picture has one (grey) or three (colour).")
+        notes.append(
+            f"This network takes {channels} channels; most pictures have one (grey) or three (colour). "
+            "Give TIFFs with as many."
+        )
     if network.assumption and not preprocessing_given:
         notes.append(network.assumption)
     return tuple(notes)

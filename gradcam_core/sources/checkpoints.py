@@ -106,13 +106,28 @@ def _read_pickle(stream: BinaryIO, kind: str) -> tuple[Mapping[str, Any], tuple[
             content = torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError("The file holds Python objects that cannot be read safely.", RESAVE) from error
+    raw = content
     if contents.foreign:
-        content = plain_values(content)
+        content = plain_values(raw)
+    content = _by_number(content)
+    if contents.foreign and isinstance(content, Mapping) and not named_tensors(content):
+        content = _by_number(plain_values(raw, arrays=True))  # weights that were kept as NumPy's arrays
     if not isinstance(content, Mapping):
         known = {torch.Tensor: "one tensor", type(None): f"an object of {one_line(contents.root or 'a class')}"}
         what = known.get(type(content), f"a {type(content).__name__}")
         raise ModelError(f"The file holds {what}, not a model's weights by name.", RESAVE)
     return content, (FROM_PROGRAM,) if program else _notes(contents, content)
+
+
+def _by_number(content: Any) -> Any:
+    """What a list or tuple holds by its places, or by the names in its pairs, where there are any mappings or pairs."""
+    if not isinstance(content, list | tuple) or len(content) > MOST_MAPPINGS:
+        return content
+    if content and all(isinstance(x, list | tuple) and len(x) == 2 and isinstance(x[0], str) for x in content):
+        return dict(content)
+    if any(isinstance(each, Mapping) for each in content):
+        return {str(place): each for place, each in enumerate(content)}
+    return content
 
 
 def _scan(stream: BinaryIO, kind: str, size: int) -> PickleContents:

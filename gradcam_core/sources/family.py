@@ -67,7 +67,8 @@ class Architecture:
     keywords. `describe` gives, for a built network with that many channels, how pictures are prepared,
     and the Network's notes and assumption. Tensors whose names begin with one of `unused` serve training only:
     a file may hold them, the network goes without. `translate` turns tensors under names of old into those of a
-    given network. `split` takes a network of pictures and texts apart.
+    given network. `split` takes a network of pictures and texts apart. `headless` networks end in features, without
+    a classifier.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Architecture:
     unused: tuple[str, ...] = ()
     translate: Callable[[dict[str, torch.Tensor], nn.Module], Mapping[str, torch.Tensor]] | None = None
     split: Callable[[nn.Module], tuple[nn.Module, TextEncoder]] | None = None
+    headless: bool = False
 
 
 Load = TypeVar("Load", bound=Callable[..., Network])

@@ -15,6 +15,7 @@ from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import Checkpoint, guarded, require_weights
 from gradcam_core.sources.family import Architecture, Network, Size, list_sources, source
 from gradcam_core.sources.folders import CONFIG, PREPROCESSING, beside, read_weights, stated_preprocessing
+from gradcam_core.sources.headless import without_classifier
 from gradcam_core.sources.heads import stated_task
 from gradcam_core.sources.labels import find_labels
 from gradcam_core.sources.names import NameMatch
@@ -23,13 +24,13 @@ from gradcam_core.sources.onnx_networks import load_onnx
 from gradcam_core.sources.own_networks import build, find_architecture, input_channels
 from gradcam_core.sources.pickle_names import QUANTISED, SPARSE
 from gradcam_core.sources.settings import take_settings
-from gradcam_core.sources.state_dicts import WHAT, explain_misfit
+from gradcam_core.sources.state_dicts import WHAT, explain_misfit, shapes_of
 from gradcam_core.sources.suggestions import advise, known_network, lookalike, suggest
 from gradcam_core.sources.timm_models import configured_preprocessing, hub_folder
 from gradcam_core.sources.torchxrayvision import PREPROCESSING as XRAY_PREPROCESSING
 from gradcam_core.sources.torchxrayvision import as_plain, is_torchxrayvision
 from gradcam_core.sources.transformers_models import transformers_architecture
-from gradcam_core.sources.translations import fit_in_order, fit_to
+from gradcam_core.sources.translations import Reading, fit_in_order, fit_to
 from gradcam_core.text import listed, one_line
 
 AUTO, HUB, OPEN_CLIP = "auto", "hf-hub:", "open_clip_config.json"
@@ -60,10 +61,10 @@ def load_file(
     if whole := _whole(path, (architecture, num_classes, in_chans, weights), size, labels_given, progress):
         return whole
     if name.startswith(HUB):
-        path = hub_folder(name.removeprefix(HUB), progress, also=(PREPROCESSING,))
+        path = hub_folder(name.removeprefix(HUB), progress, also=(CONFIG, PREPROCESSING))
     recipe = None if architecture in (None, AUTO) else find_architecture(architecture)
     progress(0.05, words="Reading the file")
-    checkpoint, stated = _read(path, in_chans)
+    checkpoint, stated = _opened(path, in_chans)
     require_weights(checkpoint)
     notes: tuple[str, ...] = ()
     if recipe is None and (known := _described(checkpoint.metadata, stated)):
@@ -92,7 +93,7 @@ def _whole(path: Path, settings: Any, size: Size | None, labels_given: bool, pro
     return load_onnx(path, size, labels_given)
 
 
-def _read(path: Path, in_chans: int | None) -> tuple[Checkpoint, Preprocessing | None]:
+def _opened(path: Path, in_chans: int | None) -> tuple[Checkpoint, Preprocessing | None]:
     """Read the weights, and what the configurations of a model's folder say of it and of its pictures."""
     checkpoint, config = read_weights(path), beside(path, CONFIG)
     checkpoint = replace(checkpoint, metadata={**checkpoint.metadata, **config})
@@ -142,12 +143,14 @@ def network_of(recipe: Architecture, path: Path | None, checkpoint: Checkpoint, 
     Names of classes are looked for in the file and beside its `path`, if there is one.
     """
     module, sizes, notes = _fit(recipe, checkpoint, wanted)
-    classes = sizes["num_classes"] or class_count(module)
     channels = sizes["in_chans"] or input_channels(module)
     preprocessing, remarks, assumption = recipe.describe(module, channels)
     if recipe.split:
         module, text = recipe.split(module)
         return Network(module, recipe.name, preprocessing, None, (*notes, *remarks), assumption, "embedding", text)
+    if sizes["num_classes"] == 0:
+        return Network(module, recipe.name, preprocessing, None, (*notes, *remarks), assumption, "embedding")
+    classes = sizes["num_classes"] or class_count(module)
     sayings = (checkpoint.metadata, checkpoint.content)
     labels, label_notes = find_labels(path, sayings, classes) if path else (None, ())
     notes = (*notes, *remarks, *label_notes)
@@ -159,16 +162,11 @@ def _fit(
 ) -> tuple[nn.Module, Mapping[str, int | None], tuple[str, ...]]:
     """Build a network of the size that the tensors ask for, and load them into it.
 
-    Returns the network, its classes and channels where the architecture takes them as options, and notes.
+    Returns the network, its classes (0 without a classifier) and channels where the architecture takes them as
+    options, and notes.
     """
-    reading = fit_to(recipe, checkpoint.tensors, wanted)
-    known = "" if reading.fit.complete else known_network(reading.tensors)
-    if not known:  # by order only what no network fits by name
-        reading = fit_in_order(recipe, reading, wanted) or reading
-    fit, tensors, notes = reading
+    recipe, (fit, tensors, notes) = _read(recipe, checkpoint, wanted)
     _check_wish(wanted, fit.sizes)
-    if not fit.complete:
-        raise explain_misfit(fit, lookalike(tensors, known))
     chosen = {own: tensors[name] for own, name in fit.match.names.items()}
     notes = (*notes, *_notes(fit.match), *check_tensors(chosen, fit.expected))
     module = build(recipe, **fit.options)
@@ -178,6 +176,23 @@ def _fit(
     module.load_state_dict(state)
     settings = take_settings(module, fit.match.names, fit.match.prefix, checkpoint.content)
     return module, fit.sizes, (*notes, settings) if settings else notes
+
+
+def _read(recipe: Architecture, checkpoint: Checkpoint, wanted: Mapping[str, Any]) -> tuple[Architecture, Reading]:
+    """Fit the tensors by their names, without a classifier if there is none, or by their order. Raises ModelError."""
+    reading = fit_to(recipe, checkpoint.tensors, wanted)
+    readings = {recipe: reading}
+    if not wanted["num_classes"] and (body := without_classifier(recipe, reading.fit, shapes_of(reading.tensors))):
+        readings = {body: fit_to(body, checkpoint.tensors, wanted), **readings}
+    for each, by_name in readings.items():
+        if by_name.fit.complete:
+            return each, by_name
+    known = known_network(reading.tensors)
+    if not known:  # by order only what no network fits by name
+        for each, by_name in readings.items():
+            if ordered := fit_in_order(each, by_name, wanted):
+                return each, ordered
+    raise explain_misfit(reading.fit, lookalike(reading.tensors, known), known)
 
 
 def _check_wish(wanted: Mapping[str, Any], sizes: Mapping[str, int | None]) -> None:

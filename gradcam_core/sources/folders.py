@@ -13,6 +13,8 @@ from gradcam_core.sources.checkpoints import Checkpoint, read_checkpoint
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 CONFIG, PREPROCESSING = "config.json", "preprocessor_config.json"
+DISTRIBUTED = ".distcp"
+AS_ONE_FILE = "Make one file of it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pth"
 SHARD = re.compile(r"(model|pytorch_model)-\d{5}-of-\d{5}\.(safetensors|bin)")
 LARGEST_JSON, MOST_SHARDS = 16_000_000, 1_000
 # Pillow's numbers for ways to resize.
@@ -23,6 +25,8 @@ SQUASHED_FROM = 384
 
 def read_weights(path: Path) -> Checkpoint:
     """Read a checkpoint: a file, a folder of a model, or an index of several files. Raises ModelError."""
+    if path.suffix == DISTRIBUTED or (path.is_dir() and any(path.glob(f"*{DISTRIBUTED}"))):
+        raise ModelError("This is a distributed checkpoint, in parts for several computers.", AS_ONE_FILE)
     if path.is_dir():
         named = [path / name for name in (*WEIGHT_FILES, *INDEXES) if (path / name).is_file()]
         if not named:
@@ -41,11 +45,7 @@ def is_of_folder(path: Path) -> bool:
 
 def _read_shards(index: Path) -> Checkpoint:
     """Put the parts that an index names together."""
-    stated = read_json(index).get("weight_map")
-    places: dict[str, Any] = stated if isinstance(stated, dict) else {}
-    names = sorted(set(places.values())) if all(map(_is_name, places.values())) else []
-    if not 0 < len(names) <= MOST_SHARDS:
-        raise ModelError("The index names no files of weights beside it.", "Save the model again.")
+    places, names = _places(index), shards_of(index)
     missing = sum(not (index.parent / name).is_file() for name in names)
     if missing:
         message = f"{missing} of the {len(names)} files with the weights are missing beside the index."
@@ -57,6 +57,20 @@ def _read_shards(index: Path) -> Checkpoint:
     if absent:
         raise ModelError(f"{absent} tensors of the index are not in its files.", "Copy the whole folder again.")
     return Checkpoint(content, parts[0].metadata, tensors, tuple({note for part in parts for note in part.notes}))
+
+
+def shards_of(index: Path) -> list[str]:
+    """The names of the files that an index leads to. Raises ModelError."""
+    places = _places(index)
+    names = sorted(set(places.values())) if all(map(_is_name, places.values())) else []
+    if not 0 < len(names) <= MOST_SHARDS:
+        raise ModelError("The index names no files of weights beside it.", "Save the model again.")
+    return names
+
+
+def _places(index: Path) -> dict[str, Any]:
+    stated = read_json(index).get("weight_map")
+    return stated if isinstance(stated, dict) else {}
 
 
 def _is_name(value: Any) -> bool:

@@ -6,7 +6,7 @@ that the copy does not.
 
 import copy
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,8 @@ from gradcam_core.targets import choose_targets
 # How far the copy's maps may be off, as a share of their peak.
 SLACK = 2e-4
 # What a network's own code may raise where it does not run, or a copy of it cannot be built.
+# The smallest corner on which a folded copy is compared, and what its sides are multiples of, as networks halve them.
+SMALLEST, STRIDE = 64, 32
 UNFIT = (RuntimeError, ValueError, TypeError, AttributeError, AssertionError, LookupError, ArithmeticError)
 
 
@@ -84,11 +86,22 @@ def with_folded(model: LoadedModel, twin: nn.Module | None, inputs: torch.Tensor
     weights = (*model.module.parameters(), *model.module.buffers())
     states = tuple((tensor, tensor.data_ptr(), tensor._version) for tensor in weights)
     candidate = replace(model, folded=Folded(twin, served, states))
+    return candidate if any(_fits(model, candidate, part) for part in _parts(inputs)) else model
+
+
+def _parts(inputs: torch.Tensor) -> Iterator[torch.Tensor]:
+    """A corner of the inputs, which most networks take as well and which costs a fraction, and all of them."""
+    height, width = (max(SMALLEST, STRIDE * (side // (2 * STRIDE))) for side in inputs.shape[-2:])
+    if height < inputs.shape[-2] and width < inputs.shape[-1]:
+        yield inputs[..., :height, :width].contiguous()
+    yield inputs
+
+
+def _fits(model: LoadedModel, candidate: LoadedModel, inputs: torch.Tensor) -> bool:
     try:
-        equal = _maps_are_equal(model, candidate, inputs)
+        return _maps_are_equal(model, candidate, inputs)
     except (*UNFIT, GradcamError):
-        return model
-    return candidate if equal else model
+        return False
 
 
 def _maps_are_equal(model: LoadedModel, candidate: LoadedModel, inputs: torch.Tensor) -> bool:

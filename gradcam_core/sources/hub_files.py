@@ -212,17 +212,26 @@ def offline_error(reason: str) -> ModelError:
 
 def list_cached() -> tuple[str, ...]:
     """References of the models whose weights lie in this computer's hub caches."""
-    return (*_cached_timm(), *_cached_torchvision())
+    return (*_cached_of_hub(), *_cached_torchvision())
 
 
-def _cached_timm() -> Iterable[str]:
+def _cached_of_hub() -> Iterable[str]:
+    """timm's by their names; others that say what they are, as folders."""
     from huggingface_hub import constants
 
-    start, endings = "models--timm--", (".safetensors", ".bin", ".pth")
-    for folder in sorted(Path(constants.HF_HUB_CACHE).glob(f"{start}*")):
+    endings = (".safetensors", ".bin", ".pth")
+    for folder in sorted(
+        Path(constants.HF_HUB_CACHE).glob("models--*--*"), key=lambda x: ("--timm--" not in x.name, x)
+    ):
         # A link into the cache may lead to a file that was deleted.
-        if any(path.suffix in endings and path.exists() for path in folder.glob("snapshots/*/*")):
-            yield f"timm:{folder.name.removeprefix(start)}"
+        files = {path.name: path for path in folder.glob("snapshots/*/*") if path.exists()}
+        _, organisation, name = folder.name.split("--", 2)
+        if not any(path.suffix in endings for path in files.values()):
+            continue
+        if organisation == "timm":
+            yield f"timm:{name}"
+        elif "config.json" in files:
+            yield f"file:hf-hub:{organisation}/{name}"
 
 
 def _cached_torchvision() -> Iterable[str]:

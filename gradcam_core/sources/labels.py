@@ -114,9 +114,12 @@ def _spoken(labels: tuple[str, ...], names: Any) -> tuple[str, ...]:
 
 
 def places_of(contents: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Where a checkpoint may describe itself: at the top, and under the usual keys."""
-    inner = [(content, *(content.get(place) for place in PLACES)) for content in contents]
-    return [place for places in inner for place in places if isinstance(place, Mapping)]
+    """Where a checkpoint may describe itself: at the top, under the usual keys, and under those once more."""
+    level, places = list(contents), list(contents)
+    for _ in range(2):
+        level = [x for place in level for key in PLACES if isinstance(x := place.get(key), Mapping)]
+        places += level
+    return places
 
 
 def labels_beside(path: Path) -> tuple[str, ...] | None:

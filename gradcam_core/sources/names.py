@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 # What profilers add, evaluation never reads, or every network computes again when it is built.
 EXTRAS = ("num_batches_tracked", "total_ops", "total_params", "relative_position_index", "attn_mask")
-AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged?|teacher|momentum|shadow)([._]|$)", re.IGNORECASE)
+AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged?|teacher|momentum|shadow|encoder_k)([._]|$)", re.IGNORECASE)
 # Tensors of these kinds can have the same shape side by side.
 KINDS = ("weight", "bias", "running_mean", "running_var")
 LARGEST_HEAD, DEEPEST_PREFIX = 8, 3

@@ -82,20 +82,21 @@ def _stand_in(name: str, contents: PickleContents) -> type:
     return type("StandIn", (StandIn,), {"name": name, "__slots__": ()})
 
 
-def plain_values(content: Any) -> Any:
+def plain_values(content: Any, arrays: bool = False) -> Any:
     """Turn stand-ins, wherever they are, into plain values; None where there is nothing plain about one.
 
-    Each object is converted once, and an object inside itself becomes None, so time and memory follow the content's
-    size.
+    NumPy's arrays of real numbers become lists, or tensors where `arrays` is set. Each object is converted once, and
+    an object inside itself becomes None, so time and memory follow the content's size.
     """
-    return _Plain().value(content, 0)
+    return _Plain(arrays).value(content, 0)
 
 
 class _Plain:
     """One conversion: what was converted by its identity, so that shared and endless structures end."""
 
-    def __init__(self) -> None:
+    def __init__(self, arrays: bool) -> None:
         self.converted: dict[int, Any] = {}
+        self.arrays = arrays
 
     def value(self, value: Any, depth: int) -> Any:
         """Convert one value, at a depth of nesting."""
@@ -133,18 +134,19 @@ class _Plain:
             return self._mapping(state, depth)
         if value:
             return [self.value(item, depth) for item in value]
-        return self.value(value.arguments[0], depth) if len(value.arguments) == 1 else None
+        arguments = [self.value(argument, depth) for argument in value.arguments]
+        modules = (each for each in arguments if isinstance(each, dict) and SETTINGS in each)
+        return next(modules, arguments[0] if len(arguments) == 1 else None)
 
     def _array(self, state: Any, depth: int) -> Any:
         """A NumPy array from its state; one of Python objects keeps a list of them instead of bytes."""
         if not isinstance(state, tuple) or len(state) != 5:
             return None
         _, shape, kind, in_columns, data = state
-        return (
-            self.value(data, depth)
-            if isinstance(data, list)
-            else _from_bytes(kind, data, shape, "CF"[bool(in_columns)])
-        )
+        if isinstance(data, list):
+            return self.value(data, depth)
+        read = _as_tensor if self.arrays else _from_bytes
+        return read(kind, data, shape, "CF"[bool(in_columns)])
 
     def _module(self, name: str, state: Mapping[str, Any], depth: int) -> dict[Any, Any]:
         """The tensors of a module as its state dict has them, and the modules in it."""
@@ -199,6 +201,18 @@ def _from_bytes(kind: Any, data: Any, shape: Any, order: Any) -> Any:
         return None
     try:
         return np.frombuffer(data, stated).reshape(shape, order=order).tolist()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _as_tensor(kind: Any, data: Any, shape: Any, order: Any) -> Any:
+    """An array of real numbers as a tensor, as large as its bytes; another one as lists."""
+    stated = _numpy_type(kind)
+    if stated is None or stated.kind != "f" or not isinstance(data, bytes):
+        return _from_bytes(kind, data, shape, order)
+    try:
+        array = np.frombuffer(data, stated).reshape(shape, order=order)
+        return torch.from_numpy(array.astype(stated.newbyteorder("="), order="C"))
     except (ValueError, TypeError, OverflowError):
         return None
 

@@ -27,7 +27,7 @@ class Fit:
 
     `stored` holds the file's shapes under the architecture's names. `head` are the tensors that depend on the number
     of classes; `options` are what the architecture is built with; `sizes` are its classes and channels where it
-    takes them as options.
+    takes them as options, 0 classes where it is to have none.
     """
 
     architecture: str
@@ -68,7 +68,10 @@ def fit_tensors(
     measured = {key: _measure(recipe, key, options, probe, stored) for key in PROBE if key in recipe.options}
     options |= {key: size for key, (size, _) in measured.items()}
     head = measured["num_classes"][1] if "num_classes" in measured else ()
-    sizes = {"num_classes": options["num_classes"] if head else None, "in_chans": options.get("in_chans")}
+    sizes = {
+        "num_classes": 0 if recipe.headless else options["num_classes"] if head else None,
+        "in_chans": options.get("in_chans"),
+    }
     only_training = [x for x in match.unexpected if any(f".{start}" in f".{x}" for start in recipe.unused)]
     match = replace(match, unexpected=tuple(x for x in match.unexpected if x not in only_training))
     return Fit(recipe.name, match, stored, build_shapes(recipe, **options), head, options, sizes)
@@ -107,10 +110,10 @@ def _measure(
     return (sizes.pop() if sizes else start), depending
 
 
-def explain_misfit(fit: Fit, lookalike: tuple[str, str]) -> ModelError:
+def explain_misfit(fit: Fit, lookalike: tuple[str, str], known: str = "") -> ModelError:
     """One readable error: counts and examples, then the likely cause and its remedy.
 
-    `lookalike` is what the file's tensors look like, and what to try.
+    `lookalike` is what the file's tensors look like, and what to try; `known` is the network that all of them fit.
     """
     shapes = [f"{n} (file {_by(fit.stored[n])}, network {_by(fit.expected[n].shape)})" for n in fit.misshapen]
     parts = [
@@ -120,6 +123,8 @@ def explain_misfit(fit: Fit, lookalike: tuple[str, str]) -> ModelError:
     ]
     message = f"The weights do not fit {fit.architecture}: {'; '.join(part for part in parts if part)}."
     cause, remedy = probable_cause(fit, lookalike)
+    if known and known != fit.architecture:
+        cause, remedy = f"another architecture: the tensors look like {known}", f"Try {known}: all of them fit it."
     return ModelError(f"{message} Probably {cause}.", remedy)
 
 
@@ -157,7 +162,8 @@ def _likely_cause(fit: Fit) -> tuple[str, str]:
         if match.unexpected or match.elsewhere:
             remedy = "Give the architecture as a function that builds the network with that classifier."
             return "the classifier was replaced by one of your own, under other names", remedy
-        return "a backbone without its classifier", "Load a file that was saved with its classifier."
+        remedy = "Load a file that was saved with its classifier; for features alone, leave num_classes out."
+        return "a backbone without its classifier", remedy
     if match.missing and not match.unexpected:
         remedy = f"Save the whole model's state_dict(). {OTHER}"
         return "the file holds only a part of the network, or a smaller one of its family", remedy

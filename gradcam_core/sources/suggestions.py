@@ -18,10 +18,11 @@ from gradcam_core.errors import ModelError
 from gradcam_core.kinds import SAVE_WEIGHTS
 from gradcam_core.sources.checkpoints import Checkpoint, guarded, read_checkpoint, require_weights
 from gradcam_core.sources.family import list_sources
+from gradcam_core.sources.headless import fit_network_or_body
 from gradcam_core.sources.names import EXTRAS, WRAPPERS, Shape, large_prefixes
 from gradcam_core.sources.onnx_files import ONNX, is_onnx
 from gradcam_core.sources.own_networks import build_shapes, find_architecture
-from gradcam_core.sources.state_dicts import Fit, fit_tensors, probable_cause, shapes_of
+from gradcam_core.sources.state_dicts import Fit, probable_cause, shapes_of
 from gradcam_core.sources.translations import fit_to
 from gradcam_core.text import listed, one_line
 
@@ -96,6 +97,7 @@ class Suggestion:
         if self.reference == ONNX:
             return f"{ONNX} (the file holds a network of its own)"
         size = f" with {self.classes:,} class{'' if self.classes == 1 else 'es'}" if self.classes else ""
+        size = " without its classifier" if self.complete and self.classes is None else size
         if self.complete:
             return f"{self.reference}{size} (all {self.fitting} tensors fit)"
         parts = {"missing": self.missing, "not part of it": self.unexpected, "of another shape": self.misshapen}
@@ -226,7 +228,7 @@ def _compared(groups: Iterable[tuple[str, ...]], shapes: Mapping[str, Shape]) ->
     for group in groups:
         known = [reference for reference in group if _is_known(reference)]
         try:
-            fit = fit_tensors(find_architecture(known[0]), shapes) if known else None
+            fit = fit_network_or_body(find_architecture(known[0]), shapes) if known else None
         except ModelError:
             continue
         if fit and fit.complete:

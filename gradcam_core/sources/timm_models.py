@@ -25,7 +25,7 @@ from gradcam_core.sources.family import (
     source,
     weight_notes,
 )
-from gradcam_core.sources.folders import CONFIG, WEIGHT_FILES, read_json, read_weights
+from gradcam_core.sources.folders import CONFIG, INDEXES, WEIGHT_FILES, read_json, read_weights, shards_of
 from gradcam_core.sources.heads import stated_task
 from gradcam_core.sources.hub_files import cached_hub_file, cached_url_file, hub_file, read_downloaded, url_file
 from gradcam_core.sources.labels import imagenet_labels, labels_from
@@ -149,17 +149,23 @@ def _published_weights(name: str, config: Any, progress: Progress) -> Mapping[st
     return read_downloaded(path).content
 
 
-def hub_folder(name: str, progress: Progress, also: Sequence[str] = ()) -> Path:
-    """Fetch configuration and weights of a hub model, and other files where it has them, into a folder of the cache."""
+def hub_folder(name: str, progress: Progress, also: Sequence[str] = (CONFIG,)) -> Path:
+    """Fetch the weights of a hub model, in one file or several, and what it has of other files, into the cache.
+
+    Where the weights were downloaded before, nothing is looked up.
+    """
     repository, _, revision = name.partition("@")
     if repository.count("/") != 1:
-        raise ModelError(f"'{name[:80]}' is no model of the hub.", "Write timm:hf-hub:ORGANISATION/NAME.")
-    config = hub_file(repository, (CONFIG,), Progress(), revision or None)
-    hub_file(repository, WEIGHT_FILES[:2], progress, revision or None)
-    for other in also:
+        raise ModelError(f"'{name[:80]}' is no model of the hub.", "Write hf-hub:ORGANISATION/NAME.")
+    names, revision_or_none = (*WEIGHT_FILES[:2], *INDEXES), revision or None
+    cached = cached_hub_file(repository, names, revision_or_none)
+    weights = cached or hub_file(repository, names, progress, revision_or_none)
+    for shard in shards_of(weights) if weights.name in INDEXES else ():
+        hub_file(repository, (shard,), progress, revision_or_none)
+    for other in () if cached else also:
         with suppress(ModelError):
-            hub_file(repository, (other,), Progress(), revision or None)
-    return config.parent
+            hub_file(repository, (other,), Progress(), revision_or_none)
+    return weights.parent
 
 
 def _in_folder(folder: Path, pretrained: bool, *, by_timm: bool) -> _Stored:

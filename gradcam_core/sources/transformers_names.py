@@ -22,6 +22,12 @@ VIT_RULES: Rules = (
     ("layernorm_after", "norm2"),
     (r"^layernorm\.", "norm."),
 )
+BEIT_RULES: Rules = (
+    (r"^encoder\.relative_position_bias", "rel_pos_bias"),
+    (r"attention\.attention\.relative_position_bias", "attn"),
+    (r"(?<=\d\.)lambda_(\d)", r"gamma_\1"),
+    (r"^pooler\.layernorm", "fc_norm"),
+)
 SWIN_RULES: Rules = (
     (r"embeddings\.patch_embeddings\.projection", "patch_embed.proj"),
     (r"embeddings\.norm", "patch_embed.norm"),
@@ -54,18 +60,22 @@ CONVNEXT_RULES: Rules = (
     (r"(?<=\d\.)layernorm", "norm"),
     (r"^layernorm\.", "head.norm."),
     (r"^classifier\.", "head.fc."),
+    (r"(?<=\d\.)grn\.", "mlp.grn."),
 )
+PREFIX = r"^(vit|deit|dinov2|dinov2_with_registers|beit|swin|resnet|convnext|convnextv2)\."
 
 
 class Plan(NamedTuple):
     """How to build a network for a configuration, with its options, and the rules for its tensors' names.
 
-    `grid` are the rows and columns of patches where the table of places may be of another size.
+    `grid` are the rows and columns of patches where the table of places may be of another size. With `registers`,
+    the class token's place in that table belongs to the token itself.
     """
 
     build: Callable[..., nn.Module]
     rules: Rules
     grid: tuple[int, int] | None = None
+    registers: bool = False
 
 
 def rename(plan: Plan, tensors: Mapping[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
@@ -73,22 +83,44 @@ def rename(plan: Plan, tensors: Mapping[str, torch.Tensor], network: nn.Module) 
     renamed: dict[str, torch.Tensor] = {}
     apart: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
-        new = re.sub(r"^(vit|deit|dinov2|swin|resnet|convnext)\.", "", name)
+        new = re.sub(PREFIX, "", name)
         for old, today in plan.rules:
             new = re.sub(old, today, new)
         before, part, last = [*new.rsplit(".", 2), "", ""][:3]
         if part in PARTS:
-            apart.setdefault(f"{before}.qkv.{last}", {})[part] = tensor
+            apart.setdefault(before, {})[f"{part}.{last}"] = tensor
         else:
-            renamed[new] = _resized(tensor, plan.grid) if plan.grid and new.endswith("pos_embed") else tensor
-    return renamed | {name: torch.cat([x[part] for part in PARTS]) for name, x in apart.items() if len(x) == len(PARTS)}
+            renamed[new] = tensor.flatten() if ".grn." in new else tensor
+    for before, parts in apart.items():
+        renamed |= _together(before, parts)
+    return _placed(renamed, plan) if plan.grid else renamed
 
 
-def _resized(table: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """The table of places [1, 1 + places, C] for another grid, as transformers computes it in every pass."""
-    side = round((table.shape[1] - 1) ** 0.5)
-    if table.ndim != 3 or (side, side) == grid or side * side != table.shape[1] - 1:
-        return table
-    places = table[:, 1:].float().reshape(1, side, side, -1).permute(0, 3, 1, 2)
-    resized = nn.functional.interpolate(places, size=grid, mode="bicubic", align_corners=False)
-    return torch.cat([table[:, :1].float(), resized.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
+def _together(before: str, parts: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Queries, keys and values as one tensor; BEiT's keys have no bias, and its biases stay apart."""
+    joined: dict[str, torch.Tensor] = {}
+    for last in ("weight", "bias"):
+        each = {part: parts[f"{part}.{last}"] for part in PARTS if f"{part}.{last}" in parts}
+        if len(each) == len(PARTS):
+            joined[f"{before}.qkv.{last}"] = torch.cat(list(each.values()))
+        else:
+            joined |= {f"{before}.{part[0]}_{last}": tensor for part, tensor in each.items()}
+    return joined
+
+
+def _placed(tensors: dict[str, torch.Tensor], plan: Plan) -> dict[str, torch.Tensor]:
+    """The table of places [1, 1 + places, C] for the grid that is wanted, as transformers computes it in every pass."""
+    table = tensors.get("body.pos_embed")
+    if table is None or table.ndim != 3 or plan.grid is None:
+        return tensors
+    first, places = table[:, :1].float(), table[:, 1:].float()
+    side = round(places.shape[1] ** 0.5)
+    if (side, side) != plan.grid and side * side == places.shape[1]:
+        square = places.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+        resized = nn.functional.interpolate(
+            square, size=plan.grid, mode="bicubic", align_corners=False, antialias=plan.registers
+        )
+        places = resized.permute(0, 2, 3, 1).flatten(1, 2)
+    if not plan.registers or "body.cls_token" not in tensors:
+        return {**tensors, "body.pos_embed": torch.cat([first, places], dim=1)}
+    return {**tensors, "body.pos_embed": places, "body.cls_token": tensors["body.cls_token"].float() + first}

@@ -36,6 +36,13 @@ def unsuited(
     return tuple(filter(None, sentences))
 
 
+def converted(image: ImageRecord, model: LoadedModel) -> tuple[str, ...]:
+    """Say that a model sees another picture than is shown: its brightness alone."""
+    if model.preprocessing.channels != 1 or is_grey(image):
+        return ()
+    return ("This model takes grey pictures: it sees the picture's brightness, not its colours.",)
+
+
 def _made_for_others(image: ImageRecord, model: LoadedModel, ratio: float | None) -> str:
     """A bundled model that knows one kind of picture only, and a picture that is none of them.
 

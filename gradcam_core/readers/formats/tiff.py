@@ -10,11 +10,13 @@ from gradcam_core.errors import PictureError
 from gradcam_core.kinds import DEVELOP
 from gradcam_core.readers.directory import MOST_VALUES, Directory, read_directories, read_directory
 from gradcam_core.readers.formats.tiff_parts import (
+    BLACK_IS_ZERO,
     CHANNELS,
     INKS,
     JPEG,
     LAB,
     PALETTE,
+    RGB,
     WHITE_IS_ZERO,
     YCBCR,
     Layout,
@@ -22,6 +24,7 @@ from gradcam_core.readers.formats.tiff_parts import (
     read_samples,
 )
 from gradcam_core.readers.stored import (
+    CHANNELS_NOTE,
     EXTRA_NOTE,
     INK_NOTE,
     StoredPicture,
@@ -59,9 +62,13 @@ def read_tiff(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
         full = (1 << layout.bits) - 1 if layout.dtype.kind == "u" else 1
         alpha = np.clip(np.nan_to_num(samples[..., -1] / np.float32(full), nan=1.0), 0, 1).astype(np.float32)
         samples = _straighten(samples, alpha) if role == _PREMULTIPLIED else samples
+    further = layout.channels > colours and alpha is None and layout.colours in (RGB, BLACK_IS_ZERO)
+    if further and layout.channels > 2:
+        colours = CHANNELS[RGB]
     notes = {
         f"Reduced copies of the picture (thumbnails) and masks in the file, skipped: {skipped}.": skipped > 0,
-        EXTRA_NOTE: layout.channels > colours and alpha is None,
+        EXTRA_NOTE: layout.channels > colours and alpha is None and not further,
+        CHANNELS_NOTE.format(layout.channels, "the first three are" if colours == 3 else "the first is"): further,
         INK_NOTE: layout.colours == INKS,
         f"Strips or tiles that were never written, shown as no data: {empty}.": empty > 0,
     }
@@ -75,6 +82,7 @@ def read_tiff(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
         notes=tuple(note for note, applies in notes.items() if applies),
         nodata=nodata,
         profile=page.raw(34675, 1 << 20),
+        channels=samples if further else None,
     )
 
 

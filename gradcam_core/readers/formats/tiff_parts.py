@@ -27,7 +27,7 @@ CHANNELS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, INKS: 4, YCB
 _PREDICTED = (_LZW, *_DEFLATE, _LZMA, _ZSTD)
 _COMPRESSIONS = {_PLAIN, JPEG, _PACKBITS, *_FAX, *_PREDICTED}
 _DTYPES = {"u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"}
-_MOST_CHANNELS, _MOST_PARTS, _LARGEST_PART = 6, 65_536, 1 << 22
+_MOST_CHANNELS, _MOST_PARTS, _LARGEST_PART = 64, 65_536, 1 << 22
 _FILLERS = (b"", bytes((181 + 73 * step) % 255 for step in range(64)), b"\x2a\x6b" * 40, b"\xff" * 64)
 _UNPACK: Mapping[int, Callable[[bytes, int], bytes | bytearray]] = {
     _PLAIN: lambda packed, most: packed,
@@ -83,8 +83,13 @@ def read_layout(page: Directory, max_pixels: int) -> Layout:
     """Read the layout off a page's tags. A layout that is not read, or that no real picture has, is an error."""
     width, height, channels = page.number(256, 0), page.number(257, 0), page.number(277, 1)
     check_size("TIFF", width, height, max_pixels, 1)
-    if not 1 <= channels <= _MOST_CHANNELS:
-        raise damaged("TIFF", f"it has {channels} channels, which do not fit its colours")
+    if channels < 1:
+        raise damaged("TIFF", "it has no channels")
+    if channels > _MOST_CHANNELS:
+        raise PictureError(
+            f"This TIFF has {channels:,} channels, and at most {_MOST_CHANNELS} are read.",
+            "Save the channels to look at as a picture of their own.",
+        )
     bits, dtype = _number_form(page)
     check_size("TIFF", width, height, max_pixels, channels * dtype.itemsize + 4 * (channels in (2, 4, 5)))
     compression, tiled = page.number(259, _PLAIN), 322 in page.entries
@@ -140,9 +145,9 @@ def _check_layout(layout: Layout, page: Directory) -> None:
         raise damaged("TIFF", "its colour numbers are not whole numbers of up to 16 bits")
     if layout.channels < colours:
         raise damaged("TIFF", f"it has {layout.channels} channels, which do not fit its colours")
-    if layout.channels > colours + 1:
+    if layout.channels > colours + 1 and layout.colours not in (RGB, BLACK_IS_ZERO):
         raise PictureError(
-            f"This TIFF has {layout.channels} channels, more than grey or colour needs.",
+            f"This TIFF has {layout.channels} channels, more than its colours need.",
             "Save the channels to look at as a grey or RGB picture.",
         )
     rows, columns = layout.part

@@ -146,7 +146,7 @@ def explanation(analysis: Analysis, on_progress: OnProgress | None = None) -> Ex
 
 
 def _without_pixels(image: ImageRecord) -> ImageRecord:
-    return dataclasses.replace(image, pixels=image.pixels[:1, :1].copy())
+    return dataclasses.replace(image, pixels=image.pixels[:1, :1].copy(), channels=None)
 
 
 def _explain(analysis: Analysis, on_progress: OnProgress | None) -> Explanation:

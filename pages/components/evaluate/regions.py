@@ -95,7 +95,7 @@ def outlined(image: ImageRecord, region: np.ndarray) -> ImageRecord:
     """The picture with a line around the region, outside of it."""
     pixels = image.pixels.copy()
     pixels[outline_of(region)] = OUTLINE
-    return dataclasses.replace(image, pixels=pixels, sha256=f"{image.sha256} {region_key(region)}")
+    return dataclasses.replace(image, pixels=pixels, channels=None, sha256=f"{image.sha256} {region_key(region)}")
 
 
 def outline_of(region: np.ndarray) -> np.ndarray:

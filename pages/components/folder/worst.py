@@ -128,5 +128,5 @@ def _still(image: ImageRecord, heatmap: Heatmap) -> np.ndarray:
     box = np.multiply(heatmap.placement.box, (height / image.height, width / image.width) * 2)
     placement = dataclasses.replace(heatmap.placement, image_size=(height, width), box=tuple(box.tolist()))
     pixels = cv2.resize(image.pixels, (width, height), interpolation=cv2.INTER_AREA)
-    small = dataclasses.replace(image, pixels=np.clip(pixels, 0, 1))
+    small = dataclasses.replace(image, pixels=np.clip(pixels, 0, 1), channels=None)
     return overlay(small, dataclasses.replace(heatmap, placement=placement))
