@@ -13,8 +13,9 @@ from gradcam_core.text import percent
 def matters(heatmap: Heatmap, rerun: Rerun, least_lost: float, least_lost_more: float) -> Finding:
     """Hide the hottest area, small and large, and as much elsewhere: the first should cost more.
 
-    It is the target's own number that falls: a probability, a score, a value in its unit. One of the two sizes is enough: a large object survives the loss of a small area, and a large area filled in from
-    its surroundings can look like an object itself.
+    It is the target's own number that falls: a probability, a score, a value in its unit. One of the two sizes is
+    enough: a large object survives the loss of a small area, and a large area filled in from its surroundings can look
+    like an object itself.
     """
     check_evidence(heatmap)
     amount = testable_amount(rerun)

@@ -102,7 +102,9 @@ def _place(row: Row, outputs: Outputs) -> tuple[int, float]:
         "": _least_sure(row, outputs),
         NOT_EVALUATED: 0.0,
     }
-    return list(groups).index(row.standing), groups[row.standing]
+    # A number's error has no threshold, so it comes before what stands out otherwise.
+    standing = "" if row.error is not None else row.standing
+    return list(groups).index(standing), groups[standing]
 
 
 def _missed(finding: FindingResult) -> float:

@@ -95,7 +95,8 @@ def check_same(heatmap: Heatmap, explanation: Explanation, model: LoadedModel) -
 def probability_of(target: Target, model: LoadedModel) -> Probability:
     """What the model gives a target in inputs [B Cin Hin Win], as a share.
 
-    A probability, an object's score, or the part of a region that stays as it is. It raises NotMeasurable where the target has no such share.
+    A probability, an object's score, or the part of a region that stays as it is. It raises
+    NotMeasurable where the target has no such share.
     """
     scores = scorer(model)
 
