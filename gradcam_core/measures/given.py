@@ -116,5 +116,5 @@ def _share_of(target: Target, model: LoadedModel) -> Followed:
     except TargetError as error:
         raise NotMeasurable(error.message) from error
     if not number.is_share:
-        raise NotMeasurable(f"This follows a share that can fall to 0, and {number.name} is none.")
+        raise NotMeasurable(f"This measurement follows a share that can fall to 0, and {number.name} is not one.")
     return number
