@@ -331,7 +331,7 @@ def test_a_detector_that_finds_nothing_is_compared_and_evaluated(detector: Loade
 
 
 class Blind(heads.Detector):
-    """A detector that finds something in no picture but noise, which it is loaded with."""
+    """A detector that finds nothing."""
 
     def forward(self, x: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         found = super().forward(x)

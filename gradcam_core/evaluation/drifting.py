@@ -216,6 +216,6 @@ def _described(model: LoadedModel, layer: str | None, method: str, options: Mapp
         model.reference,
         model.architecture,
         model.fingerprint,
-        (layer or model.default_layer) if read else "",
+        (layer or " + ".join(model.pyramid) or model.default_layer) if read else "",
         model.preprocessing.to_dict(),
     )
