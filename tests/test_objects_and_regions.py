@@ -363,3 +363,27 @@ def test_the_terminal_takes_boxes_regions_and_reference_pictures(tmp_path: Path)
     assert -1 <= likeness["value"] <= 1
     assert region["unit"] == "% of the picture"
     assert 0 < region["value"] <= 100
+
+
+def test_the_terminal_checks_and_evaluates_what_has_no_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, colour in (("one", (200, 30, 90)), ("other", (20, 130, 90))):
+        (folder / f"{name}.png").write_bytes(encode(np.full((40, 60, 3), colour, np.uint8), "PNG"))
+    for recipe, more in (("detector", ""), ("headless", f"similar:{folder / 'other.png'}")):
+        torch.save(getattr(heads, recipe)().state_dict(), tmp_path / "weights.pth")
+        model = ["--model", f"file:{tmp_path / 'weights.pth'}", "--architecture", f"python:tests.heads:{recipe}"]
+        model += ["--size", "32", "--fit", "squash"]
+        target = ["--target", more] if more else []
+        assert main(["trust", str(folder / "one.png"), *model, *target, "--quiet"]) == 0
+        assert "checks passed" in capsys.readouterr().out
+        reference = ["--reference", str(folder / "other.png")] if more else []
+        out = ["--out", str(tmp_path / "rows.csv"), "--quiet"]
+        assert main(["evaluate", str(folder), *model, *reference, *out]) == 0
+        words = capsys.readouterr().out
+        assert ("similarity to the reference picture" if more else "No picture has a label") in words
+        assert ("similarity" if more else "objects") in (tmp_path / "rows.csv").read_text("utf-8-sig").splitlines()[0]
+    assert main(["evaluate", str(folder), *model, *out]) != 0
+    assert "Give a reference picture" in capsys.readouterr().err

@@ -204,6 +204,7 @@ def row_values(row: Row) -> Mapping[str, Cell]:
     """The values of a row by column; None where something was not computed."""
     values = {column: getattr(row, column) for column in ("sha256", "name", *RESULTS) if hasattr(row, column)}
     values |= {"edge_region": row.region, "edge_lost": row.lost, "look_at": row.standing}
-    empty = dict.fromkeys(("probability", "edge_lost", "edge_decides") if row.problem else ())
+    edges = () if row.region and not row.problem else ("edge_lost", "edge_decides")
+    empty = dict.fromkeys(("probability", *edges) if row.problem else edges)
     numbers = {name: _known(values[name]) for name in ("probability", "label_probability")}
     return values | numbers | empty
