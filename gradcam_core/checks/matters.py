@@ -3,7 +3,7 @@
 import numpy as np
 
 from gradcam_core.checks.amounts import Amount, testable_amount
-from gradcam_core.checks.needs import Finding, Outcome, check, check_evidence
+from gradcam_core.checks.needs import Finding, NotTestable, Outcome, check, check_evidence
 from gradcam_core.checks.reruns import Hidden, Rerun, without_hot_areas
 from gradcam_core.records import Heatmap
 from gradcam_core.text import percent
@@ -20,6 +20,8 @@ def matters(heatmap: Heatmap, rerun: Rerun, least_lost: float, least_lost_more: 
     check_evidence(heatmap)
     amount = testable_amount(rerun)
     areas = without_hot_areas(rerun)
+    if not any(area.share for area in areas):
+        raise NotTestable("The highlighted area is smaller than a pixel of the model’s input, so it cannot be hidden.")
     judged = [(_judged(amount, area, least_lost, least_lost_more), area) for area in areas]
     (outcome, meaning), area = next((one for one in judged if one[0][0] == "passed"), judged[-1])
     elsewhere = float(np.mean(area.elsewhere))
