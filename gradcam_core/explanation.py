@@ -3,23 +3,24 @@
 import functools
 import platform
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import torch
 
 from gradcam_core.capture import capture, scorer
+from gradcam_core.choosing import DEFAULT_METHODS as DEFAULT_METHODS
+from gradcam_core.choosing import Method as Method
+from gradcam_core.choosing import choose_methods
 from gradcam_core.devices import with_enough_memory
-from gradcam_core.errors import LayerError, MethodError, ModelError, PictureError
+from gradcam_core.errors import GradcamError, LayerError, MethodError, ModelError, PictureError, TargetError
 from gradcam_core.heatmaps import FirstPass, heatmaps_of
-from gradcam_core.layers import INPUT, resolve_layer
-from gradcam_core.methods import caveat, choose_method, instead_of, smoothing_of, why_not
-from gradcam_core.methods.needs import OF_A_LAYER
+from gradcam_core.layers import resolve_layer
+from gradcam_core.methods import smoothing_of
 from gradcam_core.placement import Placement
 from gradcam_core.preprocess import prepare
 from gradcam_core.progress import OnProgress, Progress
@@ -42,16 +43,17 @@ from gradcam_core.targets import (
     Wanted,
     choose_contrasts,
     choose_targets,
+    listed_targets,
     predictions,
+    settle,
     text_notes,
     with_finite_scores,
 )
 from gradcam_core.tasks import check_top_k
 from gradcam_core.version import __version__
 
-Method = str | tuple[str, Mapping[str, Any]]
-DEFAULT_METHODS: Sequence[Method] = ("cam", "grad_cam", "grad_cam_plus_plus")
-FORWARD_METHODS: Sequence[Method] = ("occlusion",)
+# What says that one method, or one target, cannot be served, while others can.
+REFUSALS = (MethodError, TargetError, LayerError)
 
 
 def explain(
@@ -71,44 +73,66 @@ def explain(
     what lowers the score of cat; with `against` each becomes a contrast with that class. A method is a name or
     (name, {option: value}); None are the default methods that this network allows. With several `layers` a fused
     heatmap follows. Methods that read activations and gradients share one forward pass and one backward pass through
-    the network's tail. Raises a GradcamError, before anything is computed where possible.
+    the network's tail. Of several targets or methods, those that cannot be served are left out, with a note. Raises a
+    GradcamError where none is left, before anything is computed where possible.
     """
     _check(image, model)
     clock = _Clock()
     wanted = _wanted_layers(model, layers)
-    choices, left_out = _choose_methods(methods, wanted, model)
-    choose = _choice(targets, against, model, top_k)
+    choices, left_out = choose_methods(methods, wanted, model)
+    choosers = _choosers(targets, against, model, top_k)
     with clock("preprocess"):
         prepared = prepare(image, model.preprocessing)
     needs = {need for choice in choices if not smoothing_of(choice) for need in choice.member.needs}
     (first, features, broken), moved = with_enough_memory(
-        model, lambda usable: _first_pass(usable, image, prepared, choose, wanted, needs, clock)
+        model, lambda usable: _first_pass(usable, image, prepared, choosers, wanted, needs, clock)
     )
-    heatmaps: list[Heatmap] = []
-    progress = Progress(on_progress)
-    for place, choice in enumerate(choices):
-        with clock(choice.member.name):
-            heatmaps += heatmaps_of(first, choice, progress.part(place, len(choices), choice.member.title))
+    heatmaps, refused = _heatmaps(first, choices, clock, Progress(on_progress))
     answers = predictions(first.outputs, model.outputs, model.labels, top_k, first.placement)
     misfit = unsuited(image, model, first.outputs, features) if first.outputs.dim() == 2 else ()
-    texts = text_notes(first.targets, first.outputs)
-    also = (*texts, *converted(image, model))
-    notes = (*misfit, *broken, *also, *image.notes, *model.notes, *left_out, *moved)
-    return _record(image, model, prepared[0], first, tuple(heatmaps), answers, clock.seconds, notes, misfit)
+    also = (*text_notes(first.targets, first.outputs), *converted(image, model))
+    notes = (*misfit, *broken, *also, *image.notes, *model.notes, *left_out, *refused, *moved)
+    return _record(image, model, prepared[0], first, heatmaps, answers, clock.seconds, notes, misfit)
+
+
+def _heatmaps(
+    first: FirstPass, choices: Sequence[Choice], clock: "_Clock", progress: Progress
+) -> tuple[tuple[Heatmap, ...], list[str]]:
+    """Every method's heatmaps, and a sentence for each method that has none here. Raises its error where all fail."""
+    heatmaps: list[Heatmap] = []
+    refusals: list[GradcamError] = []
+    titles = []
+    for place, choice in enumerate(choices):
+        try:
+            with clock(choice.member.name):
+                heatmaps += heatmaps_of(first, choice, progress.part(place, len(choices), choice.member.title))
+        except REFUSALS as error:
+            refusals.append(error)
+            titles.append(choice.member.title)
+    if refusals and not heatmaps:
+        raise refusals[0]
+    return tuple(heatmaps), [f"{title}: {error}" for title, error in zip(titles, refusals, strict=True)]
 
 
 def predict(image: ImageRecord, model: LoadedModel, top_k: int = 5) -> tuple[Prediction, ...]:
     """The `top_k` most probable classes of a picture, sorted: one forward pass, no heatmap.
 
-    Of a regression, its numbers; () for an embedding.
+    Of a regression, its numbers; () for an embedding, and for a detector that finds nothing.
     """
+    return answered(image, model, top_k).predictions
+
+
+def answered(image: ImageRecord, model: LoadedModel, top_k: int = 5, notes: tuple[str, ...] = ()) -> Explanation:
+    """What the model says of a picture, as an explanation without any heatmap."""
     _check(image, model)
     check_top_k(top_k)
     array, placement = prepare(image, model.preprocessing)
     inputs = torch.tensor(array)[None]
     outputs, _ = with_enough_memory(model, lambda usable: scorer(usable)(inputs))
     _check_finite(outputs, model)
-    return predictions(outputs, model.outputs, model.labels, top_k, placement)
+    first = FirstPass(model, inputs, outputs, (), (), (), placement, None)
+    answers = predictions(outputs, model.outputs, model.labels, top_k, placement)
+    return _record(image, model, array, first, (), answers, {}, (*image.notes, *model.notes, *notes), ())
 
 
 def _check(image: ImageRecord, model: LoadedModel) -> None:
@@ -127,21 +151,22 @@ def _first_pass(
     model: LoadedModel,
     image: ImageRecord,
     prepared: tuple[np.ndarray, Placement],
-    choose: Choose,
+    choosers: Sequence[Choose],
     layers: tuple[LayerInfo, ...],
     needs: Collection[str],
     clock: "_Clock",
 ) -> tuple[FirstPass, Features | None, tuple[str, ...]]:
     """Run the model once; where it is calibrated, give the features of its usual layer too.
 
-    Adds sentences about targets without a finite score. Raises ModelError where no score is finite.
+    Adds sentences about targets that cannot be explained here. Raises ModelError where no score is finite.
     """
     broken: list[str] = []
 
     def usable(outputs: torch.Tensor) -> tuple[Target, ...]:
         _check_finite(outputs, model)
-        targets, sentences = with_finite_scores(choose(outputs, prepared[1]), outputs)
-        broken.extend(sentences)
+        settled, refused = settle(choosers, outputs, prepared[1])
+        targets, sentences = with_finite_scores(settled, outputs)
+        broken.extend((*refused, *sentences))
         return targets
 
     # Two copies, since a network's first step may work in place.
@@ -213,12 +238,14 @@ class _Clock:
         self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
 
 
-def _choice(
+def _choosers(
     targets: Wanted | Sequence[Wanted] | None, against: int | str | None, model: LoadedModel, top_k: int
-) -> Choose:
+) -> tuple[Choose, ...]:
+    """A function for each target that is asked for: one that is not in the picture does not lose the others."""
+    asked = [None] if targets is None else [[target] for target in listed_targets(targets)] or [[]]
     if against is None:
-        return choose_targets(targets, model.labels, top_k, model.outputs, model.text)
-    return choose_contrasts(targets, against, model.labels, top_k, model.outputs)
+        return tuple(choose_targets(each, model.labels, top_k, model.outputs, model.text) for each in asked)
+    return tuple(choose_contrasts(each, against, model.labels, top_k, model.outputs) for each in asked)
 
 
 def _wanted_layers(model: LoadedModel, layers: str | Sequence[str] | None) -> tuple[LayerInfo, ...]:
@@ -228,41 +255,6 @@ def _wanted_layers(model: LoadedModel, layers: str | Sequence[str] | None) -> tu
     if wrong:
         raise LayerError(f"{wrong[0]!r} is not a layer.", "Give a name, or a list of names.")
     return tuple(dict.fromkeys(resolve_layer(model, name) for name in names))
-
-
-def _choose_methods(
-    methods: Method | Sequence[Method] | None, layers: Sequence[LayerInfo], model: LoadedModel
-) -> tuple[list[Choice], list[str]]:
-    """Look the methods up; of the default ones, leave unsuitable ones out with a note."""
-    choices, notes = [], []
-    closed = any(layer.kind == INPUT for layer in layers)
-    for name, options in _listed((FORWARD_METHODS if closed else DEFAULT_METHODS) if methods is None else methods):
-        choice = choose_method(name, options)
-        reason = next(filter(None, (why_not(choice.member, layer, model) for layer in layers)), "")
-        if reason and methods is not None:
-            raise MethodError(reason, instead_of(choice.member, OF_A_LAYER if closed else ()))
-        notes += [reason] if reason else list(filter(None, {caveat(choice.member, layer, model) for layer in layers}))
-        choices += [] if reason else [choice]
-    if not choices:
-        raise MethodError(notes[0], "Use Eigen-CAM, Score-CAM or occlusion.")
-    return choices, notes
-
-
-def _listed(methods: Any) -> list[tuple[str, Mapping[str, Any]]]:
-    """One method or several, as pairs of name and options."""
-    single = isinstance(methods, str) or _is_pair(methods)
-    asked = [methods] if single else list(methods) if isinstance(methods, Iterable) else []
-    pairs = [(method, {}) if isinstance(method, str) else method for method in asked]
-    if not pairs:
-        raise MethodError("No method is chosen.", "Name at least one, e.g. grad_cam.")
-    for pair in pairs:
-        if not _is_pair(pair):
-            raise MethodError(f"{pair!r} is not a method.", 'Give a name, or a pair: ("name", {"option": value}).')
-    return [(str(name), options) for name, options in pairs]
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, Sequence) and len(value) == 2 and isinstance(value[1], Mapping)
 
 
 def _check_finite(outputs: torch.Tensor, model: LoadedModel) -> None:
@@ -295,6 +287,6 @@ def check_request(
 ) -> None:
     """Raise the error that `explain` would raise for these arguments whatever the picture; compute nothing."""
     wanted = _wanted_layers(model, layers)
-    _choose_methods(methods, wanted, model)
+    choose_methods(methods, wanted, model)
     if targets is not None:
         choose_targets(targets, model.labels, 1, model.outputs, model.text)

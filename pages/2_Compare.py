@@ -17,7 +17,7 @@ from pages.components.panels.downloads import show_downloads
 from pages.components.panels.heatmaps import show_heatmaps, show_notes
 from pages.components.pickers import fold
 from pages.components.pickers.classes import pick_classes
-from pages.components.pickers.layers import chosen_layers, pick_layer
+from pages.components.pickers.layers import one_layer_words, pick_layer
 from pages.components.pickers.methods import pick_methods
 from pages.components.pickers.texts import KEY, pick_texts
 from pages.components.presenter.slides import offer_presenting
@@ -26,7 +26,7 @@ from pages.components.words import show_error
 verdict = st.container()
 texts = pick_texts(chosen.model)
 top = KEY if texts else "compare_top"
-with fold(chosen_layers(chosen.model)[:1], methods="compared", top=top, key="compare"):
+with fold(one_layer_words(chosen.model), methods="compared", top=top, key="compare"):
     left, middle, right = st.columns([1.35, 0.9, 1.45], vertical_alignment="top", gap="medium")
     with middle:
         layers = pick_layer(chosen.model)

@@ -23,7 +23,7 @@ from pages.components.evaluate.tables import (
 )
 from pages.components.evaluate.verdict import show_verdict
 from pages.components.panels.details import show_algebra
-from pages.components.panels.heatmaps import show_notes
+from pages.components.panels.heatmaps import as_shown, show_notes
 from pages.components.pickers.classes import pick_class
 from pages.components.pickers.layers import pick_layer
 from pages.components.pickers.methods import pick_methods
@@ -52,6 +52,7 @@ request = Request(methods, layers, 1, () if target is None else (target,), texts
 analysis = Analysis(chosen.image, chosen.model, request)
 try:
     analysis, explanation = explained(analysis, "evaluate")
+    explanation = as_shown(explanation)
 except GradcamError as error:
     show_error(error)
     st.stop()
@@ -92,6 +93,6 @@ if name in opened:
         st.stop()
     if changed is not None:
         show_measurements("With the picture changed", changed, names_of("change"))
-        show_curves(changed)
+        show_curves(changed, explanation.outputs)
         tables.append(changed)
 offer_measurements(explanation, tables, reference)

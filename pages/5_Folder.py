@@ -11,7 +11,7 @@ if chosen.model is None:
 from pages.components.comparison.classes import pick_match
 from pages.components.folder.drift import drift_task, pick_other, say_layers
 from pages.components.folder.drift_results import show_drift
-from pages.components.folder.evaluation import evaluation_task
+from pages.components.folder.evaluation import evaluation_task, pick_reference
 from pages.components.folder.files import choose_files
 from pages.components.folder.job import offer_job, result_of
 from pages.components.folder.results import show_results
@@ -31,9 +31,11 @@ with places[1]:
 with places[0]:
     method = pick_method(chosen.model, layers, key="folder_method", only_layers=True)
 with places[3]:
-    task = (
-        drift_task(folder, models, method, match) if models else evaluation_task(folder, chosen.model, method, layers)
-    )
+    if models:
+        task = drift_task(folder, models, method, match)
+    else:
+        reference = pick_reference(folder, chosen.model)
+        task = evaluation_task(folder, chosen.model, method, layers, reference)
     offer_job(task, folder)
 
 result = result_of(task, folder)

@@ -57,3 +57,71 @@ class Broken(Spread):
         scores = super().forward(x)
         bright = x[:, :, 0, 0].mean(dim=1, keepdim=True) > 0.9
         return torch.cat([torch.where(bright, torch.nan, scores[:, :1]), scores[:, 1:]], dim=1)
+
+
+class Levels(nn.Module):
+    """A backbone that hands on two maps: 16 x 16 and 8 x 8 cells of a picture of 32 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU())
+        self.coarse = nn.Sequential(nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        fine = self.fine(x)
+        return {"fine": fine, "coarse": self.coarse(fine)}
+
+
+class Detector(nn.Module):
+    """A tiny detector of three classes: of a box around each cell of both maps, those with the six highest scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.backbone = Levels()
+        self.classification, self.edges = nn.Conv2d(8, 3, 3, 1, 1), nn.Conv2d(8, 4, 3, 1, 1)
+        self.classification.num_classes = 4
+        with torch.no_grad():
+            self.classification.weight.mul_(6)
+
+    def forward(self, x: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        levels = self.backbone(x).values()
+        scores = torch.cat([self.classification(level).sigmoid().flatten(2) for level in levels], dim=2)
+        boxes = torch.cat([self._boxes(level, x.shape[2]) for level in levels], dim=1)
+        return [self._objects(own, around) for own, around in zip(scores, boxes, strict=True)]
+
+    def _boxes(self, level: torch.Tensor, size: int) -> torch.Tensor:
+        """Boxes [N cells 4] around the cells' middles."""
+        side = level.shape[2]
+        rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+        middle = (torch.stack([columns, rows, columns, rows], dim=-1).flatten(0, 1) + 0.5) * size / side
+        half = torch.tensor([-1.5, -1.5, 1.5, 1.5]) * size / side
+        return middle.to(level) + half.to(level) + self.edges(level).flatten(2).transpose(1, 2)
+
+    def _objects(self, scores: torch.Tensor, boxes: torch.Tensor) -> dict[str, torch.Tensor]:
+        best, places = scores.flatten().topk(6)
+        return {"boxes": boxes[places % len(boxes)], "labels": places // len(boxes) + 1, "scores": best}
+
+
+class Segmenter(nn.Module):
+    """A tiny segmenter of three classes, read off the coarser map of its backbone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.backbone, self.classifier = Levels(), nn.Conv2d(8, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        scores = self.classifier(self.backbone(x)["coarse"])
+        usual = scores.new_tensor([0.01, -0.1, -0.26])[:, None, None]  # without it, one class would cover everything
+        return {"out": nn.functional.interpolate(scores - usual, size=x.shape[2:], mode="bilinear")}
+
+
+def detector() -> nn.Module:
+    """Objects of three classes."""
+    return Detector()
+
+
+def segmenter() -> nn.Module:
+    """A class for each pixel."""
+    return Segmenter()

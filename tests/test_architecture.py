@@ -20,7 +20,7 @@ ROWS = [
     {"readers", "preprocess", "layers", "targets", "devices", "samples"},
     {"capture"},
     {"sources", "methods"},
-    {"heatmaps", "suitability"},
+    {"heatmaps", "suitability", "choosing"},
     {"explanation", "similarity"},
     {"measures", "render"},
     {"checks"},

@@ -17,6 +17,7 @@ from torch import nn
 from gradcam_core import explain, list_checks, list_methods, load_model, read_image, read_sample, trust
 from gradcam_core.capture import can_randomise_head, scorer, with_randomised_head
 from gradcam_core.checks import calibration, edges, matters, reruns
+from gradcam_core.checks.amounts import Amount
 from gradcam_core.checks.calibration import BOUNDS, derive_thresholds
 from gradcam_core.checks.edges import REGIONS, costliest, edge_regions
 from gradcam_core.checks.matters import _judged
@@ -29,7 +30,7 @@ from gradcam_core.measures.similar import similarities
 from gradcam_core.methods import why_not
 from gradcam_core.placement import Placement
 from gradcam_core.records import Explanation, ImageRecord, LoadedModel
-from gradcam_core.targets import contrast
+from gradcam_core.targets import Followed, contrast
 from tests import networks
 from tests.test_capture import state_of
 
@@ -222,10 +223,10 @@ def test_every_region_hides_something_on_the_smallest_picture(height: int, width
 def test_of_regions_that_cost_nearly_the_same_the_smallest_is_named() -> None:
     after = [0.9] * len(REGIONS)
     after[REGIONS.index("whole upper border")], after[REGIONS.index("upper right corner")] = 0.10, 0.12
-    assert REGIONS[costliest(0.9, after)] == "upper right corner"
+    assert REGIONS[costliest([0.9 - value for value in after])] == "upper right corner"
     after[REGIONS.index("upper right corner")] = 0.5
-    assert REGIONS[costliest(0.9, after)] == "whole upper border"
-    assert costliest(0.5, [0.6, 0.55, *[0.7] * (len(REGIONS) - 2)]) == 1, "the least gain, where nothing costs"
+    assert REGIONS[costliest([0.9 - value for value in after])] == "whole upper border"
+    assert costliest([-0.1, -0.05, *[-0.2] * (len(REGIONS) - 2)]) == 1, "the least gain, where nothing costs"
 
 
 def test_the_hottest_part_has_the_wanted_share_and_moves_without_changing(tiny: LoadedModel) -> None:
@@ -649,7 +650,8 @@ def test_what_a_fall_means_depends_on_its_size_and_on_other_areas(
 ) -> None:
     after = 0.8 * (1 - lost)
     area = reruns.Hidden(0.3, after, (after + 0.8 * more,) * 3, np.zeros((3, 4, 4), np.float32))
-    found, sentence = _judged(0.8, area, 0.2, 0.05)
+    amount = Amount(Followed("the probability", "cat", lambda outputs: outputs), 0.8)
+    found, sentence = _judged(amount, area, 0.2, 0.05)
     assert found == outcome
     assert words in sentence
     assert "sure" not in sentence

@@ -27,8 +27,9 @@ from gradcam_core import (
     to_json,
 )
 from gradcam_core.comparison.pairs import pair_of
+from gradcam_core.evaluation.drift_records import DriftRow
 from gradcam_core.evaluation.drifting import movement, worst_first
-from gradcam_core.evaluation.records import DriftRow, Share
+from gradcam_core.evaluation.records import Share
 from gradcam_core.placement import Placement
 from gradcam_core.records import Heatmap
 from gradcam_core.samples.radiographs import LABELS

@@ -136,9 +136,8 @@ def test_default_methods_that_a_network_cannot_serve_are_left_out_with_a_note() 
     explanation = explain(networks.picture(), model, top_k=1)
     assert [h.method for h in explanation.heatmaps] == ["grad_cam", "grad_cam_plus_plus"]
     assert any("CAM needs a classifier" in note for note in explanation.notes)
-    for named in ("cam", ["grad_cam", "cam"], tuple(str(m) for m in DEFAULT_METHODS)):
-        with pytest.raises(MethodError, match="needs a classifier that reads the average"):
-            explain(networks.picture(), model, methods=named)
+    with pytest.raises(MethodError, match="needs a classifier that reads the average"):
+        explain(networks.picture(), model, methods="cam")
     early = networks.loaded(networks.conv_net())
     assert [h.method for h in explain(networks.picture(), early, top_k=1, layers="0").heatmaps] == [
         "grad_cam",
@@ -403,11 +402,22 @@ def test_what_was_not_read_or_loaded_is_refused_in_words(tiny: LoadedModel) -> N
         explain(networks.picture(), tiny, layers=[3])
 
 
-def test_the_default_methods_named_are_asked_for_like_any_others() -> None:
+def test_a_method_that_cannot_be_served_stands_beside_the_others_as_a_sentence() -> None:
     model = networks.loaded(networks.Branches())
+    for methods in (DEFAULT_METHODS, None):
+        found = explain(networks.picture(), model, methods=methods, top_k=1)
+        assert {heatmap.method for heatmap in found.heatmaps} == {"grad_cam", "grad_cam_plus_plus"}
+        assert any("CAM needs a classifier" in note for note in found.notes)
     with pytest.raises(MethodError, match="CAM needs a classifier"):
-        explain(networks.picture(), model, methods=DEFAULT_METHODS)
-    assert explain(networks.picture(), model, methods=None, top_k=1).heatmaps
+        explain(networks.picture(), model, methods="cam")
+
+
+def test_a_method_that_refuses_a_target_does_not_lose_the_other_methods(five: LoadedModel) -> None:
+    found = explain(networks.picture(), five, targets=[1], against=2, methods=["grad_cam", "finer_cam"])
+    assert [heatmap.method for heatmap in found.heatmaps] == ["grad_cam"]
+    assert any("A contrast compares two classes already" in note for note in found.notes)
+    with pytest.raises(TargetError, match="A contrast compares two classes already"):
+        explain(networks.picture(), five, targets=[1], against=2, methods="finer_cam")
 
 
 def test_predictions_come_from_one_pass_without_any_heatmap(five: LoadedModel) -> None:

@@ -275,11 +275,17 @@ def test_a_finding_is_judged_by_its_own_threshold_and_not_by_a_share_of_all() ->
     assert "top answer" not in weak.sentence
 
 
-def test_the_checks_of_a_number_say_why_those_that_need_a_probability_are_left_out(regressor: LoadedModel) -> None:
+def test_the_checks_of_a_number_are_made_in_its_unit(regressor: LoadedModel) -> None:
     checks = checks_of(regressor)
-    for name in ("support", "matters", "edges"):
-        assert checks[name].outcome == "not tested"
-        assert "probability" in checks[name].sentence
+    assert checks["support"].outcome == "not tested"
+    assert "no probability" in checks["support"].sentence
+    (value,) = (prediction.value for prediction in core.predict(networks.picture(), regressor))
+    assert value is not None
+    for name in ("matters", "edges"):
+        assert checks[name].outcome != "not tested"
+        assert f"from {core.quantity(value, 'years')}" in checks[name].sentence
+        assert "probability" not in checks[name].sentence
+        assert checks[name].numbers["before"] == pytest.approx(value, abs=1e-4)
     assert "one output only" in checks["class_specific"].sentence
     assert checks["stable"].outcome != "not tested"
 
@@ -400,14 +406,10 @@ def test_a_regression_is_evaluated_by_its_mean_absolute_error(regressor: LoadedM
     sentences = core.evaluation_sentences(evaluation)
     assert sentences[0] == f"The mean absolute error is {core.quantity(expected, 'years')} over 3 pictures."
     assert not any("top answer" in words for words in sentences)
-    assert any("were not hidden" in words for words in sentences)
+    assert any(words.startswith("A corner or border decides the number in") for words in sentences)
+    assert all(row.region and row.lost >= 0 for row in evaluation.rows)
     first = next(csv.DictReader(io.StringIO(core.evaluation_to_csv(evaluation).decode("utf-8-sig"))))
-    assert (first["task"], first["unit"], first["probability"], first["edge_decides"]) == (
-        "regression",
-        "years",
-        "",
-        "no",
-    )
+    assert (first["task"], first["unit"], first["probability"]) == ("regression", "years", "")
     with pytest.raises(TargetError, match="No label of the table is a number"):
         core.evaluate(files, core.read_table(b"name,label\n0.png,old\n"), {}, regressor)
 

@@ -15,7 +15,9 @@ from torchvision.models import detection, segmentation
 from gradcam_core import (
     LoadedModel,
     compare,
+    comparison_sentences,
     evaluate,
+    evaluation_sentences,
     explain,
     list_tasks,
     load_model,
@@ -24,6 +26,7 @@ from gradcam_core import (
     overlay,
     predict,
     read_image,
+    read_table,
     similar,
     to_dict,
     trust,
@@ -33,6 +36,7 @@ from gradcam_core.cli import main
 from gradcam_core.errors import GradcamError, ModelError, TargetError
 from gradcam_core.targets import BoxTarget, SegmentTarget
 from gradcam_core.targets.boxes import box_on_picture, objects
+from tests import heads
 from tests.pictures import encode
 
 SIDE = 128
@@ -290,15 +294,48 @@ def test_the_record_names_the_box(detector: LoadedModel, image: Any) -> None:
     assert last["edge"] == "left"
 
 
-def test_what_needs_classes_says_so(detector: LoadedModel, segmenter: LoadedModel, image: Any) -> None:
-    for model in (detector, segmenter):
-        explanation = explain(image, model, top_k=1, methods="grad_cam")
-        with pytest.raises(GradcamError, match="checks are made for the classes"):
-            trust(explanation, explanation.heatmaps[0], model)
-        with pytest.raises(GradcamError, match="cannot be compared"):
-            compare(image, [model, model])
-        with pytest.raises(GradcamError, match="cannot be evaluated"):
-            evaluate([("a.png", lambda: image)], [], {}, model)
+def test_the_checks_follow_an_objects_own_score(detector: LoadedModel, image: Any) -> None:
+    explanation = explain(image, detector, targets=["box:0", "box:0:left"], methods="grad_cam")
+    best = predict(image, detector, 1)[0].probability
+    objects_heatmap, edges_heatmap = (each for each in explanation.heatmaps if each.fusion)
+    checks = {check.name: check for check in trust(explanation, objects_heatmap, detector).checks}
+    for name in ("matters", "edges"):
+        assert checks[name].numbers["before"] == pytest.approx(best, abs=1e-5)
+        assert "the score" in checks[name].sentence
+    assert "other objects" in checks["class_specific"].sentence
+    checks = {check.name: check for check in trust(explanation, edges_heatmap, detector).checks}
+    assert checks["matters"].outcome == checks["edges"].outcome == "not tested"
+    assert "An edge of a box is not followed" in checks["edges"].sentence
+    assert checks["stable"].outcome != "not tested"
+
+
+def test_an_object_that_is_not_there_does_not_lose_the_others(detector: LoadedModel, image: Any) -> None:
+    explanation = explain(image, detector, targets=["box:0", "box:999", "box:1"], methods="grad_cam")
+    assert {heatmap.target.label.rpartition(" ")[2] for heatmap in explanation.heatmaps} == {"0", "1"}
+    assert any("There is no object 999" in note for note in explanation.notes)
+
+
+def test_a_detector_that_finds_nothing_is_compared_and_evaluated(detector: LoadedModel, image: Any) -> None:
+    blind = load_model(Blind(), labels=detector.labels, preprocessing=SETTINGS)
+    comparison = compare(image, [detector, blind])
+    answers, evidence = comparison_sentences(comparison)
+    assert "model 2 does not" in answers
+    assert "no other model finds it" in evidence
+    assert len(set(comparison.same_answer)) == 2
+    content = encode((image.pixels * 255).round().astype(np.uint8), "PNG")
+    evaluation = evaluate([("a.png", lambda: content)], read_table(b"name,label\na.png,cat\n"), {}, blind)
+    (row,) = evaluation.rows
+    assert (row.problem, row.answer, row.as_labelled, row.objects) == ("", "none", False, 0)
+    assert "finds no cat in this picture" in row.note
+    assert "cat: found in 0 of 1 picture with it" in " ".join(evaluation_sentences(evaluation))
+
+
+class Blind(heads.Detector):
+    """A detector that finds nothing."""
+
+    def forward(self, x: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        found = super().forward(x)
+        return [{name: values[:0] for name, values in each.items()} for each in found]
 
 
 def test_the_terminal_takes_boxes_regions_and_reference_pictures(tmp_path: Path) -> None:
@@ -326,3 +363,27 @@ def test_the_terminal_takes_boxes_regions_and_reference_pictures(tmp_path: Path)
     assert -1 <= likeness["value"] <= 1
     assert region["unit"] == "% of the picture"
     assert 0 < region["value"] <= 100
+
+
+def test_the_terminal_checks_and_evaluates_what_has_no_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, colour in (("one", (200, 30, 90)), ("other", (20, 130, 90))):
+        (folder / f"{name}.png").write_bytes(encode(np.full((40, 60, 3), colour, np.uint8), "PNG"))
+    for recipe, more in (("detector", ""), ("headless", f"similar:{folder / 'other.png'}")):
+        torch.save(getattr(heads, recipe)().state_dict(), tmp_path / "weights.pth")
+        model = ["--model", f"file:{tmp_path / 'weights.pth'}", "--architecture", f"python:tests.heads:{recipe}"]
+        model += ["--size", "32", "--fit", "squash"]
+        target = ["--target", more] if more else []
+        assert main(["trust", str(folder / "one.png"), *model, *target, "--quiet"]) == 0
+        assert "checks passed" in capsys.readouterr().out
+        reference = ["--reference", str(folder / "other.png")] if more else []
+        out = ["--out", str(tmp_path / "rows.csv"), "--quiet"]
+        assert main(["evaluate", str(folder), *model, *reference, *out]) == 0
+        words = capsys.readouterr().out
+        assert ("similarity to the reference picture" if more else "No picture has a label") in words
+        assert ("similarity" if more else "objects") in (tmp_path / "rows.csv").read_text("utf-8-sig").splitlines()[0]
+    assert main(["evaluate", str(folder), *model, *out]) != 0
+    assert "Give a reference picture" in capsys.readouterr().err

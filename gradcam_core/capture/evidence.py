@@ -132,8 +132,13 @@ def similar_gradients(
     """Gradients [K N C h w], at a layer, of the mean score of the `count` classes most like each target's class.
 
     Those are the classes whose scores are nearest to the target's own, without its class. Raises TargetError
-    for a contrast, and for a model with one class.
+    for a contrast, for a model with one class, and for what is no class: an object, a region, a likeness.
     """
+    if outputs.dim() != 2 or any(target.index < 0 for target in targets):
+        raise TargetError(
+            "This method compares a class with similar classes, and the target is not a class of a whole picture.",
+            "Use Grad-CAM.",
+        )
     if any(isinstance(target, ContrastTarget) for target in targets):
         raise TargetError("A contrast compares two classes already.", "Explain a class itself, or use Grad-CAM.")
     if outputs.shape[1] < 2:

@@ -124,7 +124,7 @@ def _among_each_other(maps: Sequence[np.ndarray]) -> list[float]:
 def _lost_elsewhere_at_the_edge(rerun: Rerun) -> float:
     before, (after, _) = rerun.probability, without_edges(rerun)
     regions = edge_regions(rerun.heatmap.placement)
-    largest = regions[costliest(before, after)]
+    largest = regions[costliest([before - value for value in after])]
     apart = [value for value, region in zip(after, regions, strict=True) if not bool((region & largest).any())]
     return (before - min(apart)) / before if apart else 0.0
 

@@ -11,10 +11,10 @@ from types import MappingProxyType
 import torch
 from jaxtyping import Bool
 
-from gradcam_core.checks.needs import Finding, check, check_probability
+from gradcam_core.checks.amounts import Amount, testable_amount
+from gradcam_core.checks.needs import Finding, check
 from gradcam_core.checks.reruns import Rerun, without
 from gradcam_core.placement import Placement
-from gradcam_core.text import percent
 
 # A corner's side, a border strip's depth and a frame's depth, as shares of the picture.
 CORNER, STRIP, FRAME = 0.22, 0.12, 0.06
@@ -49,7 +49,7 @@ EDGE_REGIONS: Mapping[str, tuple[Rectangle, ...]] = MappingProxyType(
 REGIONS = tuple(EDGE_REGIONS)
 # A region that costs this share of what the costliest one costs is named, if it is smaller.
 NEARLY_AS_MUCH = 0.9
-# A fall below this share of the probability is not worth naming the region.
+# A loss below this share is not worth naming the region.
 LITTLE = 0.05
 
 
@@ -58,36 +58,45 @@ LITTLE = 0.05
     paper="Adebayo et al. 2022",
     url="https://openreview.net/forum?id=xNOVfCCvDpM",
 )
-def edges(rerun: Rerun, probability: float, most_lost_at_edge: float) -> Finding:
+def edges(rerun: Rerun, most_lost_at_edge: float) -> Finding:
     """Hide each corner and border: none of them should take the answer away."""
-    check_probability(probability, rerun.label)
+    amount = testable_amount(rerun)
     after, filled = without_edges(rerun)
-    place = costliest(probability, after)
-    lost, region = (probability - after[place]) / probability, REGIONS[place]
-    numbers = {"lost": lost, "before": probability, **dict(zip(REGIONS, after, strict=True))}
-    change = f"takes the probability from {percent(probability)} to {percent(after[place])}"
+    losses = [amount.changed(value) for value in after]
+    place = costliest(losses)
+    lost, region = losses[place], REGIONS[place]
+    numbers = {"lost": lost, "before": amount.before, **dict(zip(REGIONS, after, strict=True))}
+    change = f"takes {amount.name} from {amount.words(amount.before)} to {amount.words(after[place])}"
     shown = filled[place].float().cpu().numpy()
     if lost > most_lost_at_edge:
         words = (
-            f"Hiding the {region} {change}. Check what is there: a marker, a label or a device may be read "
-            "instead of the rest of the picture. It can also be the object itself, where that lies at the edge."
+            f"Hiding the {region} {change}.{amount.empty_words} Check what is there: a marker, a label or a device may "
+            "be read instead of the rest of the picture. It can also be the object itself, where that lies at the edge."
         )
         return Finding("attention", words, numbers, shown, f"the {region} hidden")
     if lost < LITTLE:
-        least = f"it stays at {percent(min(after))} or more, from {percent(probability)}"
-        return Finding("passed", f"Hiding any corner or border hardly lowers the probability: {least}.", numbers)
-    words = f"Of all the corners and borders, hiding the {region} costs most: it {change}."
+        return Finding("passed", _little(amount, after), numbers)
+    most = "costs most" if amount.is_share else "changes most"
+    words = f"Of all the corners and borders, hiding the {region} {most}: it {change}.{amount.empty_words}"
     return Finding("passed", words, numbers, shown, f"the {region} hidden")
 
 
+def _little(amount: Amount, after: Sequence[float]) -> str:
+    least, most, before = (amount.words(value) for value in (min(after), max(after), amount.before))
+    if amount.is_share:
+        stays = f"it stays at {least} or more, from {before}"
+        return f"Hiding any corner or border hardly lowers {amount.name}: {stays}."
+    stays = f"it stays between {least} and {most}, from {before}"
+    return f"Hiding any corner or border hardly changes {amount.name}: {stays}.{amount.empty_words}"
+
+
 def without_edges(rerun: Rerun) -> tuple[list[float], torch.Tensor]:
-    """Hide each of REGIONS: the class's probability without it, and the inputs with it hidden."""
+    """Hide each of REGIONS: what the model gives the target without it, and the inputs with it hidden."""
     return without(rerun, edge_regions(rerun.heatmap.placement))
 
 
-def costliest(before: float, after: Sequence[float]) -> int:
-    """Which of REGIONS costs most probability when hidden; a smaller one is preferred that costs nearly as much."""
-    lost = [before - value for value in after]
+def costliest(lost: Sequence[float]) -> int:
+    """Which of REGIONS costs most when hidden, by its loss; a smaller one is preferred that costs nearly as much."""
     enough = NEARLY_AS_MUCH * max(lost) if max(lost) > 0 else max(lost)
     return next(place for place, value in enumerate(lost) if value >= enough)
 

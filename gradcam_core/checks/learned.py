@@ -11,6 +11,8 @@ from gradcam_core.text import signed
 def learned(heatmap: Heatmap, rerun: Rerun, most_like_randomised: float) -> Finding:
     """Randomise the classifier's weights: a map that stays the same does not depend on what was learned."""
     check_evidence(heatmap)
+    if not rerun.is_about_a_class:
+        raise NotTestable("This check randomises a classifier’s weights, and the map is not about a class of one.")
     maps = randomised_maps(rerun)
     if not maps:
         raise NotTestable("This network has no single linear classifier whose weights could be randomised.")

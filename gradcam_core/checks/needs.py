@@ -2,12 +2,12 @@
 
 heatmap      the heatmap under test
 rerun        what is needed to compute it again, for reruns.py; rerun.labels are the model's classes
-probability  the probability of the heatmap's class; NaN where the model gives none
+probability  the probability of the heatmap's class; NaN where the model gives none. Checks that hide a part follow
+             the target's own number instead: see amounts.py
 
 and every threshold, by its name in thresholds.toml. A check returns a Finding, or raises NotTestable.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,9 +19,6 @@ from gradcam_core.registry import Function, member
 from gradcam_core.shapes import InputArray
 
 NEEDS = ("heatmap", "rerun", "probability", *read_thresholds().numbers)
-# Below this probability, hiding a part has nothing to take away.
-NOTHING_TO_LOSE = 0.001
-
 Outcome = Literal["passed", "attention", "not tested"]
 
 check: Callable[..., Callable[[Function], Function]] = partial(member, allowed=NEEDS)
@@ -49,11 +46,3 @@ def check_evidence(heatmap: Heatmap) -> None:
     """Raise NotTestable for a heatmap without evidence on the picture."""
     if heatmap.state != "ok":
         raise NotTestable(f"The map has {heatmap.state}: there is nothing to test.")
-
-
-def check_probability(probability: float, label: str) -> None:
-    """Raise NotTestable for a class without a probability, or with one that is too small to fall."""
-    if math.isnan(probability):
-        raise NotTestable("The model gives this target no probability, so there is none that could fall or be weak.")
-    if probability < NOTHING_TO_LOSE:
-        raise NotTestable(f"The probability of {label} is almost 0, so hiding a part cannot lower it.")

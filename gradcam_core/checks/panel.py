@@ -7,6 +7,7 @@ from gradcam_core.checks.needs import Finding, NotTestable, Outcome
 from gradcam_core.checks.reruns import Rerun, begin_rerun
 from gradcam_core.checks.thresholds import Thresholds, read_thresholds
 from gradcam_core.devices import with_enough_memory
+from gradcam_core.errors import LayerError, MethodError, TargetError
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import Explanation, Heatmap, LoadedModel
 from gradcam_core.registry import Member, family, run
@@ -21,6 +22,8 @@ BLIND_SPOT = (
     "They cannot tell a mark away from the edge, such as a sticker or a device, from a finding: on small networks "
     "trained to cheat by such a mark, all checks passed on 90 to 98\u202f% of pictures."
 )
+
+NOT_CALIBRATED = "The thresholds were set on probabilities of classes. For what this model gives they are a convention."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +101,8 @@ def trust(
     checks, notes = with_enough_memory(model, checked)
     progress(1.0, words="Done")
     grid = (heatmap.raw.shape[0], heatmap.raw.shape[1])
+    if not model.outputs.has_probabilities:
+        notes = (*notes, NOT_CALIBRATED)
     return Trust(heatmap, checks, heatmap.placement.cell_size(grid), limits, notes)
 
 
@@ -109,4 +114,6 @@ def _check(member: Member, rerun: Rerun, limits: Thresholds) -> Check:
         finding: Finding = run(_FAMILY.choose(member.name), served, rerun.progress)
     except NotTestable as refusal:
         finding = Finding("not tested", str(refusal))
+    except (LayerError, MethodError, TargetError) as error:  # the other checks can still be made
+        finding = Finding("not tested", error.message)
     return Check(member.name, member.title, **{part.name: getattr(finding, part.name) for part in fields(finding)})

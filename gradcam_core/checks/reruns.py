@@ -1,4 +1,4 @@
-"""Recompute a heatmap for changed inputs, other classes, or randomised classifiers; and probabilities likewise.
+"""Recompute a heatmap for changed inputs, other targets, or randomised classifiers; and the target's number likewise.
 
 Nothing is judged here. For a method that reads gradients the six checks take 29 forward passes and 5 backward
 passes, one of them batched over classes (30 and 7 where random classifiers need passes of their own).
@@ -24,8 +24,18 @@ from gradcam_core.progress import SILENT, Progress
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.registry import Choice
 from gradcam_core.shapes import InputArray, InputTensor, Map
-from gradcam_core.targets import ClassTarget, ContrastTarget, LoweredTarget, share_of
-from gradcam_core.tasks import TASK_WORDS, Outputs, probabilities
+from gradcam_core.targets import (
+    BoxTarget,
+    ClassTarget,
+    ContrastTarget,
+    Followed,
+    LoweredTarget,
+    SegmentTarget,
+    choose_targets,
+    followed,
+    share_of,
+)
+from gradcam_core.tasks import Outputs, probabilities
 
 # Random classifiers whose maps need no further pass, and others: their number, and the models they may take.
 RANDOM_HEADS, FEW_HEADS, FEW_MODELS = 256, 8, 2
@@ -37,6 +47,9 @@ CANDIDATES = 64
 SEED = 0
 # Where the classifier reads only the layer's average, a random classifier's gradients follow from its weights.
 DIRECT = ("mean", "mean of relu", "convolution")
+CLASS_TARGETS = (ClassTarget, ContrastTarget, LoweredTarget)
+# Objects or regions of a picture that are looked at for others than the heatmap's own.
+MOST_OBJECTS = 50
 OF_ONE_PASS = frozenset({"activations", "gradients", "head", "scores"})
 
 
@@ -61,10 +74,9 @@ class Rerun:
         return self.heatmap.target.index
 
     @property
-    def label(self) -> str:
-        """The name of the heatmap's class; of a contrast, of its first class; of what lowers a class, its opposite."""
-        label = self.labels[self.index]
-        return f"“not {label}”" if isinstance(self.heatmap.target, LoweredTarget) else label
+    def followed(self) -> Followed:
+        """The number by which the heatmap's target is followed. Raises TargetError where there is none."""
+        return followed(self.heatmap.target, self.outputs, self.labels)
 
     @property
     def outputs(self) -> Outputs:
@@ -84,19 +96,22 @@ class Rerun:
 
     @property
     def probability(self) -> float:
-        """The probability of the heatmap's class, or of its opposite; NaN where the model gives none."""
-        return float(share_of(self.heatmap.target, self.probabilities))
+        """The probability of the heatmap's class, or of its opposite; an object's score; NaN where there is none."""
+        target = self.heatmap.target
+        if self.outputs.has_probabilities and self.is_about_a_class:
+            return float(share_of(target, self.probabilities))
+        return target.probability
+
+    @property
+    def is_about_a_class(self) -> bool:
+        """Whether the heatmap is about a class's own score, alone or compared with another's."""
+        return isinstance(self.heatmap.target, CLASS_TARGETS)
 
 
 def begin_rerun(explanation: Explanation, heatmap: Heatmap, model: LoadedModel) -> Rerun:
     """Prepare to compute a heatmap again. Raises a GradcamError where explanation or model is another."""
     check_same(heatmap, explanation, model)
-    if model.outputs.has_places:
-        raise TargetError(
-            f"The checks are made for the classes of a whole picture, and this model gives {TASK_WORDS[model.task]}.",
-            "Check a heatmap of a classifier.",
-        )
-    if not 0 <= heatmap.target.index < len(model.labels):
+    if isinstance(heatmap.target, CLASS_TARGETS) and not 0 <= heatmap.target.index < len(model.labels):
         raise TargetError("This target is not a class of the model.", "Check a heatmap of one of its classes.")
     names = heatmap.layer.split(" + ") if heatmap.fusion else [heatmap.layer or model.default_layer]
     layers = tuple(resolve_layer(model, name) for name in names)
@@ -156,17 +171,35 @@ def other_class_maps(rerun: Rerun) -> tuple[list[Target], list[Map]]:
 
     At most OTHER_CLASSES, at equal steps of their rank: the first is the next most probable class.
     """
-    target = rerun.heatmap.target
-    if not isinstance(target, ClassTarget | ContrastTarget | LoweredTarget):
-        return [], []
-    taken = {target.index, target.against} if isinstance(target, ContrastTarget) else {target.index}
-    others = [index for index in rerun.probabilities.argsort(descending=True).tolist() if index not in taken]
+    others = _other_targets(rerun)
     steps = np.linspace(0, len(others) - 1, min(len(others), OTHER_CLASSES)).round().astype(int)
-    targets: list[Target] = [
-        replace(target, index=index, label=rerun.labels[index], probability=float(rerun.probabilities[index]))
-        for index in (others[step] for step in steps)
-    ]
+    targets = [others[step] for step in steps]
     return targets, _maps(rerun, rerun.first, rerun.first.inputs, targets)[0] if targets else []
+
+
+def _other_targets(rerun: Rerun) -> list[Target]:
+    """All other classes, objects or regions, from the most to the least probable or largest one."""
+    target, first = rerun.heatmap.target, rerun.first
+    if isinstance(target, BoxTarget | SegmentTarget):
+        several = choose_targets(None, rerun.labels, MOST_OBJECTS, rerun.outputs)(first.outputs, first.placement)
+        return _other_than(target, several)
+    if not isinstance(target, CLASS_TARGETS):
+        return []
+    taken = {target.index, target.against} if isinstance(target, ContrastTarget) else {target.index}
+    order = rerun.probabilities.argsort(descending=True).tolist()
+    return [
+        replace(target, index=index, label=rerun.labels[index], probability=float(rerun.probabilities[index]))
+        for index in order
+        if index not in taken
+    ]
+
+
+def _other_than(target: BoxTarget | SegmentTarget, several: Sequence[Target]) -> list[Target]:
+    """Those that are another object, or the region of another class; objects are asked for the same edge."""
+    if isinstance(target, SegmentTarget):
+        return [other for other in several if other.index != target.index]
+    boxes = (other for other in several if isinstance(other, BoxTarget) and other.box != target.box)
+    return [replace(other, edge=target.edge) for other in boxes]
 
 
 def _maps(rerun: Rerun, first: FirstPass, inputs: Tensor, targets: Sequence[Target]) -> list[list[Map]]:
@@ -180,9 +213,9 @@ def _maps(rerun: Rerun, first: FirstPass, inputs: Tensor, targets: Sequence[Targ
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hidden:
-    """One size of hot area: the share of the picture that is hidden, and the class's probability without it.
+    """One size of hot area: the share of the picture that is hidden, and what the model gives the target without it.
 
-    `elsewhere` are the probabilities without areas of its size and form at other places, `shown` [Cin Hin Win] the
+    `elsewhere` are the numbers without areas of its size and form at other places, `shown` [Cin Hin Win] the
     input with the hot area hidden.
     """
 
@@ -207,13 +240,12 @@ def without_hot_areas(rerun: Rerun) -> list[Hidden]:
 
 
 def without(rerun: Rerun, hidden: Bool[Tensor, "N 1 Hin Win"]) -> tuple[list[float], InputTensor]:
-    """Hide each of some parts: the class's probability without it, and the inputs with it hidden."""
+    """Hide each of some parts: what the model gives the target without it, and the inputs with it hidden."""
     inputs = rerun.first.inputs
     visible = visible_in(rerun.heatmap.placement)
     filled = fill_in(inputs.expand(len(hidden), -1, -1, -1), hidden.to(inputs.device), visible)
     model = rerun.first.model
-    shares = probabilities(scorer(model)(filled), model.outputs)
-    kept: list[float] = share_of(rerun.heatmap.target, shares).tolist()
+    kept: list[float] = rerun.followed.values(scorer(model)(filled)).tolist()
     return kept, filled
 
 

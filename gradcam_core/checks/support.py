@@ -14,12 +14,13 @@ from gradcam_core.text import number, percent
 def support(heatmap: Heatmap, rerun: Rerun, probability: float, least_probability: float) -> Finding:
     """Read the class's probability: a map of an improbable class is weak evidence at full colour.
 
-    A finding of its own is judged by its own threshold, one class of several by `least_probability`.
+    A finding of its own is judged by its own threshold, one class of several and an object by `least_probability`.
     """
     if math.isnan(probability):
         words = TASK_WORDS[rerun.outputs.task]
-        raise NotTestable(f"The model gives {words}, so none tells strong evidence from weak.")
-    label, peak = rerun.label, heatmap.raw_peak
+        raise NotTestable(f"There is no probability that tells strong evidence from weak: the model gives {words}.")
+    number_of_it, peak = rerun.followed, heatmap.raw_peak
+    label, name = number_of_it.label, number_of_it.name
     numbers = {"probability": probability, "raw_peak": peak}
     least = rerun.threshold if rerun.outputs.has_findings else least_probability
     if heatmap.state != "ok":
@@ -27,10 +28,10 @@ def support(heatmap: Heatmap, rerun: Rerun, probability: float, least_probabilit
     which = f" This map compares {heatmap.target.label}; the probability is that of {label}." if rerun.against else ""
     raw = number(peak, ".3g")
     if probability >= least:
-        words = f"The probability of {label} is {percent(probability)}, and the map’s raw peak is {raw}.{which}"
+        words = f"{name.capitalize()} of {label} is {percent(probability)}, and the map’s raw peak is {raw}.{which}"
         return Finding("passed", words, numbers)
     words = (
-        f"The probability of {label} is only {percent(probability)}. {_rank(rerun)}{which} "
+        f"{name.capitalize()} of {label} is only {percent(probability)}. {_rank(rerun)}{which} "
         f"Evidence this weak (raw peak {raw}) is drawn in full colour like any other: do not read it as a finding."
     )
     return Finding("attention", words, numbers)
@@ -46,6 +47,8 @@ def _nothing_there(state: str, label: str, probability: float) -> str:
 
 def _rank(rerun: Rerun) -> str:
     """Where the class stands: a finding by its threshold, one class of several among the others."""
+    if rerun.outputs.has_places:
+        return "The model itself is not sure that it is there."
     if rerun.outputs.task == "binary":
         answer = "yes" if isinstance(rerun.heatmap.target, LoweredTarget) else "no"
         return f"The model’s answer is {answer}. The threshold is {percent(rerun.threshold)}."

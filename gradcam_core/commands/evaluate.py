@@ -32,6 +32,7 @@ def evaluate_flags(flags: Flags) -> None:
     flags.add_argument(
         "--table", type=Path, metavar="CSV", help="labels: columns name, label, and mask where there are any"
     )
+    flags.add_argument("--reference", type=Path, metavar="IMAGE", help="of features: how similar each picture is to it")
     layer_flag(flags)
     checked_flags(flags)
     names_flag(flags)
@@ -58,6 +59,7 @@ def evaluate(given: Given) -> int:
         method=method,
         layers=given.layer,
         thresholds=limits,
+        reference=core.read_image(given.reference) if given.reference else None,
         on_progress=progress_of(given),
     )
     write_out(given.out, core.evaluation_to_csv(evaluation, given.names), "results")

@@ -61,7 +61,7 @@ def explain(given: Given) -> int:
     if given.against is not None and not given.target:
         raise GradcamError("A contrast needs two classes.", "Name the first with --target, before --against.")
     model = load_chosen(given)
-    targets = [_target(text, model, given) for text in given.target or ()] or None
+    targets = [chosen_target(text, model, given) for text in given.target or ()] or None
     request = {"targets": targets, "layers": given.layer} | ({"methods": methods} if methods else {})
     core.check_request(model, **request)
     folders = core.ResultFolders(given.out)
@@ -78,9 +78,9 @@ def explain(given: Given) -> int:
     return SOME_FAILED if failed else WORKED
 
 
-def _target(text: str, model: core.LoadedModel, given: Given) -> str | core.Target:
+def chosen_target(text: str, model: core.LoadedModel, given: Given) -> str | core.Target:
     """A target as it is written, or what speaks for it `--against` another class; similar:FILE is likeness to that."""
-    if given.against is not None:
+    if getattr(given, "against", None) is not None:
         return core.contrast(text, given.against, model.labels)
     if not text.startswith(SIMILAR) or text in model.labels:
         return text

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
+from gradcam_core.commands.explain import chosen_target
 from gradcam_core.commands.flags import (
     checked_flags,
     files_in,
@@ -35,7 +36,9 @@ def trust_flags(flags: Flags) -> None:
     model_flags(flags)
     layer_flag(flags)
     checked_flags(flags)
-    target_flag(flags, "default: the most probable class")
+    target_flag(
+        flags, "default: the most probable class, best object or largest region; box:0, segment:cat, similar:FILE"
+    )
     picture_flags(flags)
     flags.add_argument("--json", action="store_true", help="one JSON object per picture, instead of words")
     names_flag(flags)
@@ -53,7 +56,8 @@ def trust(given: Given) -> int:
         )
     method, limits = to_method(given.method), thresholds_of(given)
     model = load_chosen(given)
-    request = {"targets": given.target, "methods": [method], "layers": given.layer}
+    target = given.target and chosen_target(given.target, model, given)
+    request = {"targets": target, "methods": [method], "layers": given.layer}
     core.check_request(model, **request)
     if given.calibrate is not None:
         return _calibrate(given, model)

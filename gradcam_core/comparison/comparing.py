@@ -13,13 +13,15 @@ from gradcam_core.comparison.notes import notes_of
 from gradcam_core.comparison.partners import Class, Match, Partners, match_of_each, partners_of
 from gradcam_core.comparison.records import Comparison
 from gradcam_core.errors import GradcamError, ModelError, PictureError, TargetError
-from gradcam_core.explanation import Method, check_request, explain
+from gradcam_core.explanation import Method, answered, check_request, explain, predict
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
 from gradcam_core.targets import LoweredTarget, Wanted, is_text, lowers
-from gradcam_core.tasks import TASK_WORDS, check_top_k
+from gradcam_core.tasks import check_top_k
 
 FEWEST, MOST = 2, 4
+# Objects of a detector among which the classes to compare are looked for.
+MOST_OBJECTS = 100
 Result = TypeVar("Result")
 
 
@@ -95,12 +97,6 @@ def _checked(
     targets = [targets] if isinstance(targets, str) or not isinstance(targets, Sequence | None) else targets
     if not FEWEST <= len(models) <= MOST or not all(isinstance(model, LoadedModel) for model in models):
         raise ModelError(f"{len(models)} models cannot be compared.", f"Give {FEWEST} to {MOST} loaded models.")
-    placed = next((model for model in models if model.outputs.has_places), None)
-    if placed is not None:
-        raise ModelError(
-            f"Models that give {TASK_WORDS[placed.task]} cannot be compared.",
-            "Compare models that judge whole pictures.",
-        )
     if scale not in ("own", "same"):
         raise GradcamError(f"There is no scale {scale!r}.", 'Give "own" or "same".')
     check_top_k(top_k)
@@ -136,7 +132,7 @@ def _explained(request: _Request, progress: Progress) -> tuple[tuple[Explanation
     """Explain the picture in each model; the classes of the first one decide which in the others."""
     explanations: list[Explanation] = []
     seconds = []
-    wanted: list[Wanted] | None = None if request.targets is None else list(request.targets)
+    wanted = _first_targets(request)
     for place, model in enumerate(request.models):
         start = time.perf_counter()
         if place:
@@ -144,18 +140,45 @@ def _explained(request: _Request, progress: Progress) -> tuple[tuple[Explanation
             wanted = _partner_targets(request.partners[place], explanations[0].heatmaps, model) or None
         progress.part(place, len(request.models), f"Model {place + 1}")(0.0)
         explain_it = functools.partial(
-            explain,
+            _explain,
+            request,
+            place,
+            wanted,
+            _report(progress.part(place, len(request.models)), place),
+        )
+        explanations.append(of_model(place, explain_it))
+        seconds.append(time.perf_counter() - start)
+    return tuple(explanations), tuple(seconds)
+
+
+def _first_targets(request: _Request) -> list[Wanted] | None:
+    """The targets of the first model; of a detector, the classes of its best objects, each once."""
+    if request.targets is not None:
+        return list(request.targets)
+    if request.models[0].task != "detection":
+        return None
+    objects = of_model(0, functools.partial(predict, request.image, request.models[0], MOST_OBJECTS))
+    classes: list[Wanted] = [*dict.fromkeys(each.index for each in objects)]
+    return classes[: request.top_k] or None
+
+
+def _explain(request: _Request, place: int, wanted: list[Wanted] | None, report: OnProgress) -> Explanation:
+    """Explain the picture in one model. A later one that finds none of the objects or regions has no heatmaps."""
+    model = request.models[place]
+    try:
+        return explain(
             request.image,
             model,
             top_k=request.top_k,
             targets=wanted,
             methods=[request.method],
             layers=request.layers[place],
-            on_progress=_report(progress.part(place, len(request.models)), place),
+            on_progress=report,
         )
-        explanations.append(of_model(place, explain_it))
-        seconds.append(time.perf_counter() - start)
-    return tuple(explanations), tuple(seconds)
+    except TargetError:
+        if not (place and model.outputs.has_places):
+            raise
+        return answered(request.image, model, request.top_k)
 
 
 def _partner_targets(partners: Partners, heatmaps: Sequence[Heatmap], model: LoadedModel) -> list[Wanted]:

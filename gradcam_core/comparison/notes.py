@@ -20,6 +20,7 @@ def notes_of(
     notes = list(unsuited_models(explanations))
     for place in range(1, len(models)):
         notes += _without_partner(models[0], models[place], place, partners[place], classes)
+        notes += _not_seen(place, partners[place], classes)
         if (models[0].fingerprint, models[0].preprocessing) == (models[place].fingerprint, models[place].preprocessing):
             notes.append(f"Model {place + 1} has the same weights and preprocessing as model 1.")
     if len({explanation.placement.box for explanation in explanations}) > 1:
@@ -47,6 +48,13 @@ def same_network(explanations: Sequence[Explanation]) -> bool:
         for heatmap in explanation.heatmaps
     }
     return len(kinds) == 1
+
+
+def _not_seen(place: int, partners: Partners, classes: Sequence[ComparedClass]) -> Iterator[str]:
+    """Name the classes that a model has, and does not find in this picture."""
+    missing = [each.label for each in classes if partners[each.index] is not None and each.heatmaps[place] is None]
+    if missing:
+        yield f"Model {place + 1} finds no {listed([f'“{one_line(label)}”' for label in missing])} in this picture."
 
 
 def _without_partner(

@@ -55,7 +55,8 @@ class Pair:
         """How far the hottest areas lie at the same place."""
         if self.overlap is None or self.chance is None:
             return "not compared"
-        if self.overlap <= max(FEW, CHANCE * self.chance):
+        # Halfway between chance and 1 at most: areas that fill most of the picture overlap much by chance.
+        if self.overlap <= max(FEW, min(CHANCE * self.chance, (1 + self.chance) / 2)):
             return "different places"
         return "same place" if self.overlap >= SAME_PLACE else "partly"
 

@@ -41,6 +41,8 @@ def _answers(comparison: Comparison) -> str:
             return f"Their answers cannot be compared: not every model has {one_line(comparison.classes[0].label)}."
         kinds = [f"model {place} gives {TASK_WORDS[task]}" for place, task in enumerate(_tasks(comparison), 1)]
         return f"Their answers cannot be compared: {listed(kinds)}."
+    if comparison.explanations[0].outputs.has_places:
+        return _places(comparison)
     if answers[0].value is not None:
         return f"For {one_line(answers[0].label)}, the models give {listed([amount_of(answer) for answer in answers])}."
     return _findings(comparison, answers) if answers[0].present is not None else _top_answers(comparison, answers)
@@ -48,6 +50,19 @@ def _answers(comparison: Comparison) -> str:
 
 def _tasks(comparison: Comparison) -> list[Task]:
     return [explanation.outputs.task for explanation in comparison.explanations]
+
+
+def _places(comparison: Comparison) -> str:
+    """Which models find the first compared class, with the score of its object or the size of its region."""
+    label, answers = one_line(comparison.classes[0].label), comparison.answers
+    if all(answers):
+        amounts = listed([amount_of(answer) for answer in answers if answer])
+        return f"{ALL[len(answers)].replace('answer', 'find')} {label} ({amounts})."
+    parts = [
+        f"model {place} finds it ({amount_of(answer)})" if answer else f"model {place} does not"
+        for place, answer in enumerate(answers, 1)
+    ]
+    return f"The answers on {label} differ: {listed(parts)}."
 
 
 def _findings(comparison: Comparison, answers: Sequence[Prediction]) -> str:
@@ -88,7 +103,9 @@ def _evidence(comparison: Comparison) -> str:
     first = comparison.classes[0]
     compared = [pair for pair in first.pairs if pair.overlap is not None]
     if not compared:
-        reason = first.pairs[0].reason if first.pairs else "no other model has this class"
+        alone = any(partners[first.index] is not None for partners in comparison.partners[1:])
+        none = "no other model finds it" if alone else "no other model has this class"
+        reason = first.pairs[0].reason if first.pairs else none
         return f"Their evidence for {one_line(first.label)} cannot be compared: {reason}."
     least = min(compared, key=lambda pair: pair.overlap or 0.0)
     if len(compared) == 1:

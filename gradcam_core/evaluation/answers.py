@@ -3,36 +3,23 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from gradcam_core.errors import TargetError
+from gradcam_core.evaluation.places import MOST_OBJECTS, NO_FINDING, Answer, places_answer
 from gradcam_core.evaluation.records import FindingResult, TableRow
 from gradcam_core.explanation import predict
 from gradcam_core.records import ImageRecord, LoadedModel
-from gradcam_core.targets import ClassTarget, LoweredTarget, Wanted, find_class, lowers
-from gradcam_core.tasks import TASK_WORDS, Prediction, Target
+from gradcam_core.targets import ClassTarget, LoweredTarget, SimilarTarget, Wanted, find_class, lowers
+from gradcam_core.tasks import Prediction
 
 YES = frozenset(("1", "1.0", "yes", "y", "true", "positive", "present"))
 NO = frozenset(("0", "0.0", "no", "n", "false", "negative", "absent"))
 NONE = frozenset(("none", "no finding", "no findings", "normal"))
-NO_FINDING = "none"
+# What is everywhere in a picture without any object.
+BACKGROUND = frozenset(("background", "__background__"))
 SEPARATORS = (";", "|")
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+", re.ASCII)
 SHOWN_LABELS = 3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """What a row gets of the table and the model before any heatmap.
-
-    `wanted` is what is explained, and `edge` the target whose probability is followed at the edge; None where the
-    model gives no probability.
-    """
-
-    wanted: Wanted
-    edge: Target | None
-    fields: Mapping[str, Any]
 
 
 def class_answer(top: Prediction, row: TableRow | None, model: LoadedModel) -> Answer:
@@ -53,8 +40,15 @@ def class_of(row: TableRow | None, model: LoadedModel) -> int | None:
     return find_class(row.label, model.labels) if row and row.label else None
 
 
-def answer(image: ImageRecord, row: TableRow | None, model: LoadedModel) -> Answer:
-    """What table and model say of findings, or of a number: one forward pass. Raises TargetError as above."""
+def answer(image: ImageRecord, row: TableRow | None, model: LoadedModel, reference: SimilarTarget | None) -> Answer:
+    """What table and model say of findings, objects, regions, or a number: one forward pass.
+
+    Features are compared with those of the `reference`. Raises TargetError as above.
+    """
+    if reference is not None:
+        return Answer(reference, None, {"answer": reference.label, "probability": math.nan})
+    if model.outputs.has_places:
+        return places_answer(predict(image, model, MOST_OBJECTS), truths_of(row, model, positive_only=True), model)
     predictions = predict(image, model, len(model.labels))
     if model.outputs.has_findings:
         return _findings(predictions, truths_of(row, model), model)
@@ -98,12 +92,12 @@ def _number(predictions: Sequence[Prediction], given: Mapping[int, float], model
     return Answer(index, None, fields)
 
 
-def truths_of(row: TableRow | None, model: LoadedModel) -> Mapping[int, bool]:
+def truths_of(row: TableRow | None, model: LoadedModel, *, positive_only: bool = False) -> Mapping[int, bool]:
     """Which findings a picture has and has not, as far as the table says so.
 
     A column named like a finding says yes or no; anything else in it counts as unknown. A label names the positive
-    findings, separated by semicolons; all others are negative then. Raises TargetError for a label that is no finding
-    of the model.
+    findings, separated by semicolons; all others are negative then, or unknown with `positive_only`, which leaves the
+    background out. Raises TargetError for a label that is no finding of the model.
     """
     truths: dict[int, bool] = {}
     for index, cell in _columns(row, model):
@@ -112,6 +106,10 @@ def truths_of(row: TableRow | None, model: LoadedModel) -> Mapping[int, bool]:
     if row is None or not row.label or truths:
         return truths
     positive = _positive(row.label, model)
+    if positive and positive_only:
+        return dict.fromkeys(sorted(positive), True)
+    if positive_only:
+        return {i: False for i, label in enumerate(model.labels) if label.casefold() not in BACKGROUND}
     return {index: index in positive for index in range(len(model.labels))}
 
 
@@ -166,13 +164,9 @@ def _number_in(text: str) -> float:
 
 
 def check_labels(rows: Sequence[TableRow], model: LoadedModel) -> None:
-    """Raise TargetError where no picture's row says anything about this model's classes, or there are none."""
-    if model.task == "embedding" or model.outputs.has_places:
-        raise TargetError(
-            f"This model gives {TASK_WORDS[model.task]}, so its answers cannot be evaluated.", "Use a classifier."
-        )
+    """Raise TargetError where no picture's row says anything about this model's classes. Features have none."""
     wanted = list(dict.fromkeys(row.label for row in rows if row.label))
-    if not wanted or any(_says_something(row, model) for row in rows):
+    if not wanted or model.task == "embedding" or any(_says_something(row, model) for row in rows):
         return
     if model.task == "regression":
         raise TargetError(

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from gradcam_core.comparison import compare, partners_of, unsuited_models
+from gradcam_core.comparison.classes import answers_comparable
 from gradcam_core.comparison.comparing import of_model
 from gradcam_core.comparison.partners import Match
 from gradcam_core.comparison.records import Comparison, Pair
 from gradcam_core.errors import TargetError
+from gradcam_core.evaluation.drift_records import Drift, DriftModel, DriftRow
 from gradcam_core.evaluation.matching import Load
 from gradcam_core.evaluation.pictures import PictureWork, completed_rows
-from gradcam_core.evaluation.records import Drift, DriftModel, DriftRow, Share
+from gradcam_core.evaluation.records import Share
 from gradcam_core.evaluation.requests import digest, known_rows, parts_of
 from gradcam_core.explanation import Method, check_request, versions
 from gradcam_core.files import last_part
@@ -21,7 +23,7 @@ from gradcam_core.methods import find_method, reads_layer
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.readers import read_image
 from gradcam_core.records import LoadedModel
-from gradcam_core.tasks import TASK_WORDS, Prediction
+from gradcam_core.tasks import TASK_WORDS, Prediction, amount_of
 
 Layers = Sequence[str | None]
 
@@ -83,11 +85,10 @@ def _check(request: _Request) -> None:
     for place, (model, layer) in enumerate(zip(request.models, request.layers, strict=True)):
         of_model(place, functools.partial(check_request, model, methods=[request.method], layers=layer))
     first, second = request.models
-    without = next((model for model in request.models if not model.outputs.has_probabilities), None)
-    if without is not None:
+    if any(model.task == "embedding" for model in request.models):
         raise TargetError(
-            f"A model that gives {TASK_WORDS[without.task]} has no answers that could agree.",
-            "Choose two models that answer with classes or findings.",
+            f"A model that gives {TASK_WORDS['embedding']} has no class whose evidence could be compared.",
+            "Choose two models that answer with classes, findings, objects, regions or numbers.",
         )
     if not any(partner is not None for partner in partners_of(first.labels, second.labels, request.match)):
         raise TargetError(
@@ -110,16 +111,26 @@ def _compared(row: DriftRow, content: bytes, progress: Progress, *, request: _Re
         row,
         answers=(_words_of(comparison.answers[0]), _words_of(comparison.answers[1])),
         probabilities=(_share_of(comparison.answers[0]), _share_of(comparison.answers[1])),
-        same_answer=len(set(comparison.same_answer)) == 1,
+        same_answer=_same_answer(comparison),
         label=comparison.classes[0].label,
     )
     return _with_evidence(row, comparison)
 
 
+def _same_answer(comparison: Comparison) -> bool | None:
+    """Whether both models answer the same; None for numbers, and for answers of different kinds."""
+    numbers = comparison.explanations[0].outputs.task == "regression"
+    if numbers or not answers_comparable(comparison.explanations, comparison.answers):
+        return None
+    return len(set(comparison.same_answer)) == 1
+
+
 def _words_of(answer: Prediction | None) -> str:
-    """A model's answer: a class, or a finding and whether it is there; "" where it does not know the class."""
+    """A model's answer: a class, a finding and whether it is there, or a number; "" where it has no such class."""
     if answer is None:
         return ""
+    if answer.value is not None:
+        return f"{answer.label}: {amount_of(answer)}"
     return answer.label if answer.present is None else f"{answer.label}: {'present' if answer.present else 'absent'}"
 
 
@@ -131,7 +142,7 @@ def _with_evidence(row: DriftRow, comparison: Comparison) -> DriftRow:
     unsuited = unsuited_models(comparison.explanations)
     row = replace(row, unsuited=bool(unsuited))
     if not comparison.classes[0].pairs:
-        return replace(row, note=" ".join((*unsuited, "The second model has no class that is matched with this one.")))
+        return replace(row, note=" ".join((*unsuited, _why_alone(comparison))))
     pair = comparison.classes[0].pairs[0]
     reason = f"Evidence: {pair.reason}." if pair.reason else ""
     return replace(
@@ -143,6 +154,12 @@ def _with_evidence(row: DriftRow, comparison: Comparison) -> DriftRow:
         chance=pair.chance,
         note=" ".join(filter(None, (*unsuited, reason))),
     )
+
+
+def _why_alone(comparison: Comparison) -> str:
+    if comparison.partners[1][comparison.classes[0].index] is None:
+        return "The second model has no class that is matched with this one."
+    return f"The second model finds no {comparison.classes[0].label} in this picture."
 
 
 def movement(pair: Pair) -> float | None:
@@ -199,6 +216,6 @@ def _described(model: LoadedModel, layer: str | None, method: str, options: Mapp
         model.reference,
         model.architecture,
         model.fingerprint,
-        (layer or model.default_layer) if read else "",
+        (layer or " + ".join(model.pyramid) or model.default_layer) if read else "",
         model.preprocessing.to_dict(),
     )

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from gradcam_core.checks.amounts import amount_of_target
 from gradcam_core.checks.edges import REGIONS, costliest, without_edges
 from gradcam_core.checks.reruns import begin_rerun
 from gradcam_core.checks.thresholds import Thresholds
@@ -35,6 +36,7 @@ def evaluate(
     method: Method = "grad_cam",
     layers: str | Sequence[str] | None = None,
     thresholds: Thresholds | None = None,
+    reference: ImageRecord | None = None,
     known: Iterable[Row] | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
@@ -42,16 +44,18 @@ def evaluate(
     """Evaluate a model on many pictures, each a name and a function that returns its bytes.
 
     The explained class is the table's label (of findings, the first positive one), or the top prediction where there
-    is none; hiding parts of the edge is always measured on the top prediction. `masks`, by name, mark the reference
-    regions. One picture at a time is in memory; each takes one forward pass, its backward pass and nine forward passes
-    more. What is wrong with one picture is kept in its row. Raises a GradcamError for what suits no picture: the
-    method, the layers, labels of another model. Raise an exception in `on_progress` to cancel.
+    is none; hiding parts of the edge is always measured on the top prediction. Of a detector or segmenter it is the
+    best object, or the region, of the label, for both. Of an embedding it is the similarity to the `reference`.
+    `masks`, by name, mark the reference regions. One picture at a time is in memory; each takes one forward pass, its
+    backward pass and fifteen forward passes more. What is wrong with one picture is kept in its row. Raises a
+    GradcamError for what suits no picture: the method, the layers, labels of another model. Raise an exception in
+    `on_progress` to cancel.
 
     `stop` is called before each picture: once it returns True, the pictures so far are summarised. To go on later,
     pass the rows of that evaluation as `known`: the same pictures with the same labels and masks are not computed
     again. Rows of another model or of other settings are refused.
     """
-    request = checked_request(model, method, layers, thresholds)
+    request = checked_request(model, method, layers, thresholds, reference)
     kept = known_rows(known, request.key, Row)
     pairs, table_rows, loads = checked_files(pictures, table, masks)
     files = match(pairs, table_rows, loads)
@@ -84,7 +88,9 @@ def _evaluated(row: Row, content: bytes, progress: Progress, *, file: PictureFil
         )
     model, image = request.model, read_image(content, name=file.name)
     one_class = model.task == "single_label"
-    said = None if one_class else answer(image, file.row, model)
+    said = None if one_class else answer(image, file.row, model, request.reference)
+    if said and said.wanted is None:
+        return replace(row, **said.fields, note=said.note)
     explanation = explain(
         image,
         model,
@@ -96,9 +102,11 @@ def _evaluated(row: Row, content: bytes, progress: Progress, *, file: PictureFil
     )
     heatmap = explanation.heatmaps[-1]
     said = said or class_answer(explanation.predictions[0], file.row, model)
-    region, lost = _strongest_edge(explanation, heatmap, said.edge, model) if said.edge else ("", 0.0)
+    region, lost = _strongest_edge(explanation, heatmap, said.edge or heatmap.target, model)
     measured, note = _localised(heatmap, file, image)
     row = replace(row, **said.fields)
+    if request.reference is not None:
+        row = replace(row, value=getattr(heatmap.target, "value", None))
     return replace(
         row,
         label_probability=None if row.label_index is None else heatmap.target.probability,
@@ -114,13 +122,12 @@ def _evaluated(row: Row, content: bytes, progress: Progress, *, file: PictureFil
 def _strongest_edge(
     explanation: Explanation, heatmap: Heatmap, target: Target, model: LoadedModel
 ) -> tuple[str, float]:
-    """Find the part of the edge whose hiding lowers a target's probability most, and the share of it that is lost."""
+    """Find the part of the edge whose hiding costs most of what the model gives a target, and which share of it."""
     rerun = begin_rerun(explanation, replace(heatmap, target=target), model)
-    after, _ = without_edges(rerun)
-    place = costliest(rerun.probability, after)
-    # A single output's probability can be exactly 0: then nothing can be lost.
-    lost = (rerun.probability - after[place]) / rerun.probability if rerun.probability else 0.0
-    return REGIONS[place], lost
+    amount, (after, _) = amount_of_target(rerun), without_edges(rerun)
+    lost = [amount.changed(value) for value in after]
+    place = costliest(lost)
+    return REGIONS[place], lost[place]
 
 
 def _localised(heatmap: Heatmap, file: PictureFile, image: ImageRecord) -> tuple[dict[str, Any], str]:

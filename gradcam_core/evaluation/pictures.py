@@ -7,8 +7,9 @@ from typing import Generic, TypeVar
 
 from gradcam_core.devices import is_out_of_memory
 from gradcam_core.errors import GradcamError, LayerError, MethodError, PictureError
+from gradcam_core.evaluation.drift_records import DriftRow
 from gradcam_core.evaluation.matching import Load
-from gradcam_core.evaluation.records import DriftRow, Row
+from gradcam_core.evaluation.records import Row
 from gradcam_core.files import FileTooLargeError
 from gradcam_core.progress import Progress
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
 import scipy
 
@@ -12,9 +11,6 @@ from gradcam_core.tasks import UNSTATED, Outputs
 # Why a row deserves a look.
 NOT_EVALUATED, WRONG, OTHER_FINDINGS = "not evaluated", "top answer is not the label", "findings differ from the table"
 EDGE, OUTSIDE = "edge decides", "hottest point outside the marked region"
-# The same for a row of a drift.
-DIFFER, MOVED, PARTLY_MOVED = "answers differ", "evidence moved", "evidence partly moved"
-NOT_COMPARED = "evidence not compared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +28,18 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class FindingResult:
-    """One finding in one picture. `present` is by its threshold, `truth` by the table; None where it says nothing."""
+    """One finding in one picture. `present` is by its threshold, `truth` by the table; None where it says nothing.
+
+    Of a detector, `probability` is the score of the best object of a class. Of a segmenter it is NaN, and `area` the
+    share of the picture that the class covers.
+    """
 
     index: int
     label: str
     probability: float
     present: bool
     truth: bool | None = None
+    area: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,9 @@ class Row:
     `request` and `inputs` are the identities of model and settings, and of label and mask.
 
     Of a model of findings, `findings` has each; `label` and `answer` name those that are present, `edge_class` is the
-    one whose probability is followed. Of a regression, `value` is the model's number and `given` the table's.
+    one whose probability is followed. Of a regression, `value` is the model's number and `given` the table's; of an
+    embedding, `value` is the similarity to the reference picture. A detector's and a segmenter's classes are findings,
+    and `objects` counts the objects with a score of at least one half.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Row:
     findings: tuple[FindingResult, ...] = ()
     value: float | None = None
     given: float | None = None
+    objects: int | None = None
 
     @property
     def known_findings(self) -> tuple[FindingResult, ...]:
@@ -182,10 +186,11 @@ class Evaluation:
 
     `outputs` says what the model's numbers mean. `accuracy` is the share of labelled pictures whose top prediction is
     the label, or whose findings are all as in the table. `classes` pairs each label with its accuracy, `findings` has
-    each finding that the table knows, and `error` is the mean absolute error of a regression. `calibration_error` is
-    the expected calibration error of Guo et al. 2017, over `bins`; of findings, over all findings of all pictures.
-    `localisation` has the mean of each of the three measurements of a row. `unmatched` counts the rows of the table
-    that match no picture.
+    each finding that the table knows, and `error` is the mean absolute error of a regression; `values` are its numbers,
+    or an embedding's similarities. `calibration_error` is the expected calibration error of Guo et al. 2017, over
+    `bins`; of findings, over all findings of all pictures; None where the model gives no probabilities. `localisation`
+    has the mean of each of the three measurements of a row. `unmatched` counts the rows of the table that match no
+    picture.
     """
 
     rows: tuple[Row, ...]
@@ -202,6 +207,7 @@ class Evaluation:
     outputs: Outputs = UNSTATED
     findings: tuple[FindingSummary, ...] = ()
     error: Mean = Mean(None, 0)
+    values: tuple[float, ...] = ()
 
     @property
     def count(self) -> int:
@@ -211,90 +217,4 @@ class Evaluation:
     @property
     def failures(self) -> tuple[Row, ...]:
         """The rows that could not be evaluated."""
-        return tuple(row for row in self.rows if row.problem)
-
-
-@dataclass(frozen=True, slots=True)
-class DriftRow:
-    """What two models make of one picture. `problem`: why they could not be compared, and what to do.
-
-    `answers` are their top predictions, with their `probabilities`; `same_answer` is None without them. `label` is the
-    class whose heatmaps are compared: the first model's top prediction. `correlation`, `overlap` and `chance` are those
-    of the pair of heatmaps (see comparison.records.Pair). `evidence` says how far the hottest areas lie at the same
-    place; "in one model only" where the other model has no evidence for the class at all.
-
-    `movement` is what rows are sorted by: 1 minus the overlap of the hottest areas. So it is 0 where they are the same,
-    and 1 where they have nothing in common or only one model has any. It is None where there is nothing to compare;
-    `note` then says why.
-    """
-
-    name: str
-    sha256: str
-    answers: tuple[str, str] = ("", "")
-    probabilities: tuple[float, float] = (0.0, 0.0)
-    same_answer: bool | None = None
-    label: str = ""
-    evidence: Literal["same place", "partly", "different places", "in one model only", "not compared"] = "not compared"
-    movement: float | None = None
-    correlation: float | None = None
-    overlap: float | None = None
-    chance: float | None = None
-    problem: str = ""
-    note: str = ""
-    request: str = ""
-    inputs: str = ""
-    unsuited: bool = False
-
-    @property
-    def moved(self) -> bool:
-        """Whether the evidence moved: the hottest areas lie at different places."""
-        return self.evidence in ("different places", "in one model only")
-
-    @property
-    def standing(self) -> str:
-        """Why the row deserves a look; "" where nothing stands out."""
-        if self.problem:
-            return NOT_EVALUATED
-        evidence = (
-            MOVED if self.moved else {"partly": PARTLY_MOVED, "not compared": NOT_COMPARED}.get(self.evidence, "")
-        )
-        return ", ".join(filter(None, ("" if self.same_answer else DIFFER, evidence)))
-
-
-@dataclass(frozen=True, slots=True)
-class DriftModel:
-    """One of the two models of a drift. `layer` is the one whose maps are compared; "" where a method reads none."""
-
-    reference: str
-    architecture: str
-    fingerprint: str
-    layer: str
-    preprocessing: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Drift:
-    """Two models over many pictures: all rows, the largest movement on top, and the counts over them.
-
-    `agreement` counts the pictures with the same top prediction, among those where there are predictions; `moved` those
-    whose evidence moved, among those where it could be compared.
-    """
-
-    rows: tuple[DriftRow, ...]
-    models: tuple[DriftModel, DriftModel]
-    method: str
-    options: Mapping[str, Any]
-    agreement: Share
-    moved: Share
-    versions: Mapping[str, str]
-    created: str
-
-    @property
-    def count(self) -> int:
-        """How many pictures there are."""
-        return len(self.rows)
-
-    @property
-    def failures(self) -> tuple[DriftRow, ...]:
-        """The rows of pictures that could not be compared."""
         return tuple(row for row in self.rows if row.problem)

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradcam_core.checks.thresholds import Thresholds, read_thresholds
-from gradcam_core.errors import GradcamError, ModelError
+from gradcam_core.errors import GradcamError, ModelError, TargetError
 from gradcam_core.evaluation.matching import Load
 from gradcam_core.evaluation.pictures import AnyRow, Kept
 from gradcam_core.evaluation.records import TableRow
 from gradcam_core.explanation import Method, check_request
 from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import choose_method
-from gradcam_core.records import LoadedModel
+from gradcam_core.records import ImageRecord, LoadedModel
+from gradcam_core.similarity import similar
+from gradcam_core.targets import SimilarTarget
 
 Files = tuple[list[tuple[str, Load]], list[TableRow], dict[str, Load]]
 
@@ -27,20 +29,33 @@ class Request:
     layers: str | Sequence[str] | None
     limits: Thresholds
     key: str
+    reference: SimilarTarget | None = None
 
 
 def checked_request(
-    model: LoadedModel, method: Method, layers: str | Sequence[str] | None, thresholds: Thresholds | None
+    model: LoadedModel,
+    method: Method,
+    layers: str | Sequence[str] | None,
+    thresholds: Thresholds | None,
+    reference: ImageRecord | None = None,
 ) -> Request:
     """Settle what suits every picture or none. Raises a GradcamError for what cannot work."""
     if not isinstance(model, LoadedModel):
         raise ModelError("There is no loaded model to evaluate.", "Load it first: load_model(reference).")
     if not isinstance(thresholds, Thresholds | None):
         raise GradcamError("These are no thresholds.", "Give what read_thresholds returns, or leave them out.")
+    if model.task == "embedding" and reference is None:
+        raise TargetError(
+            "This model gives features and no classes, so its pictures are compared with one of them.",
+            "Give a reference picture, or use a model with classes.",
+        )
     check_request(model, methods=[method], layers=layers)
     limits = thresholds or read_thresholds()
     parts = (*parts_of(model, method, layers), sorted(limits.numbers.items()))
-    return Request(model, method, layers, limits, digest(parts))
+    if reference is None:
+        return Request(model, method, layers, limits, digest(parts))
+    key = digest((*parts, reference.sha256, reference.frame, reference.window))
+    return Request(model, method, layers, limits, key, similar(reference, model))
 
 
 def parts_of(model: LoadedModel, method: Method, layers: str | Sequence[str] | None) -> tuple[Any, ...]:

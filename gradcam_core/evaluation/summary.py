@@ -1,6 +1,7 @@
 """Rows -> the numbers over all of them."""
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
@@ -33,11 +34,12 @@ LOCALISATION = ("iou_fixed", "pointing_game", "relevance_mass")
 
 def summarise(rows: Iterable[Row], limits: Thresholds, unmatched: int = 0, outputs: Outputs = ONE_CLASS) -> Evaluation:
     """Compute the numbers over all rows. Rows that could not be evaluated are part of no number."""
-    ordered = worst_first(rows)
+    ordered = worst_first(rows, outputs)
     evaluated = [row for row in ordered if not row.problem]
     labelled = [row for row in evaluated if row.label_index is not None]
     known = [row for row in evaluated if row.known_findings]
-    bins = reliability([pair for row in evaluated for pair in _judged(row)])
+    followed = [row for row in evaluated if row.region]
+    bins = reliability([pair for row in evaluated for pair in _judged(row)] if outputs.has_probabilities else [])
     return Evaluation(
         rows=ordered,
         accuracy=_accuracy(known or labelled),
@@ -45,14 +47,15 @@ def summarise(rows: Iterable[Row], limits: Thresholds, unmatched: int = 0, outpu
         bins=bins,
         calibration_error=calibration_error(bins),
         localisation={name: _mean(getattr(row, name) for row in evaluated) for name in LOCALISATION},
-        edges=_edges("", evaluated),
-        edges_by_answer=tuple(_edges(label, group) for label, group in _grouped(evaluated, _followed).items()),
+        edges=_edges("", followed),
+        edges_by_answer=tuple(_edges(label, group) for label, group in _grouped(followed, _followed).items()),
         edges_by_label=tuple(_edges(label, group) for label, group in _grouped(labelled, LABEL).items()),
         thresholds=limits,
         unmatched=unmatched,
         outputs=outputs,
         findings=_findings(known, outputs),
         error=_mean(row.error for row in evaluated),
+        values=tuple(row.value for row in evaluated if row.value is not None),
     )
 
 
@@ -84,28 +87,38 @@ def _share(outcomes: Iterable[bool]) -> Share:
     return Share(sum(listed), len(listed))
 
 
-def worst_first(rows: Iterable[Row]) -> tuple[Row, ...]:
+def worst_first(rows: Iterable[Row], outputs: Outputs = ONE_CLASS) -> tuple[Row, ...]:
     """Sort the rows by how much they deserve a look; equal ones keep their order."""
-    return tuple(sorted(rows, key=_place))
+    return tuple(sorted(rows, key=lambda row: _place(row, outputs)))
 
 
-def _place(row: Row) -> tuple[int, float]:
+def _place(row: Row, outputs: Outputs) -> tuple[int, float]:
     """Return a row's group, and what its group is sorted by, the smallest first."""
     groups = {
         WRONG: -row.probability,
-        OTHER_FINDINGS: -max((abs(each.probability - bool(each.truth)) for each in row.known_findings), default=0.0),
+        OTHER_FINDINGS: -max(map(_missed, row.known_findings), default=0.0),
         EDGE: -row.lost,
         OUTSIDE: row.relevance_mass or 0.0,
-        "": _least_sure(row),
+        "": _least_sure(row, outputs),
         NOT_EVALUATED: 0.0,
     }
-    return list(groups).index(row.standing), groups[row.standing]
+    # A number's error has no threshold, so it comes before what stands out otherwise.
+    standing = "" if row.error is not None else row.standing
+    return list(groups).index(standing), groups[standing]
 
 
-def _least_sure(row: Row) -> float:
-    """What pictures without anything odd are sorted by: the label's probability, or the size of the error."""
+def _missed(finding: FindingResult) -> float:
+    """How far a finding is from what the table says; of a region, whether it is there counts."""
+    given = finding.present if math.isnan(finding.probability) else finding.probability
+    return abs(given - bool(finding.truth))
+
+
+def _least_sure(row: Row, outputs: Outputs) -> float:
+    """What pictures without anything odd are sorted by: the label's probability, the error or the similarity."""
     if row.value is not None:
-        return -(row.error or 0.0)
+        return row.value if outputs.task == "embedding" else -(row.error or 0.0)
+    if math.isnan(row.probability):
+        return 0.0
     return row.probability if row.label_probability is None else row.label_probability
 
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from gradcam_core.errors import GradcamError
+from gradcam_core.evaluation.drift_records import Drift, DriftRow
 from gradcam_core.evaluation.matching import key_of
-from gradcam_core.evaluation.records import Drift, DriftRow, Evaluation, Row, TableRow
+from gradcam_core.evaluation.records import Evaluation, Row, TableRow
 from gradcam_core.text import Cell, is_plain, to_csv
 
 LARGEST_FILE = 5_000_000
@@ -43,6 +44,8 @@ RESULTS = (
     "problem",
     "note",
 )
+# What is written about each class of a task whose classes have no probability.
+FINDING_COLUMNS: Mapping[str, str] = {"detection": "best score", "segmentation": "share of the picture"}
 DRIFT_RESULTS = (
     "answer_1",
     "probability_1",
@@ -154,20 +157,29 @@ def _checked(cell: str, line: int) -> str:
 def evaluation_to_csv(evaluation: Evaluation, names: Literal["keep", "hash"] = "hash") -> bytes:
     """Write the rows as CSV, the ones to look at first on top; "hash" leaves file names out."""
     named = ("name",) if names == "keep" else ()
-    by_task = [_by_task(row, evaluation) for row in evaluation.rows]
+    by_task = [values_by_task(row, evaluation) for row in evaluation.rows]
     more = list(dict.fromkeys(column for values in by_task for column in values))
     rows = [{**row_values(row), **values} for row, values in zip(evaluation.rows, by_task, strict=True)]
     return to_csv(("sha256", *named, *RESULTS, *more), rows)
 
 
-def _by_task(row: Row, evaluation: Evaluation) -> Mapping[str, Cell]:
-    """Columns that follow the model's task, which is one itself: each finding's probability, or numbers and errors."""
+def values_by_task(row: Row, evaluation: Evaluation) -> Mapping[str, Cell]:
+    """Columns that follow the model's task, which is one itself.
+
+    Each finding's probability, the best score of each class of a detector with the number of objects, the share of the
+    picture that each class of a segmenter covers, numbers with their errors, or similarities.
+    """
     outputs = evaluation.outputs
     values: dict[str, Cell] = {"task": outputs.task, "task_origin": outputs.origin}
     if outputs.task == "regression":
         values |= {"value": _known(row.value), "given": row.given, "error": row.error, "unit": outputs.unit}
-    findings = {f"probability of {each.label} ({each.index})": _known(each.probability) for each in row.findings}
-    return values | findings
+    if outputs.task == "embedding":
+        values |= {"similarity": row.value}
+    if outputs.task == "detection":
+        values |= {"objects": row.objects}
+    what = FINDING_COLUMNS.get(outputs.task, "probability")
+    amounts = ((each, _known(each.probability if each.area is None else each.area)) for each in row.findings)
+    return values | {f"{what} of {each.label} ({each.index})": amount for each, amount in amounts}
 
 
 def _known(value: float | None) -> float | None:
@@ -192,6 +204,7 @@ def row_values(row: Row) -> Mapping[str, Cell]:
     """The values of a row by column; None where something was not computed."""
     values = {column: getattr(row, column) for column in ("sha256", "name", *RESULTS) if hasattr(row, column)}
     values |= {"edge_region": row.region, "edge_lost": row.lost, "look_at": row.standing}
-    empty = dict.fromkeys(("probability", "edge_lost", "edge_decides") if row.problem else ())
+    edges = () if row.region and not row.problem else ("edge_lost", "edge_decides")
+    empty = dict.fromkeys(("probability", *edges) if row.problem else edges)
     numbers = {name: _known(values[name]) for name in ("probability", "label_probability")}
     return values | numbers | empty

@@ -6,7 +6,8 @@ from typing import Any
 
 from gradcam_core.comparison.records import CHANCE, FEW, SAME_PLACE
 from gradcam_core.evaluation import Drift, DriftRow, drift_sentences
-from gradcam_core.evaluation.records import DriftModel, Share
+from gradcam_core.evaluation.drift_records import DriftModel
+from gradcam_core.evaluation.records import Share
 from gradcam_core.exporters.names import Names, file_name, shown_reference
 
 

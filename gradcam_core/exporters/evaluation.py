@@ -3,8 +3,8 @@
 from typing import Any
 
 from gradcam_core.evaluation import Evaluation, evaluation_sentences
-from gradcam_core.evaluation.records import Bin, Edges, Share
-from gradcam_core.evaluation.table import RESULTS, row_values
+from gradcam_core.evaluation.records import Bin, Edges, FindingSummary, Row, Share
+from gradcam_core.evaluation.table import RESULTS, row_values, values_by_task
 from gradcam_core.exporters.names import Names, shown_reference
 from gradcam_core.records import LoadedModel
 from gradcam_core.text import DISCLAIMER
@@ -17,15 +17,17 @@ def evaluation_to_dict(
 
     With names "hash", neither a picture nor a model file is named.
     """
-    columns = ("sha256", *(("name",) if names == "keep" else ()), *RESULTS)
     return {
         "model": None if model is None else _model(model, names),
+        **evaluation.outputs.to_dict(),
         "sentences": list(evaluation_sentences(evaluation)),
         "pictures": evaluation.count,
         "not_evaluated": len(evaluation.failures),
         "rows_of_the_table_without_a_picture": evaluation.unmatched,
         "accuracy": _share(evaluation.accuracy),
         "classes": [{"label": label} | _share(share) for label, share in evaluation.classes],
+        "findings": [_finding(finding) for finding in evaluation.findings],
+        "mean_absolute_error": {"mean": evaluation.error.value, "pictures": evaluation.error.count},
         "calibration_error": evaluation.calibration_error,
         "bins": [_bin(group) for group in evaluation.bins],
         "localisation": {
@@ -35,8 +37,23 @@ def evaluation_to_dict(
         "edges_by_answer": [_edges(edges) for edges in evaluation.edges_by_answer],
         "edges_by_label": [_edges(edges) for edges in evaluation.edges_by_label],
         "thresholds": evaluation.thresholds.to_dict(),
-        "rows": [{column: values[column] for column in columns} for values in map(row_values, evaluation.rows)],
+        "rows": [_row(row, evaluation, names) for row in evaluation.rows],
         "disclaimer": DISCLAIMER,
+    }
+
+
+def _row(row: Row, evaluation: Evaluation, names: Names) -> dict[str, Any]:
+    columns, values = ("sha256", *(("name",) if names == "keep" else ()), *RESULTS), row_values(row)
+    own = {name: value for name, value in values_by_task(row, evaluation).items() if not name.startswith("task")}
+    return {column: values[column] for column in columns} | own
+
+
+def _finding(finding: FindingSummary) -> dict[str, Any]:
+    return {
+        "label": finding.label,
+        "threshold": finding.threshold,
+        "sensitivity": _share(finding.sensitivity),
+        "specificity": _share(finding.specificity),
     }
 
 

@@ -1,6 +1,5 @@
 """Heatmap, reference region and model -> what measures ask for."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,13 +7,12 @@ import numpy as np
 import torch
 
 from gradcam_core.capture import scorer
-from gradcam_core.errors import GradcamError, ModelError
+from gradcam_core.errors import GradcamError, ModelError, TargetError
 from gradcam_core.measures.needs import NotMeasurable, Probability, Shown, Truth, Visible
 from gradcam_core.placement import Placement, resample
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.shapes import Heat
-from gradcam_core.targets import share_of
-from gradcam_core.tasks import TASK_WORDS, probabilities
+from gradcam_core.targets import Followed, followed
 
 # Interpolation makes equal cells differ in the seventh decimal; rounding makes them ties again.
 DECIMALS = 5
@@ -95,20 +93,28 @@ def check_same(heatmap: Heatmap, explanation: Explanation, model: LoadedModel) -
 
 
 def probability_of(target: Target, model: LoadedModel) -> Probability:
-    """The probability of a target's class, as a function of inputs [B Cin Hin Win]; of one lowered, of its opposite.
+    """What the model gives a target in inputs [B Cin Hin Win], as a share.
 
-    It raises NotMeasurable where the target is not one class of the model, or the model gives no probabilities.
+    A probability, an object's score, or the part of a region that stays as it is. It raises
+    NotMeasurable where the target has no such share.
     """
     scores = scorer(model)
 
     def probability(inputs: torch.Tensor) -> np.ndarray:
-        if not model.outputs.has_probabilities:
-            raise NotMeasurable(f"This model gives {TASK_WORDS[model.task]}: there is no probability to follow.")
-        if not 0 <= target.index < len(model.labels) or math.isnan(target.probability):
-            raise NotMeasurable("This target has no probability that could be followed.")
-        values: np.ndarray = share_of(target, probabilities(scores(inputs), model.outputs)).cpu().numpy()
+        number = _share_of(target, model)
+        values: np.ndarray = number.values(scores(inputs)).float().cpu().numpy()
         if not np.isfinite(values).all():
             raise NotMeasurable("The model's scores are not finite numbers for the changed picture.")
         return values
 
     return probability
+
+
+def _share_of(target: Target, model: LoadedModel) -> Followed:
+    try:
+        number = followed(target, model.outputs, model.labels)
+    except TargetError as error:
+        raise NotMeasurable(error.message) from error
+    if not number.is_share:
+        raise NotMeasurable(f"This measurement follows a share that can fall to 0, and {number.name} is not one.")
+    return number

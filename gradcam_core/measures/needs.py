@@ -5,7 +5,8 @@ truth       [H W]            the reference region on the picture's pixels
 shown       [Hin Win]        the map's positive part on the model input's pixels, its peak 1; 0 in padding
 visible     [Hin Win]        which of them show the picture, and not padding
 inputs      [1 Cin Hin Win]  the very tensor that the network saw
-probability                  inputs [B Cin Hin Win] -> the target's probability [B], 0..1
+probability                  inputs [B Cin Hin Win] -> the target's probability [B], 0..1; of an object its score, of
+                             a region the part of it that stays as it is
 
 One that takes long also asks for `progress`, and calls it with the share that is done. A measure returns a
 Reading, or raises NotMeasurable.

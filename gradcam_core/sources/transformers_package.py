@@ -74,7 +74,7 @@ def package_architecture(config: Mapping[str, Any], preprocessing: Preprocessing
         return for_channels(own, channels), (), "" if preprocessing else ASSUMED
 
     options = frozenset() if headless else frozenset({"num_classes"})
-    return Architecture(f"{PACKAGE}:{kind}", build, options, describe, ("pooler.",), translate, headless)
+    return Architecture(f"{PACKAGE}:{kind}", build, options, describe, ("pooler.",), translate, headless=headless)
 
 
 def _package(kind: str) -> Any:

@@ -24,6 +24,8 @@ from gradcam_core.targets.classes import find_class as find_class
 from gradcam_core.targets.classes import lowers as lowers
 from gradcam_core.targets.classes import share_of as share_of
 from gradcam_core.targets.classes import with_finite_scores as with_finite_scores
+from gradcam_core.targets.following import Followed as Followed
+from gradcam_core.targets.following import followed as followed
 from gradcam_core.targets.segments import SegmentTarget as SegmentTarget
 from gradcam_core.targets.segments import areas, choose_segments, is_segment, outline_of, read_segment
 from gradcam_core.targets.similar import SimilarTarget as SimilarTarget
@@ -68,7 +70,7 @@ def choose_targets(
     and indices are looked up at once, so that a wrong one raises TargetError before anything is computed.
     """
     top_k = check_top_k(top_k)
-    asked = None if wanted is None else _with_texts(_listed(wanted), labels, meaning, text)
+    asked = None if wanted is None else _with_texts(listed_targets(wanted), labels, meaning, text)
     if asked is not None and not asked:
         raise TargetError("No class is chosen.", "Name at least one class, or leave targets out for the top ones.")
     if asked is None and text and meaning.task == "embedding":
@@ -89,7 +91,7 @@ def choose_contrasts(
     """Settle the same targets, each as a contrast with the class `against`. Raises TargetError as above."""
     if meaning.has_places:
         raise TargetError("Objects and regions are not compared with another class.", "Leave the other class out.")
-    if any(map(_is_likeness, () if wanted is None else _listed(wanted))):
+    if any(map(_is_likeness, () if wanted is None else listed_targets(wanted))):
         raise TargetError("A text or a reference picture is not compared with a class.", "Leave the other class out.")
     other = find_class(against, labels)
     choose = choose_targets(wanted, labels, check_top_k(top_k) + 1, meaning)
@@ -119,6 +121,14 @@ def outlines_of(target: Target, placement: Placement) -> list[np.ndarray]:
         left, top, right, bottom = box_on_picture(target.box, placement)
         return [np.array([[left, top], [right, top], [right, bottom], [left, bottom]])]
     return outline_of(target.mask, placement) if isinstance(target, SegmentTarget) else []
+
+
+def class_name(target: Target) -> str:
+    """The name of the class that a target is about: of an object or an edge of one, of a region, of what lowers it."""
+    if isinstance(target, BoxTarget):
+        name = target.label.rpartition(" · box ")[0]
+        return name.removeprefix(f"{target.edge} edge of ") if target.edge else name
+    return target.class_label if isinstance(target, LoweredTarget) else target.label
 
 
 def _check_kind(target: Any, meaning: Outputs) -> None:
@@ -171,7 +181,26 @@ def _regions(asked: list[Any] | None, labels: Sequence[str]) -> list[tuple[int, 
     return [(find_class(label, labels), place) for label, place in pairs] or None
 
 
-def _listed(wanted: Any) -> list[Any]:
+def settle(
+    choosers: Sequence[Choose], outputs: torch.Tensor, placement: Placement
+) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+    """The targets of one picture; what is not in it is left out, with a sentence.
+
+    Raises TargetError where nothing is left.
+    """
+    targets: list[Target] = []
+    refusals: list[TargetError] = []
+    for choose in choosers:
+        try:
+            targets += choose(outputs, placement)
+        except TargetError as error:
+            refusals.append(error)
+    if refusals and not targets:
+        raise refusals[0]
+    return tuple(targets), tuple(map(str, refusals))
+
+
+def listed_targets(wanted: Any) -> list[Any]:
     """One target or several, as a list; arrays and their single numbers count as what they hold."""
     if isinstance(wanted, str) or callable(wanted):
         return [wanted]

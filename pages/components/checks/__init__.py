@@ -22,7 +22,7 @@ from pages.components.analysis.requests import Analysis
 from pages.components.analysis.work import watched
 from pages.components.panels.downloads import download, stem_of
 from pages.components.panels.figures import data_url
-from pages.components.panels.heatmaps import heatmap_title
+from pages.components.panels.heatmaps import heatmap_title, shown_places
 from pages.components.words import plain, shortened, show_error
 
 CSS = Path(__file__).with_name("checks.css")
@@ -30,10 +30,7 @@ WORDS = {"passed": "Passed", "attention": "Look here", "not tested": "Not tested
 
 
 def offer_checks(explanation: Explanation, analysis: Analysis, *, key: str) -> None:
-    """Offer the checks of each heatmap; show them after a click. Of objects and regions there are none."""
-    if explanation.outputs.has_places:
-        st.caption("The checks are made for the classes of a whole picture, not for objects or regions.")
-        return
+    """Offer the checks of each heatmap; show them after a click."""
     st.header("Can I trust this heatmap?")
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"trust-bar-{key}"):
         place = _pick_heatmap(explanation, key)
@@ -68,15 +65,15 @@ def outcomes(explanation: Explanation, analysis: Analysis) -> dict[int, Trust]:
 def _pick_heatmap(explanation: Explanation, key: str) -> int:
     """Pick which heatmap to check: the classes as buttons, or a list where there is more than the class to pick."""
     heatmaps = explanation.heatmaps
-    places = range(len(heatmaps))
-    only_classes = len({(heatmap.method, heatmap.layer) for heatmap in heatmaps}) == 1
+    places = shown_places(explanation)
+    only_classes = len({(heatmaps[place].method, heatmaps[place].layer) for place in places}) == 1
     if len(places) == 1:
-        return 0
-    kept = session.kept(f"trust of {key}", 0, places)
+        return places[0]
+    kept = session.kept(f"trust of {key}", places[0], places)
     if only_classes and len(places) <= 3:
-        titles = [plain(shortened(heatmap.target.label)) for heatmap in heatmaps]
+        titles = {place: plain(shortened(heatmaps[place].target.label)) for place in places}
         place = st.segmented_control("Heatmap", places, format_func=titles.__getitem__, required=True, **kept)
-        return int(place or 0)
+        return int(places[0] if place is None else place)
     return int(st.selectbox("Heatmap", places, format_func=lambda place: heatmap_title(heatmaps[place]), **kept))
 
 

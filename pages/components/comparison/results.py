@@ -62,7 +62,7 @@ def show_maps(comparison: Comparison, models: Models) -> None:
     panels: list[dict[str, Any]] = []
     for compared in comparison.classes:
         if compared is comparison.classes[0] or compared.index in answers:
-            panels += _row(compared, models)
+            panels += _row(compared, models, comparison.partners)
     show_panels(comparison.image, panels, "models", columns=3 if len(models) == 2 else len(models))
     if display()["scale"] != scale:  # the differences above are still on the scale of before
         st.rerun()
@@ -73,13 +73,14 @@ def show_maps(comparison: Comparison, models: Models) -> None:
     st.caption(words)
 
 
-def _row(compared: Any, models: Models) -> list[dict[str, Any]]:
+def _row(compared: Any, models: Models, partners: Sequence[Any]) -> list[dict[str, Any]]:
     """The panels of one class: each model's heatmap, and the first model's minus each other one's."""
     panels = []
     for place, heatmap in enumerate(compared.heatmaps):
         title = f"{place + 1} · {compared.label}"
         if heatmap is None:
-            empty = {"id": f"none {compared.index} {place}", "title": title, "subtitle": "has no such class"}
+            words = "has no such class" if partners[place][compared.index] is None else "finds none here"
+            empty = {"id": f"none {compared.index} {place}", "title": title, "subtitle": words}
             panels.append(PICTURE_PANEL | empty)
             continue
         architecture = models[place][1].architecture
@@ -134,11 +135,10 @@ def _number_row(pair: Any) -> dict[str, str]:
 def show_seconds(comparison: Comparison) -> None:
     """Fold away how long each model took."""
     with st.expander("Where the time went", key="times"):
+        method = comparison.explanations[0].heatmaps[0].method
         rows = [
-            {"Step": f"Model {place}, {METHODS[explanation.heatmaps[0].method].title}", "ms": 1000 * seconds}
-            for place, (explanation, seconds) in enumerate(
-                zip(comparison.explanations, comparison.seconds, strict=True), 1
-            )
+            {"Step": f"Model {place}, {METHODS[method].title}", "ms": 1000 * seconds}
+            for place, seconds in enumerate(comparison.seconds, 1)
         ]
         rows.append({"Step": "Comparing them", "ms": 1000 * comparison.comparing_seconds})
         number = st.column_config.NumberColumn("Milliseconds", format="%.1f", width="small")

@@ -12,6 +12,7 @@ from gradcam_core import (
     LoadedModel,
     Measurement,
     OnProgress,
+    Outputs,
     Progress,
     list_measurements,
     measure,
@@ -86,10 +87,11 @@ def _number(result: Measurement) -> str:
     return f"{result.value:.3f}{chance}"
 
 
-def show_curves(results: Mapping[str, Mapping[str, Measurement]]) -> None:
-    """The measurements that have curves: the class's probability as more and more of the picture is changed."""
+def show_curves(results: Mapping[str, Mapping[str, Measurement]], outputs: Outputs) -> None:
+    """The measurements that have curves: what the model gives the target as more and more of the picture is changed."""
     import plotly.graph_objects
 
+    what = {"detection": "Score", "segmentation": "Part of the region"}.get(outputs.task, "Probability")
     first = next(iter(results.values()), {})
     names = [name for name, result in first.items() if result.curve is not None]
     for column, name in zip(st.columns(max(len(names), 1), gap="medium"), names, strict=False):
@@ -101,12 +103,12 @@ def show_curves(results: Mapping[str, Mapping[str, Measurement]]) -> None:
                 x, y = ([100 * value for value in part] for part in (curve.shares, curve.values))
                 figure.add_scatter(x=x, y=y, mode="lines+markers", name=METHODS[method].title, marker={"size": 4})
         figure.update_xaxes(title="Share of the picture, %", range=[0, 100])
-        figure.update_yaxes(title="Probability, %", range=[0, 102])
+        figure.update_yaxes(title=f"{what}, %", range=[0, 102])
         figure.update_layout(
             height=300, margin={"l": 0, "r": 0, "t": 8, "b": 0}, legend={"orientation": "h", "y": -0.32}
         )
         with column:
             st.markdown(f"**{title}**")
             st.plotly_chart(
-                figure, key=f"curve {name}", alt=f"{title}: probability by share of the picture, per method"
+                figure, key=f"curve {name}", alt=f"{title}: {what.lower()} by share of the picture, per method"
             )

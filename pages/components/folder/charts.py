@@ -16,7 +16,7 @@ TILES = tuple(EDGE_REGIONS)[:8]
 
 def show_edge_maps(evaluation: Evaluation) -> None:
     """Draw a picture's frame for each answer, filled where hiding that part decides; the most affected first."""
-    if not evaluation.outputs.has_probabilities:
+    if not evaluation.edges.share.whole:
         return
     st.header("Which part of the edge decides?")
     groups = sorted(evaluation.edges_by_answer, key=lambda edges: -(edges.share.value or 0))
@@ -53,12 +53,16 @@ def _region(name: str, share: float) -> str:
 
 def show_charts(evaluation: Evaluation) -> None:
     """Show calibration and accuracy by class or finding, side by side; both need labels. A number has neither."""
-    if evaluation.error.count:
+    if evaluation.outputs.task in ("regression", "embedding"):
         return
     if not evaluation.accuracy.whole:
         st.caption("With labels, more can be said: add a table with the columns *name* and *label*.")
         return
     findings = bool(evaluation.findings)
+    if not evaluation.outputs.has_probabilities:
+        st.header("Accuracy by class")
+        st.plotly_chart(_findings(evaluation), key="finding bars", config=QUIET, alt="Accuracy of each class")
+        return
     left, right = st.columns(2, gap="large")
     with left:
         st.header("Are its probabilities calibrated?")
@@ -135,9 +139,10 @@ def _findings(evaluation: Evaluation) -> Any:
     import plotly.graph_objects
 
     findings = evaluation.findings[::-1]
+    absent, present = ("not found", "found") if evaluation.outputs.has_places else ("absent", "present")
     parts = {
-        "Without it: absent": [finding.specificity for finding in findings],
-        "With it: present": [finding.sensitivity for finding in findings],
+        f"Without it: {absent}": [finding.specificity for finding in findings],
+        f"With it: {present}": [finding.sensitivity for finding in findings],
     }
     bars = [
         plotly.graph_objects.Bar(

@@ -13,6 +13,7 @@ from pages.components.comparison.choices import load_other
 from pages.components.folder.evaluation import Method, reading
 from pages.components.folder.files import Folder
 from pages.components.folder.job import Task
+from pages.components.pickers.layers import LEVELS
 from pages.components.words import plain, show_error
 
 OTHER, NONE = "folder other", ""
@@ -43,7 +44,7 @@ def pick_other(model: LoadedModel) -> Models:
 
 def say_layers(models: Models) -> tuple[str, ...]:
     """Say in the place of the choice of a layer which ones are compared; there is none to choose."""
-    names = list(dict.fromkeys(model.default_layer for _, model in models))
+    names = list(dict.fromkeys(LEVELS if model.pyramid else model.default_layer for _, model in models))
     st.html('<div style="height: 0.6rem"></div>')  # beside boxes whose labels are above them
     st.caption(f"At the recommended layer of each model: {plain(' and '.join(names))}.")
     return ()

@@ -1,5 +1,6 @@
 """The results of a drift: sentences, the pictures with the largest movement, the table of all pictures, files."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,13 +63,17 @@ def _line(row: Any, small: dict[str, str]) -> dict[str, Any]:
         "Name": shown_name(row.name),
         "Look at": row.standing,
         "Model 1": row.answers[0],
-        "Probability 1": None if failed else 100 * row.probabilities[0],
+        "Probability 1": None if failed else _hundredths(row.probabilities[0]),
         "Model 2": row.answers[1],
-        "Probability 2": None if failed else 100 * row.probabilities[1],
+        "Probability 2": None if failed else _hundredths(row.probabilities[1]),
         "Overlap": None if row.movement is None else 100 * (1 - row.movement),
         "Rank correlation": row.correlation,
         "Note": row.problem or row.note,
     }
+
+
+def _hundredths(share: float) -> float | None:
+    return None if math.isnan(share) else 100 * share
 
 
 def _columns(drift: Drift, pictures: bool) -> dict[str, Any]:

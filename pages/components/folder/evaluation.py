@@ -1,18 +1,41 @@
 """The task that evaluates one model on every picture of a folder."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from gradcam_core import Evaluation, LoadedModel, evaluate
+import streamlit as st
+
+from gradcam_core import Evaluation, LoadedModel, evaluate, read_image
+from pages.components import session
 from pages.components.analysis.requests import digest, model_key
 from pages.components.analysis.work import LastingWork
 from pages.components.folder.files import Files, Folder
 from pages.components.folder.job import Task
+from pages.components.session import Upload
+from pages.components.words import shown_name
 
 Method = tuple[str, tuple[tuple[str, Any], ...]]
 
 
-def evaluation_task(folder: Folder, model: LoadedModel, method: Method, layers: tuple[str, ...]) -> Task[Evaluation]:
+def pick_reference(folder: Folder, model: LoadedModel) -> Upload | None:
+    """Pick the picture that the others are compared with, where the model gives features; None elsewhere."""
+    if model.task != "embedding":
+        return None
+    names = sorted(folder.pictures)
+    chosen = st.selectbox(
+        "Reference picture",
+        names,
+        format_func=lambda name: shown_name(name[0]),
+        **session.kept(f"folder reference {folder.key[:8]}", names[0], names),
+        help="This model gives features and no classes: each picture is compared with this one.",
+    )
+    return folder.pictures[chosen]
+
+
+def evaluation_task(
+    folder: Folder, model: LoadedModel, method: Method, layers: tuple[str, ...], reference: Upload | None = None
+) -> Task[Evaluation]:
     """Return the task: how often the model is correct on this folder, and where it looks."""
 
     def compute(folder: Folder, known: tuple[Any, ...], work: LastingWork) -> Evaluation:
@@ -23,12 +46,14 @@ def evaluation_task(folder: Folder, model: LoadedModel, method: Method, layers: 
             model,
             method=(method[0], dict(method[1])),
             layers=layers or None,
+            reference=read_image(reference.content) if reference else None,
             known=known,
             stop=work.stop.is_set,
             on_progress=work,
         )
 
-    key = digest([folder.key, model_key(model), method, layers])
+    against = hashlib.sha256(reference.content).hexdigest() if reference else ""
+    key = digest([folder.key, model_key(model), method, layers, against])
     return Task(key, "Evaluate", "Evaluated with these settings.", compute)
 
 

@@ -1,5 +1,6 @@
 """The results of an evaluation: sentences, four numbers, charts, and the pictures to look at first."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +31,15 @@ from pages.components.words import NO_BREAK, plain, shown_name
 
 THUMBNAIL, MOST_THUMBNAILS, LARGEST_FILE = 56, 200, 2_000_000
 CSS = Path(__file__).with_name("folder.css")
-FOLLOWED = ("Probability", "Most influential edge", "Lost when it is hidden")
+# What hiding an edge takes away, of answers without a probability.
+COSTS = {"detection": "score", "segmentation": "region"}
+# Columns of the table that a task leaves empty.
+EMPTY = {
+    "regression": ("Probability", "Objects"),
+    "embedding": ("Probability", "Error", "Objects", "Answer"),
+    "segmentation": ("Probability", "Number", "Error", "Objects"),
+    "detection": ("Number", "Error"),
+}
 
 
 def show_results(evaluation: Evaluation, folder: Folder, *, key: str) -> None:
@@ -53,22 +62,22 @@ def show_results(evaluation: Evaluation, folder: Folder, *, key: str) -> None:
 
 def _show_numbers(evaluation: Evaluation) -> None:
     edges, heat, error = evaluation.edges.share, evaluation.localisation["relevance_mass"], evaluation.calibration_error
-    followed = evaluation.outputs.has_probabilities
+    calibrated = evaluation.outputs.has_probabilities
+    limit = percent(evaluation.thresholds.numbers["most_lost_at_edge"], 0)
     numbers = (
         _right(evaluation),
         (
             "Calibration error",
             "–" if error is None else f"{100 * error:.1f} points",
-            "0 would be exact" if error is not None else "no labels" if followed else "no probabilities",
+            "0 would be exact" if error is not None else "no labels" if calibrated else "no probabilities",
             "By how many percentage points the probabilities and the share of correct answers differ on average, "
             "over ten groups of similar probability (expected calibration error, Guo et al. 2017).",
         ),
         (
             "A corner or border decides",
-            percent(edges.value, 0) if followed else "–",
-            f"{edges.part} of {edges.whole} pictures" if followed else "no probability that could fall",
-            f"Hiding it takes more than {percent(evaluation.thresholds.numbers['most_lost_at_edge'], 0)} of the top "
-            "answer’s probability away.",
+            percent(edges.value, 0),
+            f"{edges.part} of {edges.whole} pictures",
+            f"Hiding it {_cost(evaluation.outputs.task, limit)}.",
         ),
         (
             "Heat inside the marked region",
@@ -83,6 +92,13 @@ def _show_numbers(evaluation: Evaluation) -> None:
             st.caption(words)
 
 
+def _cost(task: str, limit: str) -> str:
+    """What counts as deciding, in words."""
+    if task in ("regression", "embedding"):
+        return f"changes the number by more than {limit} of what the picture’s mean colour alone changes"
+    return f"takes more than {limit} of the answer’s {COSTS.get(task, 'probability')} away"
+
+
 def _right(evaluation: Evaluation) -> tuple[str, str, str, str]:
     """The first number: the share that is correct, of one class or of all findings; or a number's mean error."""
     outputs, accuracy, error = evaluation.outputs, evaluation.accuracy, evaluation.error
@@ -90,10 +106,22 @@ def _right(evaluation: Evaluation) -> tuple[str, str, str, str]:
         value = "–" if error.value is None else quantity(error.value, outputs.unit)
         words = f"mean of {error.count} pictures" if error.count else "no numbers in the table"
         return "Mean absolute error", value, words, "By how much the model’s number and the table’s differ on average."
+    if outputs.task == "embedding":
+        values = evaluation.values
+        mean = "–" if not values else quantity(sum(values) / len(values))
+        return (
+            "Mean similarity",
+            mean,
+            f"mean of {len(values)} pictures",
+            "How similar the pictures are to the reference.",
+        )
     low, high = accuracy.interval or (0.0, 0.0)
     interval = (
         f"95{NO_BREAK}% interval {100 * low:.0f} to {100 * high:.0f}{NO_BREAK}%" if accuracy.whole else "no labels"
     )
+    if outputs.has_places:
+        help_ = "The share of labelled pictures in which the classes found are as in the table, with Wilson’s interval."
+        return "As in the table", percent(accuracy.value, 0), interval, help_
     if outputs.has_findings:
         help_ = "The share of labelled pictures in which every finding is as in the table, with Wilson’s interval."
         return "All findings correct", percent(accuracy.value, 0), interval, help_
@@ -162,7 +190,8 @@ def _line(row: Any, thumbnails: dict[str, str]) -> dict[str, Any]:
         "Look at": row.standing,
         "Label": row.label,
         "Answer": row.answer,
-        "Probability": None if failed or row.value is not None else 100 * row.probability,
+        "Probability": None if failed or math.isnan(row.probability) else 100 * row.probability,
+        "Objects": row.objects,
         "Number": row.value,
         "Error": row.error,
         "Most influential edge": row.region,
@@ -179,13 +208,14 @@ def _columns(evaluation: Evaluation, pictures: bool) -> dict[str, Any]:
         "Picture": st.column_config.ImageColumn("Picture", width=72) if pictures else None,
         "Probability": st.column_config.ProgressColumn(**share),
         "Lost when it is hidden": st.column_config.ProgressColumn(
-            help="The share of the answer’s probability that is lost when that part is hidden.", **share
+            help="The share of what the model gives the answer that is lost, or changes, when that part is hidden.",
+            **share,
         ),
+        "Objects": st.column_config.NumberColumn(help="Those with a score of at least 50 %.", width="small"),
         "Heat inside": st.column_config.NumberColumn(format="%.0f %%", width="small"),
         "Note": st.column_config.TextColumn(width="medium"),
     }
-    unused = ("Number", "Error") if evaluation.outputs.task != "regression" else FOLLOWED
-    columns |= dict.fromkeys(unused)
+    columns |= dict.fromkeys(EMPTY.get(evaluation.outputs.task, ("Number", "Error", "Objects")))
     if not evaluation.localisation["relevance_mass"].count:
         columns["Heat inside"] = None
     if not any(row.problem or row.note for row in evaluation.rows):

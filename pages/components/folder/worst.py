@@ -1,6 +1,7 @@
 """The pictures whose evidence moved most, each with the heatmaps of both models side by side."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,8 @@ def show_worst(
 
 def _show_card(row: Any, stills: Stills) -> None:
     overlap = "" if row.overlap is None else f", {percent(row.overlap, 0)} overlap of the hottest areas"
-    answer = f" Model 2 answers {plain(shortened(row.answers[1]))}, {percent(row.probabilities[1])}."
+    share = "" if math.isnan(row.probabilities[1]) else f", {percent(row.probabilities[1])}"
+    answer = f" Model 2 answers {plain(shortened(row.answers[1]))}{share}."
     figures(stills, height=14.5)
     st.caption(
         f"**{plain(row.name)}** Heatmaps for {plain(shortened(row.label))}{overlap}. {row.standing.capitalize()}."

@@ -27,6 +27,8 @@ from pages.components.panels.heatmaps import METHODS, by_class, layer_title
 from pages.components.words import NO_BREAK, plain, shortened
 
 AGREE, AGREE_IN_PART = 0.8, 0.5
+# What the models without a probability give.
+AMOUNTS = {"regression": "Value", "embedding": "Value", "detection": "Score", "segmentation": "Share"}
 
 
 def show_details(explanation: Explanation) -> None:
@@ -63,6 +65,9 @@ def _score_bars(explanation: Explanation) -> Any:
     figure = plotly.graph_objects.Figure(bars)
     if outputs.has_probabilities:
         figure.update_xaxes(title="Probability, %", range=[0, 108])
+    elif outputs.has_places:
+        title = "Score, %" if outputs.task == "detection" else "Share of the picture, %"
+        figure.update_xaxes(title=title, range=[0, 108])
     else:
         figure.update_xaxes(title=html.escape(outputs.unit or "Value"))
     figure.update_layout(height=90 + 34 * len(predictions), margin={"l": 0, "r": 0, "t": 8, "b": 0}, bargap=0.45)
@@ -93,7 +98,7 @@ def _table(explanation: Explanation) -> list[dict[str, str]]:
             {
                 "Method": METHODS[heatmap.method].title,
                 "Class": heatmap.target.label,
-                "Value" if explanation.outputs.task == "regression" else "Probability": amount_of(heatmap.target),
+                AMOUNTS.get(explanation.outputs.task, "Probability"): amount_of(heatmap.target),
                 "Layer": layer_title(heatmap),
                 "Peak evidence": number(heatmap.raw_peak, ".4g"),
                 "Map": f"{heatmap.raw.shape[1]} × {heatmap.raw.shape[0]}",

@@ -1,5 +1,6 @@
 """Show an explanation: its headline, its notes, and its heatmaps in the viewer."""
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -93,18 +94,33 @@ def show_heatmaps(
     explanation: Explanation, *, key: str, by_method: bool = False, columns: int | None = None
 ) -> Settings:
     """Show the picture and its heatmaps, linked; return how they are displayed at the moment."""
-    classes = by_class(explanation)
-    if explanation.outputs.task == "detection":  # single levels of the pyramid have most objects on none
-        classes = [[heatmap for heatmap in group if heatmap.fusion] or group for group in classes]
+    classes = by_class(as_shown(explanation))
     heatmaps = [heatmap for group in classes for heatmap in group]
     several_layers = len({heatmap.layer for heatmap in heatmaps}) > 1
-    panels = [_panel(heatmap, by_method, several_layers) for heatmap in heatmaps]
+    fusions = [heatmap.fusion for heatmap in heatmaps if heatmap.fusion]
+    repeated = len(fusions) > 1
+    panels = [_panel(heatmap, by_method, several_layers, repeated) for heatmap in heatmaps]
     if by_method or (several_layers and len(classes) > 1):  # a row for each class
         columns = len(heatmaps) // len(classes)
     else:
         panels.insert(0, PICTURE_PANEL)
     show_panels(explanation.image, panels, key, chosen=True, columns=columns)
+    if repeated:  # said once, and not under each of them
+        st.caption(f"All layers fused: {plain(fusions[0])}.")
     return display()
+
+
+def shown_places(explanation: Explanation) -> list[int]:
+    """The positions of the heatmaps to read: of an object the fused one, as it lies on few levels of a pyramid."""
+    heatmaps = explanation.heatmaps
+    fused = [place for place, heatmap in enumerate(heatmaps) if heatmap.fusion]
+    return fused if fused and explanation.outputs.task == "detection" else list(range(len(heatmaps)))
+
+
+def as_shown(explanation: Explanation) -> Explanation:
+    """The explanation with the heatmaps to read alone."""
+    heatmaps = tuple(explanation.heatmaps[place] for place in shown_places(explanation))
+    return dataclasses.replace(explanation, heatmaps=heatmaps)
 
 
 def display() -> Settings:
@@ -182,10 +198,10 @@ def by_class(explanation: Explanation) -> list[list[Heatmap]]:
     return list(groups.values())
 
 
-def _panel(heatmap: Heatmap, by_method: bool, several_layers: bool) -> dict[str, Any]:
+def _panel(heatmap: Heatmap, by_method: bool, several_layers: bool, repeated: bool) -> dict[str, Any]:
     title = METHODS[heatmap.method].title
     subtitle = title if by_method else f"{title} · {layer_title(heatmap)}" if several_layers else ""
-    notes = [words for words in (heatmap.fusion, draft_words(heatmap)) if words]
+    notes = [words for words in ("" if repeated else heatmap.fusion, draft_words(heatmap)) if words]
     return panel_of(
         heatmap,
         id=f"{heatmap.method}/{panel_class(heatmap)}/{heatmap.layer}",

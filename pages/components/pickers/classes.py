@@ -7,7 +7,12 @@ from pages.components.session import kept
 
 TOP = {1: "Top 1", 3: "3", 5: "5", 10: "10", 0: "Choose …"}
 DIRECTIONS = {"raises": "What raises it", "lowers": "What lowers it"}
-UNCHOSEN = {"regression": "The first one", "embedding": "Choose a feature"}
+UNCHOSEN = {
+    "regression": "The first one",
+    "embedding": "Choose a feature",
+    "detection": "The best object",
+    "segmentation": "The largest region",
+}
 MOST_CLASSES = 12
 
 

@@ -9,6 +9,7 @@ from pages.components.session import choose, kept, value_of
 from pages.components.words import plain
 
 MOST_LAYERS = 5
+ALL, LEVELS = "", "all levels of the pyramid, fused"
 
 
 def pick_layers(model: LoadedModel) -> tuple[str, ...]:
@@ -41,22 +42,38 @@ def _show_advice(model: LoadedModel, layers: Sequence[LayerInfo]) -> None:
 
 
 def pick_layer(model: LoadedModel) -> tuple[str, ...]:
-    """Pick one layer; where several were chosen on Explain, the first one is taken, and the page says so."""
+    """Pick one layer; where several were chosen on Explain, the first one is taken, and the page says so.
+
+    Of a detector, all levels of its pyramid together are one choice: (), which stands for what is recommended.
+    """
     infos, key = _ordered_layers(model), _layers_key(model)
     layers = chosen_layers(model)
-    one = f"one of {key}"
-    choose(one, layers[0])
+    together = bool(model.pyramid) and layers == _recommended(model)
+    one, start, options = f"one of {key}", ALL if together else layers[0], [*([ALL] if model.pyramid else []), *infos]
+    choose(one, start)
     name = st.selectbox(
         "Layer",
-        list(infos),
-        format_func=lambda name: _layer_title(infos[name], model.default_layer),
-        **kept(one, layers[0], infos, then=lambda: choose(key, [value_of(one)])),
+        options,
+        format_func=lambda name: LEVELS if name == ALL else _layer_title(infos[name], model.default_layer),
+        **kept(one, start, options, then=lambda: choose(key, _taken(model, value_of(one)))),
         filter_mode="contains",
     )
+    if name == ALL:
+        return ()
     _show_advice(model, [infos[name]])
     if len(layers) > 1 and name == layers[0]:
         st.caption(f"{len(layers)} layers are chosen on Explain. This page uses the first, {plain(name)}.")
     return (name,)
+
+
+def _taken(model: LoadedModel, name: str) -> list[str]:
+    return _recommended(model) if name == ALL else [name]
+
+
+def one_layer_words(model: LoadedModel) -> list[str]:
+    """The one layer that a page uses, in words."""
+    layers = chosen_layers(model)
+    return [LEVELS] if model.pyramid and layers == _recommended(model) else layers[:1]
 
 
 def chosen_layers(model: LoadedModel) -> list[str]:
