@@ -35,6 +35,7 @@ from .samples import read_truths as read_truths
 from .samples import list_bundled as list_bundled
 from .samples.radiographs import drawn_folder as drawn_folder
 from .preprocess import override_preprocessing as override_preprocessing
+from .preprocess import prepare as prepare
 from .preprocess import shown_input as shown_input
 from .devices import describe_device as describe_device
 from .devices import list_devices as list_devices

@@ -268,7 +268,6 @@ def test_the_page_looks_up_nothing_that_is_not_a_name(name: str) -> None:
 
 def _with_a_typed_name(name: str) -> None:
     import streamlit as st
-
     from pages.components.models.hubs import is_name
 
     if is_name(name):

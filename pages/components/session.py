@@ -15,7 +15,8 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from gradcam_core import GradcamError, counted, list_bundled, list_samples, read_sample
-from pages.components.analysis.requests import ModelChoice
+from pages.components import remembered
+from pages.components.analysis.requests import ModelChoice, digest
 from pages.components.words import shown_name
 
 MOST_FILES, MOST_BYTES, MOST_MEGABYTES = 2000, 2 * 2**30, 256
@@ -42,7 +43,9 @@ def start_session() -> None:
     state = st.session_state
     state.setdefault("uploads", {})
     state.setdefault("uploader", 0)
-    state.setdefault("models", {choice.reference: choice for choice in bundled()})
+    if "models" not in state:
+        state.models = {choice.reference: choice for choice in bundled()}
+        take_remembered()
     state.setdefault("usual_fit", list_samples()[0].fit)
 
 
@@ -250,7 +253,7 @@ def own_work() -> str:
     """What this session has that would be lost with its tab, in words; empty where there is nothing."""
     state = st.session_state
     pictures = len(state.uploads) + len(state.get("folder_files", {}))
-    models = len(state.models) - len(bundled())
+    models = len(state.models) - len(bundled()) - len(remembered.known())
     parts = [counted(pictures, "picture") if pictures else "", counted(models, "own model") if models else ""]
     return " and ".join(filter(None, parts))
 
@@ -294,7 +297,23 @@ def choice_made() -> None:
 
 def add_model(choice: ModelChoice) -> None:
     """Add a model to the session, choose it, and start the page again."""
-    parts = (choice.reference, choice.architecture, choice.weights, choice.labels, str(choice.preprocessing))
-    st.session_state.models["|".join(parts)] = choice
-    choose(MODEL, "|".join(parts))
+    st.session_state.models[model_key(choice)] = choice
+    choose(MODEL, model_key(choice))
     st.rerun()
+
+
+def model_key(choice: ModelChoice) -> str:
+    """The key of a model in this session: the same file with other names of classes is another model."""
+    labels = digest(list(choice.labels)) if choice.labels else ""
+    return "|".join((choice.reference, choice.architecture, choice.weights, labels, str(choice.preprocessing)))
+
+
+def take_remembered() -> None:
+    """Offer the catalogue's models in this session; where it cannot be read, say why."""
+    try:
+        for model in remembered.offered():
+            choice = remembered.choice_of(model)
+            st.session_state.models.setdefault(model_key(choice), choice)
+            remembered.known()[model_key(choice)] = model
+    except GradcamError as error:
+        refuse(error)

@@ -13,21 +13,23 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ModelChoice:
-    """What to load: a reference, and what its user added. `weights` is the sha256 of an uploaded file.
+    """What to load: a reference, and what its user added. `weights` is the sha256 of a file's content.
 
-    `task` says what its outputs mean, with the `unit` of a regression; "" stands for what the model itself says. From
-    its `threshold` on a finding is present.
+    `labels` are names of the classes. `task` says what its outputs mean, with the `unit` of a regression; "" stands for
+    what the model itself says. From its `threshold` on a finding is present. `fingerprint` is that of the weights when
+    the model was added to the catalogue.
     """
 
     title: str
     reference: str
     architecture: str = ""
     weights: str = ""
-    labels: str = ""
+    labels: tuple[str, ...] = ()
     preprocessing: tuple[tuple[str, Any], ...] = ()
     task: str = ""
     unit: str = ""
     threshold: float | None = None
+    fingerprint: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
