@@ -44,7 +44,7 @@ def test_weights_and_names_lead_to_heatmaps_in_four_clicks_and_no_typing(page: A
         ]
     )
     dropped = 1
-    page.get_by_role("button", name="Use torchvision:mobilenet_v2").click(timeout=60_000)
+    page.get_by_role("button", name="Use it everywhere").click(timeout=60_000)
     # The bundled models' buttons of the same name are quieter.
     leads_on = page.get_by_test_id("stBaseButton-primary").filter(has_text="Explain with it")
     leads_on.click(timeout=60_000)

@@ -28,6 +28,7 @@ SESSION_ONLY = (
     "A dropped file has no place on this server: the model is here until this tab is closed. To keep it, open it by "
     "its path, or add it in a terminal: `python -m gradcam_core models add PATH`."
 )
+NOT_KEPT = "This server does not remember models: it is here until this tab is closed."
 
 
 def show_offer(image: ImageRecord | None) -> None:
@@ -59,7 +60,8 @@ def show_offer(image: ImageRecord | None) -> None:
                     st.caption(plain(note))
         with use:
             _offer_use(given, model, usable)
-    st.caption(_how_long(given))
+    if words := _how_long(given):
+        st.caption(words)
 
 
 def _show_title(given: Candidate) -> Any:
@@ -136,9 +138,7 @@ def _how_long(given: Candidate) -> str:
     """How long the model stays, where it is not remembered."""
     if given.origin == "dropped":
         return SESSION_ONLY
-    return (
-        "" if remembered.use() == "on" else "This server does not remember models: it is here until the tab is closed."
-    )
+    return "" if remembered.use() == "on" else NOT_KEPT
 
 
 def _offer_use(given: Candidate, model: LoadedModel, usable: bool) -> None:

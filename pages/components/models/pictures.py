@@ -2,7 +2,17 @@
 
 import streamlit as st
 
-from gradcam_core import GradcamError, ImageRecord, LoadedModel, Preprocessing, number, predict, prepare, shown_input
+from gradcam_core import (
+    GradcamError,
+    ImageRecord,
+    LoadedModel,
+    Preprocessing,
+    number,
+    predict,
+    prepare,
+    quantity,
+    shown_input,
+)
 from pages.components import session
 from pages.components.analysis import cache
 from pages.components.models import candidate
@@ -35,7 +45,7 @@ def preprocessing_words(spec: Preprocessing) -> str:
 def _becomes(spec: Preprocessing, share: int) -> str:
     """What black (0) or white (1) is in the model's input: one number, or the least and the largest of the channels."""
     values = [(share - mean) / std for mean, std in zip(spec.mean, spec.std, strict=True)]
-    return " to ".join(dict.fromkeys(number(value, ".3g") for value in (min(values), max(values))))
+    return " to ".join(dict.fromkeys(quantity(value) for value in (min(values), max(values))))
 
 
 def _change() -> None:
