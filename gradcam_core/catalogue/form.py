@@ -30,7 +30,8 @@ class FileState:
 class RememberedModel:
     """A model of the catalogue: how to load it, and what it was when it was added.
 
-    `reference` and `architecture` are those of `load_model`, and tell one model from another. `fingerprint` is that of
+    `reference` and `architecture` are those of `load_model`, and tell one model from another. Of plain and
+    `averaged` weights in one file, the plain ones are the usual. `fingerprint` is that of
     the weights, `file` the state of the file or folder, None where the model has no path. `task`, `unit` and
     `threshold` are empty where the model itself says what its outputs mean.
     """
@@ -38,6 +39,7 @@ class RememberedModel:
     title: str
     reference: str
     architecture: str = ""
+    averaged: bool = False
     labels: tuple[str, ...] = ()
     preprocessing: tuple[tuple[str, Any], ...] = ()
     task: str = ""
@@ -55,7 +57,11 @@ class RememberedModel:
 def to_dict(model: RememberedModel) -> dict[str, Any]:
     """A model as JSON; what is empty is left out."""
     values = {**asdict(model), "preprocessing": dict(model.preprocessing)}
-    return {name: value for name, value in values.items() if value not in ("", (), None, {})}
+    return {
+        name: value
+        for name, value in values.items()
+        if value not in ("", (), None, {}, False) or (value == 0.0 and name == "threshold")
+    }
 
 
 def checked_model(value: Any, place: int) -> RememberedModel:
@@ -119,6 +125,7 @@ FITS: Mapping[str, Callable[[Any], bool]] = {
     "title": lambda value: _is_text(value) and bool(value.strip()),
     "reference": lambda value: _is_text(value, LONGEST_REFERENCE) and REFERENCE.fullmatch(value) is not None,
     "architecture": lambda value: value == "" or (_is_text(value) and ARCHITECTURE.fullmatch(value) is not None),
+    "averaged": lambda value: isinstance(value, bool),
     "labels": _are_labels,
     "preprocessing": _are_settings,
     "task": _is_text,

@@ -19,6 +19,7 @@ def models_flags(flags: Flags) -> None:
     flags.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="what to do (list)")
     flags.add_argument("reference", nargs="?", metavar="REF", help="file:PATH (a file or folder), timm:NAME, ...")
     flags.add_argument("--architecture", metavar="REF", help="of a file: timm:, torchvision: or auto (auto)")
+    flags.add_argument("--weights", choices=("plain", "averaged"), help="of a file that holds both (plain)")
     flags.add_argument("--labels", metavar="FILE", help="names of the classes: text, one per line, or JSON")
     flags.add_argument("--title", metavar="TEXT", help="what the pages call it (the name of the file)")
     flags.add_argument("--task", metavar="TASK", help="what its outputs mean, such as multi_label (auto)")
@@ -64,6 +65,7 @@ def _add(reference: str, given: Given) -> int:
         reference,
         architecture=architecture,
         labels=labels or None,
+        weights=given.weights,
         task=given.task or "auto",
         unit=given.unit,
         on_progress=progress_of(given),
@@ -73,6 +75,7 @@ def _add(reference: str, given: Given) -> int:
             title=given.title or Path(reference.partition(":")[2]).name,
             reference=reference,
             architecture=model.architecture if architecture == "auto" else given.architecture or "",
+            averaged=given.weights == "averaged",
             labels=labels,
             task=given.task or "",
             unit=given.unit,

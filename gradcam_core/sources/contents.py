@@ -13,11 +13,14 @@ from gradcam_core.sources.checkpoints import Checkpoint, guarded, require_weight
 from gradcam_core.sources.folders import CONFIG, beside, read_weights
 from gradcam_core.sources.heads import stated_task
 from gradcam_core.sources.labels import labels_in
+from gradcam_core.sources.names import AVERAGED
 from gradcam_core.sources.suggestions import Suggestion, advise, suggest
+from gradcam_core.sources.torchxrayvision import as_plain, is_torchxrayvision
 from gradcam_core.tasks import Task
 from gradcam_core.text import one_line
 
-MOST_BESIDE, LONGEST_KEY = 12, 40
+MOST_BESIDE, LONGEST_KEY, LEAST_AVERAGED = 12, 40, 0.3
+OPTIMIZERS = ("optimizer", "optim.")
 WEIGHTS = ("state_dict", "model", "net", "network", "module", "weights", "params")
 
 
@@ -27,8 +30,9 @@ class Contents:
 
     `tensors` with `numbers` in all, of the types `types`. `beside` names what else stands in the file, such as an
     epoch. `labels` and `task` are what it says itself, None where it says nothing. `configured` is true where a
-    configuration names the architecture. Otherwise there are `suggestions`, the best first; where no one fits all
-    tensors, `advice` says what they look like. `notes` are sentences about how it was read.
+    configuration names the architecture, `averaged` where plain weights stand beside averaged ones. Without a
+    configuration there are `suggestions`, the best first; where no one fits all tensors, `advice` says what they look
+    like. `notes` are sentences about how it was read.
     """
 
     tensors: int
@@ -39,6 +43,7 @@ class Contents:
     task: Task | None
     configured: bool
     suggestions: tuple[Suggestion, ...]
+    averaged: bool = False
     advice: str = ""
     notes: tuple[str, ...] = ()
 
@@ -48,6 +53,7 @@ def look_inside(path: str | Path) -> Contents:
     place = Path(path).expanduser()
     checkpoint, config = read_weights(place), beside(place, CONFIG)
     require_weights(checkpoint)
+    checkpoint = as_plain(checkpoint) if is_torchxrayvision(checkpoint) else checkpoint
     configured = ("architecture" in config and "num_classes" in config) or "model_type" in config
     sayings = (config, checkpoint.metadata, checkpoint.content)
     with guarded("The file's content cannot be used", f"Save the weights alone: {SAVE_WEIGHTS}."):
@@ -63,6 +69,7 @@ def look_inside(path: str | Path) -> Contents:
             task=stated_task(*sayings),
             configured=configured,
             suggestions=suggestions,
+            averaged=_has_averaged(checkpoint),
             advice="" if configured or complete else _advice(checkpoint, suggestions),
             notes=checkpoint.notes,
         )
@@ -73,6 +80,13 @@ def _advice(checkpoint: Checkpoint, suggestions: tuple[Suggestion, ...]) -> str:
         return advise(checkpoint, suggestions)
     except GradcamError as error:
         return str(error)
+
+
+def _has_averaged(checkpoint: Checkpoint) -> bool:
+    """Whether a file holds about as many averaged weights as plain ones."""
+    own = [name for name in checkpoint.tensors if not name.startswith(OPTIMIZERS)]
+    averaged = sum(AVERAGED.search(name) is not None for name in own)
+    return min(averaged, len(own) - averaged) >= LEAST_AVERAGED * len(own)
 
 
 def _types(tensors: list[torch.Tensor]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from pages.components.analysis.requests import ModelChoice
 
 SETTING = "LIGHTBOX_CATALOGUE"
 KNOWN = "remembered models"
+LOADED = ("reference", "architecture", "averaged", "labels", "preprocessing")
 SAID = ("title", "task", "unit", "threshold")  # what its user says of a model, and can change
 Use = Literal["off", "read", "on"]
 
@@ -59,7 +60,7 @@ def known() -> dict[str, RememberedModel]:
 
 def remember(key: str, choice: ModelChoice) -> None:
     """Add a model to the catalogue. Raises CatalogueError."""
-    parts = {name: getattr(choice, name) for name in (*SAID, "reference", "architecture", "labels", "preprocessing")}
+    parts = {name: getattr(choice, name) for name in (*SAID, *LOADED)}
     file = observe_file(choice.reference)
     model = RememberedModel(**parts, fingerprint=choice.fingerprint, file=file)
     remember_model(model)
@@ -87,6 +88,7 @@ def choice_of(model: RememberedModel) -> ModelChoice:
         title=model.title,
         reference=model.reference,
         architecture=model.architecture,
+        averaged=model.averaged,
         weights=model.file.sha256 if model.file else "",
         labels=model.labels,
         preprocessing=model.preprocessing,

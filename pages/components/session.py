@@ -305,7 +305,8 @@ def add_model(choice: ModelChoice) -> None:
 def model_key(choice: ModelChoice) -> str:
     """The key of a model in this session: the same file with other names of classes is another model."""
     labels = digest(list(choice.labels)) if choice.labels else ""
-    return "|".join((choice.reference, choice.architecture, choice.weights, labels, str(choice.preprocessing)))
+    which = "averaged" if choice.averaged else ""
+    return "|".join((choice.reference, choice.architecture, choice.weights, which, labels, str(choice.preprocessing)))
 
 
 def take_remembered() -> None:

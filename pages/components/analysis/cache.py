@@ -115,6 +115,7 @@ def model(choice: ModelChoice, device: str, on_progress: OnProgress | None = Non
             architecture=choice.architecture or None,
             labels=choice.labels or None,
             preprocessing=dict(choice.preprocessing) or None,
+            weights="averaged" if choice.averaged else None,
             device=device,
             on_progress=on_progress,
         ),

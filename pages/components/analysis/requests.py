@@ -17,7 +17,7 @@ class ModelChoice:
 
     `labels` are names of the classes. `task` says what its outputs mean, with the `unit` of a regression; "" stands for
     what the model itself says. From its `threshold` on a finding is present. `fingerprint` is that of the weights when
-    the model was added to the catalogue.
+    the model was added to the catalogue. Of plain and `averaged` weights in one file, the plain ones are the usual.
     """
 
     title: str
@@ -30,6 +30,7 @@ class ModelChoice:
     unit: str = ""
     threshold: float | None = None
     fingerprint: str = ""
+    averaged: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,6 +32,20 @@ def show_inside(read: Contents) -> None:
         st.caption(plain(note))
 
 
+def pick_weights(choice: ModelChoice) -> bool:
+    """Choose between the plain and the averaged weights of a file that holds both; return whether the averaged ones."""
+    names = {False: "Plain weights", True: "Averaged weights"}
+    picked = st.segmented_control(
+        "The file holds two sets of weights",
+        list(names),
+        format_func=names.get,
+        default=choice.averaged,
+        required=True,
+        key="weights of candidate",
+    )
+    return bool(picked)
+
+
 def _amount(count: int) -> str:
     return f"{count / 1e6:,.1f} million" if count >= 1e6 else f"{count:,}"
 
@@ -92,6 +106,9 @@ def _show_misfit(read: Contents) -> None:
         best = read.suggestions[0]
         st.markdown(f"No known network has exactly these tensors. The nearest is **{plain(best.reference)}**.")
         st.markdown(plain(best.reason))
+        if st.button(f"Try {plain(best.reference)}", key="try the nearest"):
+            candidate.change(architecture=best.reference)
+            st.rerun()
         for suggestion in read.suggestions:
             with st.expander(_differences(suggestion)):
                 st.dataframe(_rows(suggestion), hide_index=True, width="stretch")

@@ -17,7 +17,7 @@ from gradcam_core import (
 from pages.components import frame, remembered, session
 from pages.components.frame import SENT_AFTER_S
 from pages.components.models import candidate
-from pages.components.models.architecture import choose_architecture, classes_of, show_inside
+from pages.components.models.architecture import choose_architecture, classes_of, pick_weights, show_inside
 from pages.components.models.candidate import Candidate
 from pages.components.models.outputs import pick_task
 from pages.components.models.pictures import show_pictures, show_test
@@ -94,6 +94,9 @@ def _show_network(given: Candidate, read: Contents | None) -> tuple[LoadedModel,
     if read is not None:
         with step("Inside"):
             show_inside(read)
+            if read.averaged:
+                averaged = pick_weights(given.choice)
+                given = dataclasses.replace(given, choice=dataclasses.replace(given.choice, averaged=averaged))
         if read.configured:
             architecture = ""
         else:
@@ -117,7 +120,7 @@ def _show_network(given: Candidate, read: Contents | None) -> tuple[LoadedModel,
             st.markdown(f"**{plain(model.architecture)}**")
     with step("Classes"):
         usable = show_names(model)
-    candidate.change(architecture=architecture, labels=labels if fits else ())
+    candidate.change(architecture=architecture, averaged=given.choice.averaged, labels=labels if fits else ())
     return model, usable
 
 
