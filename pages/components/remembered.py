@@ -7,6 +7,7 @@ so: by itself it is used on a server that only this machine reaches.
 import dataclasses
 import ipaddress
 import os
+from collections.abc import Mapping
 from typing import Literal
 
 import streamlit as st
@@ -47,9 +48,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def offered() -> tuple[RememberedModel, ...]:
-    """The catalogue's models, as far as this server offers them. Raises CatalogueError."""
-    return read_catalogue() if use() != "off" else ()
+def take(models: Mapping[str, ModelChoice]) -> dict[str, ModelChoice]:
+    """The catalogue's models that a session lacks, as far as this server offers them. Raises CatalogueError."""
+    offered = read_catalogue() if use() != "off" else ()
+    choices = {choice_of(model).key: choice_of(model) for model in offered}
+    known().update(zip(choices, offered, strict=True))
+    return {key: choice for key, choice in choices.items() if key not in models}
 
 
 def known() -> dict[str, RememberedModel]:
@@ -58,13 +62,13 @@ def known() -> dict[str, RememberedModel]:
     return kept
 
 
-def remember(key: str, choice: ModelChoice) -> None:
+def remember(choice: ModelChoice) -> None:
     """Add a model to the catalogue. Raises CatalogueError."""
     parts = {name: getattr(choice, name) for name in (*SAID, *LOADED)}
     file = observe_file(choice.reference)
     model = RememberedModel(**parts, fingerprint=choice.fingerprint, file=file)
     remember_model(model)
-    known()[key] = model
+    known()[choice.key] = model
 
 
 def forget(key: str) -> None:

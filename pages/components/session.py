@@ -14,9 +14,9 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from gradcam_core import GradcamError, counted, list_bundled, list_samples, read_sample
+from gradcam_core import GradcamError, list_bundled, list_samples, read_sample
 from pages.components import remembered
-from pages.components.analysis.requests import ModelChoice, digest
+from pages.components.analysis.requests import ModelChoice
 from pages.components.words import shown_name
 
 MOST_FILES, MOST_BYTES, MOST_MEGABYTES = 2000, 2 * 2**30, 256
@@ -110,11 +110,6 @@ def bundled() -> list[ModelChoice]:
     return [ModelChoice(model.title, f"bundled:{model.name}") for model in list_bundled()]
 
 
-def _made_for_one_kind() -> set[str]:
-    """References of the bundled models whose answers mean nothing on any other kind of picture."""
-    return {f"bundled:{model.name}" for model in list_bundled() if model.only}
-
-
 def pictures() -> dict[str, str]:
     """Keys and titles of the session's own pictures, newest first, then of the samples."""
     own = {
@@ -125,7 +120,7 @@ def pictures() -> dict[str, str]:
 
 def models() -> dict[str, str]:
     """Keys and titles of the session's models; those that know one kind of picture only stand last."""
-    last = _made_for_one_kind()
+    last = {f"bundled:{model.name}" for model in list_bundled() if model.only}
     choices = sorted(st.session_state.models.items(), key=lambda item: item[1].reference in last)
     return {key: choice.title for key, choice in choices}
 
@@ -249,15 +244,6 @@ def uploader_key(place: str = "sidebar") -> str:
     return f"uploader {place} {st.session_state.uploader}"
 
 
-def own_work() -> str:
-    """What this session has that would be lost with its tab, in words; empty where there is nothing."""
-    state = st.session_state
-    pictures = len(state.uploads) + len(state.get("folder_files", {}))
-    models = len(state.models) - len(bundled()) - len(remembered.known())
-    parts = [counted(pictures, "picture") if pictures else "", counted(models, "own model") if models else ""]
-    return " and ".join(filter(None, parts))
-
-
 def forget_upload() -> None:
     """Drop the chosen picture, which is one that this session brought."""
     drop_picture(chosen_picture())
@@ -297,24 +283,14 @@ def choice_made() -> None:
 
 def add_model(choice: ModelChoice) -> None:
     """Add a model to the session, choose it, and start the page again."""
-    st.session_state.models[model_key(choice)] = choice
-    choose(MODEL, model_key(choice))
+    st.session_state.models[choice.key] = choice
+    choose(MODEL, choice.key)
     st.rerun()
-
-
-def model_key(choice: ModelChoice) -> str:
-    """The key of a model in this session: the same file with other names of classes is another model."""
-    labels = digest(list(choice.labels)) if choice.labels else ""
-    which = "averaged" if choice.averaged else ""
-    return "|".join((choice.reference, choice.architecture, choice.weights, which, labels, str(choice.preprocessing)))
 
 
 def take_remembered() -> None:
     """Offer the catalogue's models in this session; where it cannot be read, say why."""
     try:
-        for model in remembered.offered():
-            choice = remembered.choice_of(model)
-            st.session_state.models.setdefault(model_key(choice), choice)
-            remembered.known()[model_key(choice)] = model
+        st.session_state.models |= remembered.take(st.session_state.models)
     except GradcamError as error:
         refuse(error)

@@ -32,6 +32,12 @@ class ModelChoice:
     fingerprint: str = ""
     averaged: bool = False
 
+    @property
+    def key(self) -> str:
+        """Its key in a session: the same file with other names of classes is another model."""
+        parts = (self.reference, self.architecture, self.weights, "averaged" if self.averaged else "")
+        return "|".join((*parts, digest(list(self.labels)) if self.labels else "", str(self.preprocessing)))
+
 
 @dataclasses.dataclass(frozen=True)
 class Request:

@@ -106,7 +106,9 @@ def _show_misfit(read: Contents) -> None:
         best = read.suggestions[0]
         st.markdown(f"No known network has exactly these tensors. The nearest is **{plain(best.reference)}**.")
         st.markdown(plain(best.reason))
-        if st.button(f"Try {plain(best.reference)}", key="try the nearest"):
+        # As many are missing as have other names: perhaps they fit in their order.
+        alike = len(best.missing) == len(best.unexpected)
+        if alike and st.button(f"Try {plain(best.reference)}", key="try the nearest"):
             candidate.change(architecture=best.reference)
             st.rerun()
         for suggestion in read.suggestions:

@@ -160,7 +160,7 @@ def _offer_use(given: Candidate, model: LoadedModel, usable: bool) -> None:
         choice = dataclasses.replace(now.choice, title=_title(now.choice, model), fingerprint=model.fingerprint)
         if keep:
             try:
-                remembered.remember(session.model_key(choice), choice)
+                remembered.remember(choice)
             except CatalogueError as error:  # it is used in this session all the same
                 session.refuse(error)
         candidate.forget()
@@ -169,7 +169,7 @@ def _offer_use(given: Candidate, model: LoadedModel, usable: bool) -> None:
 
 def _title(choice: Any, model: LoadedModel) -> str:
     """The file's name; where another model has it, with its classes, and with a number where they are the same."""
-    taken = {other.title for key, other in st.session_state.models.items() if key != session.model_key(choice)}
+    taken = {other.title for key, other in st.session_state.models.items() if key != choice.key}
     longer = f"{choice.title} · {class_words(model.labels)}"
     numbered = (f"{longer} ({number})" for number in range(2, len(taken) + 3))
     return next(title for title in (choice.title, longer, *numbered) if title not in taken)
