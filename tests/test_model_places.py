@@ -14,7 +14,7 @@ from gradcam_core import GradcamError
 from gradcam_core.catalogue import catalogue_path, read_catalogue, remember_model
 from pages.components import remembered
 from pages.components.models.places import MOST_OFFERED, allowed_path, offered_paths
-from tests.test_models_page import PAGE, USE, button, drop, has_button, own_titles, shown, tiny, titles
+from tests.test_models_page import PAGE, USE, button, drop, own_titles, shown, tiny, titles
 from tests.test_pages import opened
 
 OUTSIDE = "not inside the folders that this server opens"
@@ -277,16 +277,3 @@ def test_a_broken_catalogue_is_said_once_and_the_pages_work(folder: Path) -> Non
     assert "not readable JSON" in shown(page)
     assert own_titles(page)[-1] == "mine.pth", "it is used in this session all the same"
     assert catalogue_path().read_text() == "{"
-
-
-def test_a_path_that_is_not_allowed_is_refused_on_the_page(folder: Path) -> None:
-    run = opened_at("/etc/passwd")
-    assert OUTSIDE in run.error[0].value
-    assert "passwd" not in run.error[0].value
-    assert not has_button(run, USE)
-
-
-def test_a_name_of_a_hub_is_opened_in_the_same_flow(folder: Path) -> None:
-    run = opened_at("timm:no_such_network")
-    assert "timm has no model" in shown(run).replace("\\", "")
-    assert not has_button(run, USE)

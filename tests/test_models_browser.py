@@ -121,7 +121,7 @@ def test_files_and_paths_in_one_page(page: Any, own_server: str, tmp_path: Path)
     open_path(page, "/etc/passwd")
     alert.filter(has_text="not inside the folders that this server opens").wait_for(timeout=60_000)
     open_path(page, "timm:no_such_network")
-    alert.filter(has_text="timm has no model").wait_for(timeout=60_000)
+    alert.filter(has_text="timm has no model").wait_for(timeout=60_000)  # while it was loaded: seen, not hidden
     open_path(page, str(folder))
     use.click(timeout=60_000)
     page.get_by_text(f"Remembered · {folder}").wait_for(timeout=60_000)
