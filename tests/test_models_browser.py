@@ -12,7 +12,7 @@ import torchvision
 
 from tests import test_checkpoints as broken
 from tests.browser import ROOT, free_port, running
-from tests.provenance import data_parallel, lightning, mmpretrain, safetensors, timm_folder
+from tests.provenance import data_parallel, lightning, mmpretrain, timm_folder
 from tests.test_app import address, page, settled, titles
 from tests.test_front_door import start
 
@@ -63,12 +63,11 @@ def test_weights_and_names_lead_to_heatmaps_in_four_clicks_and_no_typing(page: A
     assert page.get_by_test_id("stException").count() == 0
 
 
-GOOD = (data_parallel, lightning, safetensors, mmpretrain)
+GOOD = (data_parallel, lightning, mmpretrain)
 WRONG = (
     (broken.web_page, "web page (HTML)"),
     (broken.command, "asks to run code on this computer"),
     (broken.optimizer_only, "only the state of an optimizer"),
-    (broken.onnx, "ONNX model"),
 )
 
 
