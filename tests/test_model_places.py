@@ -257,6 +257,7 @@ def test_a_catalogue_for_reading_offers_its_models_and_stays_as_it_is(
     configured.setenv("LIGHTBOX_CATALOGUE", "read")
     other = opened(PAGE)
     assert own_titles(other)[-1] == "mine.pth"
+    assert str(folder) not in shown(other)
     next(box for box in other.text_input if box.label == "Name").set_value("Mine now").run()
     other.button(key="remove 0").click().run()
     assert not other.exception

@@ -54,7 +54,9 @@ def _state(key: str, choice: ModelChoice) -> str:
     model = remembered.known().get(key)
     if model is None:
         return ""
-    return what_changed(model) or f"Remembered · {choice.reference.removeprefix('file:')}"
+    # Where visitors only read the catalogue, its paths are not theirs to see.
+    place = f" · {choice.reference.removeprefix('file:')}" if remembered.use() == "on" else ""
+    return what_changed(model) or f"Remembered{place}"
 
 
 def _named(words: str, title: str) -> str:
