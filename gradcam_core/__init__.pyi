@@ -9,6 +9,7 @@ from .records import Preprocessing as Preprocessing
 from .progress import OnProgress as OnProgress
 from .progress import Progress as Progress
 
+from .errors import CatalogueError as CatalogueError
 from .errors import GradcamError as GradcamError
 from .text import DISCLAIMER as DISCLAIMER
 from .text import counted as counted
@@ -36,6 +37,7 @@ from .samples import read_truths as read_truths
 from .samples import list_bundled as list_bundled
 from .samples.radiographs import drawn_folder as drawn_folder
 from .preprocess import override_preprocessing as override_preprocessing
+from .preprocess import prepare as prepare
 from .preprocess import shown_input as shown_input
 from .devices import describe_device as describe_device
 from .devices import list_devices as list_devices
@@ -45,9 +47,20 @@ from .sources import load_model as load_model
 from .sources import list_tasks as list_tasks
 from .sources import with_task as with_task
 from .sources.family import list_sources as list_sources
+from .sources.labels import parse_labels as parse_labels
 from .sources.labels import read_labels as read_labels
+from .sources.contents import Contents as Contents
+from .sources.contents import look_inside as look_inside
 from .sources.suggestions import Suggestion as Suggestion
 from .sources.suggestions import suggest_architectures as suggest_architectures
+from .catalogue import RememberedModel as RememberedModel
+from .catalogue import catalogue_path as catalogue_path
+from .catalogue import forget_model as forget_model
+from .catalogue import observe_file as observe_file
+from .catalogue import place_of as place_of
+from .catalogue import read_catalogue as read_catalogue
+from .catalogue import remember_model as remember_model
+from .catalogue import what_changed as what_changed
 from .layers import advise as advise
 from .layers import layers_by_depth as layers_by_depth
 from .layers import list_layers as list_layers

@@ -45,3 +45,7 @@ class MethodError(GradcamError):
 
 class DeviceError(GradcamError):
     """A device that is not there or has too little memory."""
+
+
+class CatalogueError(GradcamError):
+    """A catalogue of models that cannot be read or written, or a model that it does not take."""

@@ -1,7 +1,15 @@
 """Shared by all tests: shapes are checked, seeds are set, and the larger models are built once."""
 
 # ruff: noqa: E402
+import os
+import tempfile
 from pathlib import Path
+
+# Before any server is started: no test reads or writes the catalogue of the person who runs it.
+CONFIGURATION = tempfile.TemporaryDirectory(prefix="configuration-")
+os.environ["XDG_CONFIG_HOME"] = CONFIGURATION.name
+for setting in ("LIGHTBOX_CATALOGUE", "LIGHTBOX_MODEL_FOLDERS"):
+    os.environ.pop(setting, None)
 
 from jaxtyping import install_import_hook
 

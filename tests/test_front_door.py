@@ -28,7 +28,7 @@ CLICKS = {
     "Layers": ".viewer label:has-text('Same scale for all')",
     "Evaluate": "[role=radiogroup] :text('Upload a mask')",
     "Folder": "[data-testid=stMain] h1",
-    "Models": "summary:has-text('Load a model by its name')",
+    "Models": "button:has-text('torchvision')",
     "Demonstration": "button:has-text('Next')",
 }
 ADDRESSES = {"Compare methods": "Compare", "Compare models": "Compare_models"}

@@ -29,7 +29,8 @@ def choices(tmp_path: Path) -> dict[str, ModelChoice]:
     small = (("size", 32), ("fit", "squash"))
 
     def choice(name: str, recipe: str, labels: str = "", task: str = "", unit: str = "") -> ModelChoice:
-        path, names = tmp_path / f"{name}.pth", str(tmp_path / labels) if labels else ""
+        path = tmp_path / f"{name}.pth"
+        names = tuple(json.loads((tmp_path / labels).read_text())) if labels else ()
         return ModelChoice(name, f"file:{path}", f"python:tests.heads:{recipe}", "", names, small, task, unit)
 
     return {

@@ -2,7 +2,6 @@
 
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +10,14 @@ import torch
 import torchvision
 from streamlit.testing.v1 import AppTest
 
+from gradcam_core import GradcamError
 from pages.components.analysis import cache
+from pages.components.models.places import name_reference, way_of
+from pages.components.models.ranges import RANGES, in_shares
 from tests.test_pages import opened, text_of
 
 PAGE = "pages/6_Models.py"
+USE = "Use it everywhere"
 FLOWERS = ("daisy", "dandelion", "iris", "rose", "sunflower", "tulip", "water lily")
 
 
@@ -51,7 +54,7 @@ def shown(run: AppTest) -> str:
 
 
 def loaded(run: AppTest, *files: tuple[str, bytes]) -> AppTest:
-    button(drop(run, *files), "Use timm:test_resnet").click().run()
+    button(drop(run, *files), USE).click().run()
     assert not run.exception
     return run
 
@@ -76,7 +79,7 @@ def test_a_dropped_checkpoint_is_recognised_and_loaded_by_one_button() -> None:
     assert not run.error
     assert "This looks like **torchvision:mobilenet_v2** with 7 classes (all 314 tensors fit)." in shown(run)
     assert "class_indices.json: 7 classes: daisy, dandelion" in shown(run)
-    button(run, "Use torchvision:mobilenet_v2").click().run()
+    button(run, USE).click().run()
     assert not run.exception
     assert not run.error
     assert own_titles(run)[-1] == "flowers.pth.tar"
@@ -104,7 +107,7 @@ def test_class_names_may_be_dropped_before_or_after_the_weights() -> None:
         files = {"weights": ("w.pt", tiny()), "names": ("labels.csv", b"0,daisy\n1,rose\n2,tulip\n")}
         for part in order:
             drop(run, files[part])
-        button(run, "Use timm:test_resnet").click().run()
+        button(run, USE).click().run()
         assert run.dataframe[1].value["Label"].tolist() == ["daisy", "rose", "tulip"], order
 
 
@@ -114,7 +117,7 @@ def test_class_names_do_not_stay_for_the_next_weights() -> None:
     drop(run, ("second.pth", tiny(4)))
     assert "daisy" not in shown(run)
     assert not run.error
-    button(run, "Use timm:test_resnet").click().run()
+    button(run, USE).click().run()
     assert "names.txt" not in shown(run)
     loaded(run, ("third.pth", tiny(3)))
     assert "daisy" not in str(run.dataframe[1].value)
@@ -123,17 +126,17 @@ def test_class_names_do_not_stay_for_the_next_weights() -> None:
 def test_a_wrong_number_of_names_is_said_before_loading_and_names_the_file() -> None:
     run = drop(opened(PAGE), ("mine.pth", tiny(3)), ("two_names.txt", b"daisy\nrose\n"))
     assert "two_names.txt has 2 names, the weights have 3 classes" in shown(run)
-    assert button(run, "Use timm:test_resnet").disabled
+    assert button(run, USE).disabled
     button(run, "Remove the class names").click().run()
     assert not run.error
-    button(run, "Use timm:test_resnet").click().run()
+    button(run, USE).click().run()
     assert own_titles(run)[-1] == "mine.pth"
 
 
 def test_names_that_cannot_be_read_are_refused_with_their_file() -> None:
     run = drop(opened(PAGE), ("mine.pth", tiny(3)), ("broken.json", b'{"daisy": '))
     assert "broken.json" in run.error[0].value.replace("\\", "")
-    assert button(run, "Use timm:test_resnet").disabled
+    assert button(run, USE).disabled
 
 
 @pytest.mark.parametrize(
@@ -153,7 +156,7 @@ def test_what_is_no_checkpoint_is_refused_at_once_in_words(content: bytes, words
 def test_unknown_endings_are_opened_by_content() -> None:
     run = drop(opened(PAGE), ("model.best_epoch17", tiny()), ("classnames", b"daisy\nrose\ntulip\n"))
     assert not run.error
-    button(run, "Use timm:test_resnet").click().run()
+    button(run, USE).click().run()
     assert run.dataframe[1].value["Label"].tolist() == ["daisy", "rose", "tulip"]
 
 
@@ -164,7 +167,7 @@ def test_a_checkpoint_of_no_known_network_leaves_the_choice_by_name() -> None:
     torch.save(state, written)
     run = drop(opened(PAGE), ("mine.pth", written.getvalue()))
     assert "The nearest is **timm:test_resnet**. Probably" in " ".join(shown(run).split())
-    assert not has_button(run, "Use timm")
+    assert not has_button(run, USE)
     box = next(box for box in run.selectbox if box.label == "Architecture")
     box.set_value("resnet18").run()
     button(run, "Use this architecture").click().run()
@@ -177,21 +180,102 @@ def test_a_checkpoint_that_is_near_to_no_known_network_says_what_its_names_look_
     run = drop(opened(PAGE), ("mine.pth", written.getvalue()))
     assert "look like a segmentation model. Only classifiers" in run.error[0].value.replace("\\", "")
     assert has_button(run, "Use this architecture")
-    assert not has_button(run, "Use timm")
+    assert not has_button(run, USE)
 
 
 def test_another_architecture_with_its_own_preprocessing_can_be_chosen_by_name() -> None:
     torch.manual_seed(0)
     network = timm.create_model("efficientnet_b0", num_classes=3)
     run = drop(opened(PAGE), ("mine.pth", weights_of(network)))
-    assert "The same tensors fit the networks below as well" in shown(run)
-    assert has_button(run, "Use timm:tf_efficientnet_b0")
-    next(box for box in run.number_input if box.label == "Input size in pixels").set_value(96).run()
-    button(run, "Use timm:tf_efficientnet_b0").click().run()
+    assert "The same tensors fit 3 networks" in shown(run)
+    box = next(box for box in run.selectbox if box.label == "Architecture" and box.value == "timm:efficientnet_b0")
+    box.set_value("timm:tf_efficientnet_b0").run()
+    next(box for box in run.number_input if box.label == "Input size in pixels").set_value(96)
+    button(run, "Apply").click().run()
+    assert "96 × 96 px" in shown(run)
+    button(run, USE).click().run()
     assert not run.error
     choice = list(run.session_state["models"].values())[-1]
     assert choice.architecture == "timm:tf_efficientnet_b0"
     assert "Input 96 × 96 px" in shown(run)
+
+
+def test_the_values_of_the_training_pictures_are_taken_into_mean_and_deviation() -> None:
+    run = drop(opened(PAGE), ("mine.pth", tiny()))
+    assert "Black becomes −1, white 1." in shown(run)
+    next(box for box in run.selectbox if box.label.startswith("Values of the training")).set_value("−1024 to 1024")
+    button(run, "Apply").click().run()
+    assert not run.exception
+    assert "Black becomes −1,024, white 1,024." in shown(run)
+    next(box for box in run.text_input if box.label.startswith("Mean")).set_value("half")
+    button(run, "Apply").click().run()
+    assert "Mean is not a number." in run.error[0].value
+
+
+@pytest.mark.parametrize(
+    ("span", "mean", "std", "black", "white"),
+    [
+        ("0 to 1", (0.5,), (0.25,), -2.0, 2.0),
+        ("0 to 255", (127.5,), (127.5,), -1.0, 1.0),
+        ("0 to 255", (), (), 0.0, 255.0),
+        ("−1 to 1", (), (), -1.0, 1.0),
+        ("−1 to 1", (0.5,), (0.5,), -3.0, 1.0),
+        ("−1024 to 1024", (), (), -1024.0, 1024.0),
+    ],
+)
+def test_black_and_white_become_what_they_were_in_training(
+    span: str, mean: tuple[float, ...], std: tuple[float, ...], black: float, white: float
+) -> None:
+    (mean,), (std,) = dict(in_shares(RANGES[span], mean, std)).values()
+    assert (0 - mean) / std == pytest.approx(black)
+    assert (1 - mean) / std == pytest.approx(white)
+
+
+def test_the_task_of_a_model_is_chosen_before_it_is_used() -> None:
+    run = drop(opened(PAGE), ("mine.pth", tiny()))
+    assert "one class of several (assumed)" in str(run.selectbox(key="task candidate").options)
+    run.selectbox(key="task candidate").set_value("multi_label").run()
+    run.number_input(key="threshold candidate").set_value(0.25).run()
+    button(run, USE).click().run()
+    assert not run.exception
+    choice = list(run.session_state["models"].values())[-1]
+    assert (choice.task, choice.threshold) == ("multi_label", 0.25)
+
+
+def test_names_of_classes_can_be_pasted() -> None:
+    run = drop(opened(PAGE), ("mine.pth", tiny()))
+    box = next(box for box in run.text_area if box.label.startswith("One name a line"))
+    box.set_value("daisy\nrose\ntulip")
+    button(run, "Use these names").click().run()
+    assert not run.error
+    button(run, USE).click().run()
+    assert run.dataframe[1].value["Label"].tolist() == ["daisy", "rose", "tulip"]
+
+
+def test_findings_are_recognised_by_names_that_are_given() -> None:
+    findings = "Atelectasis\nCardiomegaly\nEffusion\nInfiltration\nMass\nNodule"
+    run = drop(opened(PAGE), ("mine.pth", tiny(6)), ("names.txt", findings.encode()))
+    assert "several findings, each with a probability of its own (assumed)" in str(
+        run.selectbox(key="task candidate").options
+    )
+
+
+def test_a_test_prediction_stands_there_before_the_model_is_used() -> None:
+    run = drop(opened(PAGE), ("mine.pth", tiny()), ("names.txt", b"daisy\nrose\ntulip\n"))
+    bars = " ".join(str(part.proto.body) for part in run.get("html"))
+    assert "As the model gets it" in bars
+    assert all(name in bars for name in ("daisy", "rose", "tulip"))
+
+
+def test_what_was_found_inside_is_said() -> None:
+    written = io.BytesIO()
+    network = timm.create_model("test_resnet", num_classes=3)
+    extra = {"epoch": 4, "optimizer": {"state": {}, "param_groups": []}, "class_names": ["a", "b", "c"]}
+    torch.save({"state_dict": network.state_dict(), **extra}, written)
+    run = drop(opened(PAGE), ("mine.pth", written.getvalue()))
+    assert f"{len(network.state_dict())} tensors with" in shown(run)
+    assert "Beside them: epoch, optimizer, class_names." in shown(run)
+    assert "It names 3 classes." in shown(run)
 
 
 def test_a_second_checkpoint_in_one_drop_is_named_and_left_out() -> None:
@@ -253,23 +337,31 @@ def test_a_renamed_model_is_not_loaded_again() -> None:
 
 def test_a_file_that_is_gone_from_the_server_is_said() -> None:
     run = drop(opened(PAGE), ("mine.pth", tiny(6)))
-    Path(run.session_state["dropped weights"].path).unlink()
-    button(run, "Use timm:test_resnet").click().run()
+    run.session_state["candidate"].path.unlink()
+    cache.MODELS.drop("cpu")
+    run.run()
     assert not run.exception
     assert "no longer has this file" in run.error[0].value
+    assert not has_button(run, USE)
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "python:os", "local-dir:/etc", "", "x" * 101])
-def test_the_page_looks_up_nothing_that_is_not_a_name(name: str) -> None:
-    run = AppTest.from_function(_with_a_typed_name, args=(name,)).run()
-    assert "letters, digits" in run.warning[0].value
-    assert not run.text
+@pytest.mark.parametrize("source", ["timm", "torchvision", "hf-hub"])
+@pytest.mark.parametrize("name", ["../../etc/passwd", "../etc", "python:os", "local-dir:/etc", "", "a/b/c", "x" * 101])
+def test_the_page_looks_up_nothing_that_is_not_a_name(source: str, name: str) -> None:
+    with pytest.raises(GradcamError, match="letters, digits"):
+        name_reference(source, name)
 
 
-def _with_a_typed_name(name: str) -> None:
-    import streamlit as st
-
-    from pages.components.models.hubs import is_name
-
-    if is_name(name):
-        st.text("taken")
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("timm:resnet18", ("timm", "resnet18")),
+        (" hf-hub:timm/resnet18.a1_in1k ", ("hf-hub", "timm/resnet18.a1_in1k")),
+        ("timm:hf-hub:a/b", ("hf-hub", "a/b")),
+        ("timm:local-dir:/data", ("path", "timm:local-dir:/data")),
+        ("mine.pth", ("path", "mine.pth")),
+        ("python:os:getcwd", ("path", "python:os:getcwd")),
+    ],
+)
+def test_a_typed_reference_names_its_own_source(typed: str, meant: tuple[str, str]) -> None:
+    assert way_of("path", typed, ["timm", "torchvision"]) == meant

@@ -136,7 +136,11 @@ def labels_beside(path: Path) -> tuple[str, ...] | None:
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """Read labels from JSON or from text with one label a line. Raises ModelError."""
-    text = _read_text(path)
+    return parse_labels(_read_text(path))
+
+
+def parse_labels(text: str) -> tuple[str, ...]:
+    """Take labels out of JSON, or of text with one label a line. Raises ModelError."""
     if text.lstrip()[:1] in ("[", "{"):
         value = _parse_json(text)
         labels = labels_from(value)

@@ -14,7 +14,8 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from gradcam_core import GradcamError, counted, list_bundled, list_samples, read_sample
+from gradcam_core import GradcamError, list_bundled, list_samples, read_sample
+from pages.components import remembered
 from pages.components.analysis.requests import ModelChoice
 from pages.components.words import shown_name
 
@@ -42,7 +43,9 @@ def start_session() -> None:
     state = st.session_state
     state.setdefault("uploads", {})
     state.setdefault("uploader", 0)
-    state.setdefault("models", {choice.reference: choice for choice in bundled()})
+    if "models" not in state:
+        state.models = {choice.reference: choice for choice in bundled()}
+        take_remembered()
     state.setdefault("usual_fit", list_samples()[0].fit)
 
 
@@ -107,11 +110,6 @@ def bundled() -> list[ModelChoice]:
     return [ModelChoice(model.title, f"bundled:{model.name}") for model in list_bundled()]
 
 
-def _made_for_one_kind() -> set[str]:
-    """References of the bundled models whose answers mean nothing on any other kind of picture."""
-    return {f"bundled:{model.name}" for model in list_bundled() if model.only}
-
-
 def pictures() -> dict[str, str]:
     """Keys and titles of the session's own pictures, newest first, then of the samples."""
     own = {
@@ -122,7 +120,7 @@ def pictures() -> dict[str, str]:
 
 def models() -> dict[str, str]:
     """Keys and titles of the session's models; those that know one kind of picture only stand last."""
-    last = _made_for_one_kind()
+    last = {f"bundled:{model.name}" for model in list_bundled() if model.only}
     choices = sorted(st.session_state.models.items(), key=lambda item: item[1].reference in last)
     return {key: choice.title for key, choice in choices}
 
@@ -246,15 +244,6 @@ def uploader_key(place: str = "sidebar") -> str:
     return f"uploader {place} {st.session_state.uploader}"
 
 
-def own_work() -> str:
-    """What this session has that would be lost with its tab, in words; empty where there is nothing."""
-    state = st.session_state
-    pictures = len(state.uploads) + len(state.get("folder_files", {}))
-    models = len(state.models) - len(bundled())
-    parts = [counted(pictures, "picture") if pictures else "", counted(models, "own model") if models else ""]
-    return " and ".join(filter(None, parts))
-
-
 def forget_upload() -> None:
     """Drop the chosen picture, which is one that this session brought."""
     drop_picture(chosen_picture())
@@ -294,7 +283,14 @@ def choice_made() -> None:
 
 def add_model(choice: ModelChoice) -> None:
     """Add a model to the session, choose it, and start the page again."""
-    parts = (choice.reference, choice.architecture, choice.weights, choice.labels, str(choice.preprocessing))
-    st.session_state.models["|".join(parts)] = choice
-    choose(MODEL, "|".join(parts))
+    st.session_state.models[choice.key] = choice
+    choose(MODEL, choice.key)
     st.rerun()
+
+
+def take_remembered() -> None:
+    """Offer the catalogue's models in this session; where it cannot be read, say why."""
+    try:
+        st.session_state.models |= remembered.take(st.session_state.models)
+    except GradcamError as error:
+        refuse(error)

@@ -41,6 +41,7 @@ from pages.components.pixels.values import GreyValues, read_values
 Window = tuple[float, float]
 Measured = dict[str, dict[str, Measurement]]
 IDLE_S = 600
+CHANGED = "The file was changed since it was added: the model’s weights are not those of then."
 SLOW = frozenset(method.name for method in list_methods() if method.reports)
 # As many quick analyses at a time as there are cores: more would only slow each other down.
 TURNS = Semaphore(os.cpu_count() or 1)
@@ -102,7 +103,7 @@ def choice_key(choice: ModelChoice, device: str) -> str:
 
     Neither is its task: a model is not loaded again for it.
     """
-    return f"{device} {dataclasses.replace(choice, title='', task='', unit='', threshold=None)}"
+    return f"{device} {dataclasses.replace(choice, title='', task='', unit='', threshold=None, fingerprint='')}"
 
 
 def model(choice: ModelChoice, device: str, on_progress: OnProgress | None = None) -> LoadedModel:
@@ -115,6 +116,7 @@ def model(choice: ModelChoice, device: str, on_progress: OnProgress | None = Non
             architecture=choice.architecture or None,
             labels=choice.labels or None,
             preprocessing=dict(choice.preprocessing) or None,
+            weights="averaged" if choice.averaged else None,
             device=device,
             on_progress=on_progress,
         ),
@@ -123,7 +125,9 @@ def model(choice: ModelChoice, device: str, on_progress: OnProgress | None = Non
 
 
 def _as_chosen(loaded: LoadedModel, choice: ModelChoice) -> LoadedModel:
-    """The model with the task, unit and threshold that its user chose."""
+    """The model with the task, unit and threshold that its user chose, and a note where its weights are other ones."""
+    if choice.fingerprint not in ("", loaded.fingerprint):
+        loaded = dataclasses.replace(loaded, notes=(CHANGED, *loaded.notes))
     if not choice.task and choice.threshold is None:
         return loaded
     model = with_task(loaded, choice.task or None, unit=choice.unit)

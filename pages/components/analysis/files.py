@@ -7,7 +7,6 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 PREFIX = "lightbox-"
@@ -19,19 +18,18 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-")
 
 
-def keep_file(content: bytes, suffix: str, beside: Sequence[tuple[bytes, str]] = ()) -> tuple[Path, tuple[Path, ...]]:
-    """Write uploaded files into this process's private folder, under names made of their content only."""
+def keep_file(content: bytes) -> Path:
+    """Write an uploaded file into this process's private folder, under a name made of its content only."""
     folder = Path(_folder().name) / hashlib.sha256(content).hexdigest()[:16]
     folder.mkdir(exist_ok=True)
-    others = [(data, f"{hashlib.sha256(data).hexdigest()[:16]}{ending}") for data, ending in beside]
-    for data, name in [(content, f"weights{suffix}"), *others]:
-        if not (folder / name).exists():
-            # Whole or not at all: another session may be loading the same file.
-            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
-                part.write(data)
-            Path(part.name).replace(folder / name)
+    path = folder / "weights"
+    if not path.exists():
+        # Whole or not at all: another session may be loading the same file.
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
+            part.write(content)
+        Path(part.name).replace(path)
     os.utime(folder)
-    return folder / f"weights{suffix}", tuple(folder / name for _, name in others)
+    return path
 
 
 def touch(reference: str) -> None:

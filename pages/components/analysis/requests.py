@@ -13,21 +13,30 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ModelChoice:
-    """What to load: a reference, and what its user added. `weights` is the sha256 of an uploaded file.
+    """What to load: a reference, and what its user added. `weights` is the sha256 of a file's content.
 
-    `task` says what its outputs mean, with the `unit` of a regression; "" stands for what the model itself says. From
-    its `threshold` on a finding is present.
+    `labels` are names of the classes. `task` says what its outputs mean, with the `unit` of a regression; "" stands for
+    what the model itself says. From its `threshold` on a finding is present. `fingerprint` is that of the weights when
+    the model was added to the catalogue. Of plain and `averaged` weights in one file, the plain ones are the usual.
     """
 
     title: str
     reference: str
     architecture: str = ""
     weights: str = ""
-    labels: str = ""
+    labels: tuple[str, ...] = ()
     preprocessing: tuple[tuple[str, Any], ...] = ()
     task: str = ""
     unit: str = ""
     threshold: float | None = None
+    fingerprint: str = ""
+    averaged: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its key in a session: the same file with other names of classes is another model."""
+        parts = (self.reference, self.architecture, self.weights, "averaged" if self.averaged else "")
+        return "|".join((*parts, digest(list(self.labels)) if self.labels else "", str(self.preprocessing)))
 
 
 @dataclasses.dataclass(frozen=True)

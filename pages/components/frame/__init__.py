@@ -94,12 +94,14 @@ def _waiting(place: Any, subject: str, words: str) -> Iterator[Any]:
 
     Streamlit's own spinner would appear half a second late.
     """
-    with place.container(key=f"waiting-{subject}"):
-        st.markdown(plain(words))
-        more = st.empty()
-        time.sleep(SENT_AFTER_S)
-        yield more
-    place.empty()
+    try:
+        with place.container(key=f"waiting-{subject}"):
+            st.markdown(plain(words))
+            more = st.empty()
+            time.sleep(SENT_AFTER_S)
+            yield more
+    finally:  # after an error too: what follows is hidden as long as this stands
+        place.empty()
 
 
 def _picture(picked: Picked, place: Any) -> ImageRecord | None:

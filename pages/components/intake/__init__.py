@@ -5,7 +5,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components import session
+from gradcam_core import counted
+from pages.components import remembered, session
 from pages.components.component import component, ignore
 
 _mount = component("intake", Path(__file__).parent, ("lost.js", "intake.js"))
@@ -15,7 +16,7 @@ def show_intake() -> None:
     """Hand dropped and pasted files to the page's uploader, and warn before the session's own work is lost."""
     tab = st.session_state.setdefault("tab", secrets.token_hex(8))
     with st.container(key="intake", height="content"):
-        data = {"session": tab, "holds": session.own_work()}
+        data = {"session": tab, "holds": _own_work()}
         _mount(key="intake of the page", data=data, on_returned_change=ignore)
 
 
@@ -30,3 +31,12 @@ def drop_zone(label: str) -> None:
             args=("main",),
             max_upload_size=session.MOST_MEGABYTES,
         )
+
+
+def _own_work() -> str:
+    """What this session has that would be lost with its tab, in words; empty where there is nothing."""
+    state = st.session_state
+    pictures = len(state.uploads) + len(state.get("folder_files", {}))
+    models = len(state.models) - len(session.bundled()) - len(remembered.known())
+    parts = [counted(pictures, "picture") if pictures else "", counted(models, "own model") if models else ""]
+    return " and ".join(filter(None, parts))

@@ -1,47 +1,30 @@
-"""Files that were dropped on the page of models: weights, which are compared at once, and names of classes."""
+"""Files that were dropped on the page of models: weights, which are looked into at once, and names of classes."""
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from gradcam_core import GradcamError, Suggestion, load_model, read_labels, suggest_architectures
+from gradcam_core import GradcamError, parse_labels
 from pages.components import session
 from pages.components.analysis.files import keep_file
-from pages.components.words import NO_BREAK, shown_name
+from pages.components.analysis.requests import ModelChoice
+from pages.components.models import candidate
+from pages.components.models.candidate import Candidate, Names
+from pages.components.models.places import WEIGHTS_END
+from pages.components.words import shown_name
 
 NAMES_END = (".json", ".txt", ".csv")
-WEIGHTS_END = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".tar")
-HEAD_BYTES, LONGEST_LISTED = 4096, 40
-WEIGHTS, NAMES, LEFT_OUT = "dropped weights", "dropped names", "dropped besides"
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A dropped checkpoint: the name of its file, for this session alone, and where its content lies."""
-
-    name: str
-    sha256: str
-    path: str
-
-
-@dataclass(frozen=True)
-class Names:
-    """A dropped file with names of classes. `path` is where its content lies, `error` why it cannot be read."""
-
-    name: str
-    path: str
-    labels: tuple[str, ...]
-    error: GradcamError | None = None
+HEAD_BYTES, LARGEST_NAMES = 4096, 8_000_000
+NOT_TEXT = ("The label file is not text (UTF-8).", "Save it as plain text, one name a line.")
+TOO_LARGE = ("The label file is far too large for names of classes.", "Choose the file with the names.")
 
 
 def drop_zone() -> None:
     """The place for weights and names of classes; files that are dropped elsewhere on the page come here, too."""
-    st.html(f"<style>{(Path(__file__).parent / 'models.css').read_text('utf-8')}</style>")
     with st.container(key="takes-drops"):
         st.file_uploader(
             "**Drop a checkpoint here**, with its class names if they are in a file of their own",
@@ -54,68 +37,17 @@ def drop_zone() -> None:
         )
 
 
-def weights() -> Weights | None:
-    """The checkpoint that waits to be loaded."""
-    waiting: Weights | None = st.session_state.get(WEIGHTS)
-    return waiting
-
-
-def names() -> Names | None:
-    """The names of classes that wait to be loaded."""
-    waiting: Names | None = st.session_state.get(NAMES)
-    return waiting
-
-
-def left_out() -> str:
-    """The name of a second checkpoint that was dropped at the same time; said once."""
-    return str(st.session_state.pop(LEFT_OUT, ""))
-
-
-def suggestions(weights: Weights) -> tuple[tuple[Suggestion, ...] | None, GradcamError | None]:
-    """Compare the dropped checkpoint with known networks, once.
-
-    Returns None where it cannot be read, and why; and why there are no suggestions.
-    """
-    kept = st.session_state.get("suggestions")
-    if kept is None or kept[0] != weights.sha256:
-        kept = st.session_state.suggestions = (weights.sha256, _suggested(weights.path))
-    suggested: tuple[tuple[Suggestion, ...] | None, GradcamError | None] = kept[1]
-    return suggested
-
-
-def _suggested(path: str) -> tuple[tuple[Suggestion, ...] | None, GradcamError | None]:
-    suggested: tuple[Suggestion, ...] | None = None
+def read_names(origin: str, content: bytes) -> Names:
+    """Read names of classes out of text; what cannot be read carries the reason."""
     try:
-        suggested = suggest_architectures(path)
-        if not suggested:
-            load_model(f"file:{path}")  # without an architecture: says what is known of the file
+        if len(content) > LARGEST_NAMES:
+            raise GradcamError(*TOO_LARGE)
+        utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))  # as Windows' Notepad may write
+        return Names(origin, parse_labels(content.decode("utf-16" if utf16 else "utf-8-sig")))
+    except UnicodeDecodeError:
+        return Names(origin, (), GradcamError(*NOT_TEXT))
     except GradcamError as error:
-        return suggested, error
-    return suggested, None
-
-
-def forget_weights() -> None:
-    """Drop the waiting checkpoint and the names of its classes."""
-    for key in (WEIGHTS, NAMES, "suggestions"):
-        st.session_state.pop(key, None)
-
-
-def forget_names() -> None:
-    """Drop the waiting names of classes."""
-    st.session_state.pop(NAMES, None)
-
-
-def class_words(labels: tuple[str, ...]) -> str:
-    """Such as "7 classes: daisy, dandelion, …"."""
-    first, length = [], 0
-    for label in labels:
-        length += len(label) + 2
-        if length > LONGEST_LISTED:
-            break
-        first.append(label)
-    shown = ", ".join(first) + (", …" if first and len(first) < len(labels) else "")
-    count = f"{len(labels):,}{NO_BREAK}class{'' if len(labels) == 1 else 'es'}"
-    return f"{count}: {shown}" if shown else count
+        return Names(origin, (), error)
 
 
 def _uploader_key() -> str:
@@ -129,12 +61,11 @@ def _take_files() -> None:
     of_names = [file for file in files if _holds_names(file)]
     of_weights = [file for file in files if file not in of_names]
     if of_weights:
-        if weights():
-            forget_weights()
-        st.session_state[WEIGHTS] = _weights(of_weights[0])
-        st.session_state[LEFT_OUT] = shown_name(of_weights[1].name) if len(of_weights) > 1 else ""
+        candidate.give(_weights(of_weights[0]))
+        second = shown_name(of_weights[1].name) if len(of_weights) > 1 else ""
+        st.session_state[candidate.LEFT_OUT] = second
     if of_names:
-        st.session_state[NAMES] = _names(of_names[-1])
+        st.session_state[candidate.NAMES] = read_names(shown_name(of_names[-1].name), of_names[-1].getvalue())
 
 
 def _still_there(files: Iterable[Any]) -> list[UploadedFile]:
@@ -157,15 +88,9 @@ def _holds_names(file: UploadedFile) -> bool:
     return all(sign.isprintable() or sign.isspace() for sign in text)
 
 
-def _weights(file: UploadedFile) -> Weights:
+def _weights(file: UploadedFile) -> Candidate:
     content = file.getvalue()
-    path, _ = keep_file(content, "")
-    return Weights(shown_name(file.name), hashlib.sha256(content).hexdigest(), str(path))
-
-
-def _names(file: UploadedFile) -> Names:
-    path, _ = keep_file(file.getvalue(), "")
-    try:
-        return Names(shown_name(file.name), str(path), read_labels(Path(path)))
-    except GradcamError as error:
-        return Names(shown_name(file.name), str(path), (), error)
+    choice = ModelChoice(
+        shown_name(file.name), f"file:{keep_file(content)}", weights=hashlib.sha256(content).hexdigest()
+    )
+    return Candidate(choice, "dropped", len(content))

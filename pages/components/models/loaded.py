@@ -1,14 +1,17 @@
 """The models of this session: a list to rename and remove them, and what the chosen one is."""
 
 import dataclasses
+from typing import Any
 
 import streamlit as st
 
-from gradcam_core import TASK_WORDS, LoadedModel, describe_device, list_tasks, number
-from pages.components import session
+from gradcam_core import CatalogueError, LoadedModel, describe_device, number, what_changed
+from pages.components import remembered, session
 from pages.components.analysis.requests import ModelChoice
 from pages.components.frame.navigation import go_to
-from pages.components.models.dropped import class_words, weights
+from pages.components.models.candidate import candidate
+from pages.components.models.outputs import pick_task
+from pages.components.models.steps import class_words
 from pages.components.words import plain, shown_name
 
 EXPLAIN = "pages/1_Explain.py"
@@ -30,8 +33,10 @@ def _show_row(place: int, key: str, choice: ModelChoice, is_bundled: bool) -> No
         title = f"**{plain(choice.title)}**" if chosen else plain(choice.title)
         words = st.session_state.get("class words", {}).get(key, "")
         about = plain(" · ".join(filter(None, (choice.architecture, words))))
-        st.markdown(f"{title}  \n:small[{about}]" if about else title, width="stretch")
-        first = chosen and not is_bundled and weights() is None  # one primary button at a time
+        state = plain(_state(key, choice))
+        lines = [f":small[{line}]" for line in (about, state) if line]
+        st.markdown("  \n".join([title, *lines]), width="stretch")
+        first = chosen and not is_bundled and candidate() is None  # one primary button at a time
         label = _named("Explain with it", choice.title)
         if st.button(label, key=f"explain with {place}", type="primary" if first else "tertiary"):
             session.choose(session.MODEL, key)
@@ -44,6 +49,16 @@ def _show_row(place: int, key: str, choice: ModelChoice, is_bundled: bool) -> No
             st.button(label, on_click=_remove, args=(key,), key=f"remove {place}", type="tertiary")
 
 
+def _state(key: str, choice: ModelChoice) -> str:
+    """Whether the catalogue has a model, and how its file differs from what it was."""
+    model = remembered.known().get(key)
+    if model is None:
+        return ""
+    # Where visitors only read the catalogue, its paths are not theirs to see.
+    place = f" · {choice.reference.removeprefix('file:')}" if remembered.use() == "on" else ""
+    return what_changed(model) or f"Remembered{place}"
+
+
 def _named(words: str, title: str) -> str:
     """A button's words, and the model that it belongs to for those who hear the page: models.css hides the name."""
     return f"{words} *{plain(title)}*"
@@ -52,11 +67,24 @@ def _named(words: str, title: str) -> str:
 def _rename(key: str, box: str) -> None:
     title = shown_name(st.session_state[box])
     if title:
-        st.session_state.models[key] = dataclasses.replace(st.session_state.models[key], title=title)
+        _change(key, title=title)
+
+
+def _change(key: str, **parts: Any) -> None:
+    """Change what the user says of a model, in this session and in the catalogue."""
+    choice = st.session_state.models[key] = dataclasses.replace(st.session_state.models[key], **parts)
+    try:
+        remembered.update(key, choice)
+    except CatalogueError as error:
+        session.refuse(error)
 
 
 def _remove(key: str) -> None:
-    """Drop a model from this session; where it was the chosen one, the first takes its place."""
+    """Drop a model from this session and the catalogue; where it was the chosen one, the first takes its place."""
+    try:
+        remembered.forget(key)
+    except CatalogueError as error:
+        session.refuse(error)
     st.session_state.models.pop(key, None)
     if session.value_of(session.MODEL) == key:
         session.choose(session.MODEL, next(iter(st.session_state.models)))
@@ -66,55 +94,6 @@ def note_classes(model: LoadedModel) -> None:
     """Remember the classes of the chosen model for the list."""
     key = session.value_of(session.MODEL)
     st.session_state.setdefault("class words", {})[key] = class_words(model.labels)
-
-
-def _pick_task(model: LoadedModel) -> None:
-    """Say what the model's outputs mean, and let the user correct it where it was assumed or is wrong."""
-    key = str(session.value_of(session.MODEL, next(iter(st.session_state.models))))
-    choice: ModelChoice = st.session_state.models[key]
-    tasks = ["", *list_tasks(model)]
-    box, unit_box = f"task {key}", f"unit {key}"
-    left, right = st.columns([1.4, 1], gap="medium")
-    left.selectbox(
-        "What its outputs mean",
-        tasks,
-        index=tasks.index(choice.task) if choice.task in tasks else 0,
-        format_func=lambda task: TASK_WORDS[task].capitalize() if task else f"As found: {found_words(model, choice)}",
-        key=box,
-        on_change=_set_task,
-        args=(key, box, unit_box),
-        help="Probabilities, checks and sentences follow it. Heatmaps do not change.",
-    )
-    if choice.task == "regression":
-        right.text_input("Unit", choice.unit, 20, key=unit_box, on_change=_set_task, args=(key, box, unit_box))
-    if model.outputs.has_findings:
-        right.number_input(
-            "A finding is present from",
-            0.0,
-            1.0,
-            choice.threshold if choice.threshold is not None else model.outputs.threshold(0),
-            0.05,
-            key=f"threshold {key}",
-            on_change=_set_threshold,
-            args=(key, f"threshold {key}"),
-            help="The probability from which on every finding counts as present.",
-        )
-
-
-def found_words(model: LoadedModel, choice: ModelChoice) -> str:
-    """What the model itself says of its outputs; where the user has said otherwise, that this is left to it."""
-    return "what the model says" if choice.task else model.outputs.words
-
-
-def _set_task(key: str, box: str, unit_box: str) -> None:
-    task, unit = st.session_state[box], st.session_state.get(unit_box, "").strip()
-    change = {"task": task, "unit": unit if task == "regression" else ""}
-    st.session_state.models[key] = dataclasses.replace(st.session_state.models[key], **change)
-
-
-def _set_threshold(key: str, box: str) -> None:
-    change = {"threshold": st.session_state[box]}
-    st.session_state.models[key] = dataclasses.replace(st.session_state.models[key], **change)
 
 
 def show_model(model: LoadedModel) -> None:
@@ -127,7 +106,8 @@ def show_model(model: LoadedModel) -> None:
         f"Input {spec.size[1]} × {spec.size[0]} px, {spec.channels} channels, {spec.interpolation}; "
         f"mean {mean}; standard deviation {std}. Fingerprint of the weights: `{model.fingerprint[:16]}`"
     )
-    _pick_task(model)
+    key = str(session.value_of(session.MODEL, next(iter(st.session_state.models))))
+    pick_task(model, st.session_state.models[key], key, lambda changes: _change(key, **changes))
     for note in model.notes:
         st.caption(plain(note))
     left, right = st.columns(2, gap="large")

@@ -1,176 +1,175 @@
-"""What a dropped checkpoint looks like, and the button that loads it."""
+"""The model that was given, from what is inside to a test on a picture, and the button that uses it everywhere."""
 
 import dataclasses
 import time
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from gradcam_core import GradcamError, LoadedModel, Suggestion
-from pages.components import session
-from pages.components.analysis.files import keep_file
-from pages.components.analysis.requests import ModelChoice
+from gradcam_core import (
+    CatalogueError,
+    Contents,
+    GradcamError,
+    ImageRecord,
+    LoadedModel,
+    list_devices,
+)
+from pages.components import frame, remembered, session
 from pages.components.frame import SENT_AFTER_S
-from pages.components.models import dropped
-from pages.components.models.hubs import loads, pick_architecture
-from pages.components.words import plain, show_error, shown_name
+from pages.components.models import candidate
+from pages.components.models.architecture import choose_architecture, classes_of, pick_weights, show_inside
+from pages.components.models.candidate import Candidate
+from pages.components.models.outputs import pick_task
+from pages.components.models.pictures import show_pictures, show_test
+from pages.components.models.steps import class_words, show_names, size_words, step
+from pages.components.words import plain, show_error
 
-MOST_EXAMPLES = 3
+SESSION_ONLY = (
+    "A dropped file has no place on this server: the model is here until this tab is closed. To keep it, open it by "
+    "its path, or add it in a terminal: `python -m gradcam_core models add PATH`."
+)
+NOT_KEPT = "This server does not remember models: it is here until this tab is closed."
 
 
-def show_offer() -> None:
-    """Say what the dropped checkpoint looks like, and load it as its user decides."""
-    weights, names = dropped.weights(), dropped.names()
-    if weights is None:
-        if names is not None:
-            _show_names(names, None)
+def show_offer(image: ImageRecord | None) -> None:
+    """Show the candidate step by step. Only what its user accepts at the end is used on other pages."""
+    given = candidate.candidate()
+    if given is None:
+        if candidate.names() is not None:
+            show_names(None)
         return
     with st.container(key="offer", border=True):
-        st.markdown(f"**{plain(weights.name)}**")
-        if other := dropped.left_out():
-            st.caption(f"One checkpoint at a time: {plain(other)} was left out. Drop it afterwards.")
-        suggested, error = _read(weights)
-        if error is not None:
-            show_error(error)
-        if suggested is None:
-            st.button("Remove", on_click=dropped.forget_weights, icon=":material/close:")
+        use = _show_title(given)
+        read = _read(given)
+        if isinstance(read, GradcamError):
+            show_error(read)
             return
-        best = suggested[0] if suggested else None
-        if best is not None:
-            _show_best(best)
-        fits = _show_names(names, best.classes if best else None) if names is not None else True
-        architecture, changes = _choose(suggested, fits)
-    if architecture:
-        _load(weights, names, architecture, changes)
+        ready = _show_network(given, read)
+        if ready is None:
+            return
+        model, usable = ready
+        with step("Outputs"):
+            pick_task(model, given.choice, "candidate", lambda changes: candidate.change(**changes))
+        with step("Pictures"):
+            show_pictures(model)
+        with step("Test"):
+            show_test(image, model)
+        if model.notes:
+            with step("Notes"):
+                for note in model.notes:
+                    st.caption(plain(note))
+        with use:
+            _offer_use(given, model, usable)
+    if words := _how_long(given):
+        st.caption(words)
 
 
-def _read(weights: dropped.Weights) -> tuple[tuple[Suggestion, ...] | None, GradcamError | None]:
-    """Compare the file, saying so; the pause lets the words be sent before the work begins."""
+def _show_title(given: Candidate) -> Any:
+    """Show the name, and return the place for the button that uses the model: it stays in sight."""
+    size = f" :small[{size_words(given.bytes)}]" if given.bytes else ""
+    with st.container(horizontal=True, vertical_alignment="center", key="title"):
+        st.markdown(f"**{plain(given.choice.title)}**{size}", width="stretch")
+        use = st.container(horizontal=True, vertical_alignment="center", width="content")
+        st.button("Remove", on_click=candidate.forget, icon=":material/close:", type="tertiary")
+    if other := candidate.left_out():
+        st.caption(f"One checkpoint at a time: {plain(other)} was left out. Drop it afterwards.")
+    return use
+
+
+def _read(given: Candidate) -> Contents | GradcamError | None:
+    """Look into the file, saying so; the pause lets the words be sent before the work begins. None for a name."""
+    if given.path is None:
+        return None
     place = st.empty()
-    if "suggestions" not in st.session_state:
+    if not candidate.is_read():
         place.markdown("Reading the tensors …")
         time.sleep(SENT_AFTER_S)
-    suggested = dropped.suggestions(weights)
+    read = candidate.inside(given.path)
     place.empty()
-    return suggested
+    return read
 
 
-def _show_best(best: Suggestion) -> None:
-    if best.complete:
-        st.markdown(f"This looks like **{plain(best.reference)}**{plain(best.words.removeprefix(best.reference))}.")
-    else:
-        st.markdown(f"No known network has exactly these tensors. The nearest is **{plain(best.reference)}**.")
-        st.markdown(plain(best.reason))
-
-
-def _show_names(names: dropped.Names, classes: int | None) -> bool:
-    """Show the names of the classes that wait; return whether they can be used with that many classes."""
-    fits = names.error is None and classes in (None, len(names.labels))
-    if names.error is not None:
-        st.error(f"**{plain(names.name)}**: {plain(str(names.error))}", icon=":material/error:")
-    elif not fits:
-        st.error(
-            f"**{plain(names.name)} has {len(names.labels):,} names, the weights have {classes:,} classes.**\n\n"
-            "Drop the file that belongs to these weights, or remove this one and go on without names.",
-            icon=":material/error:",
-        )
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if fits:
-            waiting = "" if dropped.weights() else " · Drop the weights that it belongs to"
-            st.markdown(f"{plain(f'{names.name}: {dropped.class_words(names.labels)}')}{waiting}", width="content")
-        forget = {"on_click": dropped.forget_names, "type": "tertiary", "icon": ":material/close:"}
-        st.button("Remove the class names", key="forget names", **forget)
-    return fits
-
-
-def _choose(suggested: tuple[Suggestion, ...], usable: bool) -> tuple[str | None, tuple[tuple[str, Any], ...]]:
-    """Let the user choose an architecture; None while nothing is chosen."""
-    architecture = None
-    complete = [suggestion.reference for suggestion in suggested if suggestion.complete]
-    with st.container(horizontal=True):
-        for reference in complete[:1]:
-            kind: Any = "primary" if usable else "secondary"  # a disabled primary button cannot be read in the dark
-            if st.button(f"Use {plain(reference)}", type=kind, disabled=not usable, key="use the best"):
-                architecture = reference
-        st.button("Remove", on_click=dropped.forget_weights, icon=":material/close:")
-    others = [suggestion for suggestion in suggested if suggestion.reference != (complete[:1] or [""])[0]]
-    if complete[1:]:
-        st.caption(
-            "The same tensors fit the networks below as well, which may compute something else with them. Choose the "
-            "one that the weights were trained with."
-        )
-    for suggestion in others:
-        if suggestion.complete:
-            if st.button(f"Use {plain(suggestion.reference)}", disabled=not usable, key=f"use {suggestion.reference}"):
-                architecture = suggestion.reference
+def _show_network(given: Candidate, read: Contents | None) -> tuple[LoadedModel, bool] | None:
+    """Show what is inside, choose the architecture and load it; return the model, and whether its names fit it."""
+    if read is not None:
+        with step("Inside"):
+            show_inside(read)
+            if read.averaged:
+                averaged = pick_weights(given.choice)
+                given = dataclasses.replace(given, choice=dataclasses.replace(given.choice, averaged=averaged))
+        if read.configured:
+            architecture = ""
         else:
-            st.markdown(f"- {_differences(suggestion)}")
-    with st.expander("Another architecture", expanded=not complete):
-        named = pick_architecture()
-    return (architecture or named) if usable else None, _pick_preprocessing()
+            with step("Architecture"):
+                architecture = choose_architecture(read, given.choice)
+            if not architecture:
+                return None
+    else:
+        architecture = ""
+    given = dataclasses.replace(given, choice=dataclasses.replace(given.choice, architecture=architecture, labels=()))
+    names = candidate.names()
+    labels = names.labels if names is not None else ()
+    fits = bool(labels) and len(labels) == classes_of(read, architecture)
+    model = _load(given, labels if fits else ())
+    if model is not None and labels and not fits and len(labels) == len(model.labels):
+        fits, model = True, _load(given, labels)
+    if model is None:
+        return None
+    if read is None or read.configured:
+        with step("Architecture"):
+            st.markdown(f"**{plain(model.architecture)}**")
+    with step("Classes"):
+        usable = show_names(model)
+    candidate.change(architecture=architecture, averaged=given.choice.averaged, labels=labels if fits else ())
+    return model, usable
 
 
-def _differences(suggestion: Suggestion) -> str:
-    """What would be missing, with examples."""
-    parts = {
-        "missing": suggestion.missing,
-        "not part of it": suggestion.unexpected,
-        "of another shape": suggestion.misshapen,
-    }
-    words = [
-        f"{len(names)} {what} ({', '.join(map(shown_name, names[:MOST_EXAMPLES]))}"
-        f"{', …' if len(names) > MOST_EXAMPLES else ''})"
-        for what, names in parts.items()
-        if names
-    ]
-    return f"{plain(suggestion.reference)}: {plain('; '.join(words))}"
-
-
-def _pick_preprocessing() -> tuple[tuple[str, Any], ...]:
-    """How pictures were prepared in training, where that differs from the architecture's default."""
-    with st.expander("Custom preprocessing"):
-        size = st.number_input("Input size in pixels", 0, 1024, 0, help="0: the architecture’s default.")
-        mean = st.text_input("Mean", placeholder="e.g. 0.5, or 0.485, 0.456, 0.406")
-        std = st.text_input("Standard deviation", placeholder="e.g. 0.5, or 0.229, 0.224, 0.225")
-    changes: list[tuple[str, Any]] = [("size", int(size))] if size else []
-    for name, text in (("mean", mean), ("std", std)):
-        if text.strip():
-            changes.append((name, tuple(part.strip() for part in text.split(","))))
-    return tuple(changes)
-
-
-def _load(
-    weights: dropped.Weights, names: dropped.Names | None, architecture: str, changes: tuple[tuple[str, Any], ...]
-) -> None:
-    """Load the weights into an architecture; on success the model is added and chosen."""
-    try:
-        beside = [(Path(names.path).read_bytes(), ".names")] if names else []
-        path, labels = keep_file(Path(weights.path).read_bytes(), "", beside)
-    except FileNotFoundError:  # unused for too long
+def _load(given: Candidate, labels: tuple[str, ...]) -> LoadedModel | None:
+    """Load a model with these names of classes to try it; where that fails, say why and return None."""
+    if given.origin == "dropped" and given.path is not None and not given.path.exists():  # unused for too long
         show_error(GradcamError("The server no longer has this file.", "Add it again."))
-        return
-    choice = ModelChoice(
-        title=weights.name,
-        reference=f"file:{path}",
-        architecture=architecture,
-        weights=weights.sha256,
-        labels=str(labels[0]) if labels else "",
-        preprocessing=changes,
+        return None
+    try:
+        choice = dataclasses.replace(given.choice, labels=labels)
+        return frame.load(choice, session.value_of(session.DEVICE) or list_devices()[0], st.empty(), "added")
+    except GradcamError as error:
+        show_error(error)
+        return None
+
+
+def _how_long(given: Candidate) -> str:
+    """How long the model stays, where it is not remembered."""
+    if given.origin == "dropped":
+        return SESSION_ONLY
+    return "" if remembered.use() == "on" else NOT_KEPT
+
+
+def _offer_use(given: Candidate, model: LoadedModel, usable: bool) -> None:
+    """The button that adds the model to every page, and whether the catalogue remembers it."""
+    can_keep = given.origin != "dropped" and remembered.use() == "on"
+    keep = can_keep and st.checkbox(
+        "Remember it on this machine",
+        True,
+        help="Its path or name and its settings go into a file in the configuration folder of the server’s user; "
+        "the weights are not copied. It is then offered at the next start.",
     )
-    model = loads(choice)
-    if model is not None:
-        dropped.forget_weights()
-        session.add_model(dataclasses.replace(choice, title=_title(choice, model)))
+    kind: Any = "primary" if usable else "secondary"  # a disabled primary button cannot be read in the dark
+    used = st.button("Use it everywhere", type=kind, disabled=not usable, key="use everywhere")
+    now = candidate.candidate()  # with what was chosen above
+    if used and now is not None:
+        choice = dataclasses.replace(now.choice, title=_title(now.choice, model), fingerprint=model.fingerprint)
+        if keep:
+            try:
+                remembered.remember(choice)
+            except CatalogueError as error:  # it is used in this session all the same
+                session.refuse(error)
+        candidate.forget()
+        session.add_model(choice)
 
 
-def _title(choice: ModelChoice, model: LoadedModel) -> str:
+def _title(choice: Any, model: LoadedModel) -> str:
     """The file's name; where another model has it, with its classes, and with a number where they are the same."""
-    taken = {
-        other.title
-        for other in st.session_state.models.values()
-        if dataclasses.replace(other, title=choice.title) != choice
-    }
-    longer = f"{choice.title} · {dropped.class_words(model.labels)}"
+    taken = {other.title for key, other in st.session_state.models.items() if key != choice.key}
+    longer = f"{choice.title} · {class_words(model.labels)}"
     numbered = (f"{longer} ({number})" for number in range(2, len(taken) + 3))
     return next(title for title in (choice.title, longer, *numbered) if title not in taken)
