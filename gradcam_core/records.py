@@ -3,7 +3,7 @@
 Shape letters are explained in shapes.py. Records that hold arrays compare by identity (eq=False).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gradcam_core.placement import Placement
+from gradcam_core.placement import Centres, Placement
 from gradcam_core.shapes import Head, Heat, InputArray, Map, Pixels
 from gradcam_core.tasks import UNSTATED, Outputs, Task
 from gradcam_core.tasks import Origin as TaskOrigin
@@ -132,7 +132,8 @@ class LoadedModel:
     that ran, such as "gelu". `folded` is a private, faster copy. `outputs` says what the network's numbers
     mean: see tasks.py. `attention` names the blocks of a plain vision transformer, in which every token attends to
     every token. `pyramid` names the layers that are explained together where none is named, if any. `notes` are
-    sentences that its user should know.
+    sentences that its user should know. `centres` remembers what was measured of a layer, by its name and the input's
+    size (see capture/centres.py): the only part that fills while the model is used.
     """
 
     module: nn.Module
@@ -153,6 +154,7 @@ class LoadedModel:
     outputs: Outputs = UNSTATED
     attention: tuple[str, ...] = ()
     pyramid: tuple[str, ...] = ()
+    centres: MutableMapping[tuple[str, tuple[int, int]], Centres] = field(default_factory=dict)
 
     @property
     def task(self) -> Task:
