@@ -59,7 +59,7 @@ def test_what_stands_beside_the_heatmaps(five: LoadedModel) -> None:
     assert explanation.device == "cpu"
     assert explanation.preprocessing == five.preprocessing
     assert explanation.notes[:2] == ("It was turned upright.", "It was in float16.")
-    assert set(explanation.seconds) == {"preprocess", "forward", "tail", *DEFAULT_METHODS}
+    assert set(explanation.seconds) == {"preprocess", "forward", "tail", "centres", *DEFAULT_METHODS}
     assert all(seconds > 0 for seconds in explanation.seconds.values())
     assert {"python", "torch", "numpy", "pillow"} <= set(explanation.versions)
     assert explanation.versions["torch"].startswith(torch.__version__.split("+")[0])
