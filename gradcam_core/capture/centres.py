@@ -68,16 +68,20 @@ def _measured(model: LoadedModel, layers: Sequence[LayerInfo]) -> dict[str, Cent
         plain = _maps(model, inputs, layers)
         for axis in (0, 1):
             mirrored = _maps(model, inputs.flip(2 + axis), layers)
-            for name, parts in similar.items():
-                parts[axis].append(_similarities(plain[name], np.flip(mirrored[name], 1 + axis), 1 + axis))
-    centres = {}
-    for layer in layers:
-        axes = [_offset(np.concatenate(parts, axis=2)) for parts in similar[layer.name]]
-        cells = [side / count for side, count in zip(model.preprocessing.size, layer.grid, strict=True)]
-        offsets = [offset * cell for (offset, _), cell in zip(axes, cells, strict=True)]
-        known = [None if error is None else error * cell for (_, error), cell in zip(axes, cells, strict=True)]
-        centres[layer.name] = Centres((offsets[0], offsets[1]), (known[0], known[1]))
-    return centres
+            for name in plain.keys() & mirrored.keys():
+                similar[name][axis].append(_similarities(plain[name], np.flip(mirrored[name], 1 + axis), 1 + axis))
+    return {layer.name: _centres(similar[layer.name], layer, model) for layer in layers}
+
+
+def _centres(similar: tuple[list[Similar], list[Similar]], layer: LayerInfo, model: LoadedModel) -> Centres:
+    """Centres from the similarities along both axes; unmeasured where a layer takes part in some passes only."""
+    if min(map(len, similar)) < PICTURES:
+        return UNMEASURED
+    axes = [_offset(np.concatenate(parts, axis=2)) for parts in similar]
+    cells = [side / count for side, count in zip(model.preprocessing.size, layer.grid, strict=True)]
+    offsets = [offset * cell for (offset, _), cell in zip(axes, cells, strict=True)]
+    known = [None if error is None else error * cell for (_, error), cell in zip(axes, cells, strict=True)]
+    return Centres((offsets[0], offsets[1]), (known[0], known[1]))
 
 
 def _pictures(model: LoadedModel) -> list[InputArray]:
@@ -100,7 +104,7 @@ def _pictures(model: LoadedModel) -> list[InputArray]:
 
 
 def _maps(model: LoadedModel, inputs: torch.Tensor, layers: Sequence[LayerInfo]) -> dict[str, Maps]:
-    """One pass: maps of each layer, none below 0."""
+    """One pass: maps of each layer that takes part in it, none below 0."""
     session = Session(frozenset(layer.name for layer in layers), gradients=False)
     with listening(session, model.device):
         network_for(model, layers)(inputs.clone())
