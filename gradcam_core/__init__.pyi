@@ -92,6 +92,7 @@ from .checks import read_thresholds as read_thresholds
 from .checks import list_checks as list_checks
 from .checks import trust as trust
 from .checks.thresholds import write_thresholds as write_thresholds
+from .placement import place_words as place_words
 from .render import COLOUR_MAPS as COLOUR_MAPS
 from .render import colour_heatmap as colour_heatmap
 from .render import outline_cells as outline_cells

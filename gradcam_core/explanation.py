@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import torch
 
-from gradcam_core.capture import capture, scorer
+from gradcam_core.capture import capture, centres_of, scorer
 from gradcam_core.choosing import DEFAULT_METHODS as DEFAULT_METHODS
 from gradcam_core.choosing import Method as Method
 from gradcam_core.choosing import choose_methods
@@ -175,7 +175,9 @@ def _first_pass(
     outputs, targets, evidence = capture(model, given, usable, tapped, needs=needs, clock=clock)
     origin = Origin(image.sha256, image.frame, image.window, model.fingerprint, model.preprocessing)
     features = next((_features(part) for part in evidence if part.layer.name == model.default_layer), None)
-    first = FirstPass(model, inputs, outputs, targets, layers, evidence[: len(layers)], prepared[1], origin)
+    with clock("centres"):
+        centres = centres_of(model, layers)
+    first = FirstPass(model, inputs, outputs, targets, layers, evidence[: len(layers)], prepared[1], origin, centres)
     return first, features, tuple(broken)
 
 

@@ -1,8 +1,8 @@
 """Evidence -> one method's heatmaps: one per target and layer; with several layers, the fused map comes last."""
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from gradcam_core.errors import MethodError
 from gradcam_core.methods import make_maps, reads_layer, smoothing_of
 from gradcam_core.methods.needs import OWN_PASSES
 from gradcam_core.methods.smoothing import average, smoothed
-from gradcam_core.placement import Placement, on_finest_grid
+from gradcam_core.placement import EVEN, UNMEASURED, Centres, Placement, on_finest_grid
 from gradcam_core.progress import SILENT, Progress
 from gradcam_core.records import Evidence, Heatmap, LayerInfo, LoadedModel, Origin, Target
 from gradcam_core.registry import Choice
@@ -30,7 +30,7 @@ class FirstPass:
     """The first pass through a network, for the methods to work on.
 
     `inputs` [1 Cin Hin Win], `outputs` [1 classes], `evidence` one per layer. `placement` and `origin` go
-    into every heatmap.
+    into every heatmap; `centres` are those of the layers' cells, where they were measured.
     """
 
     model: LoadedModel
@@ -41,6 +41,7 @@ class FirstPass:
     evidence: tuple[Evidence, ...]
     placement: Placement
     origin: Origin | None
+    centres: Mapping[str, Centres] = field(default_factory=dict)
 
 
 def heatmaps_of(first: FirstPass, choice: Choice, progress: Progress) -> list[Heatmap]:
@@ -146,17 +147,33 @@ def _heatmaps(first: FirstPass, choice: Choice, names: Sequence[str], maps: Sequ
     arrays = [np.ascontiguousarray(part[:, 0].float().cpu().numpy()) for part in maps]
     member, smoothing = choice.member, smoothing_of(choice)
     options: dict[str, Any] = {**choice.options, **(choice.shared if smoothing else {})}
+    placements = [_placement(first, name, raw.shape[1:]) for name, raw in zip(names, arrays, strict=True)]
     heatmaps = []
     for index, target in enumerate(first.targets):
         row = [
-            Heatmap(member.name, options, target, name, raw[index], first.placement, "", member.signed, first.origin)
-            for name, raw in zip(names, arrays, strict=True)
+            Heatmap(member.name, options, target, name, raw[index], placement, "", member.signed, first.origin)
+            for name, raw, placement in zip(names, arrays, placements, strict=True)
         ]
         if len(row) > 1:
-            raw = _fuse([heatmap.raw for heatmap in row], member.signed)
-            row.append(dataclasses.replace(row[0], layer=" + ".join(names), raw=raw, fusion=FUSION))
+            raw, fused = _fuse([heatmap.raw for heatmap in row], member.signed), _fused_placement(placements)
+            row.append(dataclasses.replace(row[0], layer=" + ".join(names), raw=raw, fusion=FUSION, placement=fused))
         heatmaps += row
     return heatmaps
+
+
+def _placement(first: FirstPass, name: str, grid: tuple[int, ...]) -> Placement:
+    """Where the cells of a layer's map lie. Those of a map of the input's own pixels tile it evenly."""
+    if name not in first.centres:
+        return first.placement
+    own = EVEN if grid == first.placement.input_size else UNMEASURED
+    same = any(layer.name == name and layer.grid == grid for layer in first.layers)
+    return dataclasses.replace(first.placement, centres=first.centres[name] if same else own)
+
+
+def _fused_placement(placements: Sequence[Placement]) -> Placement:
+    """That of all maps where they agree; layers whose cells look elsewhere have no common place."""
+    same = len({placement.centres for placement in placements}) == 1
+    return placements[0] if same else dataclasses.replace(placements[0], centres=UNMEASURED)
 
 
 def _fuse(maps: Sequence[np.ndarray], signed: bool) -> np.ndarray:

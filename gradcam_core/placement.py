@@ -10,28 +10,71 @@ from gradcam_core.shapes import Heat, Map
 
 
 @dataclass(frozen=True, slots=True)
+class Centres:
+    """How far (down, right) a layer's cells look beside where they tile the input evenly, in input pixels.
+
+    `known_to` is the uncertainty in input pixels: None where it could not be measured, 0 where there is nothing to
+    measure (patches, and maps of the input itself). What could not be measured is not moved.
+    """
+
+    offset: tuple[float, float] = (0.0, 0.0)
+    known_to: tuple[float | None, float | None] = (0.0, 0.0)
+
+
+EVEN, UNMEASURED = Centres(), Centres(known_to=(None, None))
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """The part of the picture that fills the model input.
 
     `box` is (top, left, bottom, right) in picture pixels, as floats. A crop lies inside the
-    picture; a letterbox reaches beyond it, and what lies beyond is padding.
+    picture; a letterbox reaches beyond it, and what lies beyond is padding. `centres` are those of the map's cells.
     """
 
     image_size: tuple[int, int]
     input_size: tuple[int, int]
     box: tuple[float, float, float, float]
+    centres: Centres = EVEN
 
     def restore(self, grid: Map) -> Heat:
         """Lay a map [h w] on the picture's pixels [H W] by bilinear interpolation.
 
-        A cell's value holds at the cell's middle; beyond the outermost middles it stays constant.
+        A cell's value holds at the cell's centre; beyond the outermost centres it stays constant.
         Pixels whose centre the model never saw are NaN.
         """
         top, left, bottom, right = self.box
-        rows = _weights(self.image_size[0], grid.shape[0], top, bottom)
-        columns = _weights(self.image_size[1], grid.shape[1], left, right)
+        down, across = self.cell_offset
+        rows = _weights(self.image_size[0], grid.shape[0], top, bottom, down)
+        columns = _weights(self.image_size[1], grid.shape[1], left, right, across)
         heat: Heat = rows @ grid.astype(np.float32) @ columns.T
         return heat
+
+    def on_input(self, grid: Map) -> Heat:
+        """Lay a map [h w] on the input's pixels [Hin Win], as `restore` lays it on the picture's."""
+        box = (0.0, 0.0, float(self.input_size[0]), float(self.input_size[1]))
+        return Placement(self.input_size, self.input_size, box, self.centres).restore(grid)
+
+    @property
+    def cell_offset(self) -> tuple[float, float]:
+        """How far (down, right) the cells' centres lie beside those of an even tiling, in picture pixels."""
+        down, across = self._scale
+        return self.centres.offset[0] * down, self.centres.offset[1] * across
+
+    @property
+    def cell_known_to(self) -> tuple[float | None, float | None]:
+        """How closely (down, right) the cells' places are known, in picture pixels; None where not measured."""
+        down, across = (
+            None if pixels is None else pixels * scale
+            for pixels, scale in zip(self.centres.known_to, self._scale, strict=True)
+        )
+        return down, across
+
+    @property
+    def _scale(self) -> tuple[float, float]:
+        """Height and width, in picture pixels, of one pixel of the input."""
+        top, left, bottom, right = self.box
+        return (bottom - top) / self.input_size[0], (right - left) / self.input_size[1]
 
     def cell_size(self, grid: tuple[int, int]) -> tuple[float, float]:
         """Height and width, in picture pixels, of one cell of a map of this size (h, w)."""
@@ -47,7 +90,7 @@ class Placement:
     def largest_on_picture(self, grid: Map) -> float:
         """The largest value of a map [h w] on the input's pixels that show the picture."""
         top, left, bottom, right = self.shown()
-        return float(resample(grid, self.input_size)[top:bottom, left:right].max(initial=0.0))
+        return float(self.on_input(grid)[top:bottom, left:right].max(initial=0.0))
 
     def seen(self) -> tuple[int, int, int, int]:
         """Top, left, bottom, right of the whole pixels that the model saw; bottom and right excluded."""
@@ -84,6 +127,26 @@ def on_finest_grid(maps: Sequence[np.ndarray]) -> list[Map]:
     return [grid if grid.shape == finest else resample(grid, (finest[0], finest[1])) for grid in maps]
 
 
+def place_words(placement: Placement) -> str:
+    """Say how closely the place of a map's cells is known; "" where there is nothing to measure."""
+    down, across = placement.cell_known_to
+    if down == 0 and across == 0:
+        return ""
+    if down is None or across is None:
+        known = across if down is None else down
+        if known is None:
+            return "its place is not measured"
+        sides = ("across", "up and down") if down is None else ("up and down", "across")
+        return f"its place is known to about {_pixels(known)} px {sides[0]} and not measured {sides[1]}"
+    if _pixels(down) == _pixels(across):
+        return f"its place is known to about {_pixels(down)} px"
+    return f"its place is known to about {_pixels(across)} px across and {_pixels(down)} px up and down"
+
+
+def _pixels(length: float) -> int:
+    return max(1, round(length))
+
+
 def _covered(length: int, start: float, stop: float) -> tuple[int, int]:
     """First and one past the last pixel whose centre lies in [start, stop].
 
@@ -99,13 +162,15 @@ def _covered(length: int, start: float, stop: float) -> tuple[int, int]:
     return middle, middle + 1
 
 
-def _weights(length: int, cells: int, start: float, stop: float) -> Heat:
+def _weights(length: int, cells: int, start: float, stop: float, offset: float) -> Heat:
     """Interpolation matrix [length cells]: row p mixes the cells beside pixel p; NaN rows are unseen.
+
+    The cells' centres lie `offset` pixels beside the middles of equal parts from start to stop.
 
     Two such matrices give a whole heatmap by matrix products: exact, and faster than gathering.
     """
     centres = np.arange(length) + 0.5
-    position = np.clip((centres - start) / (stop - start) * cells - 0.5, 0, cells - 1)
+    position = np.clip((centres - start - offset) / (stop - start) * cells - 0.5, 0, cells - 1)
     lower = np.minimum(position.astype(int), max(cells - 2, 0))
     upper = np.minimum(lower + 1, cells - 1)
     share = position - lower

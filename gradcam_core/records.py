@@ -3,7 +3,7 @@
 Shape letters are explained in shapes.py. Records that hold arrays compare by identity (eq=False).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Shaped
 from torch import nn
 
-from gradcam_core.placement import Placement
+from gradcam_core.placement import Centres, Placement
 from gradcam_core.shapes import Head, Heat, InputArray, Map, Pixels
 from gradcam_core.tasks import UNSTATED, Outputs, Task
 from gradcam_core.tasks import Origin as TaskOrigin
@@ -138,7 +138,9 @@ class LoadedModel:
     that ran, such as "gelu". `folded` is a private, faster copy. `outputs` says what the network's numbers
     mean: see tasks.py. `attention` names the blocks of a plain vision transformer, in which every token attends to
     every token. `pyramid` names the layers that are explained together where none is named, if any. `text` encodes
-    texts, of a model that compares them with pictures. `notes` are sentences that its user should know.
+    texts, of a model that compares them with pictures. `notes` are sentences that its user should know. `centres`
+    remembers what was measured of a layer, by its name and the input's size (see capture/centres.py): the only part
+    that fills while the model is used.
     """
 
     module: nn.Module
@@ -160,6 +162,7 @@ class LoadedModel:
     attention: tuple[str, ...] = ()
     pyramid: tuple[str, ...] = ()
     text: TextEncoder | None = None
+    centres: MutableMapping[tuple[str, tuple[int, int]], Centres] = field(default_factory=dict)
 
     @property
     def task(self) -> Task:

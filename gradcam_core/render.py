@@ -140,9 +140,9 @@ def outline_cells(pixels: Colours, heatmap: Heatmap) -> Colours:
     height, width = pixels.shape[:2]
     thick = max(1, min(height, width) // 500)
     top, left, bottom, right = heatmap.placement.box
-    rows, columns = heatmap.raw.shape
-    down = np.rint(np.linspace(top, bottom, rows + 1)).astype(int)
-    across = np.rint(np.linspace(left, right, columns + 1)).astype(int)
+    beside, rows, columns = heatmap.placement.cell_offset, *heatmap.raw.shape
+    down = np.rint(np.linspace(top, bottom, rows + 1) + beside[0]).astype(int)
+    across = np.rint(np.linspace(left, right, columns + 1) + beside[1]).astype(int)
     here = (np.arange(height) >= down[0]) & (np.arange(height) <= down[-1])
     there = (np.arange(width) >= across[0]) & (np.arange(width) <= across[-1])
     dash = (np.arange(max(height, width)) // thick) % 5 < 2

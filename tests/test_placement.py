@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcam_core.placement import Placement, resample
+from gradcam_core.placement import Centres, Placement, resample
 from gradcam_core.preprocess import prepare
 from gradcam_core.records import Preprocessing
 from tests import networks
@@ -29,17 +29,17 @@ def looked_at(length: int, start: float, stop: float) -> list[int]:
 
 
 def twin(placement: Placement, grid: np.ndarray) -> np.ndarray:
-    """Pixel by pixel: where does its centre fall between the centres of the cells?"""
+    """Pixel by pixel: where does its centre fall between the centres of the cells? The input has 32 pixels a side."""
     (height, width), (top, left, bottom, right) = placement.image_size, placement.box
     heat = np.full((height, width), np.nan)
     for y in looked_at(height, top, bottom):
         for x in looked_at(width, left, right):
             value, places = 0.0, []
-            for centre, start, stop, cells in (
-                (y + 0.5, top, bottom, grid.shape[0]),
-                (x + 0.5, left, right, grid.shape[1]),
+            for centre, start, stop, cells, beside in (
+                (y + 0.5, top, bottom, grid.shape[0], placement.centres.offset[0]),
+                (x + 0.5, left, right, grid.shape[1], placement.centres.offset[1]),
             ):
-                at = (centre - start) / (stop - start) * cells - 0.5
+                at = (centre - start) / (stop - start) * cells - 0.5 - beside * cells / 32
                 at = min(max(at, 0.0), cells - 1.0)
                 low = min(math.floor(at), cells - 1)
                 places.append((low, min(low + 1, cells - 1), at - low))
@@ -71,13 +71,20 @@ def test_a_whole_picture_is_filled_like_torchs_bilinear_interpolation(
     CELLS,
     CELLS,
     st.tuples(st.floats(-20, 30), st.floats(-20, 30), st.floats(1, 60), st.floats(1, 60)),
+    st.tuples(st.floats(-20, 20), st.floats(-20, 20)),
     st.integers(0, 1000),
 )
 def test_any_box_is_filled_like_the_twin_and_empty_just_where_nothing_was_seen(
-    height: int, width: int, rows: int, columns: int, box: tuple[float, float, float, float], seed: int
+    height: int,
+    width: int,
+    rows: int,
+    columns: int,
+    box: tuple[float, float, float, float],
+    offset: tuple[float, float],
+    seed: int,
 ) -> None:
     top, left, tall, wide = (round(value * 8) / 8 for value in box)
-    placement = Placement((height, width), (32, 32), (top, left, top + tall, left + wide))
+    placement = Placement((height, width), (32, 32), (top, left, top + tall, left + wide), Centres(offset))
     grid = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
     ours, expected = placement.restore(grid), twin(placement, grid)
     np.testing.assert_array_equal(np.isnan(ours), np.isnan(expected))
@@ -96,6 +103,15 @@ def test_values_stay_within_the_maps_own(height: int, width: int, rows: int, col
     assert heat.max() <= 1
     assert heat.min() >= 0
     np.testing.assert_allclose(whole(height, width).restore(np.ones_like(grid)), 1, atol=1e-6)
+
+
+def test_on_the_input_the_cells_lie_where_they_lie_on_the_picture() -> None:
+    grid = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    placement = Placement((32, 40), (32, 40), (0.0, 0.0, 32.0, 40.0), Centres((-4.0, 3.0)))
+    np.testing.assert_array_equal(placement.on_input(grid), placement.restore(grid))
+    larger = Placement((64, 80), (32, 40), (0.0, 0.0, 64.0, 80.0), Centres((-4.0, 3.0), (1.0, None)))
+    assert larger.cell_offset == (-8, 6)
+    assert larger.cell_known_to == (2, None)
 
 
 def test_pixels_on_the_very_edge_count_as_seen() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from gradcam_core.placement import Placement
+from gradcam_core.placement import Centres, Placement
 from gradcam_core.records import Heatmap, ImageRecord
 from gradcam_core.render import overlay
 from gradcam_core.targets import BoxTarget, ClassTarget
@@ -58,7 +58,8 @@ def _image(case: str) -> ImageRecord:
 
 
 def _heatmaps(case: str) -> list[Heatmap]:
-    placement = Placement((400, 600), (224, 224), BOXES.get(case, (0.0, 0.0, 400.0, 600.0)))
+    box = BOXES.get(case, (0.0, 0.0, 400.0, 600.0))
+    placement = Placement((400, 600), (224, 224), box, Centres((-14.0, 9.0), (3.0, 3.0)))
     if case == "object":  # its box covers the middle half of the picture in both directions
         target = BoxTarget(0, "cat · box 0", 0.9, (56.0, 56.0, 168.0, 168.0))
         return [Heatmap("cam", {}, target, "layer", np.ones((7, 7), np.float32), placement)]

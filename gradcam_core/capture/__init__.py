@@ -9,6 +9,7 @@ from gradcam_core.capture.backward import Reached as Reached
 from gradcam_core.capture.backward import leads_to as leads_to
 from gradcam_core.capture.backward import moves_scores as moves_scores
 from gradcam_core.capture.backward import reach as reach
+from gradcam_core.capture.centres import centres_of as centres_of
 from gradcam_core.capture.evidence import capture as capture
 from gradcam_core.capture.guided import activation_kinds as activation_kinds
 from gradcam_core.capture.guided import noting_steps as noting_steps

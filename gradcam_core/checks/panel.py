@@ -8,6 +8,7 @@ from gradcam_core.checks.reruns import Rerun, begin_rerun
 from gradcam_core.checks.thresholds import Thresholds, read_thresholds
 from gradcam_core.devices import with_enough_memory
 from gradcam_core.errors import LayerError, MethodError, TargetError
+from gradcam_core.placement import place_words
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import Explanation, Heatmap, LoadedModel
 from gradcam_core.registry import Member, family, run
@@ -68,7 +69,8 @@ class Trust:
         """What holds for every heatmap, whatever the checks say; and notes on how they were computed."""
         height, width = self.cell
         cell = f"One cell of this map covers {width:.0f} × {height:.0f} px of the picture"
-        return f"{cell}. Smaller details are interpolated.", NOT_THE_DIAGNOSIS, BLIND_SPOT, *self.notes
+        words = "; ".join(filter(None, (cell, place_words(self.heatmap.placement))))
+        return f"{words}. Smaller details are interpolated.", NOT_THE_DIAGNOSIS, BLIND_SPOT, *self.notes
 
 
 def list_checks() -> tuple[Member, ...]:

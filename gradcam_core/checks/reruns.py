@@ -19,7 +19,7 @@ from gradcam_core.layers import resolve_layer
 from gradcam_core.measures.given import check_same, visible_in
 from gradcam_core.measures.hiding import fill_in
 from gradcam_core.methods import choose_method, make_maps, smoothing_of
-from gradcam_core.placement import Placement, resample
+from gradcam_core.placement import Placement
 from gradcam_core.progress import SILENT, Progress
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.registry import Choice
@@ -253,7 +253,7 @@ def hottest_part(heatmap: Heatmap, share: float) -> Bool[Tensor, "1 1 Hin Win"]:
     """The hottest `share` of the picture on the input's pixels; less where less has any evidence."""
     placement = heatmap.placement
     visible = visible_in(placement)
-    warm = np.where(visible, np.maximum(resample(heatmap.raw, placement.input_size), 0), 0)
+    warm = np.where(visible, np.maximum(placement.on_input(heatmap.raw), 0), 0)
     order = np.argsort(-warm, axis=None, kind="stable")[: max(1, round(share * int(visible.sum())))]
     hot = np.zeros(warm.size, bool)
     hot[order] = warm.ravel()[order] > 0

@@ -74,7 +74,7 @@ def values_over(heatmap: Heatmap, box: Box, size: tuple[int, int], unit: float |
     top, left, bottom, right = heatmap.placement.box
     down, across = size[0] / (box[2] - box[0]), size[1] / (box[3] - box[1])
     moved = ((top - box[0]) * down, (left - box[1]) * across, (bottom - box[0]) * down, (right - box[1]) * across)
-    placement = Placement(size, heatmap.placement.input_size, moved)
+    placement = Placement(size, heatmap.placement.input_size, moved, heatmap.placement.centres)
     return placement.restore(_scaled(heatmap, _peak(heatmap) if unit is None else unit))
 
 

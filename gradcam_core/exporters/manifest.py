@@ -107,7 +107,11 @@ def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
 
 
 def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
-    """`cell_size` is height and width of a map cell in picture pixels; `grid` is rows and columns."""
+    """`cell_size` is height and width of a map cell in picture pixels; `grid` is rows and columns.
+
+    `cell_offset` is how far (down, right) the cells' centres lie beside those of an even tiling of the placement's box,
+    and `cell_known_to` how closely that is known, both in picture pixels; null where it was not measured.
+    """
     target, grid = heatmap.target, heatmap.raw.shape
     against = {"against": target.against} if isinstance(target, ContrastTarget) else {}
     lowers = {"lowers": True} if isinstance(target, LoweredTarget) else {}
@@ -122,6 +126,8 @@ def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
         "signed": heatmap.signed,
         "grid": grid,
         "cell_size": heatmap.placement.cell_size((grid[0], grid[1])),
+        "cell_offset": heatmap.placement.cell_offset,
+        "cell_known_to": heatmap.placement.cell_known_to,
     }
 
 

@@ -12,6 +12,7 @@ from gradcam_core.exporters.encoding import npy, png, to_json
 from gradcam_core.exporters.manifest import to_dict, trust_to_dict
 from gradcam_core.exporters.names import Names, heatmap_names
 from gradcam_core.methods import what_it_reads
+from gradcam_core.placement import place_words
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
 from gradcam_core.render import (
     COLOUR_MAP,
@@ -180,7 +181,8 @@ def _described(explanation: Explanation, stems: Sequence[str]) -> Iterator[str]:
         largest = heatmap.raw_size if heatmap.signed else heatmap.raw_peak
         peak = f"raw peak {largest:.3g}" if heatmap.state == "ok" else heatmap.state
         where = one_line(heatmap.layer) if heatmap.layer else what_it_reads(heatmap.method)
+        place = "".join(f", {words}" for words in [place_words(heatmap.placement)] if words)
         yield (
             f"{stem}: {heatmap.method} for {one_line(heatmap.target.label)} at {where}, "
-            f"{peak}, one cell is {width:.0f} x {height:.0f} pixels"
+            f"{peak}, one cell is {width:.0f} x {height:.0f} pixels{place}"
         )

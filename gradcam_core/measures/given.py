@@ -9,7 +9,7 @@ import torch
 from gradcam_core.capture import scorer
 from gradcam_core.errors import GradcamError, ModelError, TargetError
 from gradcam_core.measures.needs import NotMeasurable, Probability, Shown, Truth, Visible
-from gradcam_core.placement import Placement, resample
+from gradcam_core.placement import Placement
 from gradcam_core.records import Explanation, Heatmap, LoadedModel, Target
 from gradcam_core.shapes import Heat
 from gradcam_core.targets import Followed, followed
@@ -55,7 +55,7 @@ def visible_in(placement: Placement) -> Visible:
 
 def shown_in(heatmap: Heatmap, visible: Visible) -> Shown:
     """The map's positive part on the model input's own pixels: 0 in padding, its peak on the picture 1."""
-    large = resample(np.maximum(heatmap.raw, 0), heatmap.placement.input_size)
+    large = heatmap.placement.on_input(np.maximum(heatmap.raw, 0))
     shown: Shown = np.where(visible, large, np.float32(0))
     peak = shown.max()
     return (shown / peak).round(DECIMALS) if peak > 0 else shown

@@ -19,6 +19,7 @@ from gradcam_core import (
     knows_class,
     number,
     percent,
+    place_words,
     shown_input,
     signed,
 )
@@ -93,7 +94,7 @@ def _describe_input(explanation: Explanation) -> None:
 def _table(explanation: Explanation) -> list[dict[str, str]]:
     rows = []
     for heatmap in explanation.heatmaps:
-        height, width = explanation.placement.cell_size(heatmap.raw.shape)
+        height, width = heatmap.placement.cell_size(heatmap.raw.shape)
         rows.append(
             {
                 "Method": METHODS[heatmap.method].title,
@@ -102,7 +103,7 @@ def _table(explanation: Explanation) -> list[dict[str, str]]:
                 "Layer": layer_title(heatmap),
                 "Peak evidence": number(heatmap.raw_peak, ".4g"),
                 "Map": f"{heatmap.raw.shape[1]} × {heatmap.raw.shape[0]}",
-                "One cell": f"{width:.0f} × {height:.0f} px",
+                "One cell": "; ".join(filter(None, (f"{width:.0f} × {height:.0f} px", place_words(heatmap.placement)))),
                 "State": heatmap.state,
             }
         )
@@ -137,6 +138,7 @@ def _step_title(step: str) -> str:
         "preprocess": "Preparing the model's input",
         "forward": "Forward pass",
         "tail": "Backward pass through the tail",
+        "centres": "Measuring where the cells lie, once per model",
         "guided backpropagation": "Guided backward pass",
     }
     return titles.get(step, METHODS[step].title if step in METHODS else step)

@@ -19,6 +19,7 @@ from gradcam_core import (
     colour_table,
     overlay,
     picture_pixels,
+    place_words,
 )
 from pages.components import session
 from pages.components.analysis import cache
@@ -195,12 +196,15 @@ def show_scale(heatmaps: Sequence[Heatmap]) -> None:
     stops = ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in table)
     cells = {heatmap.placement.cell_size(heatmap.raw.shape) for heatmap in heatmaps}
     sizes = sorted(f"{width:.0f} × {height:.0f}" for height, width in cells)
+    size = " to ".join(sizes[:: max(1, len(sizes) - 1)])
+    places = {place_words(heatmap.placement) for heatmap in heatmaps}
+    place = f", {places.pop()}" if len(places) == 1 and "" not in places else ""
     words = f"{'each' if len(heatmaps) > 1 else 'this'} map’s own peak"
     ends = (f"against the class, −1 × {words}", f"for it, {words}") if signed else ("0", words)
     hatched = "Hatched: not seen by the model." if _is_partly_unseen(heatmaps[0]) else ""
     st.html(
         f'<p class="scale">{ends[0]} <i style="background: linear-gradient(to right, {stops})"></i> {ends[1]}'
-        f"<span>One map cell = {' to '.join(sizes[:: max(1, len(sizes) - 1)])} px.</span><span>{hatched}</span></p>"
+        f"<span>One map cell = {size} px{place}.</span><span>{hatched}</span></p>"
     )
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from gradcam_core import COLOUR_MAPS, Heatmap, ImageRecord, amount_of, colour_table, outlines_of
+from gradcam_core import COLOUR_MAPS, Heatmap, ImageRecord, amount_of, colour_table, outlines_of, place_words
 from pages.components.pixels import offer
 
 LONGEST_SIDE = 1600
@@ -74,6 +74,8 @@ def panel_of(heatmap: Heatmap, *, id: str, title: str = "", subtitle: str = "", 
         "subtitle": subtitle,
         "grid": grid_of(shown),
         "box": list(heatmap.placement.box),
+        "offset": list(heatmap.placement.cell_offset),
+        "place": place_words(heatmap.placement),
         "peak": peak if math.isfinite(peak) else None,
         # A fused map is made of scaled maps: its peak is 1, whatever the evidence.
         "fused": bool(heatmap.fusion),

@@ -1,5 +1,6 @@
 // The browser's twin of gradcam_core/placement.py: same cell centres, same clamped edges, same unseen pixels.
-// A map is [h w] float32; its box is (top, left, bottom, right) in pixels of the original picture.
+// A map is [h w] float32; its box is (top, left, bottom, right) in pixels of the original picture, and its cells lie
+// `offset` (down, right) beside an even tiling of the box.
 
 const LEVELS = 4095;
 const UNSEEN = LEVELS + 1;
@@ -11,9 +12,11 @@ function bytesOf(base64) {
 function mapOf(panel, picture) {
   const { h, w, data } = panel.grid;
   const [top, left, bottom, right] = panel.box;
+  const [down, along] = panel.offset;
   const values = new Float32Array(bytesOf(data).buffer);
   return {
-    h, w, top, left, bottom, right, values,
+    h, w, values,
+    top: top + down, left: left + along, bottom: bottom + down, right: right + along,
     // Drawn values run from 0 to 1; the zero of a signed map is at 0.5.
     drawn: panel.signed ? values.map((value) => (value + 1) / 2) : values,
     peak: panel.peak,

@@ -100,7 +100,9 @@ function meaningOfOne(hot, { scale }) {
 
 function meaningOfCell(maps) {
   const sizes = [...new Set(maps.map(({ map }) => cellText(map)))];
-  return sizes.length > 1 ? `one map cell = ${sizes[0]} to ${sizes.at(-1)} px` : `one map cell = ${sizes[0] ?? "no"} px`;
+  if (sizes.length > 1) return `one map cell = ${sizes[0]} to ${sizes.at(-1)} px`;
+  const places = [...new Set(maps.map(({ data }) => data.place).filter(Boolean))];
+  return [`one map cell = ${sizes[0] ?? "no"} px`, ...(places.length === 1 ? places : [])].join(", ");
 }
 
 function cellText({ h, w, top, left, bottom, right }) {
