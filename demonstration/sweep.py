@@ -35,10 +35,13 @@ MOST_PARAMETERS, MOST_SECONDS = 450_000_000, 400
 EQUAL = 1e-4
 # Notes with one of these words stand below the table.
 TOLD = ("random", "gradient", "side by side", "early one")
+# Networks whose names begin like those of another family, and which pool by attention.
+ALSO = ["timm:resnet50_clip", "timm:vit_base_patch16_siglip_224"]
 TITLE = """# Architectures
 
 The smallest network of each family of timm, as far as the names tell, and each classifier of torchvision was explained
-once with random weights, at the network's own input size. The usual layer was chosen by what the running network does.
+once with random weights, at the network's own input size; what has not been run stands at the end. The usual layer was
+chosen by what the running network does.
 *Difference* is the largest difference of the raw Grad-CAM from ordinary autograd through the whole network, as a share
 of the map's peak. `make sweep` writes this page. The code is in `demonstration/sweep.py`.
 
@@ -51,7 +54,7 @@ def plan() -> list[str]:
     for module in timm.list_modules():
         for name in timm.list_models(module=module):
             families.setdefault((module, re.match(r"(?:tf_|test_)?[a-z]+", name)[0]), []).append(f"timm:{name}")  # type: ignore[index]
-    smallest = [min(names, key=_size) for names in families.values()]
+    smallest = [*ALSO, *(min(names, key=_size) for names in families.values())]
     return sorted([*smallest, *(f"torchvision:{name}" for name in models.list_models(module=models))], key=_size)
 
 
@@ -177,7 +180,8 @@ if __name__ == "__main__":
     given = parser.parse_args()
     given.results.parent.mkdir(parents=True, exist_ok=True)
     if given.table:
-        rows = sorted(_done(given.results).values(), key=lambda row: row["name"])
+        done = {name: {"name": name, "skipped": "not run yet"} for name in plan()} | _done(given.results)
+        rows = sorted(done.values(), key=lambda row: row["name"])
         DOCS.write_text(TITLE + "".join(_lines(rows)), encoding="utf-8")
     else:
         torch.set_num_threads(1)
