@@ -109,7 +109,7 @@ def show_heatmaps(
     if by_method or (several_layers and len(classes) > 1):  # a row for each class
         columns = len(heatmaps) // len(classes)
     else:
-        panels.insert(0, picks.panel if picks else PICTURE_PANEL)
+        panels.insert(0, picks.panel(panels) if picks else PICTURE_PANEL)
     places = picks is not None and not picks.are_objects
     result = show_panels(explanation.image, panels, key, chosen=True, columns=columns, places=places)
     if picks:

@@ -1,7 +1,7 @@
 """Pick a detector's objects or a segmenter's regions: from a list, or by a click on the picture."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +40,10 @@ class Picks:
     targets: tuple[Chosen, ...]
     are_objects: bool
 
-    @property
-    def panel(self) -> dict[str, Any]:
-        """The picture for the viewer, with the objects on it."""
+    def panel(self, explained: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The picture for the viewer: with the objects on it, or with the outlines of the panels that are explained."""
         if not self.are_objects:
-            return PICTURE_PANEL
+            return PICTURE_PANEL | {"outlines": [line for panel in explained for line in panel["outlines"]]}
         marks = [
             {"id": id, "label": title, "score": prediction.probability, "box": _rounded(prediction), "picked": picked}
             for (id, title), prediction in zip(self.titles.items(), self.found, strict=False)
@@ -115,7 +114,13 @@ def _titles(predictions: tuple[Prediction, ...], picked: list[Chosen], are_objec
         return {f"box:{number}": f"{number} · {title}" for number, title in enumerate(words)}
     places = [each for each in picked if isinstance(each, str) and each.startswith(PLACE)]
     titles: dict[Chosen, str] = {each.index: title for each, title in zip(predictions, words, strict=True)}
-    return titles | {place: f"The region at {place.removeprefix(PLACE).replace(',', ', ')}" for place in places}
+    return titles | {place: _place_title(place) for place in places}
+
+
+def _place_title(place: str) -> str:
+    """The place as the viewer reads it under the pointer: whole pixels."""
+    x, y = (math.floor(float(part)) for part in place.removeprefix(PLACE).split(","))
+    return f"The region at x {x}, y {y}"
 
 
 def _rounded(prediction: Prediction) -> list[float]:

@@ -83,6 +83,7 @@ function paintPanel(panel, viewer) {
   const shown = panel.map ? settings.view : "original";
   context.clearRect(0, 0, size.width, size.height);
   if (shown !== "heatmap") context.drawImage(pictureLayer(panel.view, frame, viewer), 0, 0);
+  if (!panel.map) outlineTarget(context, panel.data.outlines ?? [], frame, size.ratio);
   if (shown === "original") return paintMarks(panel, frame, viewer);
   if (panel.heat) context.drawImage(heatLayer(panel, frame, viewer), 0, 0);
   if (isPartlyUnseen(panel.map, picture)) paintVeil(context, panel.map, frame, viewer);
