@@ -81,7 +81,7 @@ def pick_objects(image: ImageRecord, model: LoadedModel, top: int) -> Picks | No
         picked = st.multiselect(
             "Objects" if are_objects else "Regions",
             list(titles),
-            format_func=lambda each: titles[each],
+            format_func=lambda each: titles.get(each, str(each)),
             **kept(key, [], titles, most=MOST_PICKED),
             max_selections=MOST_PICKED,
             select_all=False,
