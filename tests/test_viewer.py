@@ -115,12 +115,21 @@ def _open(page: Any, address: str, case: str) -> None:
     page.wait_for_function("document.querySelector('[data-test-script-state=notRunning]')")
 
 
-def _click(page: Any, panel: int, across: float, down: float) -> Any:
-    """Click on a place, given as shares of a panel's picture; what was picked last, after a while."""
+def _at(page: Any, panel: int, across: float, down: float) -> tuple[float, float]:
+    """Where a place, given as shares of a picture of 600 x 400 pixels, stands on the screen."""
     box = page.locator(".panel canvas").nth(panel).bounding_box()
-    page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
-    page.wait_for_timeout(900)
-    page.wait_for_function("document.querySelector('[data-test-script-state=notRunning]')")
+    scale = min(box["width"] / 600, box["height"] / 400)
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    return middle[0] + (across - 0.5) * 600 * scale, middle[1] + (down - 0.5) * 400 * scale
+
+
+def _click(page: Any, panel: int, across: float, down: float, expected: str = "") -> Any:
+    """Click on a place of a panel's picture; what was picked last, once that is as expected."""
+    page.mouse.click(*_at(page, panel, across, down))
+    if expected:
+        page.locator(".st-key-outcome", has_text=f'"mark": {expected}').wait_for(timeout=60_000)
+    else:
+        page.wait_for_timeout(900)  # longer than a click waits for a second one
     return json.loads(page.locator(".st-key-outcome").inner_text())["picked"]
 
 
@@ -130,27 +139,24 @@ def test_a_click_picks_the_smallest_object_there(page: Any, address: str) -> Non
     assert canvas.get_attribute("aria-label") == "Picture; cat 90 %; dog 40 %"
     assert _click(page, 0, 0.05, 0.05) is None, "no object there"
     assert _click(page, 1, 0.5, 0.5) is None, "the heatmap has no objects to pick"
-    box = canvas.bounding_box()
-    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.move(*_at(page, 0, 0.5, 0.5))
     page.mouse.down()
-    page.mouse.move(box["x"] + 0.5 * box["width"] + 30, box["y"] + 0.5 * box["height"], steps=3)
+    page.mouse.move(*_at(page, 0, 0.55, 0.5), steps=3)
     page.mouse.up()
     assert _click(page, 0, 0.05, 0.05) is None, "a drag picks nothing"
-    assert _click(page, 0, 0.65, 0.5)["mark"] == "box:0"
-    assert _click(page, 0, 0.45, 0.5)["mark"] == "box:1"
-    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])  # the large box alone is here
+    _click(page, 0, 0.65, 0.5, expected='"box:0"')
+    _click(page, 0, 0.45, 0.5, expected='"box:1"')
+    page.mouse.move(*_at(page, 0, 0.3, 0.3))  # the large box alone is here
     page.keyboard.down("Control")
     page.mouse.wheel(0, -300)
     page.keyboard.up("Control")
-    picked = _click(page, 0, 0.3, 0.3)
-    assert picked["mark"] == "box:0"
+    picked = _click(page, 0, 0.3, 0.3, expected='"box:0"')
     assert (picked["x"], picked["y"]) == (pytest.approx(180, abs=2), pytest.approx(120, abs=2))
 
 
 def test_a_click_gives_a_place_in_the_pictures_pixels(page: Any, address: str) -> None:
     _open(page, address, "letterbox")
-    picked = _click(page, 1, 0.25, 0.75)
-    assert picked["mark"] is None
+    picked = _click(page, 1, 0.25, 0.75, expected="null")
     assert (picked["x"], picked["y"]) == (pytest.approx(150, abs=2), pytest.approx(300, abs=2))
 
 
