@@ -19,6 +19,7 @@ from pages.components.pickers import fold
 from pages.components.pickers.classes import pick_classes
 from pages.components.pickers.layers import chosen_layers, pick_layers
 from pages.components.pickers.methods import layer_words, pick_method
+from pages.components.pickers.objects import pick_objects
 from pages.components.pickers.texts import KEY, pick_texts
 from pages.components.presenter.slides import offer_presenting
 from pages.components.words import show_error
@@ -35,6 +36,14 @@ with fold(chosen_layers(chosen.model), methods="method", top=KEY if texts else "
     with right:
         classes = () if texts else pick_classes(chosen.model)
 
+picks = None
+if chosen.model.outputs.has_places:
+    top_k, targets, *others = classes
+    picks = pick_objects(chosen.image, chosen.model, top_k)
+    if picks is None:
+        st.stop()
+    classes = (top_k, picks.targets or targets, *others)
+
 analysis = Analysis(chosen.image, chosen.model, Request((method,), layers, *classes, texts=texts))
 try:
     analysis, explanation = explained(analysis, "explain")
@@ -44,7 +53,7 @@ except GradcamError as error:
 
 with answers:
     show_headline(explanation)
-settings = show_heatmaps(explanation, key="explain")
+settings = show_heatmaps(explanation, key="explain", picks=picks)
 offer_presenting(explanation, analysis, key="explain")
 offer_checks(explanation, analysis, key="explain")
 show_downloads(explanation, settings, key="explain", checks=outcomes(explanation, analysis))

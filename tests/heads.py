@@ -125,3 +125,55 @@ def detector() -> nn.Module:
 def segmenter() -> nn.Module:
     """A class for each pixel."""
     return Segmenter()
+
+
+class Blobs(nn.Module):
+    """A detector of two classes: an object in each quarter of the picture, as sure as the quarter is bright."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3, 4, 1), nn.ReLU())
+        self.head = nn.Conv2d(4, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        scores = nn.functional.adaptive_avg_pool2d(self.head(self.backbone(x)), 2).flatten(1).sigmoid()
+        half = x.shape[-1] / 2
+        corners = [(left, top, left + half, top + half) for top in (0.0, half) for left in (0.0, half)]
+        boxes, labels = x.new_tensor(corners), torch.tensor([0, 1, 0, 1], device=x.device)
+        seen = [score > x.new_tensor(0.001) for score in scores]
+        return [
+            {"boxes": boxes[kept], "labels": labels[kept], "scores": score[kept]}
+            for score, kept in zip(scores, seen, strict=True)
+        ]
+
+
+def blobs() -> nn.Module:
+    """The detector, with the same weights each time."""
+    torch.manual_seed(0)
+    return Blobs()
+
+
+def blind() -> nn.Module:
+    """The detector that is sure of nothing."""
+    network = blobs()
+    with torch.no_grad():
+        network.head.bias.fill_(-20)
+    return network
+
+
+class Painter(nn.Module):
+    """A segmenter of three classes, by colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3, 4, 1), nn.ReLU())
+        self.head = nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.interpolate(self.head(self.backbone(x)), x.shape[-2:], mode="bilinear")
+
+
+def painter() -> nn.Module:
+    """The segmenter, with the same weights each time."""
+    torch.manual_seed(1)
+    return Painter()

@@ -1,8 +1,11 @@
 """Targets of detectors, segmenters and networks without a classifier, against plain autograd through all of it."""
 
 import json
+import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -39,6 +42,7 @@ from gradcam_core.targets.boxes import box_on_picture, objects
 from tests import heads
 from tests.pictures import encode
 
+DETECTORS = Path(__file__).parent.parent / "docs" / "detectors.md"
 SIDE = 128
 SETTINGS = {"size": SIDE, "mean": 0.0, "std": 1.0, "fit": "letterbox"}
 
@@ -82,6 +86,18 @@ def two_stages() -> LoadedModel:
 
 
 @pytest.fixture(scope="module")
+def with_masks() -> LoadedModel:
+    torch.manual_seed(4)
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 7, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU())
+    backbone.out_channels = 8  # type: ignore[assignment]
+    anchors = detection.rpn.AnchorGenerator(((16, 32, 64),), ((0.5, 1.0, 2.0),))
+    network = detection.MaskRCNN(
+        backbone, 3, min_size=SIDE, max_size=SIDE, rpn_anchor_generator=anchors, rpn_post_nms_top_n_test=40
+    )
+    return load_model(network, preprocessing=SETTINGS)
+
+
+@pytest.fixture(scope="module")
 def segmenter() -> LoadedModel:
     torch.manual_seed(2)
     network = segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=3)
@@ -109,26 +125,47 @@ def grad_cam_by_autograd(model: LoadedModel, inputs: torch.Tensor, layer: str, s
     return np.asarray((weights * kept[0]).sum(dim=1)[0].detach())
 
 
-@pytest.mark.parametrize("name", ["detector", "two_stages"])
+@pytest.mark.parametrize("name", ["detector", "two_stages", "with_masks"])
 def test_an_objects_maps_equal_plain_autograd(name: str, image: Any, request: pytest.FixtureRequest) -> None:
     model: LoadedModel = request.getfixturevalue(name)
     assert model.task == "detection"
     edges = {"left": (0, -1), "top": (1, -1), "right": (2, 1), "bottom": (3, 1)}
+    edges = edges if name == "detector" else {"top": edges["top"]}  # the others take longer
     wanted = ["box:0", "box:1", *(f"box:2:{edge}" for edge in edges)]
     explanation = explain(image, model, targets=wanted, methods="grad_cam")
     inputs = torch.tensor(explanation.model_input)[None]
     scores = [lambda outputs: outputs[0]["scores"][0], lambda outputs: outputs[0]["scores"][1]]
     scores += [lambda outputs, c=c, sign=sign: sign * outputs[0]["boxes"][2, c] for c, sign in edges.values()]
     moved = dict.fromkeys(wanted, 0)
-    per_target = len(model.pyramid) + (len(model.pyramid) > 1)
+    per_target = max(len(model.pyramid), 1) + (len(model.pyramid) > 1)
     for place, (target, score) in enumerate(zip(wanted, scores, strict=True)):
-        for heatmap in explanation.heatmaps[place * per_target :][: len(model.pyramid)]:
+        for heatmap in explanation.heatmaps[place * per_target :][: max(len(model.pyramid), 1)]:
             literal = grad_cam_by_autograd(model, inputs, heatmap.layer, score)
             np.testing.assert_allclose(heatmap.raw, literal, rtol=1e-4, atol=1e-4 * np.abs(literal).max() + 1e-30)
             moved[target] += bool(np.abs(literal).max() > 0)
     assert moved["box:0"], moved
     assert moved["box:1"], moved
     assert any(moved[target] for target in wanted[2:]), moved
+
+
+@pytest.mark.parametrize("name", ["two_stages", "with_masks"])
+def test_a_box_head_is_differentiated_for_the_boxes_that_are_asked_for(
+    name: str, image: Any, request: pytest.FixtureRequest
+) -> None:
+    model: LoadedModel = request.getfixturevalue(name)
+    rows: list[tuple[int, bool]] = []
+
+    def note(module: nn.Module, given: Any, output: torch.Tensor) -> None:
+        rows.append((len(output), output.requires_grad))
+
+    handle = model.module.roi_heads.box_head.register_forward_hook(note, prepend=True)
+    try:
+        explain(image, model, targets=["box:0", "box:1:left"], methods="grad_cam")
+    finally:
+        handle.remove()
+    (everything, recorded), (again, recorded_again) = rows
+    assert (recorded, recorded_again) == (False, True)
+    assert 1 <= again <= 2 < everything
 
 
 def test_predictions_are_objects_with_boxes_on_the_picture(detector: LoadedModel, image: Any) -> None:
@@ -257,6 +294,44 @@ def test_boxes_are_drawn_on_the_overlay(detector: LoadedModel, image: Any) -> No
     colours = overlay(image, heatmap)
     x, y = np.rint((polygon[0] + polygon[1]) / 2).astype(int)
     assert colours[min(max(y, 0), 59), min(x, 119)].min() > 200, "the upper edge is white in its middle"
+
+
+def test_the_documents_own_detector_is_explained_as_plain_autograd_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", DETECTORS.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "example.py").write_text(code, "utf-8")
+    names = runpy.run_path(str(tmp_path / "example.py"))
+    explanation, model = names["explanation"], names["model"]
+    assert f"{explanation.heatmaps[0].target.label} body (400, 600)" in capsys.readouterr().out
+    assert (model.task, model.labels, model.default_layer) == ("detection", ("cat", "cup"), "body")
+    scores = [
+        lambda raw: names["read_objects"](raw)[0]["scores"][0],
+        lambda raw: -names["read_objects"](raw)[0]["boxes"][0, 0],
+    ]
+    for heatmap, score in zip(explanation.heatmaps, scores, strict=True):
+        inputs = torch.tensor(explanation.model_input)[None]
+        literal = grad_cam_by_autograd(SimpleNamespace(module=names["network"]), inputs, heatmap.layer, score)
+        assert np.abs(literal).max() > 0
+        np.testing.assert_allclose(heatmap.raw, literal, rtol=1e-4, atol=1e-4 * np.abs(literal).max())
+
+
+@pytest.mark.parametrize(
+    ("read", "labels", "words"),
+    [
+        ("scores", None, "is no function"),
+        (lambda raw: raw["boxes"], None, "failed: "),
+        (
+            lambda raw: [{"boxes": raw[0, :1, :4], "labels": raw[0, 0, :1], "scores": raw[0, 0, :1]}],
+            None,
+            "Give the names",
+        ),
+    ],
+)
+def test_a_function_that_reads_the_outputs_wrongly_is_said(read: Any, labels: Any, words: str) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), nn.Flatten(2))
+    with pytest.raises(ModelError, match=words):
+        load_model(network, read=read, labels=labels, preprocessing=SETTINGS)
 
 
 def test_features_are_not_taken_for_regions() -> None:

@@ -32,6 +32,13 @@ st.set_page_config(layout="wide")
 image, heatmaps = pickle.loads(Path(__file__).with_name(st.query_params["case"]).read_bytes())
 panels = [{"id": "picture", "kind": "picture", "title": "Picture", "probability": None}]
 panels += [panel_of(heatmap, id=str(number)) for number, heatmap in enumerate(heatmaps)]
+marks = [
+    {"id": "box:0", "label": "cat 90 %", "score": 0.9, "box": [150, 100, 450, 300], "picked": False},
+    {"id": "box:1", "label": "dog 40 %", "score": 0.4, "box": [200, 150, 300, 250], "picked": False},
+]
+if st.query_params["case"] == "object":
+    panels[0]["marks"] = marks
+places = st.query_params["case"] == "letterbox"
 st.session_state.runs = st.session_state.get("runs", 0) + 1
 st.session_state.setdefault("display", DEFAULTS)
 if st.button("Reset", key="reset"):
@@ -39,10 +46,13 @@ if st.button("Reset", key="reset"):
 if st.checkbox("Show", True, key="show"):
     found = viewer(
         picture_of(image), panels, colours=colours_of(), settings=st.session_state.display, key="viewer", columns=2,
+        places=places,
     )
+    st.session_state.picked = found["picked"] or st.session_state.get("picked")
     st.session_state.display = {name: found[name] for name in DEFAULTS}
 with st.container(key="outcome"):
-    st.text(json.dumps({**st.session_state.display, "runs": st.session_state.runs}))
+    state = st.session_state
+    st.text(json.dumps({**state.display, "runs": state.runs, "picked": state.get("picked")}))
 """
 
 
@@ -104,6 +114,52 @@ def _open(page: Any, address: str, case: str) -> None:
     page.goto(f"{address}/?case={case}")
     page.locator(".viewer .cell", has_text="map cell").wait_for(timeout=30_000)
     page.wait_for_function("document.querySelector('[data-test-script-state=notRunning]')")
+
+
+def _at(page: Any, panel: int, across: float, down: float) -> tuple[float, float]:
+    """Where a place, given as shares of a picture of 600 x 400 pixels, stands on the screen."""
+    box = page.locator(".panel canvas").nth(panel).bounding_box()
+    scale = min(box["width"] / 600, box["height"] / 400)
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    return middle[0] + (across - 0.5) * 600 * scale, middle[1] + (down - 0.5) * 400 * scale
+
+
+def _click(page: Any, panel: int, across: float, down: float, expected: str = "") -> Any:
+    """Click on a place of a panel's picture; what was picked last, once that is as expected."""
+    page.mouse.click(*_at(page, panel, across, down))
+    if expected:
+        page.locator(".st-key-outcome", has_text=f'"mark": {expected}').wait_for(timeout=60_000)
+    else:
+        page.wait_for_timeout(900)  # longer than a click waits for a second one
+    return json.loads(page.locator(".st-key-outcome").inner_text())["picked"]
+
+
+def test_a_click_picks_the_smallest_object_there(page: Any, address: str) -> None:
+    _open(page, address, "object")
+    canvas = page.locator(".panel canvas").first
+    assert canvas.get_attribute("aria-label") == "Picture; cat 90 %; dog 40 %"
+    assert _click(page, 0, 0.05, 0.05) is None, "no object there"
+    assert _click(page, 1, 0.5, 0.5) is None, "the heatmap has no objects to pick"
+    page.mouse.move(*_at(page, 0, 0.5, 0.5))
+    page.mouse.down()
+    page.mouse.move(*_at(page, 0, 0.55, 0.5), steps=3)
+    page.mouse.up()
+    assert _click(page, 0, 0.05, 0.05) is None, "a drag picks nothing"
+    _click(page, 0, 0.65, 0.5, expected='"box:0"')
+    _click(page, 0, 0.45, 0.5, expected='"box:1"')
+    page.mouse.move(*_at(page, 0, 0.3, 0.3))  # the large box alone is here
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -300)
+    page.keyboard.up("Control")
+    picked = _click(page, 0, 0.3, 0.3, expected='"box:0"')
+    shown = page.locator(".viewer .place").inner_text()  # what the viewer reads under the pointer
+    assert shown.split("value")[0].split() == ["x", str(int(picked["x"])), "y", str(int(picked["y"]))]
+
+
+def test_a_click_gives_a_place_in_the_pictures_pixels(page: Any, address: str) -> None:
+    _open(page, address, "letterbox")
+    picked = _click(page, 1, 0.25, 0.75, expected="null")
+    assert (picked["x"], picked["y"]) == (pytest.approx(150, abs=2), pytest.approx(300, abs=2))
 
 
 def test_an_objects_box_is_drawn_on_its_heatmap(page: Any, address: str) -> None:

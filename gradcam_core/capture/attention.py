@@ -212,7 +212,7 @@ def block_gradients(
     pulled = _scores_by_rows(model, inputs, targets, session)
     for place in range(len(session.means)):
         mean, output = session.means[place], session.outputs[place]
-        (slopes,) = differentiate(mean, [output], pulled[:, place])
+        (slopes,) = differentiate(mean, pulled[:, place], [output])
         if slopes is None:
             raise MethodError("A block of this network does not use its attention.", "Use a method that reads a layer.")
         yield slopes, to_grid(session.values[place], replace(layer, layout=TOKENS))

@@ -13,6 +13,7 @@ from torch import nn
 from gradcam_core.capture.attention import block_attention, block_gradients
 from gradcam_core.capture.backward import moves_scores
 from gradcam_core.capture.guided import guided_gradients
+from gradcam_core.capture.rows import Cuts
 from gradcam_core.capture.scores import class_scores, gradients_of, network_for, scorer, target_scores
 from gradcam_core.capture.tail import tail_of
 from gradcam_core.capture.taps import Session, listening
@@ -49,7 +50,8 @@ def capture(
     score does not depend on a layer.
     """
     inputs = _recordable(inputs)
-    session = Session(frozenset(layer.name for layer in layers), "gradients" in needs)
+    names = frozenset(layer.name for layer in layers)
+    session = Session(names, "gradients" in needs, cuts=None if "similar" in needs else Cuts(names))
     with listening(session, model.device):
         with clock("forward"):
             outputs = class_scores(network_for(model, layers)(inputs))
@@ -58,7 +60,9 @@ def capture(
             scores = target_scores(outputs, targets)
             points = _points(session, layers)
             levels = len(layers) > 1 and bool(model.pyramid)
-            slopes = _gradients(scores, points, layers, levels) if session.gradients else (None,) * len(points)
+            slopes = (
+                _gradients(scores, points, layers, levels, session.cuts) if session.gradients else (None,) * len(points)
+            )
             cut = [layer for layer, slope in zip(layers, slopes, strict=True) if session.gradients and slope is None]
             head = _head_rows(model, outputs, targets) if "head" in needs else None
     if cut:
@@ -163,12 +167,16 @@ def _guided(model: LoadedModel, inputs: torch.Tensor, targets: Sequence[Target],
 
 
 def _gradients(
-    scores: torch.Tensor, points: Sequence[torch.Tensor], layers: Sequence[LayerInfo], levels: bool = False
+    scores: torch.Tensor,
+    points: Sequence[torch.Tensor],
+    layers: Sequence[LayerInfo],
+    levels: bool = False,
+    cuts: Cuts | None = None,
 ) -> tuple[torch.Tensor | None, ...]:
     """Gradients [K N ...] of the scores [K N] at each point. Raises LayerError where the network forbids them."""
     try:
         with torch.enable_grad():
-            slopes = gradients_of(scores, points)
+            slopes = gradients_of(scores, points, cuts.finish() if cuts else ())
     except RuntimeError as error:
         reason = next((words for part, words in FORBIDDEN.items() if part in str(error)), "")
         if not reason:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradcam_core.capture.rows import Cut
 from gradcam_core.capture.taps import listening
 from gradcam_core.devices import is_out_of_memory, pictures_at_once
 from gradcam_core.errors import ModelError, TargetError
@@ -65,15 +66,31 @@ def target_scores(outputs: torch.Tensor, targets: Sequence[Target]) -> torch.Ten
     return torch.stack(scores)
 
 
-def gradients_of(scores: torch.Tensor, points: Sequence[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
-    """Differentiate scores [K N] by tensors [N ...] of the same pictures: [K N ...] each, None without dependence."""
+def gradients_of(
+    scores: torch.Tensor, points: Sequence[torch.Tensor], cuts: Sequence[Cut] = ()
+) -> tuple[torch.Tensor | None, ...]:
+    """Differentiate scores [K N] by tensors [N ...] of the same pictures: [K N ...] each, None without dependence.
+
+    Where the graph is cut, the way goes on from each cut to the points.
+    """
     # Pictures do not depend on each other, so the sum over them has every picture's own gradient.
     sums = scores.sum(dim=1)
-    return differentiate(sums, points, torch.eye(len(sums), dtype=sums.dtype, device=sums.device))
+    leaves = [cut.leaf for cut in cuts]
+    rows = torch.eye(len(sums), dtype=sums.dtype, device=sums.device)
+    slopes = differentiate(sums, rows, [*points, *leaves])
+    totals = slopes[: len(points)]
+    for cut, slope in zip(cuts, slopes[len(points) :], strict=True):
+        if slope is not None:
+            totals = tuple(map(_sum, totals, differentiate(*cut.again(slope), points)))
+    return totals
+
+
+def _sum(one: torch.Tensor | None, other: torch.Tensor | None) -> torch.Tensor | None:
+    return other if one is None else one if other is None else one + other
 
 
 def differentiate(
-    values: torch.Tensor, points: Sequence[torch.Tensor], rows: torch.Tensor
+    values: torch.Tensor, rows: torch.Tensor, points: Sequence[torch.Tensor]
 ) -> tuple[torch.Tensor | None, ...]:
     """Differentiate values [...], weighted by each of K rows [K ...], by tensors: [K ...] each, or None.
 

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from gradcam_core.capture.rows import Cuts, install_cuts
+
 
 class Listener(Protocol):
     """What one pass wants of the taps: the layers, and what each of them hands on instead of its output."""
@@ -27,11 +29,15 @@ class Listener(Protocol):
 
 @dataclass(slots=True)
 class Session:
-    """Which layers' outputs one analysis wants, whether with gradients, and the outputs so far."""
+    """Which layers' outputs one analysis wants, whether with gradients, and the outputs so far.
+
+    `cuts` are those of a detector's box head (see capture/rows.py), where the analysis can do with them.
+    """
 
     wanted: frozenset[str]
     gradients: bool
     outputs: dict[str, torch.Tensor] = field(default_factory=dict)
+    cuts: Cuts | None = None
 
     def take(self, name: str, output: torch.Tensor) -> torch.Tensor:
         """Start the graph at this layer, and hand on a copy, which a later in-place step may overwrite.
@@ -51,8 +57,9 @@ _session: ContextVar[Listener | None] = ContextVar("capture_session", default=No
 
 
 def install_taps(network: nn.Module, names: Iterable[str]) -> None:
-    """Install a tap behind every named module; it stays there."""
+    """Install a tap behind every named module, and where a detector's box head can be cut; they stay there."""
     modules = dict(network.named_modules())
+    install_cuts(network, lambda: getattr(_session.get(), "cuts", None))
     for name in names:
         modules[name].register_forward_hook(_tap(name))
 

@@ -19,7 +19,7 @@ from gradcam_core.sources.heads import list_tasks as list_tasks
 from gradcam_core.sources.heads import with_task as with_task
 from gradcam_core.sources.hub_files import list_cached as list_cached
 from gradcam_core.sources.labels import given_labels
-from gradcam_core.sources.own_networks import load_from_memory
+from gradcam_core.sources.own_networks import load_from_memory, read_with
 
 
 def load_model(
@@ -32,6 +32,7 @@ def load_model(
     num_classes: int | None = None,
     in_chans: int | None = None,
     weights: str | None = None,
+    read: Callable[[Any], Any] | None = None,
     task: str = "auto",
     unit: str = "",
     thresholds: float | Sequence[float] | Mapping[str, float] | None = None,
@@ -42,8 +43,10 @@ def load_model(
 
     `reference` is `bundled:NAME`, `timm:NAME`, `torchvision:NAME`, `file:PATH` with an `architecture` ("auto": the
     suggested one; a folder states its own), or a model in memory, which is copied. `labels` are names or a file of
-    names; `preprocessing` replaces parts of the model's own; `weights` chooses "plain" or "averaged" ones. `task` says
-    what its outputs mean (tasks.py), with the `unit` of a regression or the `thresholds` of findings.
+    names; `preprocessing` replaces parts of the model's own; `weights` chooses "plain" or "averaged" ones. `read`
+    turns what the network returns into class scores, or of a detector into a dict of `boxes`, `labels` and `scores` for
+    each picture (docs/detectors.md). `task` says what the outputs mean (tasks.py), with the `unit` of a regression or
+    the `thresholds` of findings.
     """
     check_task(task)
     changes = _changes(preprocessing)
@@ -51,6 +54,8 @@ def load_model(
     progress = Progress(on_progress, "Looking for the model")
     settings = dict(zip(SETTINGS, (architecture, pretrained, num_classes, in_chans, weights), strict=True))
     network = _network(reference, settings, requested_size(changes), names is not None, progress)
+    if read is not None:
+        read_with(network.module, read)
     progress(0.85, words="Preparing the model")
     model = assemble_model(
         network,

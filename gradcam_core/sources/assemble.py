@@ -23,7 +23,7 @@ from gradcam_core.devices import choose_device, is_out_of_memory
 from gradcam_core.errors import DeviceError, LayerError, ModelError
 from gradcam_core.layers import INPUT
 from gradcam_core.records import LayerInfo, LoadedModel, Preprocessing
-from gradcam_core.sources.backbones import classes_of_detector, layer_before_regions, pyramid_of
+from gradcam_core.sources.backbones import classes_of_detector, layer_before_objects, layer_before_regions, pyramid_of
 from gradcam_core.sources.checkpoints import first_line
 from gradcam_core.sources.family import Network
 from gradcam_core.sources.folding import UNFIT, fold, with_folded
@@ -72,7 +72,7 @@ def assemble_model(
 ) -> LoadedModel:
     """Prepare a network that is ours to keep. Raises ModelError where it is no classifier, or labels do not fit."""
     module, place, fingerprint = network.module, choose_device(device), _fingerprint(network)
-    changed, probes = _settle(module, place), _probe(module, preprocessing, place)
+    changed, probes = _settle(module, place), _probe(module, preprocessing, place, labels)
     head, head_kind = find_head(probes.outputs[1], probes.calls[1])
     plain, refused = find_layers(module, probes.calls, preprocessing.size, probes.attending)
     layers = tuple(with_pooling(layer, probes.calls[1:], head, head_kind) for layer in plain)
@@ -136,13 +136,15 @@ def _reached(
     if outputs.dim() == 4:
         return layers, layer_before_regions(layers, calls), ()
     if outputs.dim() == 3:
-        return layers, (pyramid_of(layers, calls, "detection") or (layers[-1].name,))[0], ()
+        return layers, (pyramid_of(layers, calls, "detection") or (layer_before_objects(layers),))[0], ()
     layers, default, seen = reached(network.module, picture, layers, calls, outputs, head)
     return layers, default, (*filter(None, (probes.note,)), *seen, *note_if_early(default, layers, calls, refused))
 
 
 @torch.inference_mode(False)
-def _probe(module: nn.Module, preprocessing: Preprocessing, device: torch.device) -> _Probes:
+def _probe(
+    module: nn.Module, preprocessing: Preprocessing, device: torch.device, labels: Sequence[str] | None
+) -> _Probes:
     """Run on what pictures look like, and on noise, since different steps could look alike on a smooth picture.
 
     A step may be dead on noise and alive on pictures, or the other way round.
@@ -163,7 +165,7 @@ def _probe(module: nn.Module, preprocessing: Preprocessing, device: torch.device
         returned, calls = _run(module, inputs, preprocessing, watched, layouts)
         passes.append((_scores(returned), calls))
     all_outputs, all_calls = zip(*passes, strict=True)
-    classes = outputs.shape[1] if outputs.dim() != 3 else classes_of_detector(module)
+    classes = outputs.shape[1] if outputs.dim() != 3 else classes_of_detector(module, labels)
     attending = attending_modules(noted.attending, all_calls[0])
     return _Probes(all_outputs, all_calls, noted.kinds(), last_step, classes, attending, note)
 

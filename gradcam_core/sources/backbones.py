@@ -14,20 +14,23 @@ from gradcam_core.tasks import Task
 
 # Where detection heads keep their number of classes.
 COUNTS = ("num_classes", "num_columns")
+Trace = tuple[torch.Tensor, torch.Tensor]
 
 
-def classes_of_detector(module: nn.Module) -> int:
-    """The number of a detector's classes, its background among them. Raises ModelError where nothing tells it."""
+def classes_of_detector(module: nn.Module, labels: Sequence[str] | None) -> int:
+    """The number of a detector's classes, its background among them, by its head or else by the labels.
+
+    Raises ModelError where neither tells it.
+    """
     for name, part in module.named_modules():
         if name.endswith("cls_score") and isinstance(part, nn.Linear):
             return part.out_features
         for count in COUNTS:
             if "classification" in name and isinstance(getattr(part, count, None), int):
                 return int(getattr(part, count))
-    raise ModelError(
-        "The number of the detector's classes cannot be found.",
-        "Wrap it so that it returns scores [pictures, objects], and load it as a classifier.",
-    )
+    if labels is None:
+        raise ModelError("The number of the detector's classes cannot be found.", "Give the names of its classes.")
+    return len(labels)
 
 
 def pyramid_of(layers: Sequence[LayerInfo], calls: Calls, task: Task) -> tuple[str, ...]:
@@ -41,8 +44,17 @@ def pyramid_of(layers: Sequence[LayerInfo], calls: Calls, task: Task) -> tuple[s
 def _ends_of_backbone(layers: Sequence[LayerInfo], calls: Calls) -> tuple[str, ...]:
     """The layers whose outputs are the maps that the backbone hands on; () without a backbone."""
     inside = [layer for layer in layers if layer.name.startswith("backbone.") and layer.layout == "NCHW"]
-    names = [_layer_of(values, inside, calls) for values in _handed_on(calls.get("backbone"))]
+    names = [_layer_of(shape, trace, inside, calls) for shape, trace in _handed_on(calls.get("backbone"))]
     return tuple(dict.fromkeys(filter(None, names)))
+
+
+def layer_before_objects(layers: Sequence[LayerInfo]) -> str:
+    """The usual layer of a detector without a pyramid that is known: the last of those with the most channels.
+
+    The maps behind it hold boxes and classes.
+    """
+    most = max(layer.channels for layer in layers)
+    return [layer.name for layer in layers if layer.channels == most][-1]
 
 
 def layer_before_regions(layers: Sequence[LayerInfo], calls: Calls) -> str:
@@ -58,19 +70,22 @@ def layer_before_regions(layers: Sequence[LayerInfo], calls: Calls) -> str:
     return [layer.name for layer in layers if math.prod(layer.grid) == coarsest][-1]
 
 
-def _handed_on(backbone: Call | None) -> list[torch.Tensor]:
+def _handed_on(backbone: Call | None) -> list[tuple[tuple[int, ...], Trace | None]]:
+    """Shape and trace of each map that the backbone hands on."""
     outputs = backbone.output if backbone else None
+    if backbone and isinstance(outputs, torch.Tensor):
+        return [(tuple(outputs.shape), backbone.trace)] if outputs.dim() == 4 else []
     values = outputs.values() if isinstance(outputs, Mapping) else outputs if isinstance(outputs, list | tuple) else ()
-    return [each for each in values if isinstance(each, torch.Tensor) and each.dim() == 4]
+    maps = [each for each in values if isinstance(each, torch.Tensor) and each.dim() == 4]
+    return [(tuple(each.shape), trace_of(each)) for each in maps]
 
 
-def _layer_of(values: torch.Tensor, inside: Sequence[LayerInfo], calls: Calls) -> str:
-    """The layer that gave these values; where a later step has changed them, the last one of the same shape."""
-    alike = [layer.name for layer in inside if (layer.channels, *layer.grid) == tuple(values.shape[1:])]
-    trace = trace_of(values)
+def _layer_of(shape: tuple[int, ...], trace: Trace | None, inside: Sequence[LayerInfo], calls: Calls) -> str:
+    """The layer that gave a map; where a later step has changed it, the last one of the same shape."""
+    alike = [layer.name for layer in inside if (layer.channels, *layer.grid) == shape[1:]]
     same = [name for name in alike if trace and _equal(calls[name].trace, trace)]
     return (same or alike or [""])[-1]
 
 
-def _equal(first: tuple[torch.Tensor, torch.Tensor] | None, second: tuple[torch.Tensor, torch.Tensor]) -> bool:
+def _equal(first: Trace | None, second: Trace) -> bool:
     return first is not None and all(torch.equal(one, other) for one, other in zip(first, second, strict=True))

@@ -27,6 +27,10 @@ from gradcam_core.sources.timm_models import NO_CLASSIFIER, timm_preprocessing
 from gradcam_core.sources.torchvision_models import first_convolution
 
 KNOWN_AS = {"num_classes": ("num_classes", "n_classes"), "in_chans": ("in_chans", "in_channels")}
+READ = (
+    "Let it take what the network returns, and return class scores [pictures, classes], or of a detector a list with "
+    "a dict of boxes [D, 4], labels [D] and scores [D] for each picture."
+)
 HOOKS = (
     "{} hooks left on the model were taken off the copy that is explained. If they change what it computes, make them "
     "part of the network."
@@ -69,6 +73,18 @@ def load_from_memory(model: nn.Module) -> Network:
     labels = labels_from(config.get("label_names"))
     fits = labels is not None and len(labels) == getattr(module, "num_classes", None)
     return Network(module, name, preprocessing, labels if fits else None, notes)
+
+
+def read_with(network: nn.Module, read: Callable[[Any], Any]) -> None:
+    """Let a network return what the caller's function makes of its outputs. It raises ModelError where that fails."""
+
+    def hook(module: nn.Module, given: Any, returned: Any) -> Any:
+        with guarded("The function that reads the network's outputs failed", READ):
+            return read(returned)
+
+    if not callable(read):
+        raise ModelError("What reads the network's outputs is no function.", READ)
+    network.register_forward_hook(hook)
 
 
 def _results_kept(model: nn.Module) -> dict[int, Any]:

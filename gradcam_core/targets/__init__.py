@@ -176,9 +176,11 @@ def _named(asked: list[Any] | None, labels: Sequence[str]) -> list[int | str] | 
     return asked and [target if is_box(target) else find_class(target, labels) for target in asked]
 
 
-def _regions(asked: list[Any] | None, labels: Sequence[str]) -> list[tuple[int, tuple[float, float] | None]] | None:
+def _regions(
+    asked: list[Any] | None, labels: Sequence[str]
+) -> list[tuple[int | None, tuple[float, float] | None]] | None:
     pairs = [read_segment(target) if is_segment(target) else (target, None) for target in asked or ()]
-    return [(find_class(label, labels), place) for label, place in pairs] or None
+    return [(None if place and not label else find_class(label, labels), place) for label, place in pairs] or None
 
 
 def settle(

@@ -59,12 +59,13 @@ def areas(
 
 
 def choose_segments(
-    wanted: Sequence[tuple[int, tuple[float, float] | None]] | None, labels: Sequence[str], top_k: int
+    wanted: Sequence[tuple[int | None, tuple[float, float] | None]] | None, labels: Sequence[str], top_k: int
 ) -> Callable[[torch.Tensor, Placement | None], tuple[SegmentTarget, ...]]:
     """Settle which regions to explain: the classes that cover most, or the ones asked for.
 
     `wanted` are classes, each with a place (x, y) in pixels of the picture, which chooses the connected region there,
-    or None for all of the class. Raises TargetError where the model paints no pixel with a class that is asked for.
+    or None for all of the class. Without a class, the place decides. Raises TargetError where the model paints no pixel
+    with a class that is asked for.
     """
 
     def choose(outputs: torch.Tensor, placement: Placement | None = None) -> tuple[SegmentTarget, ...]:
@@ -76,7 +77,7 @@ def choose_segments(
 
 
 def read_segment(wanted: str) -> tuple[str, tuple[float, float] | None]:
-    """Split "segment:cat" or "segment:cat@120,80" into the class and the place on the picture."""
+    """Split "segment:cat", "segment:cat@120,80" or "segment:@120,80" into the class and the place on the picture."""
     label, at, place = wanted.removeprefix("segment:").rpartition("@")
     if not at:
         return place, None
@@ -95,34 +96,46 @@ def is_segment(wanted: object) -> bool:
 def _segment(
     outputs: torch.Tensor,
     labels: Sequence[str],
-    index: int,
+    index: int | None,
     place: tuple[float, float] | None,
     placement: Placement | None,
 ) -> SegmentTarget:
     shown = placement.shown() if placement else None
-    mask = _on_picture(outputs[0].argmax(dim=0) == index, shown)
-    if place is not None:
-        mask = _connected(mask, place, placement, labels[index])
+    painted = _on_picture(outputs[0].argmax(dim=0), shown)
+    cell = place and _cell(painted.shape, place, placement, outputs.shape[2:])
+    index = int(painted[cell]) if index is None and cell else index or 0
+    mask = painted == index
+    if cell is not None:
+        mask = _connected(mask, cell, labels[index])
     if not mask.any():
-        painted = [labels[i] for i, share in enumerate(shares_of(outputs, shown).tolist()) if share]
-        raise TargetError(
-            f"The model sees no '{labels[index]}' in this picture.", f"It sees {', '.join(painted[:20])}."
-        )
+        others = [labels[i] for i, share in enumerate(shares_of(outputs, shown).tolist()) if share]
+        raise TargetError(f"The model sees no '{labels[index]}' in this picture.", f"It sees {', '.join(others[:20])}.")
     share = 100 * float(mask.float().mean())
     whole = torch.zeros(outputs.shape[2:], dtype=torch.bool, device=outputs.device)
     _on_picture(whole, shown).copy_(mask)
     return SegmentTarget(index, labels[index], whole, share)
 
 
-def _connected(mask: torch.Tensor, place: tuple[float, float], placement: Placement | None, label: str) -> torch.Tensor:
-    """The part of a mask [h w] of the picture that is connected to a place (x, y) in pixels of the picture."""
-    height, width = placement.image_size if placement else mask.shape
-    column, row = int(place[0] / width * mask.shape[1]), int(place[1] / height * mask.shape[0])
-    inside = 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]
-    if not inside or not mask[row, column]:
+def _cell(
+    shape: Sequence[int], place: tuple[float, float], placement: Placement | None, grid: Sequence[int]
+) -> tuple[int, int]:
+    """Row and column, on the part [h w] of the outputs' `grid` that shows the picture, of a place (x, y) on it."""
+    height, width = grid
+    top, left, bottom, right = placement.box if placement else (0.0, 0.0, height, width)
+    first_row, first_column, *_ = placement.shown() if placement else (0, 0)
+    row = math.floor((place[1] - top) / (bottom - top) * height) - first_row
+    column = math.floor((place[0] - left) / (right - left) * width) - first_column
+    if not (0 <= row < shape[0] and 0 <= column < shape[1]):
+        raise TargetError("The model did not look at this place.", "Choose a place inside the part that it saw.")
+    return row, column
+
+
+def _connected(mask: torch.Tensor, cell: tuple[int, int], label: str) -> torch.Tensor:
+    """The part of a mask [h w] that is connected to a cell (row, column)."""
+    if not mask[cell]:
         raise TargetError(f"The model sees no '{label}' at this place.", "Choose a place inside one of its regions.")
     _, numbers = cv2.connectedComponents(mask.cpu().numpy().astype(np.uint8))
-    return torch.from_numpy(numbers == numbers[row, column]).to(mask.device)
+    return torch.from_numpy(numbers == numbers[cell]).to(mask.device)
 
 
 def _on_picture(values: torch.Tensor, shown: Shown | None) -> torch.Tensor:

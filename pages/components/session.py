@@ -23,7 +23,7 @@ MOST_FILES, MOST_BYTES, MOST_MEGABYTES = 2000, 2 * 2**30, 256
 MOST_WORDS = f"{MOST_FILES} pictures or 2 GB"
 PICTURE, MODEL, DEVICE, FIT = "picture", "model", "device", "fit"
 FITS = {
-    "model": "Standard crop (as in testing)",
+    "model": "As the model was tested",
     "letterbox": "Whole picture, padded",
     "squash": "Whole picture, stretched",
     "crop": "Largest centre square",

@@ -19,6 +19,7 @@ from gradcam_core import (
     LoadedModel,
     Measurement,
     OnProgress,
+    Prediction,
     Trust,
     explain,
     list_methods,
@@ -42,6 +43,7 @@ Window = tuple[float, float]
 Measured = dict[str, dict[str, Measurement]]
 IDLE_S = 600
 CHANGED = "The file was changed since it was added: the model’s weights are not those of then."
+MOST_OBJECTS = 100
 SLOW = frozenset(method.name for method in list_methods() if method.reports)
 # As many quick analyses at a time as there are cores: more would only slow each other down.
 TURNS = Semaphore(os.cpu_count() or 1)
@@ -63,6 +65,7 @@ PICTURES: Shelf[ImageRecord] = Shelf(32, most_bytes=1.2e9, idle_s=IDLE_S, size=l
 VALUES: Shelf[GreyValues] = Shelf(8, most_bytes=3e8, idle_s=IDLE_S, size=lambda values: values.levels.nbytes)
 MODELS: Shelf[LoadedModel] = Shelf(4, release=release_memory)  # as many as can be compared
 EXPLANATIONS: Shelf[Explanation] = Shelf(64, most_bytes=3e8, idle_s=IDLE_S, size=_bytes_of_explanation)
+PREDICTED: Shelf[tuple[Prediction, ...]] = Shelf(64, idle_s=IDLE_S)
 CHECKS: Shelf[Trust] = Shelf(64, most_bytes=1e8, idle_s=IDLE_S, size=_bytes_of_checks)
 MEASURED: Shelf[Measured] = Shelf(64, idle_s=IDLE_S)
 COMPARISONS: Shelf[Comparison] = Shelf(16, most_bytes=1e8, idle_s=IDLE_S, size=_bytes_of_comparison)
@@ -88,13 +91,13 @@ def values(image: ImageRecord, content: bytes) -> GreyValues:
 
 def forget_picture(sha256: str) -> None:
     """Drop a picture and all that was computed of it."""
-    for shelf in (PICTURES, VALUES, EXPLANATIONS, CHECKS, MEASURED, COMPARISONS):
+    for shelf in (PICTURES, VALUES, EXPLANATIONS, PREDICTED, CHECKS, MEASURED, COMPARISONS):
         shelf.drop(sha256)
 
 
 def sweep() -> None:
     """Drop what was not used for some minutes."""
-    for shelf in (PICTURES, VALUES, EXPLANATIONS, CHECKS, MEASURED, COMPARISONS):
+    for shelf in (PICTURES, VALUES, EXPLANATIONS, PREDICTED, CHECKS, MEASURED, COMPARISONS):
         shelf.sweep()
 
 
@@ -135,7 +138,8 @@ def _as_chosen(loaded: LoadedModel, choice: ModelChoice) -> LoadedModel:
 
 
 def fitted(model: LoadedModel, changes: Mapping[str, Any]) -> LoadedModel:
-    """The model with its pictures prepared as the user wants it."""
+    """The model with its pictures prepared as the user wants it; the fit "model" is the one that it has itself."""
+    changes = {name: value for name, value in changes.items() if (name, value) != ("fit", "model")}
     return dataclasses.replace(model, preprocessing=override_preprocessing(model.preprocessing, changes))
 
 
@@ -175,6 +179,16 @@ def _targets(analysis: Analysis) -> list[Any]:
     if request.texts:
         return [similar_to_text(text, analysis.model) for text in request.texts]
     return _lowered(analysis) if request.lowers else list(request.targets)
+
+
+def predicted(image: ImageRecord, model: LoadedModel, name: str) -> tuple[Prediction, ...]:
+    """All objects or regions that a model finds in a picture; `name` identifies both by content."""
+
+    def compute() -> tuple[Prediction, ...]:
+        with TURNS:
+            return predict(image, model, MOST_OBJECTS)
+
+    return PREDICTED.get(f"{image.sha256} {name}", compute)
 
 
 def _lowered(analysis: Analysis) -> list[Any]:

@@ -49,7 +49,7 @@ class Request:
     methods: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
     layers: tuple[str, ...]
     top_k: int = 5
-    targets: tuple[int, ...] = ()
+    targets: tuple[int | str, ...] = ()
     against: int | None = None
     lowers: bool = False
     texts: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from gradcam_core import DISCLAIMER, GradcamError
 from pages.components import session, windows
 from pages.components.filmstrip import note_thumbnail, show_filmstrip
 from pages.components.frame.navigation import show_navigation, title_and_icon
-from pages.components.frame.sidebar import Picked, pick_device, pick_frame, reading_words, show_pickers
+from pages.components.frame.sidebar import Picked, note_fit, pick_device, pick_frame, reading_words, show_pickers
 from pages.components.intake import show_intake
 from pages.components.words import plain, show_error
 
@@ -142,7 +142,9 @@ def _model(picked: Picked, place: Any) -> LoadedModel | None:
     cache = _cache(place)
     try:
         device = pick_device(picked)
-        return cache.fitted(load(picked.choice, device, place), {"fit": picked.fit})
+        model = load(picked.choice, device, place)
+        note_fit(picked, model)
+        return cache.fitted(model, {"fit": picked.fit})
     except GradcamError as error:
         session.refuse(error)
         return None

@@ -16,6 +16,8 @@ from pages.components.words import plain
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
+    from gradcam_core import LoadedModel
+
 LARGE_MP = 1.0
 FITS_INTO_LIST = 26  # letters; a longer name is cut off there
 
@@ -72,18 +74,33 @@ def _pick_model() -> tuple[ModelChoice, str, DeltaGenerator]:
     kept = session.kept(session.MODEL, next(iter(titles)), titles, then=session.choice_made)
     model = st.selectbox("Model", list(titles), format_func=titles.get, **kept)
     _show_all_of(titles[model])
-    kept = session.kept(session.FIT, st.session_state.usual_fit, session.FITS, then=session.choice_made)
+    usual = "model" if st.session_state.models[model] in _with_own_fit() else st.session_state.usual_fit
+    kept = session.kept(session.FIT, usual, session.FITS, then=session.choice_made)
     fit = st.selectbox(
         "What the model sees",
         list(session.FITS),
         format_func=session.FITS.get,
         **kept,
         help="A model takes pictures of one size. Most are tested on the centre of a picture; what is cut away "
-        "is never seen, and is hatched. Padding or stretching shows the model everything, in a form that it "
-        "may know less well.",
+        "is never seen, and is hatched. Detectors and segmenters are tested on all of it, padded. Padding or "
+        "stretching shows other models everything, in a form that they may know less well.",
     )
     _show_all_of(session.FITS[fit])
     return st.session_state.models[model], fit, st.container()
+
+
+def note_fit(picked: Picked, model: LoadedModel) -> None:
+    """Let a model that states its own fit have it, whatever fits the samples, as long as the user has chosen none."""
+    if model.preprocessing.fit == "model" or picked.choice in _with_own_fit():
+        return
+    _with_own_fit().add(picked.choice)
+    if picked.fit != "model" and session.value_of(session.FIT) is None:
+        st.rerun()
+
+
+def _with_own_fit() -> set[ModelChoice]:
+    models: set[ModelChoice] = st.session_state.setdefault("models with a fit of their own", set())
+    return models
 
 
 def _show_all_of(title: str) -> None:

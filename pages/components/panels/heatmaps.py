@@ -1,9 +1,11 @@
 """Show an explanation: its headline, its notes, and its heatmaps in the viewer."""
 
+from __future__ import annotations
+
 import dataclasses
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -24,6 +26,9 @@ from pages.components.frame import note_shown
 from pages.components.viewer import DEFAULTS, Settings, checked_window, viewer
 from pages.components.viewer.encoding import colours_of, panel_of, picture_of
 from pages.components.words import NO_BREAK, plain, shortened
+
+if TYPE_CHECKING:
+    from pages.components.pickers.objects import Picks
 
 METHODS = {method.name: method for method in list_methods()}
 PICTURE_PANEL = {"id": "picture", "kind": "picture", "title": "Picture", "probability": None, "subtitle": ""}
@@ -91,9 +96,13 @@ def doubts_of(explanation: Explanation) -> list[str]:
 
 
 def show_heatmaps(
-    explanation: Explanation, *, key: str, by_method: bool = False, columns: int | None = None
+    explanation: Explanation, *, key: str, by_method: bool = False, picks: Picks | None = None
 ) -> Settings:
-    """Show the picture and its heatmaps, linked; return how they are displayed at the moment."""
+    """Show the picture and its heatmaps, linked; return how they are displayed at the moment.
+
+    With `picks`, a click on an object or a region chooses what is explained.
+    """
+    columns = None
     classes = by_class(as_shown(explanation))
     heatmaps = [heatmap for group in classes for heatmap in group]
     several_layers = len({heatmap.layer for heatmap in heatmaps}) > 1
@@ -103,10 +112,13 @@ def show_heatmaps(
     if by_method or (several_layers and len(classes) > 1):  # a row for each class
         columns = len(heatmaps) // len(classes)
     else:
-        panels.insert(0, PICTURE_PANEL)
-    show_panels(explanation.image, panels, key, chosen=True, columns=columns)
+        panels.insert(0, picks.panel(panels) if picks else PICTURE_PANEL)
+    places = picks is not None and not picks.are_objects
+    result = show_panels(explanation.image, panels, key, chosen=True, columns=columns, places=places)
     if repeated:  # said once, and not under each of them
         st.caption(f"All layers fused: {plain(fusions[0])}.")
+    if picks:
+        picks.take(result["picked"], explanation.placement.seen(), picture_of(explanation.image)["key"])
     return display()
 
 

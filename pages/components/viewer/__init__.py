@@ -36,7 +36,7 @@ from pages.components.component import Exchange, component, ignore
 VIEWS = ("overlay", "heatmap", "original")
 SCALES = ("own", "shared")
 MOST_VALUE = 1e30
-CLICKS = ("selected", "turn", "model_window")
+CLICKS = ("selected", "turn", "model_window", "picked")
 SCRIPTS = (
     "grid.js",
     "colour.js",
@@ -45,6 +45,7 @@ SCRIPTS = (
     "picture.js",
     "tiles.js",
     "stage.js",
+    "marks.js",
     "toolbar.js",
     "pointer.js",
     "big.js",
@@ -94,7 +95,9 @@ def viewer(
     `columns` fixes how many panels stand in a row. `layout` may set: `selectable`, a click on a title gives that
     panel's id once, as `selected`; `strip`, all panels in one row that scrolls sideways, where they do not all stand in
     the window; `chosen`, the place of the picture in the sidebar's list and how many there are, so that the viewer
-    offers the others (`turn`, a place, once) and to give the model a window (`model_window`, once).
+    offers the others (`turn`, a place, once) and to give the model a window (`model_window`, once); `places`, a click
+    on a picture gives that place. So does one on a panel's `marks` (`picked`, once: `mark`, and x and y in the
+    picture's pixels).
     """
     exchange = Exchange.of(key, "settings", {**settings, "window": window}, picture.get("key", ""))
     data = {

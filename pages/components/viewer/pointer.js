@@ -5,9 +5,10 @@ function bindMouse(viewer) {
   const panelUnder = (event) => viewer.panels.find((panel) => panel.canvas === event.target);
   area.addEventListener("wheel", (event) => onWheel(viewer, panelUnder(event), event), { passive: false });
   area.addEventListener("pointermove", (event) => onMove(viewer, panelUnder(event), event));
-  area.addEventListener("pointerleave", () => { viewer.pointer = null; showPlace(viewer); });
+  area.addEventListener("pointerleave", (event) => { viewer.pointer = null; showPlace(viewer); hover(viewer, null, event); });
   area.addEventListener("pointerdown", (event) => onPress(viewer, panelUnder(event), event));
   for (const end of ["pointerup", "pointercancel"]) area.addEventListener(end, () => onRelease(viewer));
+  area.addEventListener("click", (event) => onClick(viewer, panelUnder(event), event));
   area.addEventListener("contextmenu", (event) => {
     if (viewer.source?.values && panelUnder(event)) event.preventDefault(); // the right button sets the window
   });
@@ -51,6 +52,7 @@ function onWheel(viewer, panel, event) {
 
 function onMove(viewer, panel, event) {
   viewer.pointer = { clientX: event.clientX, clientY: event.clientY };
+  hover(viewer, panel, event);
   if (!panel) return showPlace(viewer);
   viewer.active = panel;
   if (viewer.dragged === "window") {
@@ -69,6 +71,7 @@ function onPress(viewer, panel, event) {
   const windowing = viewer.source?.values && (event.button === 2 || event.shiftKey || viewer.windowing);
   if (event.button === 2 && !windowing) return;
   viewer.active = panel;
+  viewer.pressed = [event.clientX, event.clientY];
   viewer.dragged = windowing ? "window" : "picture";
   viewer.drag = null;
   viewer.root.classList.add(windowing ? "windowing" : "dragging");

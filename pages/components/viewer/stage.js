@@ -45,7 +45,8 @@ function nameOf({ data, map, heat, canvas, comparable }, part) {
   part("words").textContent = withoutHeat(data);
   part("note").hidden = !data.note;
   part("note").textContent = data.note ?? "";
-  canvas.setAttribute("aria-label", map ? `Heatmap for ${data.title}${known ? `, ${percent}` : ""}` : data.title);
+  const words = [data.title, ...(data.marks ?? []).map(({ label }) => label)].join("; ");
+  canvas.setAttribute("aria-label", map ? `Heatmap for ${data.title}${known ? `, ${percent}` : ""}` : words);
 }
 
 function withoutHeat({ state, signed, about, title }) {
@@ -82,7 +83,8 @@ function paintPanel(panel, viewer) {
   const shown = panel.map ? settings.view : "original";
   context.clearRect(0, 0, size.width, size.height);
   if (shown !== "heatmap") context.drawImage(pictureLayer(panel.view, frame, viewer), 0, 0);
-  if (shown === "original") return;
+  if (!panel.map) outlineTarget(context, panel.data.outlines ?? [], frame, size.ratio);
+  if (shown === "original") return paintMarks(panel, frame, viewer);
   if (panel.heat) context.drawImage(heatLayer(panel, frame, viewer), 0, 0);
   if (isPartlyUnseen(panel.map, picture)) paintVeil(context, panel.map, frame, viewer);
   if (settings.cells) outlineCells(context, panel.map, frame, viewer);

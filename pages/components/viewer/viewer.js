@@ -79,6 +79,8 @@ async function receive(viewer, data) {
   const source = samePicture ? viewer.source : await sourceOf(data.picture);
   if (viewer.newest !== data) return;
   viewer.layout = data.layout ?? {};
+  const kinds = { marks: data.panels.some(({ marks }) => marks), places: Boolean(viewer.layout.places) };
+  for (const [kind, there] of Object.entries(kinds)) viewer.root.classList.toggle(`with-${kind}`, there);
   if (viewer.layout.chosen?.[0] === viewer.asked) viewer.asked = null;
   if (!samePicture) takePicture(viewer, source);
   viewer.diverging = bytesOf(data.diverging);
