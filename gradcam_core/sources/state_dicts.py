@@ -123,7 +123,7 @@ def explain_misfit(fit: Fit, lookalike: tuple[str, str], known: str = "") -> Mod
     ]
     message = f"The weights do not fit {fit.architecture}: {'; '.join(part for part in parts if part)}."
     cause, remedy = probable_cause(fit, lookalike)
-    if known and known != fit.architecture:
+    if known == lookalike[0] and known not in ("", fit.architecture):
         cause, remedy = f"another architecture: the tensors look like {known}", f"Try {known}: all of them fit it."
     return ModelError(f"{message} Probably {cause}.", remedy)
 
