@@ -147,7 +147,7 @@ def test_a_broken_or_hostile_catalogue_is_a_sentence_and_is_not_overwritten(cont
         {"reference": "memory:Net"},
         {"reference": "bundled:efficientnet_lite0"},
         {"title": " "},
-        {"preprocessing": (("mean", object()),)},
+        {"preprocessing": (("mean", object),)},
     ],
     ids=str,
 )

@@ -31,7 +31,7 @@ from gradcam_core.readers import read_image
 from gradcam_core.samples import read_sample
 from gradcam_core.sources import onnx_networks
 from pages.components.analysis.requests import ModelChoice
-from pages.components.models.dropped import Weights
+from pages.components.models.candidate import CANDIDATE, Candidate
 from tests import onnx_models as written
 
 ROOT = Path(__file__).parent.parent
@@ -264,10 +264,11 @@ def test_a_dropped_onnx_model_is_recognised_and_loads(tmp_path: Path) -> None:
     assert "a network of its own" in suggestion.words
     assert load_model(f"file:{path}", architecture=suggestion.reference, device="cpu").architecture == "ONNX"
     run = AppTest.from_file(str(ROOT / "pages" / "6_Models.py"), default_timeout=120)
-    run.session_state["dropped weights"] = Weights("net.onnx", "0" * 64, str(path))
+    run.session_state[CANDIDATE] = Candidate(ModelChoice("net.onnx", f"file:{path}", weights="0" * 64), "dropped")
     run.run()
     assert not run.exception
-    run.button(key="use the best").click().run()
+    assert any("a network of its own" in caption.value for caption in run.caption)
+    run.button(key="use everywhere").click().run()
     assert not run.exception
     assert not run.error
     assert "net.onnx" in {choice.title for choice in run.session_state["models"].values()}

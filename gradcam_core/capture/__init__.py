@@ -13,6 +13,7 @@ from gradcam_core.capture.centres import centres_of as centres_of
 from gradcam_core.capture.evidence import capture as capture
 from gradcam_core.capture.guided import activation_kinds as activation_kinds
 from gradcam_core.capture.guided import noting_steps as noting_steps
+from gradcam_core.capture.own_hooks import change_outputs as change_outputs
 from gradcam_core.capture.own_hooks import record_from_input as record_from_input
 from gradcam_core.capture.own_hooks import remove_hooks as remove_hooks
 from gradcam_core.capture.probing import Averages as Averages

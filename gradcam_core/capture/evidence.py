@@ -59,11 +59,10 @@ def capture(
         with clock("tail"):
             scores = target_scores(outputs, targets)
             points = _points(session, layers)
+            wanted = session.gradients
             levels = len(layers) > 1 and bool(model.pyramid)
-            slopes = (
-                _gradients(scores, points, layers, levels, session.cuts) if session.gradients else (None,) * len(points)
-            )
-            cut = [layer for layer, slope in zip(layers, slopes, strict=True) if session.gradients and slope is None]
+            slopes = _gradients(scores, points, layers, levels, session.cuts) if wanted else (None,) * len(points)
+            cut = [layer for layer, slope in zip(layers, slopes, strict=True) if wanted and slope is None]
             head = _head_rows(model, outputs, targets) if "head" in needs else None
     if cut:
         raise _unreached(network_for(model, cut), inputs, cut[0])

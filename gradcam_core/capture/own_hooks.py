@@ -1,6 +1,7 @@
 """Hooks that a network brings along: its owner's are taken off our copy, its own stay."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,6 +40,11 @@ def _belongs(hook: Any, own: set[int]) -> bool:
     if (getattr(hook, "__module__", None) or type(hook).__module__).startswith("torch."):
         return True
     return id(holder) in own or (holder is hook and hasattr(hook, "__closure__") and not hook.__closure__)
+
+
+def change_outputs(network: nn.Module, change: Callable[[Any], Any]) -> None:
+    """Let a network return what `change` makes of its outputs."""
+    network.register_forward_hook(lambda module, given, returned: change(returned))
 
 
 def record_from_input(network: nn.Module) -> None:

@@ -21,7 +21,7 @@ class Pooled:
     boxes: Any
     pool: Callable[[Any], torch.Tensor]
 
-    def some(self, rows: torch.Tensor) -> torch.Tensor:
+    def of_rows(self, rows: torch.Tensor) -> torch.Tensor:
         """The values [r ...] of some rows, which ascend."""
         if isinstance(self.boxes, torch.Tensor):
             return self.pool(self.boxes[rows])
@@ -44,7 +44,7 @@ class Cut:
     def again(self, slopes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The step's output, with a graph, for the rows to which slopes [K R ...] come back; and the slopes there."""
         rows = slopes.flatten(2).any(dim=2).any(dim=0).nonzero()[:, 0]
-        values, expected = self.step(self.pooled.some(rows)), self.leaf.detach()[rows]
+        values, expected = self.step(self.pooled.of_rows(rows)), self.leaf.detach()[rows]
         slack = 1e-4 * float(expected.abs().max()) if len(rows) else 0.0
         if values.shape == expected.shape and torch.allclose(values, expected, rtol=1e-3, atol=slack):
             return values, slopes[:, rows]
@@ -92,7 +92,7 @@ def _noting(cuts_of_pass: Callable[[], Cuts | None]) -> Callable[..., None]:
             return
         maps, boxes, *more = given
         rows = len(boxes) if isinstance(boxes, torch.Tensor) else sum(map(len, boxes))
-        cuts.pooled = Pooled(values, boxes, lambda some: pool(maps, some, *more, **named)) if rows else None
+        cuts.pooled = Pooled(values, boxes, lambda part: pool(maps, part, *more, **named)) if rows else None
 
     return note
 

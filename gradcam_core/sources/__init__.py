@@ -57,16 +57,26 @@ def load_model(
     if read is not None:
         read_with(network.module, read)
     progress(0.85, words="Preparing the model")
-    model = assemble_model(
+    model = _assembled(network, reference, network.labels if names is None else names, changes, device)
+    progress(1.0, words="Ready")
+    return with_task(model, task, unit=unit, thresholds=thresholds)
+
+
+def _assembled(
+    network: Network,
+    reference: str | nn.Module,
+    labels: tuple[str, ...] | None,
+    changes: Mapping[str, Any],
+    device: str,
+) -> LoadedModel:
+    return assemble_model(
         network,
         reference=reference if isinstance(reference, str) else f"memory:{type(reference).__name__}",
-        labels=network.labels if names is None else names,
+        labels=labels,
         preprocessing=override_preprocessing(network.preprocessing, changes),
         device=device,
         notes=_notes(network, bool(changes)),
     )
-    progress(1.0, words="Ready")
-    return with_task(model, task, unit=unit, thresholds=thresholds)
 
 
 def _changes(preprocessing: Any) -> dict[str, Any]:

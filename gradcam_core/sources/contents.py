@@ -14,6 +14,8 @@ from gradcam_core.sources.folders import CONFIG, beside, read_weights
 from gradcam_core.sources.heads import stated_task
 from gradcam_core.sources.labels import labels_in
 from gradcam_core.sources.names import AVERAGED
+from gradcam_core.sources.onnx_files import is_onnx
+from gradcam_core.sources.open_clip_folders import CONFIG as OPEN_CLIP
 from gradcam_core.sources.suggestions import Suggestion, advise, suggest
 from gradcam_core.sources.torchxrayvision import as_plain, is_torchxrayvision
 from gradcam_core.tasks import Task
@@ -21,6 +23,8 @@ from gradcam_core.text import one_line
 
 MOST_BESIDE, LONGEST_KEY, LEAST_AVERAGED = 12, 40, 0.3
 OPTIMIZERS = ("optimizer", "optim.")
+OF_ITS_OWN = "An ONNX model: the file holds a network of its own."
+OF_BOTH = "A folder of open_clip: its configuration describes a network for pictures and texts."
 WEIGHTS = ("state_dict", "model", "net", "network", "module", "weights", "params")
 
 
@@ -28,11 +32,11 @@ WEIGHTS = ("state_dict", "model", "net", "network", "module", "weights", "params
 class Contents:
     """What a file or folder of a model holds.
 
-    `tensors` with `numbers` in all, of the types `types`. `beside` names what else stands in the file, such as an
-    epoch. `labels` and `task` are what it says itself, None where it says nothing. `configured` is true where a
-    configuration names the architecture, `averaged` where plain weights stand beside averaged ones. Without a
-    configuration there are `suggestions`, the best first; where no one fits all tensors, `advice` says what they look
-    like. `notes` are sentences about how it was read.
+    `tensors` with `numbers` in all, of the types `types`; 0 where the file holds a network of its own. `beside` names
+    what else stands in the file, such as an epoch. `labels` and `task` are what it says itself, None where it says
+    nothing. `configured` is true where a configuration names the architecture, `averaged` where plain weights stand
+    beside averaged ones. Without a configuration there are `suggestions`, the best first; where no one fits all
+    tensors, `advice` says what they look like. `notes` are sentences about how it was read.
     """
 
     tensors: int
@@ -51,6 +55,10 @@ class Contents:
 def look_inside(path: str | Path) -> Contents:
     """Read a file or folder of a model and compare it with known networks. Raises ModelError where it holds none."""
     place = Path(path).expanduser()
+    if is_onnx(place):
+        return Contents(0, 0, (), (), None, None, configured=True, suggestions=(), notes=(OF_ITS_OWN,))
+    if (place / OPEN_CLIP).is_file():
+        return Contents(0, 0, (), (), None, "embedding", configured=True, suggestions=(), notes=(OF_BOTH,))
     checkpoint, config = read_weights(place), beside(place, CONFIG)
     require_weights(checkpoint)
     checkpoint = as_plain(checkpoint) if is_torchxrayvision(checkpoint) else checkpoint

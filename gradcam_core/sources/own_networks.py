@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from gradcam_core.capture import remove_hooks
+from gradcam_core.capture import change_outputs, remove_hooks
 from gradcam_core.errors import ModelError
 from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import first_line, guarded
@@ -78,13 +78,13 @@ def load_from_memory(model: nn.Module) -> Network:
 def read_with(network: nn.Module, read: Callable[[Any], Any]) -> None:
     """Let a network return what the caller's function makes of its outputs. It raises ModelError where that fails."""
 
-    def hook(module: nn.Module, given: Any, returned: Any) -> Any:
+    def guarded_read(returned: Any) -> Any:
         with guarded("The function that reads the network's outputs failed", READ):
             return read(returned)
 
     if not callable(read):
         raise ModelError("What reads the network's outputs is no function.", READ)
-    network.register_forward_hook(hook)
+    change_outputs(network, guarded_read)
 
 
 def _results_kept(model: nn.Module) -> dict[int, Any]:

@@ -20,14 +20,16 @@ ALIKE = (
 def show_inside(read: Contents) -> None:
     """Say what a file holds: tensors, what stands beside them, what it says of itself."""
     types = f", {', '.join(read.types)}" if read.types else ""
-    words = [f"{counted(read.tensors, 'tensor')} with {_amount(read.numbers)} numbers{types}."]
+    tensors = f"{counted(read.tensors, 'tensor')} with {_amount(read.numbers)} numbers{types}."
+    words = [tensors] if read.tensors else []
     if read.beside:
         words.append(f"Beside them: {', '.join(read.beside)}.")
     if read.task:
         words.append(f"The file says what its outputs mean: {TASK_WORDS[read.task]}.")
     if read.labels:
         words.append(f"It names {len(read.labels):,} classes.")
-    st.markdown(plain(" ".join(words)))
+    if words:
+        st.markdown(plain(" ".join(words)))
     for note in read.notes:
         st.caption(plain(note))
 

@@ -18,6 +18,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
 HUB_NAME = re.compile(rf"{NAME.pattern}/{NAME.pattern}(@{NAME.pattern})?")
 PATH, HUB = "path", "hf-hub"
 WEIGHTS_END = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".tar", ".pkl", ".onnx")
+FOLDERS_HAVE = ("config.json", "open_clip_config.json")
 READ_BESIDE = (*WEIGHTS_END, ".json", ".txt", ".data")
 LONGEST_PATH, DEEPEST, MOST_OFFERED, MOST_VISITED = 4096, 4, 300, 20_000
 NO_FOLDERS = (
@@ -102,7 +103,7 @@ def _models_in(folder: Path) -> Iterator[Path]:
         visited += len(files) + 1
         if visited > MOST_VISITED:
             return
-        if "config.json" in files:
+        if any(name in files for name in FOLDERS_HAVE):
             yield here
         yield from (here / name for name in sorted(files) if name.lower().endswith(WEIGHTS_END) and name[0] != ".")
 

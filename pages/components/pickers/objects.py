@@ -34,7 +34,7 @@ class Picks:
     """
 
     key: str
-    found: tuple[Prediction, ...]
+    predictions: tuple[Prediction, ...]
     titles: Mapping[Chosen, str]
     picked: tuple[Chosen, ...]
     targets: tuple[Chosen, ...]
@@ -46,7 +46,7 @@ class Picks:
             return PICTURE_PANEL | {"outlines": [line for panel in explained for line in panel["outlines"]]}
         marks = [
             {"id": id, "label": title, "score": prediction.probability, "box": _rounded(prediction), "picked": picked}
-            for (id, title), prediction in zip(self.titles.items(), self.found, strict=False)
+            for (id, title), prediction in zip(self.titles.items(), self.predictions, strict=False)
             for picked in [id in self.picked]
         ]
         return PICTURE_PANEL | {"marks": marks}
