@@ -48,8 +48,9 @@ def signed(value: float) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Write a count with its noun: "1 picture", "2,000 pictures"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """Write a count with its noun: "1 picture", "2,000 pictures", "3 classes"."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{'' if count == 1 else ending}"
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -79,7 +79,7 @@ def _show_lonely(first: LoadedModel, model: LoadedModel, place: int, partners: S
     own = [label for label, partner in zip(first.labels, partners, strict=True) if partner is None]
     others = [label for index, label in enumerate(model.labels) if index not in matched]
     st.caption(
-        f"{counted(len(first.labels) - len(own), 'class').replace('classs', 'classes')} of model 1 "
+        f"{counted(len(first.labels) - len(own), 'class')} of model 1 "
         f"matched. {_names('Model 1', own)} {_names(f'Model {place + 1}', others)}"
     )
 

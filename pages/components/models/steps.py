@@ -40,7 +40,7 @@ def class_words(labels: tuple[str, ...]) -> str:
             break
         first.append(label)
     shown = ", ".join(first) + (", …" if first and len(first) < len(labels) else "")
-    count = counted(len(labels), "class").replace("classs", "classes").replace(" ", NO_BREAK)
+    count = counted(len(labels), "class").replace(" ", NO_BREAK)
     return f"{count}: {shown}" if shown else count
 
 
