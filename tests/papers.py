@@ -286,14 +286,19 @@ def overlap_by_chance(first: int, second: int, places: int) -> float:
     )
 
 
-def value_at(grid: Maps2, box: tuple[float, float, float, float], y: float, x: float) -> float | None:
-    """A map's value at a place of the picture, bilinearly between the middles of its cells; None outside its box."""
+def value_at(
+    grid: Maps2, box: tuple[float, float, float, float], y: float, x: float, offset: Any = (0.0, 0.0)
+) -> float | None:
+    """A map's value at a place of the picture, bilinearly between the centres of its cells; None outside its box.
+
+    The centres lie `offset` (down, right) beside the middles of equal parts of the box.
+    """
     top, left, bottom, right = box
     if not (top <= y <= bottom and left <= x <= right):
         return None
     rows, columns = len(grid), len(grid[0])
-    down = min(max((y - top) / (bottom - top) * rows - 0.5, 0), rows - 1)
-    along = min(max((x - left) / (right - left) * columns - 0.5, 0), columns - 1)
+    down = min(max((y - offset[0] - top) / (bottom - top) * rows - 0.5, 0), rows - 1)
+    along = min(max((x - offset[1] - left) / (right - left) * columns - 0.5, 0), columns - 1)
     i, j = min(int(down), max(rows - 2, 0)), min(int(along), max(columns - 2, 0))
     p, q = down - i, along - j
     k, m = min(i + 1, rows - 1), min(j + 1, columns - 1)
@@ -312,7 +317,7 @@ def difference(grids: list[Maps2], boxes: Any, picture: tuple[int, int]) -> Maps
 
 
 def common_values(
-    grids: list[Maps2], boxes: Any, picture: tuple[int, int], cells: int
+    grids: list[Maps2], boxes: Any, picture: tuple[int, int], cells: int, offsets: Any = ((0.0, 0.0), (0.0, 0.0))
 ) -> tuple[list[float], list[float]]:
     """Both maps' values at the middles of a grid over the part of the picture that lies in both boxes."""
     top, left = max(0.0, *(box[0] for box in boxes)), max(0.0, *(box[1] for box in boxes))
@@ -323,7 +328,7 @@ def common_values(
     for i in range(rows):
         for j in range(columns):
             y, x = top + (i + 0.5) / rows * height, left + (j + 0.5) / columns * width
-            a, b = (value_at(grid, box, y, x) for grid, box in zip(grids, boxes, strict=True))
+            a, b = (value_at(grid, box, y, x, beside) for grid, box, beside in zip(grids, boxes, offsets, strict=True))
             values.append(a)
             others.append(b)
     return values, others

@@ -13,8 +13,6 @@ import pytest
 from gradcam_core import read_sample
 from tests.browser import ROOT, Serve
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 @pytest.fixture(scope="module")
 def address(serve: Serve) -> str:

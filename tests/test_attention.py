@@ -68,8 +68,9 @@ def literal(kind: str, weights: list[torch.Tensor]) -> tuple[nn.Module, list[tor
     network, behind = networks.without_taps(model.module).double(), []
     for name in model.attention:
         network.get_submodule(name).register_forward_hook(lambda module, given, output: behind.append(output))
+    inputs = torch.from_numpy(ours(kind).model_input)[None].double().requires_grad_()
     weights.clear()
-    network(torch.from_numpy(ours(kind).model_input)[None].double().requires_grad_())
+    network(inputs)
     layer = next(layer for layer in model.layers if layer.name == model.attention[0])
     return network, behind, layer.prefix_tokens
 

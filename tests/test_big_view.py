@@ -21,7 +21,6 @@ from tests.test_app import address, page, settled, unfold, upload
 from tests.test_front_door import chosen
 
 __all__ = ["address", "page"]
-pytestmark = pytest.mark.xdist_group("second browser")
 UPSTREAM = "presentation-role-conflict"
 MOST_MS_TO_SHARP, MOST_MS_OF_A_DRAG = 1500, 50  # the first leaves room for a busy machine: 160 to 390 ms were measured
 TIME_TO_SHARP = """() => new Promise((done) => {

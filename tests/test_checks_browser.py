@@ -3,13 +3,10 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
-
 from tests.test_app import address, page, settled
 from tests.test_front_door import pick
 
 __all__ = ["address", "page"]
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 def test_a_cheating_model_is_caught_beside_its_heatmap(page: Any, address: str) -> None:

@@ -124,7 +124,6 @@ def assert_exported_as_displayed(page: Any, content: bytes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("second browser")
 def test_from_start_by_its_link_to_a_comparison_and_its_record(page: Any, address: str) -> None:
     start(page, address)
     page.locator(".st-key-navigation").get_by_role("link", name="Compare models", exact=True).click()

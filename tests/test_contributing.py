@@ -94,9 +94,6 @@ shown["start"] = seen(opened("app.py"))
 print(json.dumps(shown))
 """
 
-# One worker makes the copy and asks it.
-pytestmark = pytest.mark.xdist_group("contributing")
-
 
 def follow(copy: Path) -> None:
     """Write every block into the file that it names: a new one, or the end of one that exists."""

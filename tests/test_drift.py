@@ -138,6 +138,7 @@ def test_movement_equals_its_literal_twin_on_the_maps_of_both_models(
                 [each.placement.box for each in maps],
                 picture=(image.height, image.width),
                 cells=32,
+                offsets=[each.placement.cell_offset for each in maps],
             )
         )
         assert row.movement == pytest.approx(papers.movement(values, others), abs=0.02)

@@ -144,7 +144,6 @@ def test_a_heatmap_on_a_small_copy_is_the_one_on_the_picture_made_smaller(fit: s
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("second browser")
 def test_from_start_to_the_pictures_whose_evidence_moved_and_on_to_one_of_them(visitor: Any, address: str) -> None:
     start(visitor, address)
     follow(visitor, "Folder")

@@ -3,13 +3,10 @@
 import re
 from typing import Any
 
-import pytest
-
 from tests.test_app import address, page, settled
 from tests.test_front_door import follow, start
 
 __all__ = ["address", "page"]
-pytestmark = pytest.mark.xdist_group("second browser")
 
 
 def reached(page: Any) -> int:

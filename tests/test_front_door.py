@@ -9,7 +9,6 @@ from tests.test_app import address, page, settled, unfold
 from tests.test_presenter import on_stage, press, tab_to
 
 __all__ = ["address", "page"]
-pytestmark = pytest.mark.xdist_group("browser")
 PAGES = {
     "Explain": ".viewer .panel canvas",
     "Compare methods": ".viewer .panel canvas",

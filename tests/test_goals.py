@@ -23,7 +23,6 @@ from tests.test_presenter import on_stage
 from tests.visitor import PICTURES, Visitor, file
 
 __all__ = ["address"]
-pytestmark = pytest.mark.xdist_group("second browser")
 MEAN_GREY = """canvas => {
   const [width, half] = [canvas.width, Math.floor(canvas.height / 2)];
   const grey = (left) => canvas.getContext("2d").getImageData(left, half, 1, 1).data[0];

@@ -11,7 +11,6 @@ from tests.browser import ROOT, free_port, running
 from tests.test_app import address, page, settled, titles, upload
 
 __all__ = ["address", "page"]
-pytestmark = pytest.mark.xdist_group("second browser")
 
 GIVE = """(element, [kind, given]) => {
   const files = new DataTransfer();

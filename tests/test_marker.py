@@ -10,8 +10,6 @@ import pytest
 from pages.components.marker import _checked
 from tests.browser import ROOT, Serve
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 SIZE = (600, 400)
 PAGE = """
 import json

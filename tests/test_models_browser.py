@@ -17,7 +17,6 @@ from tests.test_app import address, page, settled, titles
 from tests.test_front_door import start
 
 __all__ = ["address", "page"]
-pytestmark = pytest.mark.xdist_group("second browser")
 FLOWERS = ("daisy", "dandelion", "iris", "rose", "sunflower", "tulip", "water lily")
 COUNT = """
 for (const kind of ["click", "keydown"])

@@ -216,7 +216,7 @@ def test_a_contrast_names_both_classes() -> None:
     page.selectbox(key=key).select(285).run()
     assert not page.exception
     assert not page.error
-    assert "tiger cat rather than Egyptian cat" in str(page.dataframe[0].value)
+    assert "tiger cat rather than Egyptian cat" in page.dataframe[0].value.to_string()
 
 
 def test_compare_says_what_the_random_map_is_for() -> None:

@@ -53,8 +53,7 @@ SLACK = {"xgrad_cam": 1e-2, "grad_cam_plus_plus": 1e-3}
 
 
 def by_model(pairs: list[tuple[str, str]]) -> list[Any]:
-    """One worker builds each architecture."""
-    return [pytest.param(*pair, marks=pytest.mark.xdist_group(pair[0]), id=" ".join(pair)) for pair in pairs]
+    return [pytest.param(*pair, id=" ".join(pair)) for pair in pairs]
 
 
 @functools.cache

@@ -11,7 +11,6 @@ from gradcam_core import read_sample
 from tests.test_app import address, page, settled
 
 __all__ = ["address", "page"]
-pytestmark = pytest.mark.xdist_group("second browser")
 TITLES = ["One picture", "One answer", "Three heatmaps", "The test", "What happened", "Your picture"]
 SCREENS = [(1280, 720), (1920, 1080), (3840, 2160)]
 STEPS_OF_TABS = 60

@@ -31,7 +31,6 @@ from tests.browser import ROOT, Serve
 from tests.test_app import address, page, settled, unfold, upload
 
 __all__ = ["address", "page"]
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 # Headers and refusals

@@ -12,7 +12,6 @@ from tests.test_presenter import own_findings
 from tests.visitor import PICTURES, Visitor, file
 
 __all__ = ["address", "page"]
-pytestmark = pytest.mark.xdist_group("browser")
 DROP_ZONE = "[data-testid=stMain] .st-key-takes-drops"
 
 

@@ -243,6 +243,7 @@ def test_the_same_weights_from_a_file_are_calibrated_but_are_no_bundled_model() 
 @pytest.mark.parametrize(("layer", "methods"), [("layer1", "grad_cam"), ("layer4", "grad_cam"), ("conv1", "eigen_cam")])
 def test_the_evidence_costs_no_further_pass(layer: str, methods: str) -> None:
     model = load_model("bundled:radiograph_clean", device="cpu")
+    explain(sample("cat"), model, methods=methods, layers=layer)  # measures where the layer's cells look
     passes: list[int] = []
     for network in {id(part): part for part in (model.module, model.folded.network if model.folded else None)}.values():
         if network is not None:

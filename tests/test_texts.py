@@ -40,8 +40,6 @@ from gradcam_core.targets import TextTarget
 from pages.components.analysis.requests import ModelChoice
 from tests import clips, networks, papers
 
-# One worker imports open_clip, which takes seconds.
-pytestmark = pytest.mark.xdist_group("open_clip")
 ROOT = Path(__file__).parent.parent
 TEXTS = ["a pacemaker", "a photo of a cat"]
 WANTED = [f"text:{text}" for text in TEXTS]

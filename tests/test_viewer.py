@@ -17,8 +17,6 @@ from gradcam_core.render import overlay
 from gradcam_core.targets import BoxTarget, ClassTarget
 from tests.browser import ROOT, Serve
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 HOSTILE = '<img src=x onerror="window.harmed = 1"> & a label that goes on for more than sixty characters'
 BOXES = {"crop": (25.0, 125.0, 375.0, 475.0), "letterbox": (-100.0, 0.0, 500.0, 600.0)}
 PAGE = """

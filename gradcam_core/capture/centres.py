@@ -122,7 +122,7 @@ def _shown(cells: torch.Tensor, layer: LayerInfo, model: LoadedModel) -> Maps:
     else:
         apart = (cells - cells.mean((1, 2), keepdim=True)).norm(dim=0)[None]
         shown = apart - apart.min()
-    maps: Maps = shown.cpu().numpy()
+    maps: Maps = shown.detach().cpu().numpy()
     return maps
 
 

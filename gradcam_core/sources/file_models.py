@@ -148,7 +148,7 @@ def network_of(recipe: Architecture, path: Path | None, checkpoint: Checkpoint, 
     if recipe.split:
         module, text = recipe.split(module)
         return Network(module, recipe.name, preprocessing, None, (*notes, *remarks), assumption, "embedding", text)
-    if sizes["num_classes"] == 0:
+    if sizes.get("num_classes") == 0:
         return Network(module, recipe.name, preprocessing, None, (*notes, *remarks), assumption, "embedding")
     classes = sizes["num_classes"] or class_count(module)
     sayings = (checkpoint.metadata, checkpoint.content)
@@ -182,7 +182,7 @@ def _read(recipe: Architecture, checkpoint: Checkpoint, wanted: Mapping[str, Any
     """Fit the tensors by their names, without a classifier if there is none, or by their order. Raises ModelError."""
     reading = fit_to(recipe, checkpoint.tensors, wanted)
     readings = {recipe: reading}
-    if not wanted["num_classes"] and (body := without_classifier(recipe, reading.fit, shapes_of(reading.tensors))):
+    if not wanted.get("num_classes") and (body := without_classifier(recipe, reading.fit, shapes_of(reading.tensors))):
         readings = {body: fit_to(body, checkpoint.tensors, wanted), **readings}
     for each, by_name in readings.items():
         if by_name.fit.complete:

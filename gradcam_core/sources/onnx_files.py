@@ -41,7 +41,10 @@ def is_onnx(path: Path) -> bool:
     if not path.is_file():
         return False
     with open_checkpoint(path) as stream:
-        kind = recognise(stream.read(HEAD_BYTES))
+        try:
+            kind = recognise(stream.read(HEAD_BYTES))
+        except OSError:  # said where the file is read
+            return False
     return kind.name == "ONNX" or (kind.name in ("unknown", "text") and path.suffix.lower() == ".onnx")
 
 
@@ -146,7 +149,7 @@ def _beside(path: Path, name: str) -> Path:
     if not (folder / name).is_file():
         raise ModelError(
             "The ONNX model's weights are in another file, which is missing beside it.",
-            "Copy that file, too; or export with external_data=False, which gives one file.",
+            "Copy that file, too; or export the model as one file.",
         )
     return folder / name
 
