@@ -66,8 +66,7 @@ def serve() -> Iterator[Serve]:
 def running(script: Path, folder: Path, port: int, *options: str) -> Iterator[str]:
     """Run a Streamlit script on a port until the block ends; give its address once it answers."""
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
-    # One thread each: those that wait for each other on a busy machine take its time from the others.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     server = subprocess.Popen(
         [*command, f"--server.port={port}", *options], cwd=folder, env=environment, stdout=subprocess.DEVNULL
     )

@@ -35,7 +35,6 @@ from tests.browser import chromium, serve
 
 __all__ = ["chromium", "serve"]
 
-# Each test worker uses one core; more threads than cores would wait for each other.
 torch.set_num_threads(1)
 
 # The same examples in every run, however busy the machine is.

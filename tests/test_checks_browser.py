@@ -3,6 +3,8 @@
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.test_app import address, page, settled
 from tests.test_front_door import pick
 
@@ -28,6 +30,7 @@ def test_a_cheating_model_is_caught_beside_its_heatmap(page: Any, address: str) 
     assert waiting.value.suggested_filename.endswith("-checks.json")
 
 
+@pytest.mark.slow
 def test_the_story_can_be_told_with_the_arrow_keys(page: Any, address: str) -> None:
     page.goto(f"{address}/Demonstration")
     page.locator(".figures img").nth(1).wait_for(timeout=90_000)

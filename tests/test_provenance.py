@@ -39,9 +39,22 @@ def check(model: Any, write: Write, saved: torch.nn.Module) -> None:
         assert model.labels == NAMES, write.__name__
 
 
-def test_files_of_twelve_tools_load_through_the_page_and_answer_as_they_were_saved(tmp_path: Path) -> None:
+# DenseNets take many seconds each.
+LARGE = (monai, torchxrayvision)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param([write for write in FILES if write not in LARGE], id="small"),
+        pytest.param(LARGE, id="large", marks=pytest.mark.slow),
+    ],
+)
+def test_files_of_twelve_tools_load_through_the_page_and_answer_as_they_were_saved(
+    files: list[Write], tmp_path: Path
+) -> None:
     run = opened(PAGE)
-    for write in FILES:
+    for write in files:
         path, saved = write(tmp_path)
         drop(run, (path.name, path.read_bytes()))
         assert run.get("html"), "the test on a picture"
