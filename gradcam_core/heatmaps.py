@@ -15,7 +15,7 @@ from gradcam_core.errors import MethodError
 from gradcam_core.methods import make_maps, reads_layer, smoothing_of
 from gradcam_core.methods.needs import OWN_PASSES
 from gradcam_core.methods.smoothing import average, smoothed
-from gradcam_core.placement import EVEN, UNMEASURED, Centres, Placement, on_finest_grid
+from gradcam_core.placement import EVEN, UNMEASURED, Centres, Placement, on_common_grid
 from gradcam_core.progress import SILENT, Progress
 from gradcam_core.records import Evidence, Heatmap, LayerInfo, LoadedModel, Origin, Target
 from gradcam_core.registry import Choice
@@ -155,7 +155,7 @@ def _heatmaps(first: FirstPass, choice: Choice, names: Sequence[str], maps: Sequ
             for name, raw, placement in zip(names, arrays, placements, strict=True)
         ]
         if len(row) > 1:
-            raw, fused = _fuse([heatmap.raw for heatmap in row], member.signed), _fused_placement(placements)
+            raw, fused = _fuse([heatmap.raw for heatmap in row], placements, member.signed)
             row.append(dataclasses.replace(row[0], layer=" + ".join(names), raw=raw, fusion=FUSION, placement=fused))
         heatmaps += row
     return heatmaps
@@ -170,20 +170,16 @@ def _placement(first: FirstPass, name: str, grid: tuple[int, ...]) -> Placement:
     return dataclasses.replace(first.placement, centres=first.centres[name] if same else own)
 
 
-def _fused_placement(placements: Sequence[Placement]) -> Placement:
-    """That of all maps where they agree; layers whose cells look elsewhere have no common place."""
-    same = len({placement.centres for placement in placements}) == 1
-    return placements[0] if same else dataclasses.replace(placements[0], centres=UNMEASURED)
-
-
-def _fuse(maps: Sequence[np.ndarray], signed: bool) -> np.ndarray:
-    """Element-wise maximum on the finest grid, each map's positive part scaled to its own peak first.
+def _fuse(maps: Sequence[np.ndarray], placements: Sequence[Placement], signed: bool) -> tuple[np.ndarray, Placement]:
+    """Element-wise maximum on the finest grid, each map's positive part scaled to its own peak first; and its place.
 
     After Jiang et al. 2021, without the tanh(2 M / max M) that they apply to early stages: which layers
     are early is known of their networks only. Of signed maps the largest value of either sign is kept.
     """
     parts = [grid if signed else np.maximum(grid, 0) for grid in maps]
     peaks = [float(np.abs(grid).max()) for grid in parts]
-    stack = np.stack(on_finest_grid([grid / (peak or 1) for grid, peak in zip(parts, peaks, strict=True)]))
+    scaled = [grid / (peak or 1) for grid, peak in zip(parts, peaks, strict=True)]
+    together, placement = on_common_grid(scaled, placements)
+    stack = np.stack(together)
     strongest: np.ndarray = np.take_along_axis(stack, np.abs(stack).argmax(axis=0)[None], axis=0)[0]
-    return strongest
+    return strongest, placement

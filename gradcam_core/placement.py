@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -125,6 +125,28 @@ def on_finest_grid(maps: Sequence[np.ndarray]) -> list[Map]:
     """Bring maps over the same input to the finest of their grids."""
     finest = max((grid.shape for grid in maps), key=math.prod)
     return [grid if grid.shape == finest else resample(grid, (finest[0], finest[1])) for grid in maps]
+
+
+def on_common_grid(maps: Sequence[np.ndarray], placements: Sequence[Placement]) -> tuple[list[Map], Placement]:
+    """Bring maps over one input to the finest of their grids, each from where its cells lie; and that grid's placement.
+
+    What is known least closely decides how closely the common place is known.
+    """
+    finest = max(range(len(maps)), key=lambda place: maps[place].size)
+    (rows, columns), own = maps[finest].shape, placements[finest]
+    offsets = np.array([placement.centres.offset for placement in placements]) - own.centres.offset
+    box = (0.0, 0.0, float(rows), float(columns))
+    parts = [
+        grid
+        if grid.shape == (rows, columns) and not offset.any()
+        else Placement((rows, columns), own.input_size, box, Centres((offset[0], offset[1]))).restore(grid)
+        for grid, offset in zip(maps, offsets, strict=True)
+    ]
+    down, across = (
+        None if None in known else max(known)
+        for known in zip(*(placement.centres.known_to for placement in placements), strict=True)
+    )
+    return parts, replace(own, centres=Centres(own.centres.offset, (down, across)))
 
 
 def place_words(placement: Placement) -> str:

@@ -20,13 +20,16 @@ from pages.components.pickers.classes import pick_classes
 from pages.components.pickers.layers import chosen_layers, pick_layers
 from pages.components.pickers.methods import layer_words, pick_method
 from pages.components.pickers.objects import pick_objects
+from pages.components.pickers.reference import pick_reference
 from pages.components.pickers.texts import KEY, pick_texts
 from pages.components.presenter.slides import offer_presenting
 from pages.components.words import show_error
 
 answers = st.container()
 texts = pick_texts(chosen.model)
-with fold(chosen_layers(chosen.model), methods="method", top=KEY if texts else "top", key="explain"):
+reference = pick_reference(chosen.model)
+top = KEY if texts or reference else "top"
+with fold(chosen.model, chosen_layers(chosen.model), methods="method", top=top, key="explain"):
     left, middle, right = st.columns([1.1, 1.2, 1.5], vertical_alignment="top", gap="medium")
     with middle:
         layers = pick_layers(chosen.model)
@@ -34,7 +37,7 @@ with fold(chosen_layers(chosen.model), methods="method", top=KEY if texts else "
         method = pick_method(chosen.model, layers)
     middle.caption(layer_words(method[0]))
     with right:
-        classes = () if texts else pick_classes(chosen.model)
+        classes = () if texts or reference else pick_classes(chosen.model)
 
 picks = None
 if chosen.model.outputs.has_places:
@@ -44,7 +47,7 @@ if chosen.model.outputs.has_places:
         st.stop()
     classes = (top_k, picks.targets or targets, *others)
 
-analysis = Analysis(chosen.image, chosen.model, Request((method,), layers, *classes, texts=texts))
+analysis = Analysis(chosen.image, chosen.model, Request((method,), layers, *classes, texts=texts), reference)
 try:
     analysis, explanation = explained(analysis, "explain")
 except GradcamError as error:

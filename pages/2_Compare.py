@@ -19,26 +19,28 @@ from pages.components.pickers import fold
 from pages.components.pickers.classes import pick_classes
 from pages.components.pickers.layers import one_layer_words, pick_layer
 from pages.components.pickers.methods import pick_methods
+from pages.components.pickers.reference import pick_reference
 from pages.components.pickers.texts import KEY, pick_texts
 from pages.components.presenter.slides import offer_presenting
 from pages.components.words import show_error
 
 verdict = st.container()
 texts = pick_texts(chosen.model)
-top = KEY if texts else "compare_top"
-with fold(one_layer_words(chosen.model), methods="compared", top=top, key="compare"):
+reference = pick_reference(chosen.model)
+top = KEY if texts or reference else "compare_top"
+with fold(chosen.model, one_layer_words(chosen.model), methods="compared", top=top, key="compare"):
     left, middle, right = st.columns([1.35, 0.9, 1.45], vertical_alignment="top", gap="medium")
     with middle:
         layers = pick_layer(chosen.model)
     with left:
         methods = pick_methods(chosen.model, layers)
     with right:
-        classes = () if texts else pick_classes(chosen.model, most=5, key="compare_top", start=3)
+        classes = () if texts or reference else pick_classes(chosen.model, most=5, key="compare_top", start=3)
 if not methods:
     st.info("Choose at least one method to see its heatmap.", icon=":material/arrow_upward:")
     st.stop()
 
-analysis = Analysis(chosen.image, chosen.model, Request(methods, layers, *classes, texts=texts))
+analysis = Analysis(chosen.image, chosen.model, Request(methods, layers, *classes, texts=texts), reference)
 try:
     analysis, explanation = explained(analysis, "compare")
 except GradcamError as error:

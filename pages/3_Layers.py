@@ -19,16 +19,18 @@ from pages.components.panels.heatmaps import show_notes, show_strip
 from pages.components.pickers.classes import pick_class
 from pages.components.pickers.layers import choose_layer
 from pages.components.pickers.methods import pick_method
+from pages.components.pickers.reference import pick_reference
 from pages.components.pickers.texts import pick_texts
 from pages.components.words import plain, show_error
 
 layers = tuple(layer.name for layer in layers_by_depth(chosen.model))
 texts = pick_texts(chosen.model)[:1]
+reference = pick_reference(chosen.model)
 left, middle, right = st.columns([1.1, 1.2, 1.5], vertical_alignment="top", gap="medium")
 with left:
     method = pick_method(chosen.model, layers, key="layers_method", only_layers=True)
 with middle:
-    target = None if texts else pick_class(chosen.model)
+    target = None if texts or reference else pick_class(chosen.model)
 with right:
     st.caption(
         "Early layers see edges and textures sharply, whatever the class; late ones know what it is, but only roughly "
@@ -36,7 +38,7 @@ with right:
     )
 
 targets = () if target is None else (target,)
-analysis = Analysis(chosen.image, chosen.model, Request((method,), layers, 1, targets, texts=texts))
+analysis = Analysis(chosen.image, chosen.model, Request((method,), layers, 1, targets, texts=texts), reference)
 try:
     analysis, explanation = explained(analysis, "layers")
 except GradcamError as error:

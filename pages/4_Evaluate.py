@@ -27,6 +27,7 @@ from pages.components.panels.heatmaps import as_shown, show_notes
 from pages.components.pickers.classes import pick_class
 from pages.components.pickers.layers import pick_layer
 from pages.components.pickers.methods import pick_methods
+from pages.components.pickers.reference import pick_reference
 from pages.components.pickers.texts import pick_texts
 from pages.components.words import show_error
 
@@ -38,7 +39,8 @@ with right:
     methods = pick_methods(chosen.model, (), key="evaluated")
     layers = pick_layer(chosen.model)
     texts = pick_texts(chosen.model)[:1]
-    target = None if texts else pick_class(chosen.model, key="evaluated class", wanted=reference.label)
+    likened = pick_reference(chosen.model)
+    target = None if texts or likened else pick_class(chosen.model, key="evaluated class", wanted=reference.label)
     st.caption(
         "Mark where the finding really is, before you look at heatmaps: draw a box, paint, or upload a mask. Every "
         "method is then measured against the same region. A heatmap in the right place does not show that the model "
@@ -49,7 +51,7 @@ if not methods:
     st.stop()
 
 request = Request(methods, layers, 1, () if target is None else (target,), texts=texts)
-analysis = Analysis(chosen.image, chosen.model, request)
+analysis = Analysis(chosen.image, chosen.model, request, likened)
 try:
     analysis, explanation = explained(analysis, "evaluate")
     explanation = as_shown(explanation)

@@ -243,7 +243,7 @@ def test_the_model_is_untouched_by_errors_and_works_afterwards() -> None:
         assert state_of(model.module) == before
         assert torch.is_grad_enabled()
     failing.failing = True
-    with pytest.raises(ValueError, match="in the middle"):
+    with pytest.raises(GradcamError, match="ValueError: in the middle"):
         explain(image, model, layers="1")
     failing.failing = False
     assert state_of(model.module) == before
@@ -320,6 +320,25 @@ def test_sixteen_threads_on_one_model_equal_the_serial_results() -> None:
             for raw, expected in zip(raws, serial[index % 84], strict=True):
                 np.testing.assert_array_equal(raw, expected)
     assert state_of(model.module) == before
+
+
+def test_a_network_that_fails_on_one_picture_says_so() -> None:
+    class Choosy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.step, self.head, self.trips = nn.Conv2d(3, 12, 3, 2, 1), nn.Linear(12, 5), False
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.trips:
+                raise KeyError("no such part")
+            return self.head(self.step(x).relu().mean((2, 3)))
+
+    model = networks.loaded(Choosy())
+    model.module.trips = True
+    if model.folded:
+        model.folded.network.trips = True
+    with pytest.raises(GradcamError, match=r"does not run on this picture \(KeyError: 'no such part'\)"):
+        explain(networks.picture(), model, methods="grad_cam")
 
 
 def test_a_layer_that_no_score_depends_on_is_refused_in_words() -> None:

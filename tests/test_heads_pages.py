@@ -95,15 +95,19 @@ def test_explain_shows_a_number_with_its_unit_and_no_percentage(choices: dict[st
     assert table["Value"][0].endswith("years")
 
 
-def test_explain_of_a_backbone_says_what_to_choose(choices: dict[str, ModelChoice]) -> None:
-    run = opened("1_Explain.py", choices, "embedding")
-    assert "features and no classes" in run.error[0].value
-    run.button_group(key="top").set_value(0).run()
-    key = next(box.key for box in run.multiselect if str(box.key).startswith("top named"))
-    run.multiselect(key=key).set_value([2]).run()
+@pytest.mark.parametrize("page", ["1_Explain.py", "2_Compare.py", "3_Layers.py", "4_Evaluate.py"])
+def test_features_are_compared_with_another_picture(page: str, choices: dict[str, ModelChoice]) -> None:
+    run = opened(page, choices, "embedding")
+    assert not run.error
+    assert run.selectbox(key="reference picture").value != run.selectbox(key="picture").value
+    run.selectbox(key="reference picture").set_value("cat").run()
     assert not run.exception
     assert not run.error
-    assert list(run.dataframe[0].value["Class"]) == ["feature 2"]
+    if page == "1_Explain.py":
+        assert "the reference picture" in text_of(run)
+        run.button(key="check explain").click().run()
+        assert not run.exception
+        assert not run.error
 
 
 @pytest.mark.parametrize("name", ["findings", "regression"])

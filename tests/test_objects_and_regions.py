@@ -316,16 +316,23 @@ def test_the_documents_own_detector_is_explained_as_plain_autograd_does(
         np.testing.assert_allclose(heatmap.raw, literal, rtol=1e-4, atol=1e-4 * np.abs(literal).max())
 
 
+def objects_in(raw: torch.Tensor) -> dict[str, torch.Tensor]:
+    """One object, in the documented form."""
+    return {"boxes": raw[0, :1, :4], "labels": raw.new_zeros(1).long(), "scores": raw[0, 0, :1].sigmoid()}
+
+
 @pytest.mark.parametrize(
     ("read", "labels", "words"),
     [
         ("scores", None, "is no function"),
         (lambda raw: raw["boxes"], None, "failed: "),
-        (
-            lambda raw: [{"boxes": raw[0, :1, :4], "labels": raw[0, 0, :1], "scores": raw[0, 0, :1]}],
-            None,
-            "Give the names",
-        ),
+        (lambda raw: [objects_in(raw)], None, "Give the names"),
+        (lambda raw: None, None, "returned nothing"),
+        (lambda raw: [objects_in(raw) | {"boxes": raw[0, :1, :5]}], ["a", "b"], "objects of another form"),
+        (lambda raw: [objects_in(raw) | {"boxes": raw[0, 0, :4]}], ["a", "b"], "objects of another form"),
+        (lambda raw: [objects_in(raw) | {"labels": [1]}], ["a", "b"], "objects of another form"),
+        (lambda raw: [objects_in(raw) | {"scores": raw.new_tensor([2.0])}], ["a", "b"], "scores outside 0 to 1"),
+        (lambda raw: [objects_in(raw) | {"boxes": raw[0, :1, :4] / 0}], ["a", "b"], "not finite"),
     ],
 )
 def test_a_function_that_reads_the_outputs_wrongly_is_said(read: Any, labels: Any, words: str) -> None:

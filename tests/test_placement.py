@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcam_core.placement import Centres, Placement, resample
+from gradcam_core.placement import Centres, Placement, on_common_grid, resample
 from gradcam_core.preprocess import prepare
 from gradcam_core.records import Preprocessing
 from tests import networks
+from tests.papers import value_at
 
 SIDES = st.integers(1, 40)
 CELLS = st.integers(1, 9)
@@ -160,3 +161,19 @@ def test_what_is_bright_in_the_picture_is_hot_in_the_heatmap(
     peak = np.unravel_index(np.nanargmax(heat), heat.shape)
     for found, true, cell in zip(peak, centre, placement.cell_size((8, 8)), strict=True):
         assert abs(found - true) <= cell + side / 2
+
+
+def test_maps_of_several_layers_meet_where_their_cells_look() -> None:
+    generator = np.random.default_rng(0)
+    fine, coarse = (generator.random((side, side), np.float32) for side in (16, 4))
+    box = (0.0, 0.0, 64.0, 64.0)
+    placements = [
+        Placement((64, 64), (64, 64), box, Centres(offset, known))
+        for offset, known in (((-1.5, 2.0), (1.0, None)), ((-7.0, 5.0), (3.0, 2.0)))
+    ]
+    (same, moved), common = on_common_grid([fine, coarse], placements)
+    np.testing.assert_array_equal(same, fine)
+    assert common.centres == Centres((-1.5, 2.0), (3.0, None))
+    for row, column in ((5, 6), (9, 3), (12, 11)):
+        y, x = 4 * row + 2 - 1.5, 4 * column + 2 + 2.0
+        assert moved[row, column] == pytest.approx(value_at(coarse.tolist(), box, y, x, (-7.0, 5.0)), abs=1e-5)

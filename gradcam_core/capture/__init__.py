@@ -23,6 +23,7 @@ from gradcam_core.capture.probing import same_output as same_output
 from gradcam_core.capture.probing import trace_of as trace_of
 from gradcam_core.capture.returns import narrow_outputs as narrow_outputs
 from gradcam_core.capture.scores import BATCH_REFUSALS as BATCH_REFUSALS
+from gradcam_core.capture.scores import are_objects as are_objects
 from gradcam_core.capture.scores import class_scores as class_scores
 from gradcam_core.capture.scores import scorer as scorer
 from gradcam_core.capture.scores import target_scores as target_scores

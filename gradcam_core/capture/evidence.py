@@ -17,10 +17,12 @@ from gradcam_core.capture.rows import Cuts
 from gradcam_core.capture.scores import class_scores, gradients_of, network_for, scorer, target_scores
 from gradcam_core.capture.tail import tail_of
 from gradcam_core.capture.taps import Session, listening
-from gradcam_core.errors import LayerError, TargetError
+from gradcam_core.devices import is_out_of_memory
+from gradcam_core.errors import GradcamError, LayerError, ModelError, TargetError
 from gradcam_core.layers import layers_by_depth, to_grid
 from gradcam_core.records import Evidence, LayerInfo, LoadedModel, Target
 from gradcam_core.targets import ContrastTarget
+from gradcam_core.text import one_line
 
 Choose = Callable[[torch.Tensor], Sequence[Target]]
 Clock = Callable[[str], AbstractContextManager[None]]
@@ -54,7 +56,7 @@ def capture(
     session = Session(names, "gradients" in needs, cuts=None if "similar" in needs else Cuts(names))
     with listening(session, model.device):
         with clock("forward"):
-            outputs = class_scores(network_for(model, layers)(inputs))
+            outputs = _outputs(network_for(model, layers), inputs)
             targets = tuple(choose(outputs.detach()))
         with clock("tail"):
             scores = target_scores(outputs, targets)
@@ -74,6 +76,20 @@ def capture(
         rows = head if layer.pooling else None
         evidence.append(Evidence(layer, maps, gradients, scores.detach(), rows, inputs, guided, passes))
     return outputs.detach(), targets, tuple(evidence)
+
+
+def _outputs(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """Run the network. It ran when it was loaded, so what it raises now is about this picture: a ModelError."""
+    try:
+        return class_scores(network(inputs))
+    except GradcamError:
+        raise
+    except Exception as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
+        kind, line = type(error).__name__, one_line(str(error), 160)
+        message = f"The model does not run on this picture ({kind}{f': {line}' if line else ''})."
+        raise ModelError(message, "Choose another picture, or correct the network.") from error
 
 
 def _recordable(inputs: torch.Tensor) -> torch.Tensor:

@@ -88,8 +88,10 @@ def _change(change: Callable[[list[RememberedModel]], list[RememberedModel]]) ->
         with FileLock(path.with_name(f"{NAME}.lock"), timeout=LOCK_SECONDS):
             models = change(list(read_catalogue()))
             content = {"version": VERSION, "models": [to_dict(model) for model in models]}
-            # Through a link, to the file that it leads to.
-            write_whole(path.resolve(), (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+            written = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+            if len(written) > LARGEST:
+                raise CatalogueError("The catalogue would become too large.", "Remove models with many classes first.")
+            write_whole(path.resolve(), written)  # through a link, to the file that it leads to
             return len(models)
     except Timeout as error:
         raise CatalogueError("Another program is writing the catalogue of models.", "Try once more.") from error

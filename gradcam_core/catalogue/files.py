@@ -46,8 +46,9 @@ def what_changed(model: RememberedModel) -> str:
     path = place_of(model.reference)
     if path is None or model.file is None:
         return ""
-    noun = "folder" if path.is_dir() else "file"
+    noun = "file"
     try:
+        noun = "folder" if path.is_dir() else noun
         if not path.exists():
             return "It is no longer at its place: it was moved or deleted."
         if path.resolve() != path:

@@ -17,6 +17,7 @@ DISTRIBUTED = ".distcp"
 AS_ONE_FILE = "Make one file of it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pth"
 SHARD = re.compile(r"(model|pytorch_model)-\d{5}-of-\d{5}\.(safetensors|bin)")
 LARGEST_JSON, MOST_SHARDS = 16_000_000, 1_000
+LONGEST_NAME = 255
 # Pillow's numbers for ways to resize.
 RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 # From this side on, ConvNeXt's pictures are squashed instead of cut.
@@ -46,13 +47,18 @@ def is_of_folder(path: Path) -> bool:
 def _read_shards(index: Path) -> Checkpoint:
     """Put the parts that an index names together."""
     places, names = _places(index), shards_of(index)
-    missing = sum(not (index.parent / name).is_file() for name in names)
+    missing = sum(len(name) > LONGEST_NAME or not (index.parent / name).is_file() for name in names)
     if missing:
         message = f"{missing} of the {len(names)} files with the weights are missing beside the index."
         raise ModelError(message, "Copy the whole folder.")
     parts = [read_checkpoint(index.parent / name) for name in names]
     content = {name: value for part in parts for name, value in part.content.items()}
-    tensors = {name: tensor for part in parts for name, tensor in part.tensors.items()}
+    tensors = {
+        key: tensor
+        for name, part in zip(names, parts, strict=True)
+        for key, tensor in part.tensors.items()
+        if places.get(key, name) == name  # the index says which file counts
+    }
     absent = sum(name not in tensors for name in places)
     if absent:
         raise ModelError(f"{absent} tensors of the index are not in its files.", "Copy the whole folder again.")
@@ -115,7 +121,8 @@ def stated_preprocessing(config: Mapping[str, Any], channels: int = 3) -> Prepro
     else:
         cut = cut if config.get("do_center_crop") and cut else size
         mode = "center" if "shortest_edge" in _mapping(config["size"]) else "squash"
-    interpolation = RESAMPLING.get(config.get("resample", 2), "bilinear")
+    stated = config.get("resample", 2)
+    interpolation = RESAMPLING.get(stated, "bilinear") if isinstance(stated, int) else "bilinear"
     return Preprocessing(cut, resized, mean, std, interpolation, crop_mode=mode, channels=channels)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from gradcam_core.capture import change_outputs, remove_hooks
+from gradcam_core.capture import are_objects, change_outputs, remove_hooks
 from gradcam_core.errors import ModelError
 from gradcam_core.records import Preprocessing
 from gradcam_core.sources.checkpoints import first_line, guarded
@@ -80,11 +80,30 @@ def read_with(network: nn.Module, read: Callable[[Any], Any]) -> None:
 
     def guarded_read(returned: Any) -> Any:
         with guarded("The function that reads the network's outputs failed", READ):
-            return read(returned)
+            outputs = read(returned)
+        check_read(outputs)
+        return outputs
 
     if not callable(read):
         raise ModelError("What reads the network's outputs is no function.", READ)
     change_outputs(network, guarded_read)
+
+
+def check_read(outputs: Any) -> None:
+    """Raise ModelError where a caller's function returns nothing, or objects of another form than documented."""
+    if outputs is None:
+        raise ModelError("The function that reads the network's outputs returned nothing.", READ)
+    if not are_objects(outputs):
+        return
+    for each in outputs:
+        boxes, labels, scores = (each[name] for name in ("boxes", "labels", "scores"))
+        tensors = all(isinstance(part, torch.Tensor) and not part.is_complex() for part in (boxes, labels, scores))
+        if not tensors or boxes.shape != (len(scores), 4) or labels.shape != scores.shape or scores.dim() != 1:
+            raise ModelError("The function that reads the network's outputs gives objects of another form.", READ)
+        if not (scores.isfinite().all() and boxes.isfinite().all()):
+            raise ModelError("The function that reads the network's outputs gives numbers that are not finite.", READ)
+        if ((scores < 0) | (scores > 1)).any():
+            raise ModelError("The function that reads the network's outputs gives scores outside 0 to 1.", READ)
 
 
 def _results_kept(model: nn.Module) -> dict[int, Any]:

@@ -28,7 +28,8 @@ def transformers_architecture(config: Config, preprocessing: Preprocessing | Non
 
     What has no classifier, as DINOv2 is published, ends in features.
     """
-    kind, stated = str(config.get("model_type")), str((config.get("architectures") or [""])[0])
+    names = config.get("architectures")
+    kind, stated = str(config.get("model_type")), str(names[0]) if isinstance(names, list) and names else ""
     if CLASSIFIER not in stated and not stated.endswith(BODIES):
         message = f"The folder's model, {stated[:60]!r}, is no classifier."
         raise ModelError(message, f"Choose one whose name ends in {CLASSIFIER}.")

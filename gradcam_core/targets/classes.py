@@ -11,7 +11,10 @@ from gradcam_core.errors import TargetError
 from gradcam_core.targets.similar import SimilarTarget
 from gradcam_core.targets.texts import TextTarget
 from gradcam_core.tasks import UNSTATED, Outputs, Target, number_of, probabilities, top_predictions
-from gradcam_core.text import counted
+from gradcam_core.text import counted, one_line
+
+# Longer numbers are no class of any model.
+LONGEST_NUMBER = 9
 
 Wanted = int | str | Target
 Choose = Callable[..., tuple[Target, ...]]
@@ -205,9 +208,9 @@ def _find_label(wanted: str, labels: Sequence[str]) -> int:
         if indices:
             listed = ", ".join(map(str, indices[:10]))
             raise TargetError(f"{len(indices)} classes are called '{wanted}'.", f"Give the index: {listed}.")
-    if wanted.strip().isdecimal():
+    if wanted.strip().isdecimal() and len(wanted) <= LONGEST_NUMBER:
         return find_class(int(wanted), labels)
     near = list(dict.fromkeys(difflib.get_close_matches(wanted, labels, n=3, cutoff=0.5)))
     near = near or [label for label in labels if wanted.casefold() in label.casefold()][:3]
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Give a label as written, or 0 to {len(labels) - 1}."
-    raise TargetError(f"This model has no class '{wanted}'.", hint)
+    raise TargetError(f"This model has no class '{one_line(wanted)}'.", hint)

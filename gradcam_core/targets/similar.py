@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from gradcam_core.errors import TargetError
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimilarTarget:
@@ -23,4 +25,6 @@ class SimilarTarget:
 
     def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
         """Similarities [N] out of the model's outputs [N D]."""
+        if outputs.shape[1:] != self.features.shape:
+            raise TargetError("The reference's features are those of another model.", "Call similar() with this model.")
         return functional.cosine_similarity(outputs, self.features.to(outputs)[None], dim=1)

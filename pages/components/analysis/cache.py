@@ -29,6 +29,7 @@ from gradcam_core import (
     predict,
     read_image,
     release_memory,
+    similar,
     similar_to_text,
     trust,
     tune_allocator,
@@ -174,8 +175,10 @@ def _explain(analysis: Analysis, on_progress: OnProgress | None) -> Explanation:
 
 
 def _targets(analysis: Analysis) -> list[Any]:
-    """The texts or classes that are named, or what lowers classes; none for the most probable classes."""
+    """The reference, texts or classes that are named, or what lowers classes; none for the most probable classes."""
     request = analysis.request
+    if analysis.reference is not None:
+        return [similar(analysis.reference, analysis.model)]
     if request.texts:
         return [similar_to_text(text, analysis.model) for text in request.texts]
     return _lowered(analysis) if request.lowers else list(request.targets)

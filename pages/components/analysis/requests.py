@@ -57,16 +57,18 @@ class Request:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Analysis:
-    """A picture, a model that is prepared for it, and what to explain."""
+    """A picture, a model that is prepared for it, and what to explain: with `reference`, what makes both alike."""
 
     image: ImageRecord
     model: LoadedModel
     request: Request
+    reference: ImageRecord | None = None
 
     @property
     def key(self) -> str:
         """The identity of this analysis, by content. It begins with the picture's sha256."""
-        parts = [self.image.frame, self.image.window, model_key(self.model), dataclasses.asdict(self.request)]
+        other = self.reference.sha256 if self.reference else ""
+        parts = [self.image.frame, self.image.window, model_key(self.model), dataclasses.asdict(self.request), other]
         return f"{self.image.sha256} {digest(parts)}"
 
 

@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 import streamlit as st
 
 from gradcam_core import Drift, Evaluation, GradcamError, counted, percent
+from pages.components import session
 from pages.components.analysis.work import Cancelled, Job, LastingWork, begin_lasting, watch
 from pages.components.folder.files import Folder
-from pages.components.words import show_error
 
 Result = TypeVar("Result", Evaluation, Drift)
 MOST_RESULTS = 4
@@ -67,7 +67,8 @@ def result_of(task: Task[Result], folder: Folder) -> Result | None:
         except (GradcamError, Cancelled) as error:
             st.session_state.pop("folder_job", None)
             if isinstance(error, GradcamError):
-                show_error(error)
+                session.refuse(error)
+                st.rerun()  # the button comes back
             return None
         except Exception:
             st.session_state.pop("folder_job", None)

@@ -112,7 +112,7 @@ def _show_network(given: Candidate, read: Contents | None) -> tuple[LoadedModel,
     fits = bool(labels) and len(labels) == classes_of(read, architecture)
     model = _load(given, labels if fits else ())
     if model is not None and labels and not fits and len(labels) == len(model.labels):
-        fits, model = True, _load(given, labels)
+        fits, model = True, _load(given, labels, "added with names")
     if model is None:
         return None
     if read is None or read.configured:
@@ -124,14 +124,17 @@ def _show_network(given: Candidate, read: Contents | None) -> tuple[LoadedModel,
     return model, usable
 
 
-def _load(given: Candidate, labels: tuple[str, ...]) -> LoadedModel | None:
-    """Load a model with these names of classes to try it; where that fails, say why and return None."""
+def _load(given: Candidate, labels: tuple[str, ...], subject: str = "added") -> LoadedModel | None:
+    """Load a model with these names of classes to try it; where that fails, say why and return None.
+
+    `subject` tells the loads of one run from each other.
+    """
     if given.origin == "dropped" and given.path is not None and not given.path.exists():  # unused for too long
         show_error(GradcamError("The server no longer has this file.", "Add it again."))
         return None
     try:
         choice = dataclasses.replace(given.choice, labels=labels)
-        return frame.load(choice, session.value_of(session.DEVICE) or list_devices()[0], st.empty(), "added")
+        return frame.load(choice, session.value_of(session.DEVICE) or list_devices()[0], st.empty(), subject)
     except GradcamError as error:
         show_error(error)
         return None

@@ -17,7 +17,8 @@ def pick_task(model: LoadedModel, choice: ModelChoice, key: str, save: Save) -> 
     box, unit_box, threshold_box = f"task {key}", f"unit {key}", f"threshold {key}"
 
     def save_task() -> None:
-        task, unit = st.session_state[box], st.session_state.get(unit_box, "").strip()
+        picked, unit = st.session_state[box], st.session_state.get(unit_box, "").strip()
+        task = picked if picked in tasks else ""  # a box that another model's page run drew may hold its words
         save({"task": task, "unit": unit if task == "regression" else ""})
 
     left, right = st.columns([1.4, 1], gap="medium")

@@ -79,7 +79,8 @@ def show_test(image: ImageRecord | None, model: LoadedModel) -> None:
     if image is None:
         st.caption("Choose a picture in the sidebar.")
         return
-    fit = session.value_of(session.FIT, st.session_state.usual_fit)
+    usual = st.session_state.usual_fit if model.preprocessing.fit == "model" else "model"
+    fit = session.value_of(session.FIT, usual)
     try:
         fitted = cache.fitted(model, {"fit": fit})
         values, _ = prepare(image, fitted.preprocessing)

@@ -13,6 +13,9 @@ import streamlit as st
 from gradcam_core import amount_of, percent
 from pages.components.words import shortened
 
+# The unit of a region, as the core writes it.
+PART = "% of the picture"
+
 
 def data_url(pixels: np.ndarray, *, exact: bool = False) -> str:
     """A small picture, grey [H W] or RGB [H W 3] in 8 bits, for an img element; sharp ones as PNG."""
@@ -54,9 +57,10 @@ def show_predictions(predictions: Sequence[Any], *, beside: bool = False) -> Non
     """What a model answers: probabilities as bars, or numbers with their units. `beside` puts labels to the bars."""
     rows = []
     for each in predictions:
-        amount = "" if each.value is None else amount_of(each)
+        is_part = each.unit == PART
+        amount = "of the picture" if is_part else "" if each.value is None else amount_of(each)
         name, what = ("", f"{shortened(each.label)} {amount}".strip()) if beside else (each.label, amount)
-        rows.append((name, what, each.probability))
+        rows.append((name, what, each.value / 100 if is_part else each.probability))
     show_bars(rows)
 
 

@@ -5,19 +5,21 @@ from typing import Any
 
 import streamlit as st
 
+from gradcam_core import LoadedModel
 from pages.components.pickers.classes import TOP
-from pages.components.pickers.methods import METHODS, USUAL
+from pages.components.pickers.methods import METHODS, usual_methods
 from pages.components.session import value_of
 from pages.components.words import plain, shortened
 
 
-def fold(layers: Sequence[str], *, methods: str, top: str, key: str) -> Any:
+def fold(model: LoadedModel, layers: Sequence[str], *, methods: str, top: str, key: str) -> Any:
     """A fold for the pickers whose values are kept under `methods` and `top`; its label says what is chosen."""
-    chosen = value_of(methods, USUAL[methods])
+    chosen = value_of(methods, usual_methods(model, (), methods))
     names = [chosen] if isinstance(chosen, str) else chosen
     titles = [METHODS[name].title for name in names if name in METHODS] or ["no method"]
     count = value_of(top, 3)
-    classes = "chosen classes" if count == 0 else f"top {count} classes" if count in TOP else ""
+    noun = {"detection": "objects", "segmentation": "regions"}.get(model.task, "classes")
+    classes = f"chosen {noun}" if count == 0 else f"top {count} {noun}" if count in TOP else ""
     lowers = "what lowers them" if value_of(f"{top} direction") == "lowers" else ""
     return fold_of([", ".join(titles), shortened(", ".join(layers)), classes, lowers], key=key)
 

@@ -46,6 +46,13 @@ def _first(names: list[str], reasons: dict[str, str]) -> str:
     return next((name for name in ("grad_cam", "occlusion") if name in names and not reasons[name]), "grad_cam")
 
 
+def usual_methods(model: LoadedModel, layers: tuple[str, ...], key: str = "method") -> list[str]:
+    """The methods to begin with: the usual ones that suit the network and its layers."""
+    reasons = _unsuitable(model, layers)
+    suitable = [name for name in USUAL[key] if not reasons[name]]
+    return suitable or [_first(list(METHODS), reasons)]
+
+
 def layer_words(method: str) -> str:
     """Say so where the chosen layer does not matter to a method; nothing otherwise."""
     member = METHODS[method]
@@ -78,7 +85,7 @@ def pick_methods(
         "Methods",
         list(METHODS),
         format_func=lambda name: _method_title(name, reasons[name]),
-        **kept(key, USUAL["compared"], METHODS, most=MOST_METHODS),
+        **kept(key, usual_methods(model, layers, "compared"), METHODS, most=MOST_METHODS),
         max_selections=MOST_METHODS,
         select_all=False,
         wrap=True,
