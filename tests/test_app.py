@@ -113,6 +113,7 @@ def test_from_upload_to_download(page: Any, address: str) -> None:
     assert "anna" not in page.url
 
 
+@pytest.mark.slow
 def test_a_broken_upload_is_said_in_words_and_another_picture_works(page: Any, address: str) -> None:
     page.goto(f"{address}/Explain")
     page.locator(".viewer .panel canvas").nth(1).wait_for(timeout=90_000)

@@ -147,6 +147,7 @@ def test_the_big_view_covers_the_page_and_esc_leads_back(page: Any, address: str
     assert page.locator(".viewer .which").inner_text() == "1 of 4"
 
 
+@pytest.mark.slow
 def test_fit_fits_pictures_of_any_shape(page: Any, address: str) -> None:
     for size in ((4000, 900), (700, 4200)):
         explain(page, address, "shape.png", png(np.full((*size, 3), 200, np.uint8)))
@@ -394,6 +395,7 @@ def test_a_removed_picture_is_no_longer_served(page: Any, address: str) -> None:
     refused.value.close()
 
 
+@pytest.mark.slow
 def test_page_down_and_up_lead_through_the_pictures(page: Any, address: str) -> None:
     explain(page, address, "first.png", read_sample("coffee"))
     upload(page, "second.png", read_sample("cat"))
@@ -429,8 +431,7 @@ def names(page: Any) -> list[str]:
     [
         (1600, 900, 3),
         (1500, 1000, 5),
-        (600, 1800, 3),
-        *(pytest.param(*shape, marks=pytest.mark.slow) for shape in ((900, 900, 3), (2400, 600, 3))),
+        *(pytest.param(*shape, marks=pytest.mark.slow) for shape in ((900, 900, 3), (600, 1800, 3), (2400, 600, 3))),
     ],
 )
 def test_answers_and_pictures_stand_above_the_fold(

@@ -147,6 +147,8 @@ def test_a_method_that_a_network_cannot_serve_is_left_out_with_a_word(tmp_path: 
     choice = ModelChoice("mine", f"file:{tmp_path / 'weights.pth'}", "timm:test_convnext")
     run.session_state["models"] = {"mine": choice}
     run.run()
+    assert "cam" not in run.multiselect(key="compared").value
+    run.multiselect(key="compared").set_value(["cam", "grad_cam"]).run()
     assert not run.exception
     assert not run.error
     assert "Left out. CAM needs a classifier" in text_of(run)

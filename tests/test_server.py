@@ -267,7 +267,9 @@ def test_the_shipped_example_is_what_the_model_gives() -> None:
     assert shipped["picture"]["width"] == computed["picture"]["width"]
     assert len(shipped["panels"]) == len(computed["panels"]) == 3
     for kept, new in zip(shipped["panels"][1:], computed["panels"][1:], strict=True):
+        assert kept.keys() == new.keys(), "run `make example`"
         assert kept["title"] == new["title"]
+        assert kept["offset"] == pytest.approx(new["offset"], abs=0.1)
         assert kept["probability"] == pytest.approx(new["probability"], abs=2e-3)
         assert kept["peak"] == pytest.approx(new["peak"], rel=1e-2)
         assert kept["box"] == new["box"]
