@@ -149,20 +149,20 @@ def on_common_grid(maps: Sequence[np.ndarray], placements: Sequence[Placement]) 
     return parts, replace(own, centres=Centres(own.centres.offset, (down, across)))
 
 
-def place_words(placement: Placement) -> str:
+def place_words(placement: Placement, *, brief: bool = False) -> str:
     """Say how closely the place of a map's cells is known; "" where there is nothing to measure."""
     down, across = placement.cell_known_to
     if down == 0 and across == 0:
         return ""
-    if down is None or across is None:
-        known = across if down is None else down
-        if known is None:
-            return "its place is not measured"
-        sides = ("across", "up and down") if down is None else ("up and down", "across")
-        return f"its place is known to about {_pixels(known)} px {sides[0]} and not measured {sides[1]}"
-    if _pixels(down) == _pixels(across):
-        return f"its place is known to about {_pixels(down)} px"
-    return f"its place is known to about {_pixels(across)} px across and {_pixels(down)} px up and down"
+    begin, between = ("place ±", ", ") if brief else ("its place is known to about", " and ")
+    if down is None and across is None:
+        return "place not measured" if brief else "its place is not measured"
+    if down is not None and across is not None and _pixels(down) == _pixels(across):
+        return f"{begin} {_pixels(down)} px"
+    sides = {"across": across, "up and down": down}
+    known = [f"{_pixels(length)} px {side}" for side, length in sides.items() if length is not None]
+    unknown = [f"not measured {side}" for side, length in sides.items() if length is None]
+    return f"{begin} {between.join((*known, *unknown))}"
 
 
 def _pixels(length: float) -> int:

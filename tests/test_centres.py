@@ -256,17 +256,31 @@ def test_tokens_lie_where_their_patches_lie() -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "words"),
+    ("known", "words", "brief"),
     [
-        ((0.0, 0.0), ""),
-        ((3.2, 2.9), "its place is known to about 3 px"),
-        ((5.0, 3.0), "its place is known to about 3 px across and 5 px up and down"),
-        ((None, 3.0), "its place is known to about 3 px across and not measured up and down"),
-        ((3.0, None), "its place is known to about 3 px up and down and not measured across"),
-        ((None, None), "its place is not measured"),
+        ((0.0, 0.0), "", ""),
+        ((3.2, 2.9), "its place is known to about 3 px", "place ± 3 px"),
+        (
+            (5.0, 3.0),
+            "its place is known to about 3 px across and 5 px up and down",
+            "place ± 3 px across, 5 px up and down",
+        ),
+        (
+            (None, 3.0),
+            "its place is known to about 3 px across and not measured up and down",
+            "place ± 3 px across, not measured up and down",
+        ),
+        (
+            (3.0, None),
+            "its place is known to about 3 px up and down and not measured across",
+            "place ± 3 px up and down, not measured across",
+        ),
+        ((None, None), "its place is not measured", "place not measured"),
     ],
 )
-def test_how_closely_a_place_is_known_is_said(known: tuple[float | None, float | None], words: str) -> None:
+def test_how_closely_a_place_is_known_is_said(known: tuple[float | None, float | None], words: str, brief: str) -> None:
     placement = _explained(_model("clean"), methods="grad_cam").heatmaps[0].placement
     halved = Centres(known_to=tuple(x and x / 2 for x in known))  # type: ignore[arg-type]
-    assert place_words(dataclasses.replace(placement, centres=halved)) == words, "in pixels of a picture twice as large"
+    placement = dataclasses.replace(placement, centres=halved)
+    assert place_words(placement) == words, "in pixels of a picture twice as large"
+    assert place_words(placement, brief=True) == brief

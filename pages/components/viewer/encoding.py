@@ -75,7 +75,7 @@ def panel_of(heatmap: Heatmap, *, id: str, title: str = "", subtitle: str = "", 
         "grid": grid_of(shown),
         "box": list(heatmap.placement.box),
         "offset": list(heatmap.placement.cell_offset),
-        "place": place_words(heatmap.placement),
+        "place": place_words(heatmap.placement, brief=True),
         "peak": peak if math.isfinite(peak) else None,
         # A fused map is made of scaled maps: its peak is 1, whatever the evidence.
         "fused": bool(heatmap.fusion),
