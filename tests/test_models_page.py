@@ -125,7 +125,7 @@ def test_class_names_do_not_stay_for_the_next_weights() -> None:
 
 def test_a_wrong_number_of_names_is_said_before_loading_and_names_the_file() -> None:
     run = drop(opened(PAGE), ("mine.pth", tiny(3)), ("two_names.txt", b"daisy\nrose\n"))
-    assert "two_names.txt has 2 names, the weights have 3 classes" in shown(run)
+    assert "two_names.txt: 2 names, the weights have 3 classes" in shown(run)
     assert button(run, USE).disabled
     button(run, "Remove the class names").click().run()
     assert not run.error

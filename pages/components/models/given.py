@@ -39,7 +39,7 @@ def take_model() -> None:
     st.html(f"<style>{(Path(__file__).parent / 'models.css').read_text('utf-8')}</style>")
     drop_zone()
     with st.container(key="by-name"):
-        left, right = st.columns([1.6, 2], vertical_alignment="bottom", gap="medium")
+        left, right = st.columns([2.1, 1.7], vertical_alignment="bottom", gap="medium")
         way = str(left.segmented_control("Or open", WAYS, format_func=_title, **_kept(), required=True))
         with right, st.form(f"open {way}", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
             text = _pick(way)

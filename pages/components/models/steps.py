@@ -52,9 +52,11 @@ def show_names(model: LoadedModel | None) -> bool:
     if names is not None and names.error is not None:
         st.error(f"**{plain(names.origin)}**: {plain(str(names.error))}", icon=":material/error:")
     elif names is not None and not fits:
+        one_less = classes is not None and len(names.labels) == classes - 1
+        background = " Detectors often count the background first: add a name for it at the top." if one_less else ""
         st.error(
-            f"**{plain(names.origin)} has {len(names.labels):,} names, the weights have {classes:,} classes.**\n\n"
-            "Give the names that belong to these weights, or remove them and go on without names.",
+            f"**{plain(names.origin)}: {len(names.labels):,} names, the weights have {classes:,} classes.**\n\n"
+            f"Give the names that belong to these weights, or remove them and go on without names.{background}",
             icon=":material/error:",
         )
     with st.container(horizontal=True, vertical_alignment="center"):
