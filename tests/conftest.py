@@ -42,6 +42,18 @@ hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, 
 hypothesis.settings.load_profile("steady")
 
 
+SLOW = {line for line in Path(__file__).with_name("slow.txt").read_text("utf-8").splitlines() if "::" in line}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of slow.txt."""
+    for item in items:
+        name = f"{item.path.name}::{item.nodeid.split('::', 1)[1]}"
+        if {name, name.split("[")[0]} & SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _same_numbers_every_time() -> None:
     random.seed(0)

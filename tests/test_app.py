@@ -174,6 +174,7 @@ def test_a_long_analysis_shows_drafts_can_be_stopped_and_started_again(page: Any
     assert not page.get_by_role("button", name="Stop").count()
 
 
+@pytest.mark.slow
 def test_the_strip_of_layers_leads_to_explaining_there(page: Any, address: str) -> None:
     page.goto(f"{address}/Layers")
     page.locator(".viewer.strip .panel").nth(3).wait_for(timeout=60_000)

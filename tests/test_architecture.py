@@ -205,3 +205,9 @@ def test_the_terminal_uses_the_cores_public_names_as_pages_do(file: Path) -> Non
 def test_functions_stay_short(file: Path) -> None:
     lengths = [(node.name, (node.end_lineno or 0) - node.lineno + 1) for node in functions(file)]
     assert not [(name, length) for name, length in lengths if length > LONGEST_FUNCTION]
+
+
+def test_the_list_of_slow_tests_names_tests_that_exist() -> None:
+    for line in filter(lambda line: "::" in line, (ROOT / "tests" / "slow.txt").read_text("utf-8").splitlines()):
+        file, name = line.split("::", 1)
+        assert f"def {name.split('[')[0]}(" in (ROOT / "tests" / file).read_text("utf-8"), line

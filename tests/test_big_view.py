@@ -172,6 +172,7 @@ def test_a_48_megapixel_picture_is_its_own_pixels_at_1_to_1(page: Any, address: 
     assert took < MOST_MS_TO_SHARP, f"{took:.0f} ms"
 
 
+@pytest.mark.slow
 def test_zoom_ends_where_pixels_end_and_says_so(page: Any, address: str) -> None:
     picture = large()[:1500, :1800]
     explain(page, address, "pixels.png", png(picture))

@@ -304,7 +304,7 @@ def test_sixteen_threads_on_one_model_equal_the_serial_results() -> None:
             "methods": [["grad_cam", "cam"], "layer_cam", ["grad_cam_plus_plus", "hires_cam"]][i % 3],
             "layers": [None, ["1", "5"], ["5", "0"]][i % 3],
         }
-        for i in range(16 * 60)
+        for i in range(16 * 20)
     ]
     images = [networks.picture(seed=seed) for seed in range(7)]
 

@@ -148,6 +148,7 @@ def test_a_picture_and_its_mirror_image_have_the_same_heat(nodules: list[tuple[n
             assert cells < -0.8 if even else abs(cells) <= 0.1
 
 
+@pytest.mark.slow
 def test_heat_moves_onto_the_nodule(nodules: list[tuple[np.ndarray, list[Heatmap]]]) -> None:
     errors: dict[bool, list[np.ndarray]] = {True: [], False: []}
     for mask, heatmaps in nodules:

@@ -11,6 +11,7 @@ from tests.test_front_door import pick
 __all__ = ["address", "page"]
 
 
+@pytest.mark.slow
 def test_a_cheating_model_is_caught_beside_its_heatmap(page: Any, address: str) -> None:
     page.goto(f"{address}/Explain")
     page.locator(".viewer .panel canvas").nth(1).wait_for(timeout=90_000)

@@ -88,7 +88,13 @@ def assert_mobilenet(models: Models, count: int) -> None:
 TABLE = [assert_mobilenet, assert_accuracy, assert_places, assert_hidden_corner, assert_sanity, assert_two_lesions]
 
 
-@pytest.mark.parametrize("asserted", TABLE, ids=[one.__name__ for one in TABLE])
+QUICK = (assert_mobilenet, assert_accuracy, assert_places)
+
+
+@pytest.mark.parametrize(
+    "asserted",
+    [pytest.param(each, id=each.__name__, marks=[] if each in QUICK else pytest.mark.slow) for each in TABLE],
+)
 def test_the_models_that_ship_do_what_is_told_of_them(asserted: Callable[[Models, int], None]) -> None:
     asserted(shipped, 16)
 

@@ -33,6 +33,7 @@ def checkpoint() -> bytes:
     return written.getvalue()
 
 
+@pytest.mark.slow
 def test_weights_and_names_lead_to_heatmaps_in_four_clicks_and_no_typing(page: Any, address: str) -> None:
     page.add_init_script(COUNT)
     start(page, address)

@@ -183,6 +183,7 @@ def test_a_checkpoint_that_is_near_to_no_known_network_says_what_its_names_look_
     assert not has_button(run, USE)
 
 
+@pytest.mark.slow
 def test_another_architecture_with_its_own_preprocessing_can_be_chosen_by_name() -> None:
     torch.manual_seed(0)
     network = timm.create_model("efficientnet_b0", num_classes=3)

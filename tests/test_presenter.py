@@ -127,6 +127,7 @@ def test_the_story_is_told_by_keys_alone_from_start(page: Any, address: str) -> 
     assert page.locator("h1").inner_text() == "Which of three models is cheating?"
 
 
+@pytest.mark.slow
 def test_keys_work_after_a_click_on_anything(told: Any) -> None:
     told.locator(".st-key-stage img").first.click()
     press(told, "Space", TITLES[1])
@@ -178,6 +179,7 @@ def test_each_step_is_one_screen_and_axe_has_nothing_to_say(told: Any) -> None:
     assert own_findings(told) == [], "the last step on the page"
 
 
+@pytest.mark.slow
 def test_each_step_of_the_page_opens_at_its_top(page: Any, address: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 500})
     page.goto(f"{address}/Demonstration")
@@ -233,6 +235,7 @@ def test_an_explanation_is_presented_and_the_page_stays_as_it_was(page: Any, add
     assert own_findings(page) == []
 
 
+@pytest.mark.slow
 def test_compare_is_presented_with_a_screen_for_each_class(page: Any, address: str) -> None:
     before = prepared(page, address, "Compare")
     page.keyboard.press("Enter")

@@ -119,6 +119,7 @@ def test_a_network_of_four_channels_loads_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+@pytest.mark.slow
 def test_torchvision_networks_with_side_heads_work(name: str) -> None:
     model = load_model(f"torchvision:{name}", pretrained=False, num_classes=4, device="cpu")
     assert model.module(torch.rand(1, 3, 96, 96)).shape == (1, 4)

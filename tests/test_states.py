@@ -52,6 +52,7 @@ def test_details_of_an_explanation(visitor: Visitor) -> None:
     assert_accessible(visitor, "details and checks")
 
 
+@pytest.mark.slow
 def test_models_from_a_dropped_file_to_a_new_name(visitor: Visitor) -> None:
     page = visitor.page
     follow(page, "Models")

@@ -44,6 +44,7 @@ def transformer(num_classes: int = 3) -> nn.Module:
     return torchvision.models.VisionTransformer(32, 8, 1, 2, 16, 32, num_classes=num_classes)
 
 
+@pytest.mark.slow
 def test_densenets_names_of_old_are_turned(tmp_path: Path) -> None:
     net = moved(torchvision.models.densenet121(num_classes=3))
     old = renamed(net.state_dict(), (r"(denselayer\d+\.)(norm|conv)([12])\.", r"\1\2.\3."))
