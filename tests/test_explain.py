@@ -16,7 +16,7 @@ from gradcam_core.errors import GradcamError, MethodError, ModelError, TargetErr
 from gradcam_core.explanation import DEFAULT_METHODS, check_request
 from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import CAM_FAMILY, equal_by_algebra
-from gradcam_core.placement import Placement
+from gradcam_core.placement import EVEN, Placement
 from gradcam_core.preprocess import override_preprocessing, prepare
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
 from gradcam_core.targets import ClassTarget
@@ -247,7 +247,9 @@ def test_any_number_of_classes_can_be_explained(classes: int) -> None:
 
 
 def test_the_fused_map_is_the_element_wise_maximum_of_the_layers_own_scales(five: LoadedModel) -> None:
-    explanation = explain(networks.picture(), five, layers=["5", "0", "2"], methods="layer_cam", top_k=2)
+    even = {(layer, five.preprocessing.size): EVEN for layer in ("5", "0", "2")}
+    model = dataclasses.replace(five, centres=even)
+    explanation = explain(networks.picture(), model, layers=["5", "0", "2"], methods="layer_cam", top_k=2)
     for index in range(2):
         *single, fused = explanation.heatmaps[4 * index : 4 * index + 4]
         assert fused.layer == "5 + 0 + 2"

@@ -69,7 +69,7 @@ class Trust:
         """What holds for every heatmap, whatever the checks say; and notes on how they were computed."""
         height, width = self.cell
         cell = f"One cell of this map covers {width:.0f} × {height:.0f} px of the picture"
-        words = "; ".join(filter(None, (cell, place_words(self.heatmap.placement))))
+        words = "; ".join(filter(None, (cell, place_words(self.heatmap.placement, brief=True))))
         return f"{words}. Smaller details are interpolated.", NOT_THE_DIAGNOSIS, BLIND_SPOT, *self.notes
 
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from gradcam_core.capture import can_randomise_head, capture, random_weights, scorer, with_randomised_head
+from gradcam_core.capture import can_randomise_head, capture, centres_of, random_weights, scorer, with_randomised_head
 from gradcam_core.errors import TargetError
 from gradcam_core.heatmaps import FirstPass, heatmaps_of_inputs
 from gradcam_core.layers import resolve_layer
@@ -117,7 +117,8 @@ def begin_rerun(explanation: Explanation, heatmap: Heatmap, model: LoadedModel) 
     layers = tuple(resolve_layer(model, name) for name in names)
     inputs = torch.tensor(explanation.model_input)[None].to(model.device)
     outputs = scorer(model)(inputs)
-    first = FirstPass(model, inputs, outputs, (heatmap.target,), layers, (), heatmap.placement, heatmap.origin)
+    centres = centres_of(model, layers)
+    first = FirstPass(model, inputs, outputs, (heatmap.target,), layers, (), heatmap.placement, heatmap.origin, centres)
     choice = choose_method(heatmap.method, heatmap.options)
     return Rerun(heatmap, first, choice, probabilities(outputs, model.outputs)[0])
 
