@@ -162,6 +162,8 @@ def place_words(placement: Placement, *, brief: bool = False) -> str:
     sides = {"across": across, "up and down": down}
     known = [f"{_pixels(length)} px {side}" for side, length in sides.items() if length is not None]
     unknown = [f"not measured {side}" for side, length in sides.items() if length is None]
+    if brief and unknown:
+        return f"{begin} {known[0]} only"
     return f"{begin} {between.join((*known, *unknown))}"
 
 

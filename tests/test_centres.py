@@ -269,12 +269,12 @@ def test_tokens_lie_where_their_patches_lie() -> None:
         (
             (None, 3.0),
             "its place is known to about 3 px across and not measured up and down",
-            "place ± 3 px across, not measured up and down",
+            "place ± 3 px across only",
         ),
         (
             (3.0, None),
             "its place is known to about 3 px up and down and not measured across",
-            "place ± 3 px up and down, not measured across",
+            "place ± 3 px up and down only",
         ),
         ((None, None), "its place is not measured", "place not measured"),
     ],
