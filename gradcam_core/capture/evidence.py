@@ -162,8 +162,6 @@ def similar_gradients(
         raise TargetError("A contrast compares two classes already.", "Explain a class itself, or use Grad-CAM.")
     if outputs.shape[1] < 2:
         raise TargetError("This model has one class, so no class is similar to it.", "Use Grad-CAM.")
-    if any(target.index < 0 for target in targets):
-        raise TargetError("A text or a reference picture is no class, so no class is similar to it.", "Use Grad-CAM.")
     with torch.enable_grad():
         means = []
         for target in targets:

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from gradcam_core.errors import TargetError
 from gradcam_core.placement import Placement
+from gradcam_core.targets.classes import LONGEST_NUMBER
 from gradcam_core.tasks import Prediction, check_top_k
 
 Box = tuple[float, float, float, float]
 CLASS, SCORE = 4, 5
-LONGEST_NUMBER = 9
 # Where an edge stands among an object's numbers, and the sign with which it moves outwards.
 EDGES: Mapping[str, tuple[int, int]] = MappingProxyType(
     {"left": (0, -1), "top": (1, -1), "right": (2, 1), "bottom": (3, 1)}
