@@ -17,8 +17,9 @@ class DriftRow:
 
     `answers` are their top predictions, with their `probabilities`; `same_answer` is None where they are of kinds
     that cannot agree. `label` is the class whose heatmaps are compared: the first model's top prediction.
-    `correlation`, `overlap` and `chance` are those of the pair of heatmaps (see comparison.records.Pair). `evidence` says how far the hottest areas lie at the same
-    place; "in one model only" where the other model has no evidence for the class at all.
+    `correlation`, `overlap` and `chance` are those of the pair of heatmaps (see comparison.records.Pair). `evidence`
+    says how far the hottest areas lie at the same place; "in one model only" where the other model has no evidence for
+    the class at all.
 
     `movement` is what rows are sorted by: 1 minus the overlap of the hottest areas. So it is 0 where they are the same,
     and 1 where they have nothing in common or only one model has any. It is None where there is nothing to compare;
