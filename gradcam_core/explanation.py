@@ -76,27 +76,27 @@ def explain(
     the network's tail. Of several targets or methods, those that cannot be served are left out, with a note. Raises a
     GradcamError where none is left, before anything is computed where possible.
     """
-    _check(image, model)
-    clock = _Clock()
-    wanted = _wanted_layers(model, layers)
+    check_records(image, model)
+    clock = Clock()
+    wanted = wanted_layers(model, layers)
     choices, left_out = choose_methods(methods, wanted, model)
-    choosers = _choosers(targets, against, model, top_k)
+    choosers = choosers_of(targets, against, model, top_k)
     with clock("preprocess"):
         prepared = prepare(image, model.preprocessing)
     needs = {need for choice in choices if not smoothing_of(choice) for need in choice.member.needs}
     (first, features, broken), moved = with_enough_memory(
         model, lambda usable: _first_pass(usable, image, prepared, choosers, wanted, needs, clock)
     )
-    heatmaps, refused = _heatmaps(first, choices, clock, Progress(on_progress))
+    heatmaps, refused = all_heatmaps(first, choices, clock, Progress(on_progress))
     answers = predictions(first.outputs, model.outputs, model.labels, top_k, first.placement)
     misfit = unsuited(image, model, first.outputs, features) if first.outputs.dim() == 2 else ()
     also = (*text_notes(first.targets, first.outputs), *converted(image, model))
     notes = (*misfit, *broken, *also, *image.notes, *model.notes, *left_out, *refused, *moved)
-    return _record(image, model, prepared[0], first, heatmaps, answers, clock.seconds, notes, misfit)
+    return record_of(image, model, prepared[0], first, heatmaps, answers, clock.seconds, notes, misfit)
 
 
-def _heatmaps(
-    first: FirstPass, choices: Sequence[Choice], clock: "_Clock", progress: Progress
+def all_heatmaps(
+    first: FirstPass, choices: Sequence[Choice], clock: "Clock", progress: Progress
 ) -> tuple[tuple[Heatmap, ...], list[str]]:
     """Every method's heatmaps, and a sentence for each method that has none here. Raises its error where all fail."""
     heatmaps: list[Heatmap] = []
@@ -124,18 +124,19 @@ def predict(image: ImageRecord, model: LoadedModel, top_k: int = 5) -> tuple[Pre
 
 def answered(image: ImageRecord, model: LoadedModel, top_k: int = 5, notes: tuple[str, ...] = ()) -> Explanation:
     """What the model says of a picture, as an explanation without any heatmap."""
-    _check(image, model)
+    check_records(image, model)
     check_top_k(top_k)
     array, placement = prepare(image, model.preprocessing)
     inputs = torch.tensor(array)[None]
     outputs, _ = with_enough_memory(model, lambda usable: scorer(usable)(inputs))
-    _check_finite(outputs, model)
+    check_finite(outputs, model)
     first = FirstPass(model, inputs, outputs, (), (), (), placement, None)
     answers = predictions(outputs, model.outputs, model.labels, top_k, placement)
-    return _record(image, model, array, first, (), answers, {}, (*image.notes, *model.notes, *notes), ())
+    return record_of(image, model, array, first, (), answers, {}, (*image.notes, *model.notes, *notes), ())
 
 
-def _check(image: ImageRecord, model: LoadedModel) -> None:
+def check_records(image: ImageRecord, model: LoadedModel) -> None:
+    """Raise PictureError or ModelError for what is no picture or no model."""
     if not isinstance(image, ImageRecord):
         raise PictureError(f"Expected a picture, got {_a(image)}.", "Read it first: read_image(path).")
     if not isinstance(model, LoadedModel):
@@ -154,7 +155,7 @@ def _first_pass(
     choosers: Sequence[Choose],
     layers: tuple[LayerInfo, ...],
     needs: Collection[str],
-    clock: "_Clock",
+    clock: "Clock",
 ) -> tuple[FirstPass, Features | None, tuple[str, ...]]:
     """Run the model once; where it is calibrated, give the features of its usual layer too.
 
@@ -163,7 +164,7 @@ def _first_pass(
     broken: list[str] = []
 
     def usable(outputs: torch.Tensor) -> tuple[Target, ...]:
-        _check_finite(outputs, model)
+        check_finite(outputs, model)
         settled, refused = settle(choosers, outputs, prepared[1])
         targets, sentences = with_finite_scores(settled, outputs)
         broken.extend((*refused, *sentences))
@@ -171,17 +172,17 @@ def _first_pass(
 
     # Two copies, since a network's first step may work in place.
     inputs, given = (torch.tensor(prepared[0])[None].to(model.device) for _ in range(2))
-    tapped = _with_usual_layer(model, layers, needs)
+    tapped = with_usual_layer(model, layers, needs)
     outputs, targets, evidence = capture(model, given, usable, tapped, needs=needs, clock=clock)
     origin = Origin(image.sha256, image.frame, image.window, model.fingerprint, model.preprocessing)
-    features = next((_features(part) for part in evidence if part.layer.name == model.default_layer), None)
+    features = next((mean_features(part) for part in evidence if part.layer.name == model.default_layer), None)
     with clock("centres"):
         centres = centres_of(model, layers)
     first = FirstPass(model, inputs, outputs, targets, layers, evidence[: len(layers)], prepared[1], origin, centres)
     return first, features, tuple(broken)
 
 
-def _with_usual_layer(
+def with_usual_layer(
     model: LoadedModel, layers: tuple[LayerInfo, ...], needs: Collection[str]
 ) -> tuple[LayerInfo, ...]:
     """The layers to tap: those to explain, and a calibrated model's usual one, where that costs no further pass."""
@@ -190,13 +191,13 @@ def _with_usual_layer(
     return tuple(dict.fromkeys((*layers, resolve_layer(model, model.default_layer))))
 
 
-def _features(evidence: Evidence) -> Features:
+def mean_features(evidence: Evidence) -> Features:
     """The averages of a layer's channels [C], for one picture."""
     averages: Features = evidence.activations[0].mean((1, 2)).float().cpu().numpy()
     return averages
 
 
-def _record(
+def record_of(
     image: ImageRecord,
     model: LoadedModel,
     array: np.ndarray,
@@ -207,6 +208,7 @@ def _record(
     notes: tuple[str, ...],
     misfit: tuple[str, ...],
 ) -> Explanation:
+    """The result of an analysis, with what is needed to repeat it."""
     return Explanation(
         image=image,
         reference=model.reference,
@@ -227,7 +229,7 @@ def _record(
     )
 
 
-class _Clock:
+class Clock:
     """Measure the seconds that each step takes."""
 
     def __init__(self) -> None:
@@ -235,12 +237,13 @@ class _Clock:
 
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
+        """Add the seconds of a `with` block to this step."""
         start = time.perf_counter()
         yield
         self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
 
 
-def _choosers(
+def choosers_of(
     targets: Wanted | Sequence[Wanted] | None, against: int | str | None, model: LoadedModel, top_k: int
 ) -> tuple[Choose, ...]:
     """A function for each target that is asked for: one that is not in the picture does not lose the others."""
@@ -250,7 +253,7 @@ def _choosers(
     return tuple(choose_contrasts(each, against, model.labels, top_k, model.outputs) for each in asked)
 
 
-def _wanted_layers(model: LoadedModel, layers: str | Sequence[str] | None) -> tuple[LayerInfo, ...]:
+def wanted_layers(model: LoadedModel, layers: str | Sequence[str] | None) -> tuple[LayerInfo, ...]:
     """The layers of these names, each once; the model's usual one where none is named."""
     names = [layers] if isinstance(layers, str) and layers else layers or model.pyramid or [model.default_layer]
     wrong = [name for name in names if not isinstance(name, str)] if isinstance(names, Sequence) else [names]
@@ -259,7 +262,7 @@ def _wanted_layers(model: LoadedModel, layers: str | Sequence[str] | None) -> tu
     return tuple(dict.fromkeys(resolve_layer(model, name) for name in names))
 
 
-def _check_finite(outputs: torch.Tensor, model: LoadedModel) -> None:
+def check_finite(outputs: torch.Tensor, model: LoadedModel) -> None:
     """Raise ModelError where nothing can be said; of independent outputs, some may be without a finite score."""
     if not outputs.numel():  # a detector that finds nothing
         return
@@ -288,7 +291,7 @@ def check_request(
     layers: str | Sequence[str] | None = None,
 ) -> None:
     """Raise the error that `explain` would raise for these arguments whatever the picture; compute nothing."""
-    wanted = _wanted_layers(model, layers)
+    wanted = wanted_layers(model, layers)
     choose_methods(methods, wanted, model)
     if targets is not None:
         choose_targets(targets, model.labels, 1, model.outputs, model.text)

@@ -78,7 +78,7 @@ def heatmaps_of_inputs(
     for part in torch.split(inputs, batch):
         for chunk, evidence in _captured(first.model, part, targets, first.layers, needs):
             for place in range(len(chunk)):
-                single, alone = tuple(_of_input(whole, place) for whole in evidence), chunk[place : place + 1]
+                single, alone = tuple(of_input(whole, place) for whole in evidence), chunk[place : place + 1]
                 this = dataclasses.replace(first, inputs=alone, targets=tuple(targets), evidence=single)
                 yield heatmaps_of(this, choice, progress.part(done, len(inputs)).without_drafts())
                 done += 1
@@ -104,7 +104,7 @@ def _captured(
     return map(with_evidence, torch.split(inputs, 1))
 
 
-def _of_input(evidence: Evidence, place: int) -> Evidence:
+def of_input(evidence: Evidence, place: int) -> Evidence:
     """The evidence of one of several inputs."""
 
     def part(values: torch.Tensor | None, axis: int) -> Any:

@@ -22,7 +22,7 @@ ROWS = [
     {"sources", "methods"},
     {"heatmaps", "suitability", "choosing"},
     {"explanation", "similarity"},
-    {"measures", "render"},
+    {"measures", "render", "many"},
     {"checks"},
     {"comparison"},
     {"evaluation"},
