@@ -1,0 +1,181 @@
+"""The straight line of a batch: jobs -> workers -> the journal, which is always whole. What is missing is computed."""
+
+import errno
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+
+from gradcam_core.batch.journal import Journal, JournalError
+from gradcam_core.batch.records import FAILED, Job, Recipe, Result
+from gradcam_core.batch.working import identity_of, load, work
+from gradcam_core.errors import GradcamError
+from gradcam_core.evaluation.requests import digest
+from gradcam_core.explanation import check_request
+from gradcam_core.runners.processes import in_processes
+from gradcam_core.version import __version__
+
+# Pictures that go to a process at a time, and below how many a second process does not pay for its start.
+CHUNK, PAYS = 16, 64
+# A full disk is looked at again so often, and counts as free from so many bytes on.
+LOOK_AGAIN_S, ENOUGH_BYTES = 2.0, 32 * 2**20
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a batch is: pictures in all, those `known` from before, `done` in this run, and those that `failed`."""
+
+    total: int
+    known: int
+    done: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    paused: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Pictures a second in this run."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest takes at this rate; None while there is none."""
+        return (self.total - self.known - self.done) / self.rate if self.rate else None
+
+
+OnStanding = Callable[[Standing], None]
+
+
+def in_shard(job: Job, shard: tuple[int, int]) -> bool:
+    """Whether a picture belongs to shard (index from 1, count): by a hash of its name, so files may be added."""
+    index, count = shard
+    return int(job.id[:12], 16) % count == index - 1
+
+
+def settled_recipe(recipe: Recipe) -> Recipe:
+    """Load the model once, check what is asked of it, and fix the identity of both. Raises a GradcamError."""
+    model = load(recipe)
+    target = {"targets": recipe.target} if recipe.target else {}
+    check_request(model, methods=[recipe.method], layers=recipe.layers or None, **target)  # type: ignore[arg-type]
+    return replace(recipe, fingerprint=model.fingerprint, identity=identity_of(recipe, model))
+
+
+def about(recipe: Recipe) -> dict[str, str]:
+    """What a journal belongs to, by the words for it."""
+    settings = digest((recipe.identity, recipe.method, recipe.layers, recipe.target))
+    return {"version": __version__, "model": recipe.fingerprint, "choice of method, layer or target": settings}
+
+
+def run_batch(
+    jobs: Sequence[Job],
+    recipe: Recipe,
+    journal: Path,
+    *,
+    workers: int | None = None,
+    again: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    on_standing: OnStanding = lambda standing: None,
+) -> Standing:
+    """Explain every picture that has no result in the journal yet, and write it there.
+
+    `workers` is the number of processes; None: as many as pay. `again` repeats those that failed. `stop` is called
+    between results; what is written stays. Raises GradcamError for what suits no picture, and JournalError.
+    """
+    recipe = settled_recipe(recipe)
+    if recipe.overlays:
+        _folder(Path(recipe.overlays))
+    book = Journal(journal, about(recipe))
+    try:
+        finished = book.finished(jobs, again=again)
+        missing = [job for job in jobs if job.id not in finished]
+        standing, begun = Standing(len(jobs), len(jobs) - len(missing)), time.monotonic()
+        on_standing(standing)
+        for results in _computed(missing, recipe, workers, standing, stop, on_standing):
+            _written(book, results, standing, stop, on_standing)
+            failures = sum(result.status == FAILED for result in results)
+            done, seconds = standing.done + len(results), time.monotonic() - begun
+            standing = replace(standing, done=done, failed=standing.failed + failures, seconds=seconds)
+            on_standing(standing)
+            if stop():
+                break
+        return standing
+    finally:
+        book.close()
+
+
+def _computed(
+    jobs: Sequence[Job],
+    recipe: Recipe,
+    workers: int | None,
+    standing: Standing,
+    stop: Callable[[], bool],
+    on_standing: OnStanding,
+) -> Iterator[list[Result]]:
+    """Results in any order. Where the disk is full, wait for space and go on with what is missing."""
+    left = {job.id: job for job in jobs}
+    while left:
+        try:
+            for results in _in_runner(list(left.values()), recipe, workers):
+                for result in results:
+                    left.pop(result.id, None)
+                yield results
+            return
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+        if not _space(Path(recipe.overlays), standing, stop, on_standing):
+            return
+
+
+def _in_runner(jobs: Sequence[Job], recipe: Recipe, workers: int | None) -> Iterator[list[Result]]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = workers or (1 if len(jobs) < PAYS else cores)
+    chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
+    if count > 1:
+        yield from in_processes(chunks, recipe, count, max(1, cores // count))
+        return
+    model = load(recipe)
+    for chunk in chunks:
+        yield work(chunk, model, recipe)
+
+
+def _written(
+    book: Journal,
+    results: Sequence[Result],
+    standing: Standing,
+    stop: Callable[[], bool],
+    on_standing: OnStanding,
+) -> None:
+    while True:
+        try:
+            return book.add(results)
+        except sqlite3.OperationalError as error:
+            if "full" not in str(error):
+                raise JournalError("The journal cannot be written.", "Check the disk, and run it again.") from error
+        if not _space(book.path.parent, standing, stop, on_standing):
+            return None
+
+
+def _space(place: Path, standing: Standing, stop: Callable[[], bool], on_standing: OnStanding) -> bool:
+    """Wait until a disk has space again; False where the run was stopped meanwhile."""
+    words = "The disk is full. Free some space: it then goes on by itself."
+    while not stop():
+        on_standing(replace(standing, paused=words))
+        time.sleep(LOOK_AGAIN_S)
+        if shutil.disk_usage(place).free >= ENOUGH_BYTES:
+            return True
+    return False
+
+
+def _folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for part in path.glob(".*.part"):  # what a killed process left
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise GradcamError("The folder for results cannot be used.", "Choose one that you may write to.") from error

@@ -1,0 +1,118 @@
+"""Jobs in processes of this machine, each with its own model. One that ends by itself loses one picture at most."""
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from gradcam_core.batch.records import Job, Recipe, Result, failed
+from gradcam_core.errors import GradcamError
+
+ENDED = "Reading this picture ended the program that read it. It may be damaged; save it again."
+# A process that ends before it did anything: so often in a row, and there is no use in another one.
+MOST_STARTS = 3
+
+
+def in_processes(chunks: Sequence[Sequence[Job]], recipe: Recipe, count: int, threads: int) -> Iterator[list[Result]]:
+    """Run jobs in `count` processes. Raises the error of a worker that suits no picture, OSError for a full disk."""
+    waiting = deque(list(chunk) for chunk in chunks)
+    workers = [_Process(recipe, threads) for _ in range(min(count, len(waiting)))]
+    try:
+        while waiting or any(worker.jobs for worker in workers):
+            for worker in workers:
+                if not worker.jobs and waiting:
+                    worker.give(waiting.popleft())
+            for ready in wait([worker.link for worker in workers if worker.jobs]):
+                worker = next(worker for worker in workers if worker.link is ready)
+                yield worker.taken(waiting)
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+class _Process:
+    """A process with its link, and the jobs that it works on at the moment."""
+
+    def __init__(self, recipe: Recipe, threads: int) -> None:
+        self._given = (recipe, threads)
+        self._starts = 0
+        self.jobs: list[Job] = []
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.link, other = context.Pipe()
+        self._process: BaseProcess = context.Process(target=_serve, args=(other, *self._given), daemon=True)
+        self._process.start()
+        other.close()
+        self._starts += 1
+
+    def give(self, jobs: list[Job]) -> None:
+        """Let it work on these jobs."""
+        self.jobs = jobs
+        self.link.send(jobs)
+
+    def taken(self, waiting: deque[list[Job]]) -> list[Result]:
+        """The results that are ready. Where the process ended, its jobs go back one by one; a single one has failed."""
+        jobs, self.jobs = self.jobs, []
+        try:
+            kind, *content = self.link.recv()
+        except (EOFError, OSError):
+            return self._replaced(jobs, waiting)
+        self._starts = 0
+        if kind == "error":
+            raise GradcamError(*content)
+        if kind == "system":
+            raise OSError(*content)
+        results: list[Result] = content[0]
+        return results
+
+    def _replaced(self, jobs: list[Job], waiting: deque[list[Job]]) -> list[Result]:
+        if self._starts >= MOST_STARTS and len(jobs) > 1:
+            raise GradcamError(
+                "The programs that compute heatmaps end at once.", "Check the memory, or use fewer with --workers 1."
+            )
+        self.end()
+        self._start()
+        if len(jobs) == 1:
+            return [failed(jobs[0], ENDED)]
+        waiting.extendleft([job] for job in jobs)
+        return []
+
+    def end(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+        self._process.join()
+        self.link.close()
+
+
+def _serve(link: Connection, recipe: Recipe, threads: int) -> None:
+    """Work on jobs until the link is closed, as it is when the program that began this one has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program in the foreground decides
+    import cv2
+    import torch
+
+    from gradcam_core.batch.working import load, work
+    from gradcam_core.devices import tune_allocator
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    tune_allocator()
+    model = None
+    while True:
+        try:
+            jobs: list[Job] = link.recv()
+        except (EOFError, OSError):
+            return
+        reply: tuple[Any, ...]
+        try:
+            model = model or load(recipe)
+            reply = ("results", work(jobs, model, recipe))
+        except GradcamError as error:
+            reply = ("error", error.message, error.remedy)
+        except OSError as error:
+            reply = ("system", error.errno, error.strerror)
+        link.send(reply)
