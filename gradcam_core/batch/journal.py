@@ -31,6 +31,11 @@ create table tiles (id primary key, jpeg) without rowid;
 """
 
 
+def journal_name(shard: tuple[int, int] | None = None) -> str:
+    """The name of the journal of a whole batch, or of shard (index from 1, count)."""
+    return JOURNAL if shard is None else SHARD.format(index=shard[0], count=shard[1])
+
+
 class JournalError(GradcamError):
     """A journal that cannot be used."""
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-
 from gradcam_core.batch.journal import Journal, JournalError
 from gradcam_core.batch.records import FAILED, Job, Recipe, Result
 from gradcam_core.batch.working import identity_of, load, work
@@ -61,7 +60,7 @@ def settled_recipe(recipe: Recipe) -> Recipe:
     """Load the model once, check what is asked of it, and fix the identity of both. Raises a GradcamError."""
     model = load(recipe)
     target = {"targets": recipe.target} if recipe.target else {}
-    check_request(model, methods=[recipe.method], layers=recipe.layers or None, **target)  # type: ignore[arg-type]
+    check_request(model, methods=[recipe.method], layers=recipe.layers or None, **target)
     return replace(recipe, fingerprint=model.fingerprint, identity=identity_of(recipe, model))
 
 

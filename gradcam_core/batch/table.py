@@ -44,7 +44,7 @@ def row_of(result: Result, names: Literal["keep", "hash"]) -> dict[str, Cell]:
     }
 
 
-def write_csv(path: Path, results: Iterable[Result], names: Literal["keep", "hash"] = "keep") -> int:
+def write_results_csv(path: Path, results: Iterable[Result], names: Literal["keep", "hash"] = "keep") -> int:
     """Write results.csv whole or not at all; return the number of rows. Raises OSError."""
     count = 0
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -66,7 +66,7 @@ def _without_heading(content: bytes) -> bytes:
     return content[len(to_csv(heading, ())) :]
 
 
-def write_parquet(path: Path, results: Iterable[Result], names: Literal["keep", "hash"] = "keep") -> int:
+def write_results_parquet(path: Path, results: Iterable[Result], names: Literal["keep", "hash"] = "keep") -> int:
     """Write results.parquet: the columns of the CSV, and the raw maps as lists of numbers, rows first.
 
     Raises GradcamError where pyarrow is missing, OSError where it cannot be written.

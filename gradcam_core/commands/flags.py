@@ -93,21 +93,24 @@ def picture_flags(flags: Flags) -> None:
 
 def load_chosen(given: Given) -> core.LoadedModel:
     """Load the model that the flags name."""
+    return core.load_model(given.model, **model_options(given), on_progress=progress_of(given))
+
+
+def model_options(given: Given) -> dict[str, Any]:
+    """The arguments of `load_model` that the flags give, besides the model's name."""
     changes = {name: getattr(given, name) for name in ("size", "mean", "std") if getattr(given, name) is not None}
     preprocessing = {name: values[0] if len(values) == 1 else values for name, values in changes.items()}
-    return core.load_model(
-        given.model,
-        architecture=given.architecture,
-        labels=given.labels,
-        preprocessing=preprocessing | ({"fit": given.fit} if given.fit else {}),
-        pretrained=given.pretrained,
-        task=given.task or "auto",
-        unit=given.unit,
-        thresholds=_thresholds(given.present_from),
-        weights=given.weights,
-        device=given.device,
-        on_progress=progress_of(given),
-    )
+    return {
+        "architecture": given.architecture,
+        "labels": given.labels,
+        "preprocessing": preprocessing | ({"fit": given.fit} if given.fit else {}),
+        "pretrained": given.pretrained,
+        "task": given.task or "auto",
+        "unit": given.unit,
+        "thresholds": _thresholds(given.present_from),
+        "weights": given.weights,
+        "device": given.device,
+    }
 
 
 def _thresholds(texts: Sequence[str] | None) -> Any:
