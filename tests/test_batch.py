@@ -1,0 +1,210 @@
+"""A batch: every picture exactly once, whatever happens in between, and the maps that `explain` gives."""
+
+import csv
+import io
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+
+import gradcam_core as core
+from gradcam_core.batch.journal import FORMAT
+from gradcam_core.batch.records import failed
+from gradcam_core.batch.working import border_share, work
+from gradcam_core.cli import main
+from gradcam_core.runners.processes import ENDED, in_processes
+
+MODEL = "bundled:radiograph_clean"
+RECIPE = core.Recipe(MODEL)
+
+
+def draw_pictures(folder: Path, count: int, side: int = 96) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        noise = np.random.default_rng(number).integers(0, 256, (6, 6, 3), np.uint8)
+        pixels = np.ascontiguousarray(np.kron(noise, np.ones((side // 6, side // 6, 1), np.uint8)))
+        (folder / f"{number:03}.jpg").write_bytes(simplejpeg.encode_jpeg(pixels))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("pictures")
+    draw_pictures(place, 10)
+    draw_pictures(place / "more", 2)
+    (place / "cut.jpg").write_bytes((place / "000.jpg").read_bytes()[:400])
+    (place / "words.dat").write_text("no picture")
+    (place / "broken.png").symlink_to("nowhere")
+    (place / "more" / "loop").symlink_to("..")
+    os.mkfifo(place / "pipe")
+    return place
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"))))
+
+
+def batch(folder: Path, out: Path, *more: str) -> int:
+    return main(["batch", str(folder), "--model", MODEL, "--out", str(out), "--quiet", *more])
+
+
+def test_every_file_has_a_row_and_a_second_run_computes_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert batch(folder, tmp_path, "--overlays") == 1
+    rows = rows_of(tmp_path / "results.csv")
+    assert [row["name"] for row in rows if row["status"] == "failed"] == ["broken.png", "cut.jpg", "pipe", "words.dat"]
+    assert all(row["problem"] for row in rows if row["status"] == "failed")
+    assert len(rows) == 16
+    done = [row for row in rows if row["status"] == "ok"]
+    assert all((tmp_path / "overlays" / row["overlay"]).is_file() for row in done)
+    assert all(row["label"] and 0 < float(row["probability"]) <= 1 for row in done)
+    assert len({row["key"] for row in done}) == 10, "two files are copies of others"
+    capsys.readouterr()
+    assert batch(folder, tmp_path) == 1
+    assert "16 pictures known from before" in capsys.readouterr().out
+    assert rows_of(tmp_path / "results.csv") == rows
+
+
+def test_maps_are_those_of_explain(folder: Path) -> None:
+    model = core.load_model(MODEL)
+    jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()]
+    for job, result in zip(jobs, work(jobs, model, RECIPE), strict=True):
+        explanation = core.explain(core.read_image(job.path), model, top_k=1, methods=["grad_cam"])
+        heatmap, (stored,) = explanation.heatmaps[0], result.maps
+        assert stored.target == heatmap.target.index
+        np.testing.assert_allclose(stored.raw, heatmap.raw, atol=1e-5 * max(1, np.abs(heatmap.raw).max()))
+        assert result.probability == pytest.approx(heatmap.target.probability, abs=1e-5)
+        assert result.sha256 == explanation.image.sha256
+
+
+def test_the_border_of_an_even_map_has_its_share_of_the_area(folder: Path) -> None:
+    explanation = core.explain(
+        core.read_image(folder / "000.jpg"), core.load_model(MODEL), top_k=1, methods=["grad_cam"]
+    )
+    heatmap = explanation.heatmaps[0]
+    assert border_share(replace(heatmap, raw=np.ones_like(heatmap.raw))) == pytest.approx(0.36, abs=1e-6)
+    assert border_share(replace(heatmap, raw=-np.ones_like(heatmap.raw))) is None
+
+
+def test_wrong_answers_also_have_the_map_of_the_true_label(folder: Path) -> None:
+    model = core.load_model(MODEL)
+    job = core.find_pictures(folder)[0]
+    jobs = [replace(job, label=label) for label in model.labels]
+    for each in jobs:
+        (result,) = work([each], model, RECIPE)
+        assert result.correct is (result.label == each.label)
+        assert [stored.role for stored in result.maps] == ["answer"] + ["true label"] * (not result.correct)
+        assert result.maps[-1].label == each.label
+    (unknown,) = work([replace(job, label="giraffe")], model, RECIPE)
+    assert unknown.correct is None
+    assert "no class" in unknown.note
+
+
+def test_shards_are_the_whole_and_a_missing_one_is_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch(folder, tmp_path / "whole")
+    for part in ("1/3", "3/3"):
+        batch(folder, tmp_path / "parts", "--shard", part)
+    capsys.readouterr()
+    assert main(["batch", "--model", MODEL, "--out", str(tmp_path / "parts"), "--merge"]) == 1
+    assert "Shard 2 of 3 is missing" in capsys.readouterr().err
+    batch(folder, tmp_path / "parts", "--shard", "2/3")
+    main(["batch", "--model", MODEL, "--out", str(tmp_path / "parts"), "--merge"])
+    assert rows_of(tmp_path / "parts" / "results.csv") == rows_of(tmp_path / "whole" / "results.csv")
+
+
+def test_a_shard_that_cannot_work_says_that_a_retry_is_no_use(folder: Path, tmp_path: Path) -> None:
+    wrong = ["batch", str(folder), "--model", "bundled:unknown", "--out", str(tmp_path), "--shard", "1/2"]
+    assert main(wrong) == 42
+
+
+@pytest.mark.parametrize(("change", "words"), [("method", "other settings"), ("version", "another version")])
+def test_a_folder_of_other_results_is_refused_and_keeps_them(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, words: str
+) -> None:
+    batch(folder, tmp_path)
+    before = (tmp_path / "results.csv").read_bytes()
+    if change == "version":
+        with sqlite3.connect(tmp_path / "journal.sqlite") as database:
+            database.execute("update about set value = ? where name = 'format'", (str(FORMAT + 1),))
+    capsys.readouterr()
+    assert batch(folder, tmp_path, *(("--method", "layer_cam") if change == "method" else ())) == 2
+    assert words in capsys.readouterr().err
+    assert (tmp_path / "results.csv").read_bytes() == before
+
+
+def test_what_is_no_journal_is_refused_in_words(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "journal.sqlite").write_bytes(b"something else" * 100)
+    assert batch(folder, tmp_path) == 2
+    assert "damaged" in capsys.readouterr().err
+    assert (tmp_path / "journal.sqlite").read_bytes() == b"something else" * 100
+
+
+def test_a_folder_without_pictures_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert batch(tmp_path, tmp_path / "out") == 2
+    assert "no pictures" in capsys.readouterr().err
+
+
+def test_two_runs_at_once_do_not_share_a_journal(tmp_path: Path) -> None:
+    about = {"version": "x"}
+    first = core.Journal(tmp_path / core.journal_name(), about)
+    first.add([failed(core.Job("a", "a"), "no")])
+    with pytest.raises(core.JournalError, match="Another run"):
+        core.Journal(tmp_path / core.journal_name(), about)
+    first.close()
+
+
+class _Deadly(str):
+    """A path that ends the process in which it is read."""
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return os._exit, (3,)
+
+
+def test_a_picture_that_ends_its_process_loses_itself_alone(folder: Path) -> None:
+    jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:5]
+    jobs[2] = replace(jobs[2], member=_Deadly("x"))
+    results = [each for some in in_processes([jobs], RECIPE, 1, 1) for each in some]
+    assert sorted(result.id for result in results) == sorted(job.id for job in jobs)
+    assert {result.id: result.problem for result in results if result.problem} == {jobs[2].id: ENDED}
+
+
+def kill_and_resume(folder: Path, out: Path, seconds: Sequence[float]) -> None:
+    command = [sys.executable, "-m", "gradcam_core", "batch", str(folder), "--model", MODEL, "--out", str(out)]
+    command += ["--overlays", "--quiet", "--workers", "2"]
+    for delay in seconds:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=False, capture_output=True, timeout=300)
+    rows = rows_of(out / "results.csv")
+    names = [job.name for job in core.find_pictures(folder)]
+    assert [row["name"] for row in rows] == names, "every picture exactly once"
+    for row in rows:
+        content = (out / "overlays" / row["overlay"]).read_bytes()
+        assert simplejpeg.decode_jpeg(content).shape[0], "no torn file"
+
+
+@pytest.mark.slow
+def test_twenty_kills_lose_nothing(tmp_path: Path) -> None:
+    draw_pictures(tmp_path / "pictures", 300, side=480)
+    delays = np.random.default_rng(3).uniform(3, 9, 20)
+    kill_and_resume(tmp_path / "pictures", tmp_path / "out", list(delays))
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    draw_pictures(tmp_path / "pictures", 80)
+    kill_and_resume(tmp_path / "pictures", tmp_path / "out", [4.5])
