@@ -176,7 +176,7 @@ class _Deadly(str):
 def test_a_picture_that_ends_its_process_loses_itself_alone(folder: Path) -> None:
     jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:5]
     jobs[2] = replace(jobs[2], member=_Deadly("x"))
-    results = [each for some in in_processes([jobs], RECIPE, 1, 1) for each in some]
+    results = [result for group in in_processes([jobs], RECIPE, 1, 1) for result in group]
     assert sorted(result.id for result in results) == sorted(job.id for job in jobs)
     assert {result.id: result.problem for result in results if result.problem} == {jobs[2].id: ENDED}
 

@@ -69,7 +69,9 @@ class Journal:
         if about is None:
             if not self.path.is_file():
                 raise FileNotFoundError(str(self.path))
-            return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+            reader = sqlite3.connect(self.path, check_same_thread=False)
+            reader.execute("pragma query_only = on")
+            return reader
         database = sqlite3.connect(self.path, timeout=1, isolation_level=None, check_same_thread=False)
         database.execute("pragma locking_mode = exclusive")
         database.execute("pragma synchronous = full")

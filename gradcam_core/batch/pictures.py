@@ -46,16 +46,16 @@ def _below(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iter
             continue
         name = f"{prefix}{entry.name}"
         try:
-            found = entry.stat()
+            kind = entry.stat()
         except OSError:
             yield Job(name, entry.path, problem="This link leads to no file.")
             continue
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(kind.st_mode):
             yield from _below(Path(entry.path), f"{name}/", above | {here})
-        elif not stat.S_ISREG(found.st_mode):
+        elif not stat.S_ISREG(kind.st_mode):
             yield Job(name, entry.path, problem="This is a device or a pipe, not a file.")
         elif Path(entry.name).suffix.casefold() not in OTHERS:
-            yield Job(name, entry.path, "", found.st_size, found.st_mtime_ns)
+            yield Job(name, entry.path, "", kind.st_size, kind.st_mtime_ns)
 
 
 def read_picture(job: Job) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gradcam_core.batch.journal import Journal, JournalError
 from gradcam_core.batch.records import FAILED, Job, Recipe, Result
-from gradcam_core.batch.working import identity_of, load, work
+from gradcam_core.batch.working import identity_of, loaded_model, work
 from gradcam_core.errors import GradcamError
 from gradcam_core.evaluation.requests import digest
 from gradcam_core.explanation import check_request
@@ -58,7 +58,7 @@ def in_shard(job: Job, shard: tuple[int, int]) -> bool:
 
 def settled_recipe(recipe: Recipe) -> Recipe:
     """Load the model once, check what is asked of it, and fix the identity of both. Raises a GradcamError."""
-    model = load(recipe)
+    model = loaded_model(recipe)
     target = {"targets": recipe.target} if recipe.target else {}
     check_request(model, methods=[recipe.method], layers=recipe.layers or None, **target)
     return replace(recipe, fingerprint=model.fingerprint, identity=identity_of(recipe, model))
@@ -138,7 +138,7 @@ def _in_runner(jobs: Sequence[Job], recipe: Recipe, workers: int | None) -> Iter
     if count > 1:
         yield from in_processes(chunks, recipe, count, max(1, cores // count))
         return
-    model = load(recipe)
+    model = loaded_model(recipe)
     for chunk in chunks:
         yield work(chunk, model, recipe)
 

@@ -32,7 +32,7 @@ TILE, TILE_QUALITY, OVERLAY_QUALITY = 128, 80, 90
 FINE, BORDER = 100, 10
 
 
-def load(recipe: Recipe) -> LoadedModel:
+def loaded_model(recipe: Recipe) -> LoadedModel:
     """Load the model of a recipe. Raises ModelError where its weights are not those with which the batch began."""
     model = load_model(recipe.reference, **recipe.options)
     if recipe.fingerprint and model.fingerprint != recipe.fingerprint:

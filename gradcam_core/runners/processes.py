@@ -95,7 +95,7 @@ def _serve(link: Connection, recipe: Recipe, threads: int) -> None:
     import cv2
     import torch
 
-    from gradcam_core.batch.working import load, work
+    from gradcam_core.batch.working import loaded_model, work
     from gradcam_core.devices import tune_allocator
 
     torch.set_num_threads(threads)
@@ -109,7 +109,7 @@ def _serve(link: Connection, recipe: Recipe, threads: int) -> None:
             return
         reply: tuple[Any, ...]
         try:
-            model = model or load(recipe)
+            model = model or loaded_model(recipe)
             reply = ("results", work(jobs, model, recipe))
         except GradcamError as error:
             reply = ("error", error.message, error.remedy)
