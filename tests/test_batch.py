@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -208,3 +208,40 @@ def test_twenty_kills_lose_nothing(tmp_path: Path) -> None:
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     draw_pictures(tmp_path / "pictures", 80)
     kill_and_resume(tmp_path / "pictures", tmp_path / "out", [4.5])
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.mark.parametrize("filling", ["overlays", "journal"])
+def test_a_full_disk_pauses_with_words_and_goes_on(small_disk: Path, tmp_path: Path, filling: str) -> None:
+    draw_pictures(tmp_path / "pictures", 24, side=960)
+    jobs = core.find_pictures(tmp_path / "pictures")
+    recipe = replace(RECIPE, overlays=str(small_disk / "overlays") if filling == "overlays" else "")
+    left = 60_000 if filling == "journal" else 200_000
+    (small_disk / "filling").write_bytes(bytes(2 * 2**20 - left))
+    words: list[str] = []
+
+    def make_room(standing: core.Standing) -> None:
+        if standing.paused:
+            words.append(standing.paused)
+            subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+
+    standing = core.run_batch(jobs, recipe, small_disk / core.journal_name(), workers=1, on_standing=make_room)
+    assert words
+    assert "disk is full" in words[0]
+    assert (standing.done, standing.failed) == (24, 0)
+    journal = core.Journal(small_disk / core.journal_name())
+    assert [result.name for result in journal.results()] == [job.name for job in jobs]
+    journal.close()

@@ -154,7 +154,8 @@ def _written(
         try:
             return book.add(results)
         except sqlite3.OperationalError as error:
-            if "full" not in str(error):
+            room = shutil.disk_usage(book.path.parent).free
+            if "full" not in str(error) and room >= ENOUGH_BYTES:
                 raise JournalError("The journal cannot be written.", "Check the disk, and run it again.") from error
         if not _space(book.path.parent, standing, stop, on_standing):
             return None
