@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None, *, as_program: bool = False) ->
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else WORKED
     except KeyboardInterrupt:
-        warn("Stopped. Every folder with an explanation.json is complete.")
+        warn("Stopped. What was written is complete; batch goes on where it was.")
         return STOPPED
 
 

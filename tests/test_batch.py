@@ -15,16 +15,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simplejpeg
+import torch
 
 import gradcam_core as core
 from gradcam_core.batch.journal import FORMAT
 from gradcam_core.batch.records import failed
 from gradcam_core.batch.working import border_share, work
 from gradcam_core.cli import main
+from gradcam_core.many import pictures_apart
 from gradcam_core.runners.processes import ENDED, in_processes
 
 MODEL = "bundled:radiograph_clean"
-RECIPE = core.Recipe(MODEL)
+RECIPE = core.Recipe(MODEL, together=8)
 
 
 def draw_pictures(folder: Path, count: int, side: int = 96) -> None:
@@ -181,9 +183,9 @@ def test_a_picture_that_ends_its_process_loses_itself_alone(folder: Path) -> Non
     assert {result.id: result.problem for result in results if result.problem} == {jobs[2].id: ENDED}
 
 
-def kill_and_resume(folder: Path, out: Path, seconds: Sequence[float]) -> None:
+def kill_and_resume(folder: Path, out: Path, seconds: Sequence[float], workers: int) -> None:
     command = [sys.executable, "-m", "gradcam_core", "batch", str(folder), "--model", MODEL, "--out", str(out)]
-    command += ["--overlays", "--quiet", "--workers", "2"]
+    command += ["--overlays", "--quiet", "--workers", str(workers)]
     for delay in seconds:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(delay)
@@ -202,12 +204,12 @@ def kill_and_resume(folder: Path, out: Path, seconds: Sequence[float]) -> None:
 def test_twenty_kills_lose_nothing(tmp_path: Path) -> None:
     draw_pictures(tmp_path / "pictures", 300, side=480)
     delays = np.random.default_rng(3).uniform(3, 9, 20)
-    kill_and_resume(tmp_path / "pictures", tmp_path / "out", list(delays))
+    kill_and_resume(tmp_path / "pictures", tmp_path / "out", list(delays), 2)
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    draw_pictures(tmp_path / "pictures", 80)
-    kill_and_resume(tmp_path / "pictures", tmp_path / "out", [4.5])
+    draw_pictures(tmp_path / "pictures", 60)
+    kill_and_resume(tmp_path / "pictures", tmp_path / "out", [4.0], 1)
 
 
 @pytest.fixture
@@ -245,3 +247,36 @@ def test_a_full_disk_pauses_with_words_and_goes_on(small_disk: Path, tmp_path: P
     journal = core.Journal(small_disk / core.journal_name())
     assert [result.name for result in journal.results()] == [job.name for job in jobs]
     journal.close()
+
+
+class _Mixing(torch.nn.Sequential):
+    """A network whose scores of a picture depend on the others of its batch."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = super().forward(inputs)
+        return scores - scores.mean(dim=0) * (len(scores) > 1)
+
+
+@pytest.mark.parametrize(("kind", "apart"), [(torch.nn.Sequential, True), (_Mixing, False)])
+def test_networks_that_mix_the_pictures_of_a_batch_are_recognised(kind: type[torch.nn.Sequential], apart: bool) -> None:
+    torch.manual_seed(0)
+    parts = (torch.nn.Conv2d(3, 8, 3, 4), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    network = kind(*parts, torch.nn.Linear(8, 3))
+    assert pictures_apart(core.load_model(network, preprocessing={"size": 64})) is apart
+
+
+@pytest.mark.parametrize("method", ["cam", "grad_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "eigen_cam"])
+def test_pictures_of_one_pass_are_explained_as_each_alone(folder: Path, method: str) -> None:
+    model = core.load_model(MODEL)
+    images = [core.read_image(folder / f"{number:03}.jpg") for number in range(4)]
+    targets = [None, [0, 1], 1, list(model.labels)]
+    for image, target, together in zip(
+        images, targets, core.explain_many(images, model, targets=targets, method=method), strict=True
+    ):
+        alone = core.explain(image, model, top_k=1, targets=target, methods=[method])
+        assert isinstance(together, core.Explanation)
+        assert together.notes == alone.notes
+        for one, other in zip(alone.heatmaps, together.heatmaps, strict=True):
+            assert (one.target.index, one.layer, one.placement) == (other.target.index, other.layer, other.placement)
+            assert one.target.probability == pytest.approx(other.target.probability, abs=1e-5)
+            np.testing.assert_allclose(one.raw, other.raw, atol=1e-4 * np.abs(one.raw).max())

@@ -20,7 +20,8 @@ class Recipe:
     """How every worker computes: the model by the arguments of `load_model`, and what is explained of each picture.
 
     `fingerprint` is that of the weights with which the batch began; `identity` that of everything that decides about a
-    map. `overlays` is the folder for overlays, "" for none. `tiles`: whether small pictures are kept for the gallery.
+    map; `together` is how many pictures share a pass. `overlays` is the folder for overlays, "" for none. `tiles`:
+    whether small pictures are kept for the gallery.
     """
 
     reference: str
@@ -32,6 +33,7 @@ class Recipe:
     tiles: bool = True
     fingerprint: str = ""
     identity: str = ""
+    together: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,14 @@ from gradcam_core.batch.working import identity_of, loaded_model, work
 from gradcam_core.errors import GradcamError
 from gradcam_core.evaluation.requests import digest
 from gradcam_core.explanation import check_request
+from gradcam_core.many import pictures_apart
 from gradcam_core.runners.processes import in_processes
 from gradcam_core.version import __version__
 
 # Pictures that go to a process at a time, and below how many a second process does not pay for its start.
 CHUNK, PAYS = 16, 64
+# Pictures that share a pass: more cost memory and no longer pay on a processor.
+TOGETHER = 8
 # A full disk is looked at again so often, and counts as free from so many bytes on.
 LOOK_AGAIN_S, ENOUGH_BYTES = 2.0, 32 * 2**20
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -61,7 +64,9 @@ def settled_recipe(recipe: Recipe) -> Recipe:
     model = loaded_model(recipe)
     target = {"targets": recipe.target} if recipe.target else {}
     check_request(model, methods=[recipe.method], layers=recipe.layers or None, **target)
-    return replace(recipe, fingerprint=model.fingerprint, identity=identity_of(recipe, model))
+    together = TOGETHER if pictures_apart(model) else 1
+    identity = identity_of(recipe, model)
+    return replace(recipe, fingerprint=model.fingerprint, identity=identity, together=together)
 
 
 def about(recipe: Recipe) -> dict[str, str]:

@@ -25,8 +25,6 @@ from gradcam_core.sources import load_model
 from gradcam_core.targets.classes import find_class
 from gradcam_core.version import __version__
 
-# Pictures that share a pass: more cost memory and no longer pay on a processor.
-TOGETHER = 8
 TILE, TILE_QUALITY, OVERLAY_QUALITY = 128, 80, 90
 # The border is the outer tenth of a picture; its share of the heat is measured on a grid of so many cells.
 FINE, BORDER = 100, 10
@@ -51,8 +49,8 @@ def identity_of(recipe: Recipe, model: LoadedModel) -> str:
 def work(jobs: Sequence[Job], model: LoadedModel, recipe: Recipe) -> list[Result]:
     """Explain pictures, a few at a time. Raises OSError where the disk is full, and what suits no picture."""
     results: list[Result] = []
-    for start in range(0, len(jobs), TOGETHER):
-        results += _together(jobs[start : start + TOGETHER], model, recipe)
+    for start in range(0, len(jobs), recipe.together):
+        results += _together(jobs[start : start + recipe.together], model, recipe)
     return results
 
 
