@@ -76,6 +76,15 @@ def test_every_file_has_a_row_and_a_second_run_computes_nothing(
     assert rows_of(tmp_path / "results.csv") == rows
 
 
+def test_hashed_names_leave_no_file_name_anywhere(tmp_path: Path) -> None:
+    draw_pictures(tmp_path / "pictures", 1)
+    (tmp_path / "pictures" / "000.jpg").rename(tmp_path / "pictures" / "Miller_John.jpg")
+    assert batch(tmp_path / "pictures", tmp_path / "out", "--names", "hash", "--overlays") == 0
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(written) == 4
+    assert not [path for path in written if "Miller" in path.name or b"Miller" in path.read_bytes()]
+
+
 def test_maps_are_those_of_explain(folder: Path) -> None:
     model = core.load_model(MODEL)
     jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()]

@@ -1,6 +1,5 @@
 """The nouns of a batch: what is computed for every picture, and what comes of one."""
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ class Recipe:
 
     `fingerprint` is that of the weights with which the batch began; `identity` that of everything that decides about a
     map; `together` is how many pictures share a pass. `overlays` is the folder for overlays, "" for none. `tiles`:
-    whether small pictures are kept for the gallery.
+    whether small pictures are kept for the gallery. `named`: whether file names are kept; else a hash of each.
     """
 
     reference: str
@@ -34,6 +33,7 @@ class Recipe:
     fingerprint: str = ""
     identity: str = ""
     together: int = 1
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +102,6 @@ class Result:
     overlay: str = ""
     maps: tuple[StoredMap, ...] = ()
     tile: bytes = b""
-
-    def renamed(self, name: str) -> "Result":
-        """The same result under another name."""
-        return dataclasses.replace(self, name=name)
 
 
 def failed(job: Job, problem: str, sha256: str = "") -> Result:

@@ -72,7 +72,12 @@ def settled_recipe(recipe: Recipe) -> Recipe:
 def about(recipe: Recipe) -> dict[str, str]:
     """What a journal belongs to, by the words for it."""
     settings = digest((recipe.identity, recipe.method, recipe.layers, recipe.target))
-    return {"version": __version__, "model": recipe.fingerprint, "choice of method, layer or target": settings}
+    return {
+        "version": __version__,
+        "model": recipe.fingerprint,
+        "choice of method, layer or target": settings,
+        "choice of names": "keep" if recipe.named else "hash",
+    }
 
 
 def run_batch(
@@ -100,7 +105,8 @@ def run_batch(
         standing, begun = Standing(len(jobs), len(jobs) - len(missing)), time.monotonic()
         on_standing(standing)
         for results in _computed(missing, recipe, workers, standing, stop, on_standing):
-            _written(book, results, standing, stop, on_standing)
+            kept = results if recipe.named else [replace(result, name=result.id) for result in results]
+            _written(book, kept, standing, stop, on_standing)
             failures = sum(result.status == FAILED for result in results)
             done, seconds = standing.done + len(results), time.monotonic() - begun
             standing = replace(standing, done=done, failed=standing.failed + failures, seconds=seconds)

@@ -190,7 +190,7 @@ def _overlay(job: Job, image: ImageRecord, heatmap: Heatmap, recipe: Recipe) -> 
     """Write the overlay, as large as the picture, and return its file's name. Raises OSError where the disk is full."""
     if not recipe.overlays:
         return ""
-    name = f"{safe(Path(job.name).stem, 100)}-{job.id[:8]}.jpg"
+    name = f"{safe(Path(job.name).stem, 100)}-{job.id[:8]}.jpg" if recipe.named else f"{job.id}.jpg"
     drawn = np.ascontiguousarray(overlay(image, heatmap))
     try:
         write_whole(Path(recipe.overlays) / name, simplejpeg.encode_jpeg(drawn, quality=OVERLAY_QUALITY))

@@ -83,6 +83,7 @@ def _compute(given: Given) -> int:
         tuple(given.layer or ()),
         given.target,
         str(given.out / "overlays") if given.overlays else "",
+        named=given.names == "keep",
     )
     jobs = _labelled(core.find_pictures(given.folder), given)
     if given.shard:
