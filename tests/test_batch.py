@@ -289,3 +289,16 @@ def test_pictures_of_one_pass_are_explained_as_each_alone(folder: Path, method: 
             assert (one.target.index, one.layer, one.placement) == (other.target.index, other.layer, other.placement)
             assert one.target.probability == pytest.approx(other.target.probability, abs=1e-5)
             np.testing.assert_allclose(one.raw, other.raw, atol=1e-4 * np.abs(one.raw).max())
+
+
+def test_folders_that_link_to_each_other_are_read_once_and_any_name_is_kept(tmp_path: Path) -> None:
+    for number in range(12):
+        draw_pictures(tmp_path / "pictures" / str(number), 1, side=12)
+    for number in range(12):
+        for other in range(12):
+            (tmp_path / "pictures" / str(number) / f"to{other}").symlink_to(f"../{other}")
+    odd = os.fsencode(tmp_path / "pictures" / "0") + b"/\xe9.jpg"
+    Path(os.fsdecode(odd)).write_bytes((tmp_path / "pictures" / "0" / "000.jpg").read_bytes())
+    assert len(core.find_pictures(tmp_path / "pictures")) == 13
+    assert batch(tmp_path / "pictures", tmp_path / "out") == 0
+    assert "0/\\udce9.jpg" in [row["name"] for row in rows_of(tmp_path / "out" / "results.csv")]

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ SYSTEM_FILES = frozenset(("thumbs.db", "desktop.ini"))
 
 
 def find_pictures(folder: Path) -> tuple[Job, ...]:
-    """Every file below a folder that can be a picture, by name; links are followed, and loops left.
+    """Every file below a folder that can be a picture, by name; links are followed, each folder is read once.
 
     Broken links, devices and what cannot be read are listed with their problem. Raises GradcamError without pictures.
     """
@@ -24,38 +25,48 @@ def find_pictures(folder: Path) -> tuple[Job, ...]:
         os.scandir(folder).close()
     except OSError as error:
         raise GradcamError("The folder of pictures cannot be read.", "Give a folder that you may open.") from error
-    jobs = tuple(sorted(_below(folder, "", frozenset()), key=lambda job: job.name))
+    jobs = tuple(sorted(_below(folder), key=lambda job: job.name))
     if not jobs:
         raise GradcamError("There are no pictures in this folder.", "Give a folder with picture files.")
     return jobs
 
 
-def _below(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[Job]:
-    """The files below a folder; `above` are the folders on the way to it, which a link could lead back to."""
-    try:
-        status = folder.stat()
-        entries = list(os.scandir(folder))
-    except OSError:
-        yield Job(prefix.rstrip("/"), str(folder), problem="This folder cannot be opened.")
-        return
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        return
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name == "__MACOSX" or entry.name.casefold() in SYSTEM_FILES:
-            continue
-        name = f"{prefix}{entry.name}"
+def _below(folder: Path) -> Iterator[Job]:
+    """The files below a folder. Folders behind links come last, so that a folder has its own name where it has one."""
+    read = set[tuple[int, int]]()
+    waiting, linked = deque([(str(folder), "")]), deque[tuple[str, str]]()
+    while waiting or linked:
+        path, prefix = (waiting or linked).popleft()
         try:
-            kind = entry.stat()
+            status = os.stat(path)  # noqa: PTH116
+            if (status.st_dev, status.st_ino) in read:
+                continue
+            read.add((status.st_dev, status.st_ino))
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
         except OSError:
-            yield Job(name, entry.path, problem="This link leads to no file.")
+            yield Job(prefix.rstrip("/"), path, problem="This folder cannot be opened.")
             continue
-        if stat.S_ISDIR(kind.st_mode):
-            yield from _below(Path(entry.path), f"{name}/", above | {here})
-        elif not stat.S_ISREG(kind.st_mode):
-            yield Job(name, entry.path, problem="This is a device or a pipe, not a file.")
-        elif Path(entry.name).suffix.casefold() not in OTHERS:
-            yield Job(name, entry.path, "", kind.st_size, kind.st_mtime_ns)
+        for entry in entries:
+            name = f"{prefix}{_readable(entry.name)}"
+            if entry.name.startswith(".") or entry.name == "__MACOSX" or entry.name.casefold() in SYSTEM_FILES:
+                continue
+            try:
+                kind = entry.stat()
+            except OSError:
+                problem = "This link leads to no file." if entry.is_symlink() else "This file cannot be opened."
+                yield Job(name, entry.path, problem=problem)
+                continue
+            if stat.S_ISDIR(kind.st_mode):
+                (linked if entry.is_symlink() else waiting).append((entry.path, f"{name}/"))
+            elif not stat.S_ISREG(kind.st_mode):
+                yield Job(name, entry.path, problem="This is a device or a pipe, not a file.")
+            elif Path(entry.name).suffix.casefold() not in OTHERS:
+                yield Job(name, entry.path, "", kind.st_size, kind.st_mtime_ns)
+
+
+def _readable(name: str) -> str:
+    """A file's name as text; bytes that are none are written as escapes, so that no two names become one."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def read_picture(job: Job) -> bytes:
