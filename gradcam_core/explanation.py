@@ -1,13 +1,10 @@
 """The straight line: picture -> input -> evidence -> maps -> heatmaps. Read this second."""
 
-import functools
-import platform
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,13 +16,12 @@ from gradcam_core.choosing import choose_methods
 from gradcam_core.devices import with_enough_memory
 from gradcam_core.errors import GradcamError, LayerError, MethodError, ModelError, PictureError, TargetError
 from gradcam_core.heatmaps import FirstPass, heatmaps_of
-from gradcam_core.layers import resolve_layer
+from gradcam_core.layers import wanted_layers
 from gradcam_core.methods import smoothing_of
 from gradcam_core.placement import Placement
 from gradcam_core.preprocess import prepare
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import (
-    Evidence,
     Explanation,
     Heatmap,
     ImageRecord,
@@ -37,7 +33,7 @@ from gradcam_core.records import (
 )
 from gradcam_core.registry import Choice
 from gradcam_core.suitability import converted, unsuited
-from gradcam_core.suitability.known import Features, known_to
+from gradcam_core.suitability.known import Features, mean_features, with_usual_layer
 from gradcam_core.targets import (
     Choose,
     Wanted,
@@ -50,7 +46,7 @@ from gradcam_core.targets import (
     with_finite_scores,
 )
 from gradcam_core.tasks import check_top_k
-from gradcam_core.version import __version__
+from gradcam_core.version import versions
 
 # What says that one method, or one target, cannot be served, while others can.
 REFUSALS = (MethodError, TargetError, LayerError)
@@ -87,15 +83,41 @@ def explain(
     (first, features, broken), moved = with_enough_memory(
         model, lambda usable: _first_pass(usable, image, prepared, choosers, wanted, needs, clock)
     )
-    heatmaps, refused = all_heatmaps(first, choices, clock, Progress(on_progress))
+    notes = Notes(broken, tuple(left_out), moved)
+    return concluded(image, model, prepared[0], first, features, choices, top_k, notes, clock, Progress(on_progress))
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """Sentences of an analysis so far: about targets, about methods that were left out, about the device."""
+
+    targets: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    device: tuple[str, ...] = ()
+
+
+def concluded(
+    image: ImageRecord,
+    model: LoadedModel,
+    array: np.ndarray,
+    first: FirstPass,
+    features: Features | None,
+    choices: Sequence[Choice],
+    top_k: int,
+    notes: Notes,
+    clock: "Clock",
+    progress: Progress,
+) -> Explanation:
+    """What follows the first pass of one picture, whose input is `array` [C H' W']: heatmaps, predictions, notes."""
+    heatmaps, refused = _heatmaps(first, choices, clock, progress)
     answers = predictions(first.outputs, model.outputs, model.labels, top_k, first.placement)
     misfit = unsuited(image, model, first.outputs, features) if first.outputs.dim() == 2 else ()
     also = (*text_notes(first.targets, first.outputs), *converted(image, model))
-    notes = (*misfit, *broken, *also, *image.notes, *model.notes, *left_out, *refused, *moved)
-    return record_of(image, model, prepared[0], first, heatmaps, answers, clock.seconds, notes, misfit)
+    said = (*misfit, *notes.targets, *also, *image.notes, *model.notes, *notes.methods, *refused, *notes.device)
+    return _record(image, model, array, first, heatmaps, answers, clock.seconds, said, misfit)
 
 
-def all_heatmaps(
+def _heatmaps(
     first: FirstPass, choices: Sequence[Choice], clock: "Clock", progress: Progress
 ) -> tuple[tuple[Heatmap, ...], list[str]]:
     """Every method's heatmaps, and a sentence for each method that has none here. Raises its error where all fail."""
@@ -129,10 +151,10 @@ def answered(image: ImageRecord, model: LoadedModel, top_k: int = 5, notes: tupl
     array, placement = prepare(image, model.preprocessing)
     inputs = torch.tensor(array)[None]
     outputs, _ = with_enough_memory(model, lambda usable: scorer(usable)(inputs))
-    check_finite(outputs, model)
+    _check_finite(outputs, model)
     first = FirstPass(model, inputs, outputs, (), (), (), placement, None)
     answers = predictions(outputs, model.outputs, model.labels, top_k, placement)
-    return record_of(image, model, array, first, (), answers, {}, (*image.notes, *model.notes, *notes), ())
+    return _record(image, model, array, first, (), answers, {}, (*image.notes, *model.notes, *notes), ())
 
 
 def check_records(image: ImageRecord, model: LoadedModel) -> None:
@@ -164,10 +186,8 @@ def _first_pass(
     broken: list[str] = []
 
     def usable(outputs: torch.Tensor) -> tuple[Target, ...]:
-        check_finite(outputs, model)
-        settled, refused = settle(choosers, outputs, prepared[1])
-        targets, sentences = with_finite_scores(settled, outputs)
-        broken.extend((*refused, *sentences))
+        targets, sentences = settled_targets(choosers, outputs, prepared[1], model)
+        broken.extend(sentences)
         return targets
 
     # Two copies, since a network's first step may work in place.
@@ -182,22 +202,20 @@ def _first_pass(
     return first, features, tuple(broken)
 
 
-def with_usual_layer(
-    model: LoadedModel, layers: tuple[LayerInfo, ...], needs: Collection[str]
-) -> tuple[LayerInfo, ...]:
-    """The layers to tap: those to explain, and a calibrated model's usual one, where that costs no further pass."""
-    if "tail" in needs or known_to(model) is None:
-        return layers
-    return tuple(dict.fromkeys((*layers, resolve_layer(model, model.default_layer))))
+def settled_targets(
+    choosers: Sequence[Choose], outputs: torch.Tensor, placement: Placement, model: LoadedModel
+) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+    """The targets of one picture that can be explained, and a sentence for each of the others.
+
+    Raises ModelError where no score is finite, TargetError where no target is left.
+    """
+    _check_finite(outputs, model)
+    settled, refused = settle(choosers, outputs, placement)
+    targets, sentences = with_finite_scores(settled, outputs)
+    return targets, (*refused, *sentences)
 
 
-def mean_features(evidence: Evidence) -> Features:
-    """The averages of a layer's channels [C], for one picture."""
-    averages: Features = evidence.activations[0].mean((1, 2)).float().cpu().numpy()
-    return averages
-
-
-def record_of(
+def _record(
     image: ImageRecord,
     model: LoadedModel,
     array: np.ndarray,
@@ -208,7 +226,6 @@ def record_of(
     notes: tuple[str, ...],
     misfit: tuple[str, ...],
 ) -> Explanation:
-    """The result of an analysis, with what is needed to repeat it."""
     return Explanation(
         image=image,
         reference=model.reference,
@@ -253,16 +270,7 @@ def choosers_of(
     return tuple(choose_contrasts(each, against, model.labels, top_k, model.outputs) for each in asked)
 
 
-def wanted_layers(model: LoadedModel, layers: str | Sequence[str] | None) -> tuple[LayerInfo, ...]:
-    """The layers of these names, each once; the model's usual one where none is named."""
-    names = [layers] if isinstance(layers, str) and layers else layers or model.pyramid or [model.default_layer]
-    wrong = [name for name in names if not isinstance(name, str)] if isinstance(names, Sequence) else [names]
-    if wrong:
-        raise LayerError(f"{wrong[0]!r} is not a layer.", "Give a name, or a list of names.")
-    return tuple(dict.fromkeys(resolve_layer(model, name) for name in names))
-
-
-def check_finite(outputs: torch.Tensor, model: LoadedModel) -> None:
+def _check_finite(outputs: torch.Tensor, model: LoadedModel) -> None:
     """Raise ModelError where nothing can be said; of independent outputs, some may be without a finite score."""
     if not outputs.numel():  # a detector that finds nothing
         return
@@ -271,16 +279,6 @@ def check_finite(outputs: torch.Tensor, model: LoadedModel) -> None:
         raise ModelError(
             "The model's scores are not finite numbers for this picture.", "Check its weights and preprocessing."
         )
-
-
-@functools.cache
-def versions() -> Mapping[str, str]:
-    """Versions of the packages that shape the numbers. Read once: they do not change while the program runs."""
-    installed = {"cam-lightbox": __version__, "python": platform.python_version()}
-    for package in ("torch", "torchvision", "timm", "numpy", "pillow"):
-        with suppress(PackageNotFoundError):
-            installed[package] = version(package)
-    return MappingProxyType(installed)
 
 
 def check_request(

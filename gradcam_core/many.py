@@ -11,25 +11,23 @@ from gradcam_core.choosing import Method, choose_methods
 from gradcam_core.errors import DeviceError, GradcamError, LayerError, MethodError
 from gradcam_core.explanation import (
     Clock,
-    all_heatmaps,
-    check_finite,
+    Notes,
     check_records,
     choosers_of,
+    concluded,
     explain,
-    mean_features,
-    record_of,
-    wanted_layers,
-    with_usual_layer,
+    settled_targets,
 )
 from gradcam_core.heatmaps import FirstPass, of_input
+from gradcam_core.layers import wanted_layers
 from gradcam_core.methods import smoothing_of
 from gradcam_core.placement import Placement
 from gradcam_core.preprocess import prepare
 from gradcam_core.progress import SILENT
 from gradcam_core.records import Evidence, Explanation, ImageRecord, LayerInfo, LoadedModel, Origin, Target
 from gradcam_core.registry import Choice
-from gradcam_core.suitability import converted, unsuited
-from gradcam_core.targets import ClassTarget, Wanted, predictions, settle, with_finite_scores
+from gradcam_core.suitability.known import mean_features, with_usual_layer
+from gradcam_core.targets import ClassTarget, Wanted
 
 # What methods may need where pictures with targets of their own share a pass.
 SHARED = frozenset({"activations", "gradients", "head", "scores"})
@@ -61,7 +59,6 @@ class _Pass:
     outputs: torch.Tensor
     settled: tuple[Settled | GradcamError, ...]
     evidence: tuple[Evidence, ...]
-    tapped: tuple[LayerInfo, ...]
 
 
 def explain_many(
@@ -120,8 +117,6 @@ def _together(
         shared = _pass(prepared, model, asked, layers, set(choice.member.needs))
     except (*BATCH_REFUSALS, DeviceError, GradcamError):
         return None  # one by one, each picture gets the error that is its own
-    if shared is None:
-        return None
     centres = centres_of(model, layers)
     results: list[Explanation | GradcamError] = []
     for place, (image, (array, placement), settled) in enumerate(zip(images, prepared, shared.settled, strict=True)):
@@ -129,18 +124,13 @@ def _together(
             results.append(settled)
             continue
         targets, sentences = settled
-        outputs, alone = shared.outputs[place : place + 1], torch.from_numpy(array)[None].to(model.device)
-        parts = [_own_head(of_input(part, place), targets, model, choice) for part in shared.evidence]
-        origin = Origin(image.sha256, image.frame, image.window, model.fingerprint, model.preprocessing)
-        evidence = tuple(parts[: len(layers)])
-        first = FirstPass(model, alone, outputs, targets, layers, evidence, placement, origin, centres)
-        clock = Clock()
-        heatmaps, refused = all_heatmaps(first, [choice], clock, SILENT)
+        inputs, outputs = torch.from_numpy(array)[None].to(model.device), shared.outputs[place : place + 1]
+        parts = tuple(_own_part(of_input(part, place), targets, model, choice) for part in shared.evidence)
         features = next((mean_features(part) for part in parts if part.layer.name == model.default_layer), None)
-        misfit = unsuited(image, model, outputs, features)
-        notes = (*misfit, *sentences, *converted(image, model), *image.notes, *model.notes, *left_out, *refused)
-        answers = predictions(outputs, model.outputs, model.labels, 1, placement)
-        results.append(record_of(image, model, array, first, heatmaps, answers, clock.seconds, notes, misfit))
+        origin = Origin(image.sha256, image.frame, image.window, model.fingerprint, model.preprocessing)
+        first = FirstPass(model, inputs, outputs, targets, layers, parts[: len(layers)], placement, origin, centres)
+        notes = Notes(sentences, tuple(left_out))
+        results.append(concluded(image, model, array, first, features, [choice], 1, notes, Clock(), SILENT))
     return tuple(results)
 
 
@@ -150,8 +140,8 @@ def _pass(
     asked: Sequence[Wanted | Sequence[Wanted] | None],
     layers: tuple[LayerInfo, ...],
     needs: set[str],
-) -> _Pass | None:
-    """Run the network once for all pictures; None where a target is no class of a whole picture."""
+) -> _Pass:
+    """Run the network once for all pictures. Raises LayerError where they cannot share a pass."""
     inputs = torch.from_numpy(np.stack([array for array, _ in prepared])).to(model.device)
     settled: list[Settled | GradcamError] = []
 
@@ -164,21 +154,19 @@ def _pass(
 
     tapped = with_usual_layer(model, layers, needs)
     outputs, _, evidence = capture(model, inputs, own_classes, tapped, needs=needs - {"head"})
-    return _Pass(outputs, tuple(settled), evidence, tapped)
+    return _Pass(outputs, tuple(settled), evidence)
 
 
 def _settled(
     asked: Wanted | Sequence[Wanted] | None, outputs: torch.Tensor, placement: Placement, model: LoadedModel
 ) -> Settled | GradcamError:
     try:
-        check_finite(outputs, model)
-        targets, refused = settle(choosers_of(asked, None, model, 1), outputs, placement)
-        targets, sentences = with_finite_scores(targets, outputs)
+        targets, sentences = settled_targets(choosers_of(asked, None, model, 1), outputs, placement, model)
     except GradcamError as error:
         return error
     if not all(type(target) is ClassTarget for target in targets):
         raise LayerError("A target is no class of a whole picture.", "Explain one by one.")
-    return targets, (*refused, *sentences)
+    return targets, sentences
 
 
 def _rows_of_classes(settled: Sequence[Settled | GradcamError]) -> tuple[Target, ...]:
@@ -189,17 +177,13 @@ def _rows_of_classes(settled: Sequence[Settled | GradcamError]) -> tuple[Target,
     return tuple(_OwnClass(row) for row in zip(*padded, strict=True))
 
 
-def _own_head(evidence: Evidence, targets: Sequence[Target], model: LoadedModel, choice: Choice) -> Evidence:
+def _own_part(evidence: Evidence, targets: Sequence[Target], model: LoadedModel, choice: Choice) -> Evidence:
     """The evidence of one picture's own targets [K ...], with the classifier's rows of their classes."""
-    count, gradients = len(targets), evidence.gradients
-    reads = "head" in choice.member.needs and evidence.layer.pooling and model.head is not None
-    head = model.head[[target.index for target in targets]] if reads and model.head is not None else None
-    return replace(
-        evidence,
-        gradients=None if gradients is None else gradients[:count],
-        scores=evidence.scores[:count],
-        head=head,
-    )
+    count, gradients, head = len(targets), evidence.gradients, None
+    if model.head is not None and evidence.layer.pooling and "head" in choice.member.needs:
+        head = model.head[[target.index for target in targets]]
+    gradients = None if gradients is None else gradients[:count]
+    return replace(evidence, gradients=gradients, scores=evidence.scores[:count], head=head)
 
 
 def pictures_apart(model: LoadedModel) -> bool:

@@ -17,13 +17,14 @@ from gradcam_core.evaluation.matching import Load
 from gradcam_core.evaluation.pictures import PictureWork, completed_rows
 from gradcam_core.evaluation.records import Share
 from gradcam_core.evaluation.requests import digest, known_rows, parts_of
-from gradcam_core.explanation import Method, check_request, versions
+from gradcam_core.explanation import Method, check_request
 from gradcam_core.files import last_part
 from gradcam_core.methods import find_method, reads_layer
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.readers import read_image
 from gradcam_core.records import LoadedModel
 from gradcam_core.tasks import TASK_WORDS, Prediction, amount_of
+from gradcam_core.version import versions
 
 Layers = Sequence[str | None]
 

@@ -4,6 +4,7 @@ from gradcam_core.layers.advice import advise as advise
 from gradcam_core.layers.choice import choose_default as choose_default
 from gradcam_core.layers.choice import layers_by_depth as layers_by_depth
 from gradcam_core.layers.choice import list_layers as list_layers
+from gradcam_core.layers.choice import wanted_layers as wanted_layers
 from gradcam_core.layers.layouts import INPUT as INPUT
 from gradcam_core.layers.layouts import NO_GRID as NO_GRID
 from gradcam_core.layers.layouts import TOKENS as TOKENS

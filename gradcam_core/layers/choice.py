@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from gradcam_core.errors import LayerError
+from gradcam_core.layers.names import resolve_layer
 from gradcam_core.records import LayerInfo, LoadedModel
 
 POOLS = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d)
@@ -64,3 +66,12 @@ def _is_block(name: str, network: nn.Module) -> bool:
     module = network.get_submodule(name)
     plain = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
     return bool(module._modules) and type(module) not in plain and all(kind in plain for kind in around)
+
+
+def wanted_layers(model: LoadedModel, layers: str | Sequence[str] | None) -> tuple[LayerInfo, ...]:
+    """The layers of these names, each once; the model's usual one where none is named."""
+    names = [layers] if isinstance(layers, str) and layers else layers or model.pyramid or [model.default_layer]
+    wrong = [name for name in names if not isinstance(name, str)] if isinstance(names, Sequence) else [names]
+    if wrong:
+        raise LayerError(f"{wrong[0]!r} is not a layer.", "Give a name, or a list of names.")
+    return tuple(dict.fromkeys(resolve_layer(model, name) for name in names))

@@ -6,7 +6,7 @@ leading axes and one variance for all others (Tipping & Bishop 1999), so that a 
 
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from safetensors.numpy import load_file
 
-from gradcam_core.records import LoadedModel
+from gradcam_core.layers import resolve_layer
+from gradcam_core.records import Evidence, LayerInfo, LoadedModel
 
 NUMBERS = Path(__file__).with_name("known.toml")
 ARRAYS = Path(__file__).with_name("known.safetensors")
@@ -81,3 +82,18 @@ def _known(name: str) -> Known:
     row, arrays = read_known()["models"][name], load_file(ARRAYS)
     means, axes, variances = (arrays[f"{name}.{part}"].astype(np.float64) for part in ("means", "axes", "variances"))
     return Known(row["kind"], row["threshold"], means, axes, variances, row["rest"])
+
+
+def with_usual_layer(
+    model: LoadedModel, layers: tuple[LayerInfo, ...], needs: Collection[str]
+) -> tuple[LayerInfo, ...]:
+    """The layers to tap: those to explain, and a calibrated model's usual one, where that costs no further pass."""
+    if "tail" in needs or known_to(model) is None:
+        return layers
+    return tuple(dict.fromkeys((*layers, resolve_layer(model, model.default_layer))))
+
+
+def mean_features(evidence: Evidence) -> Features:
+    """The averages of a layer's channels [C], for one picture."""
+    averages: Features = evidence.activations[0].mean((1, 2)).float().cpu().numpy()
+    return averages
