@@ -143,6 +143,8 @@ from .batch.records import Job as Job
 from .batch.records import Recipe as Recipe
 from .batch.records import Result as Result
 from .batch.pictures import find_pictures as find_pictures
+from .batch.labels import with_folder_labels as with_folder_labels
+from .batch.labels import with_labels as with_labels
 from .batch.running import Standing as Standing
 from .batch.running import in_shard as in_shard
 from .batch.running import run_batch as run_batch

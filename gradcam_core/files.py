@@ -1,8 +1,11 @@
 """Files: written whole or not at all, read up to a bound, and named in a way that every system agrees on."""
 
+import errno
 import os
 import re
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -12,12 +15,24 @@ class FileTooLargeError(OSError):
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, even if the process is killed meanwhile. Raises OSError."""
+    with whole_file(path) as part:
+        part.write_bytes(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give the path of a file to write in a `with` block; it takes the place of `path` if the block ends well."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(content)
+        yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether there is no space left, on the disk or for this user."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def read_bounded(path: Path, most: int) -> bytes:

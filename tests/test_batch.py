@@ -186,7 +186,7 @@ class _Deadly(str):
 
 def test_a_picture_that_ends_its_process_loses_itself_alone(folder: Path) -> None:
     jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:5]
-    jobs[2] = replace(jobs[2], member=_Deadly("x"))
+    jobs[2] = replace(jobs[2], path=_Deadly(jobs[2].path))
     results = [result for group in in_processes([jobs], RECIPE, 1, 1) for result in group]
     assert sorted(result.id for result in results) == sorted(job.id for job in jobs)
     assert {result.id: result.problem for result in results if result.problem} == {jobs[2].id: ENDED}
@@ -302,3 +302,56 @@ def test_folders_that_link_to_each_other_are_read_once_and_any_name_is_kept(tmp_
     assert len(core.find_pictures(tmp_path / "pictures")) == 13
     assert batch(tmp_path / "pictures", tmp_path / "out") == 0
     assert "0/\\udce9.jpg" in [row["name"] for row in rows_of(tmp_path / "out" / "results.csv")]
+
+
+def test_overlays_that_are_asked_for_later_are_drawn_and_are_no_pictures(tmp_path: Path) -> None:
+    draw_pictures(tmp_path, 2)
+    assert batch(tmp_path, tmp_path / "out") == 0
+    assert batch(tmp_path, tmp_path / "out", "--overlays") == 0
+    rows = rows_of(tmp_path / "out" / "results.csv")
+    assert [row["name"] for row in rows] == ["000.jpg", "001.jpg"]
+    overlays = [tmp_path / "out" / "overlays" / row["overlay"] for row in rows]
+    assert all(path.is_file() for path in overlays)
+    overlays[0].unlink()
+    assert batch(tmp_path, tmp_path / "out", "--overlays") == 0
+    assert overlays[0].is_file()
+
+
+def test_labels_are_matched_as_in_an_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw_pictures(tmp_path / "pictures", 3)
+    model = core.load_model(MODEL)
+    table = tmp_path / "labels.csv"
+    table.write_text("name;label\n" + "".join(f"00{number}.jpg;{model.labels[0]}\n" for number in range(2)))
+    batch(tmp_path / "pictures", tmp_path / "out", "--table", str(table))
+    rows = rows_of(tmp_path / "out" / "results.csv")
+    assert [row["true_label"] for row in rows] == [model.labels[0], model.labels[0], ""]
+    for row in rows:
+        assert row["correct"] == ("" if not row["true_label"] else "yes" if row["label"] == row["true_label"] else "no")
+    draw_pictures(tmp_path / "pictures" / "more", 1)
+    assert batch(tmp_path / "pictures", tmp_path / "out2", "--table", str(table)) == 2
+    assert "same row" in capsys.readouterr().err
+    assert batch(tmp_path / "pictures", tmp_path / "out3", "--label-folders") == 2
+    assert "none of the table’s classes: more" in capsys.readouterr().err
+
+
+def test_processes_that_end_before_their_model_is_loaded_blame_no_picture(folder: Path) -> None:
+    jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:2]
+    with pytest.raises(core.GradcamError, match="end before they begin"):
+        list(in_processes([jobs], core.Recipe(_Deadly(MODEL)), 1, 1))
+
+
+def test_a_tile_does_not_outlive_its_result(tmp_path: Path) -> None:
+    journal = core.Journal(tmp_path / core.journal_name(), {})
+    bad = failed(core.Job("a", "a"), "no")
+    journal.add([replace(bad, tile=b"small")])
+    assert journal.tile(bad.id) == b"small"
+    journal.add([bad])
+    assert journal.tile(bad.id) == b""
+    journal.close()
+
+
+def test_features_are_refused_before_anything_is_computed(folder: Path, tmp_path: Path) -> None:
+    recipe = core.Recipe(MODEL, {"task": "embedding"})
+    with pytest.raises(core.GradcamError, match="features and no classes"):
+        core.run_batch(core.find_pictures(folder), recipe, tmp_path / core.journal_name())
+    assert not list(tmp_path.iterdir())

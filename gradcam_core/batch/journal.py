@@ -6,6 +6,7 @@ file systems, and a process that is killed leaves whole transactions only.
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcam_core.batch.records import Job, Result, StoredMap, to_bytes
+from gradcam_core.batch.records import FAILED, Job, Result, StoredMap, to_bytes
 from gradcam_core.errors import GradcamError
 
 FORMAT = 1
@@ -52,6 +53,7 @@ class Journal:
         except (sqlite3.Error, OSError, ValueError) as error:
             raise _unusable(error) from error
         if kept.get("format") != FORMAT:
+            self.close()
             raise JournalError(
                 "The journal in this folder was written by another version.",
                 "Finish with that version, or choose another folder for the results. Nothing was changed.",
@@ -97,8 +99,9 @@ class Journal:
                     "insert into maps values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [_map_row(result.id, each) for each in result.maps],
                 )
+                database.execute("delete from tiles where id = ?", (result.id,))
                 if result.tile:
-                    database.execute("insert or replace into tiles values (?, ?)", (result.id, result.tile))
+                    database.execute("insert into tiles values (?, ?)", (result.id, result.tile))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -111,22 +114,22 @@ class Journal:
                 self._database.execute("rollback")
             raise
 
-    def finished(self, jobs: Sequence[Job], *, again: bool = False) -> frozenset[str]:
+    def finished(self, jobs: Sequence[Job], *, again: bool = False, overlays: str = "") -> frozenset[str]:
         """The ids of those jobs whose result stands here already, for the same file and label.
 
-        With `again`, those that failed do not count.
+        With `again`, those that failed do not count; with a folder of `overlays`, those whose overlay is not there.
         """
-        known = {
-            row[0]: row[1:]
-            for row in self._database.execute("select id, size, modified_ns, true_label, status from results")
-        }
-        return frozenset(
-            job.id
-            for job in jobs
-            if (row := known.get(job.id))
-            and row[:3] == (job.size, job.modified_ns, job.label)
-            and not (again and row[3] != "ok")
-        )
+        columns = "id, size, modified_ns, true_label, status, overlay"
+        known = {row[0]: row[1:] for row in self._database.execute(f"select {columns} from results")}
+        drawn = {entry.name for entry in os.scandir(overlays)} if overlays else frozenset[str]()
+
+        def is_finished(job: Job) -> bool:
+            *same, status, overlay = known.get(job.id, (None,) * 5)
+            if same != [job.size, job.modified_ns, job.label]:
+                return False
+            return not again if status == FAILED else not overlays or overlay in drawn
+
+        return frozenset(job.id for job in jobs if is_finished(job))
 
     def results(self, *, tiles: bool = False, order: str = "name") -> Iterator[Result]:
         """Every result, one at a time, with its maps; by name, or by "id"."""

@@ -16,7 +16,11 @@ def merge_shards(folder: Path) -> tuple[int, tuple[str, ...]]:
 
     Raises JournalError where there are no shards, or shards of different settings.
     """
-    numbers = sorted((int(m[1]), int(m[2])) for path in folder.iterdir() if (m := NAME.fullmatch(path.name)))
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError as error:
+        raise JournalError("The folder of the shards cannot be read.", "Give the folder of --out.") from error
+    numbers = sorted((int(match[1]), int(match[2])) for match in map(NAME.fullmatch, names) if match)
     if not numbers:
         raise JournalError("There are no shards in this folder.", "Run batch with --shard 1/N and the others first.")
     counts = {count for _, count in numbers}

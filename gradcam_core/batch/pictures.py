@@ -3,7 +3,7 @@
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from gradcam_core.batch.records import Job
@@ -16,24 +16,25 @@ OTHERS = frozenset((".csv", ".tsv", ".txt", ".json", ".md", ".html", ".pdf", ".x
 SYSTEM_FILES = frozenset(("thumbs.db", "desktop.ini"))
 
 
-def find_pictures(folder: Path) -> tuple[Job, ...]:
+def find_pictures(folder: Path, *, without: Collection[Path] = ()) -> tuple[Job, ...]:
     """Every file below a folder that can be a picture, by name; links are followed, each folder is read once.
 
-    Broken links, devices and what cannot be read are listed with their problem. Raises GradcamError without pictures.
+    Broken links, devices and what cannot be read are listed with their problem. The folders `without` which to look,
+    such as that of the results, are left out. Raises GradcamError without pictures.
     """
     try:
         os.scandir(folder).close()
     except OSError as error:
         raise GradcamError("The folder of pictures cannot be read.", "Give a folder that you may open.") from error
-    jobs = tuple(sorted(_below(folder), key=lambda job: job.name))
+    jobs = tuple(sorted(_below(folder, without), key=lambda job: job.name))
     if not jobs:
         raise GradcamError("There are no pictures in this folder.", "Give a folder with picture files.")
     return jobs
 
 
-def _below(folder: Path) -> Iterator[Job]:
+def _below(folder: Path, without: Collection[Path]) -> Iterator[Job]:
     """The files below a folder. Folders behind links come last, so that a folder has its own name where it has one."""
-    read = set[tuple[int, int]]()
+    read = {(status.st_dev, status.st_ino) for status in (path.stat() for path in without if path.exists())}
     waiting, linked = deque([(str(folder), "")]), deque[tuple[str, str]]()
     while waiting or linked:
         path, prefix = (waiting or linked).popleft()
@@ -61,7 +62,7 @@ def _below(folder: Path) -> Iterator[Job]:
             elif not stat.S_ISREG(kind.st_mode):
                 yield Job(name, entry.path, problem="This is a device or a pipe, not a file.")
             elif Path(entry.name).suffix.casefold() not in OTHERS:
-                yield Job(name, entry.path, "", kind.st_size, kind.st_mtime_ns)
+                yield Job(name, entry.path, kind.st_size, kind.st_mtime_ns)
 
 
 def _readable(name: str) -> str:

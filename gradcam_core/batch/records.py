@@ -45,7 +45,6 @@ class Job:
 
     name: str
     path: str
-    member: str = ""
     size: int = 0
     modified_ns: int = 0
     problem: str = ""

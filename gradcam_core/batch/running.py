@@ -1,6 +1,5 @@
 """The straight line of a batch: jobs -> workers -> the journal, which is always whole. What is missing is computed."""
 
-import errno
 import os
 import shutil
 import sqlite3
@@ -12,10 +11,14 @@ from pathlib import Path
 from gradcam_core.batch.journal import Journal, JournalError
 from gradcam_core.batch.records import FAILED, Job, Recipe, Result
 from gradcam_core.batch.working import identity_of, loaded_model, work
-from gradcam_core.errors import GradcamError
+from gradcam_core.errors import GradcamError, TargetError
+from gradcam_core.evaluation.answers import check_labels
+from gradcam_core.evaluation.records import TableRow
 from gradcam_core.evaluation.requests import digest
 from gradcam_core.explanation import check_request
+from gradcam_core.files import is_disk_full
 from gradcam_core.many import pictures_apart
+from gradcam_core.records import LoadedModel
 from gradcam_core.runners.processes import in_processes
 from gradcam_core.version import __version__
 
@@ -25,7 +28,8 @@ CHUNK, PAYS = 16, 64
 TOGETHER = 8
 # A full disk is looked at again so often, and counts as free from so many bytes on.
 LOOK_AGAIN_S, ENOUGH_BYTES = 2.0, 32 * 2**20
-FULL = (errno.ENOSPC, errno.EDQUOT)
+# From this age on, an unfinished file is of a process that has ended.
+ABANDONED_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +63,17 @@ def in_shard(job: Job, shard: tuple[int, int]) -> bool:
     return int(job.id[:12], 16) % count == index - 1
 
 
-def settled_recipe(recipe: Recipe) -> Recipe:
-    """Load the model once, check what is asked of it, and fix the identity of both. Raises a GradcamError."""
+def _settled(recipe: Recipe, jobs: Sequence[Job]) -> tuple[Recipe, LoadedModel]:
+    """Load the model, check what is asked of it, and fix the identity of both. Raises a GradcamError."""
     model = loaded_model(recipe)
+    if model.task == "embedding":
+        raise TargetError("This model gives features and no classes.", "Use evaluate with a reference picture.")
+    check_labels([TableRow(job.name, job.label) for job in jobs if job.label], model)
     target = {"targets": recipe.target} if recipe.target else {}
     check_request(model, methods=[recipe.method], layers=recipe.layers or None, **target)
     together = TOGETHER if pictures_apart(model) else 1
     identity = identity_of(recipe, model)
-    return replace(recipe, fingerprint=model.fingerprint, identity=identity, together=together)
+    return replace(recipe, fingerprint=model.fingerprint, identity=identity, together=together), model
 
 
 def about(recipe: Recipe) -> dict[str, str]:
@@ -95,16 +102,16 @@ def run_batch(
     `workers` is the number of processes; None: as many as pay. `again` repeats those that failed. `stop` is called
     between results; what is written stays. Raises GradcamError for what suits no picture, and JournalError.
     """
-    recipe = settled_recipe(recipe)
+    recipe, model = _settled(recipe, jobs)
     if recipe.overlays:
         _folder(Path(recipe.overlays))
     book = Journal(journal, about(recipe))
     try:
-        finished = book.finished(jobs, again=again)
+        finished = book.finished(jobs, again=again, overlays=recipe.overlays)
         missing = [job for job in jobs if job.id not in finished]
         standing, begun = Standing(len(jobs), len(jobs) - len(missing)), time.monotonic()
         on_standing(standing)
-        for results in _computed(missing, recipe, workers, standing, stop, on_standing):
+        for results in _computed(missing, recipe, model, workers, standing, stop, on_standing):
             kept = results if recipe.named else [replace(result, name=result.id) for result in results]
             _written(book, kept, standing, stop, on_standing)
             failures = sum(result.status == FAILED for result in results)
@@ -121,6 +128,7 @@ def run_batch(
 def _computed(
     jobs: Sequence[Job],
     recipe: Recipe,
+    model: LoadedModel,
     workers: int | None,
     standing: Standing,
     stop: Callable[[], bool],
@@ -130,26 +138,25 @@ def _computed(
     left = {job.id: job for job in jobs}
     while left:
         try:
-            for results in _in_runner(list(left.values()), recipe, workers):
+            for results in _in_runner(list(left.values()), recipe, model, workers):
                 for result in results:
                     left.pop(result.id, None)
                 yield results
             return
         except OSError as error:
-            if error.errno not in FULL:
+            if not is_disk_full(error):
                 raise
         if not _space(Path(recipe.overlays), standing, stop, on_standing):
             return
 
 
-def _in_runner(jobs: Sequence[Job], recipe: Recipe, workers: int | None) -> Iterator[list[Result]]:
+def _in_runner(jobs: Sequence[Job], recipe: Recipe, model: LoadedModel, workers: int | None) -> Iterator[list[Result]]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = workers or (1 if len(jobs) < PAYS else cores)
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
     if count > 1:
         yield from in_processes(chunks, recipe, count, max(1, cores // count))
         return
-    model = loaded_model(recipe)
     for chunk in chunks:
         yield work(chunk, model, recipe)
 
@@ -186,7 +193,8 @@ def _space(place: Path, standing: Standing, stop: Callable[[], bool], on_standin
 def _folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
-        for part in path.glob(".*.part"):  # what a killed process left
-            part.unlink(missing_ok=True)
+        for part in path.glob(".*.part"):  # what a killed process left; a younger one may be another machine's
+            if part.stat().st_mtime < time.time() - ABANDONED_S:
+                part.unlink(missing_ok=True)
     except OSError as error:
         raise GradcamError("The folder for results cannot be used.", "Choose one that you may write to.") from error

@@ -1,14 +1,12 @@
 """A journal -> results.csv and results.parquet, a row a picture, without all of them in memory at once."""
 
-import csv
-import io
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from gradcam_core.batch.records import ANSWER, TRUE, Result
 from gradcam_core.errors import GradcamError
+from gradcam_core.files import whole_file
 from gradcam_core.text import Cell, to_csv
 
 COLUMNS = (
@@ -46,24 +44,13 @@ def row_of(result: Result, names: Literal["keep", "hash"]) -> dict[str, Cell]:
 
 def write_results_csv(path: Path, results: Iterable[Result], names: Literal["keep", "hash"] = "keep") -> int:
     """Write results.csv whole or not at all; return the number of rows. Raises OSError."""
-    count = 0
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(to_csv(COLUMNS, ()))
-            for group in _groups(results):
-                rows = [row_of(result, names) for result in group]
-                file.write(_without_heading(to_csv(COLUMNS, rows)))
-                count += len(rows)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    count, heading = 0, to_csv(COLUMNS, ())
+    with whole_file(path) as part, part.open("wb") as file:
+        file.write(heading)
+        for group in _groups(results):
+            file.write(to_csv(COLUMNS, [row_of(result, names) for result in group])[len(heading) :])
+            count += len(group)
     return count
-
-
-def _without_heading(content: bytes) -> bytes:
-    heading = next(csv.reader(io.StringIO(content[:4000].decode("utf-8-sig", "ignore"))))
-    return content[len(to_csv(heading, ())) :]
 
 
 def write_results_parquet(path: Path, results: Iterable[Result], names: Literal["keep", "hash"] = "keep") -> int:
@@ -85,16 +72,11 @@ def write_results_parquet(path: Path, results: Iterable[Result], names: Literal[
     values = pyarrow.list_(pyarrow.float32())
     fields = [*kinds.items(), ("map", values), ("map_rows", whole), ("map_columns", whole), ("true_map", values)]
     schema, count = pyarrow.schema(fields), 0
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with pyarrow.parquet.ParquetWriter(part, schema, compression="zstd") as writer:
-            for group in _groups(results):
-                rows = [{**row_of(result, names), **_maps(result)} for result in group]
-                writer.write_table(pyarrow.Table.from_pylist(rows, schema))
-                count += len(rows)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, pyarrow.parquet.ParquetWriter(part, schema, compression="zstd") as writer:
+        for group in _groups(results):
+            rows = [{**row_of(result, names), **_maps(result)} for result in group]
+            writer.write_table(pyarrow.Table.from_pylist(rows, schema))
+            count += len(rows)
     return count
 
 

@@ -1,7 +1,6 @@
 """A worker: it holds a model, and turns jobs into results. What is wrong with one picture stays in its result."""
 
 import dataclasses
-import errno
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from gradcam_core.batch.records import ANSWER, TRUE, Job, Recipe, Result, Stored
 from gradcam_core.errors import GradcamError, ModelError, TargetError
 from gradcam_core.evaluation.requests import digest, parts_of
 from gradcam_core.exporters.names import safe
-from gradcam_core.files import write_whole
+from gradcam_core.files import is_disk_full, write_whole
 from gradcam_core.many import explain_many
 from gradcam_core.preprocess import shown_input
 from gradcam_core.readers import read_image
@@ -195,7 +194,7 @@ def _overlay(job: Job, image: ImageRecord, heatmap: Heatmap, recipe: Recipe) -> 
     try:
         write_whole(Path(recipe.overlays) / name, simplejpeg.encode_jpeg(drawn, quality=OVERLAY_QUALITY))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(error):
             raise
         raise GradcamError("The overlays cannot be written.", "Check that you may write to the folder.") from error
     return name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 import gradcam_core as core
@@ -13,18 +12,17 @@ from gradcam_core.commands.flags import (
     model_flags,
     model_options,
     names_flag,
+    table_in,
     target_flag,
     to_method,
     whole,
 )
 from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, show_progress, warn, words_of
 from gradcam_core.errors import GradcamError
-from gradcam_core.files import folded, last_part, read_bounded
 from gradcam_core.text import counted
 
 # For engines that repeat what failed: the same would happen again.
 NO_USE = 42
-LARGEST_TABLE = 5_000_000
 
 
 def batch_flags(flags: Flags) -> None:
@@ -85,7 +83,7 @@ def _compute(given: Given) -> int:
         str(given.out / "overlays") if given.overlays else "",
         named=given.names == "keep",
     )
-    jobs = _labelled(core.find_pictures(given.folder), given)
+    jobs = _labelled(core.find_pictures(given.folder, without=[given.out]), given)
     if given.shard:
         jobs = tuple(job for job in jobs if core.in_shard(job, given.shard))
     _folder(given.out)
@@ -113,25 +111,9 @@ def _progress_words(standing: core.Standing) -> str:
 
 
 def _labelled(jobs: tuple[core.Job, ...], given: Given) -> tuple[core.Job, ...]:
-    """Give each picture its true label, from a table or from the folder that it lies in."""
     if given.label_folders:
-        return tuple(dataclasses.replace(job, label="/".join(job.name.split("/")[:-1][-1:])) for job in jobs)
-    if not given.table:
-        return jobs
-    try:
-        rows = core.read_table(read_bounded(given.table, LARGEST_TABLE))
-    except OSError as error:
-        raise GradcamError("The table of labels cannot be read.", "Give a CSV file of at most 5 MB.") from error
-    labels = {folded(last_part(row.name)): row.label for row in rows}
-    keys = [folded(last_part(job.name)) for job in jobs]
-    if len(set(keys) & set(labels)) < sum(key in labels for key in keys):
-        raise GradcamError(
-            "Several pictures of the table have the same name, in different folders.", "Rename them, or use one folder."
-        )
-    return tuple(
-        dataclasses.replace(job, label=labels.get(key, labels.get(key.rpartition(".")[0], "")))
-        for job, key in zip(jobs, keys, strict=True)
-    )
+        return core.with_folder_labels(jobs)
+    return core.with_labels(jobs, core.read_table(table_in(given.table))) if given.table else jobs
 
 
 def _merge(given: Given) -> int:

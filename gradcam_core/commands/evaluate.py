@@ -13,16 +13,16 @@ from gradcam_core.commands.flags import (
     model_flags,
     names_flag,
     progress_of,
+    table_in,
     thresholds_of,
     to_method,
     write_out,
 )
 from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, warn
-from gradcam_core.errors import GradcamError
 from gradcam_core.files import read_bounded
 from gradcam_core.text import one_line
 
-LARGEST_PICTURE, LARGEST_TABLE = 256 * 2**20, 5_000_000
+LARGEST_PICTURE = 256 * 2**20
 
 
 def evaluate_flags(flags: Flags) -> None:
@@ -44,7 +44,7 @@ def evaluate_flags(flags: Flags) -> None:
 def evaluate(given: Given) -> int:
     """Evaluate a model on a folder of pictures, and write one row per picture, those to look at first on top."""
     method, limits = to_method(given.method), thresholds_of(given)
-    table = core.read_table(_table(given.table)) if given.table else ()
+    table = core.read_table(table_in(given.table)) if given.table else ()
     skipped = {path.absolute() for path in (given.table, given.out) if path}
     files = {path.name: path for path in files_in(given.folder) if path.absolute() not in skipped}
     loads = {name: functools.partial(read_bounded, path, LARGEST_PICTURE) for name, path in files.items()}
@@ -69,12 +69,3 @@ def evaluate(given: Given) -> int:
         name = row.sha256[:16] if given.names == "hash" else one_line(row.name)
         warn(f"failed: {name}: {row.problem}")
     return SOME_FAILED if evaluation.failures else WORKED
-
-
-def _table(path: Path) -> bytes:
-    try:
-        return read_bounded(path, LARGEST_TABLE)
-    except OSError as error:
-        raise GradcamError(
-            "The table of labels cannot be read.", "Give a CSV file of at most 5 MB that you may open."
-        ) from error

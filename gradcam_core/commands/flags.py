@@ -12,9 +12,10 @@ import gradcam_core as core
 from gradcam_core.commands import Flags, Given
 from gradcam_core.commands.terminal import show_progress
 from gradcam_core.errors import GradcamError, MethodError
-from gradcam_core.files import write_whole
+from gradcam_core.files import read_bounded, write_whole
 
 MINUS = "\u2212"
+LARGEST_TABLE = 5_000_000
 YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -148,6 +149,16 @@ def write_out(path: Path, content: bytes, what: str) -> None:
         write_whole(path, content)
     except OSError as error:
         raise GradcamError(f"The {what} cannot be written.", "Choose another place for --out.") from error
+
+
+def table_in(path: Path) -> bytes:
+    """Read the bytes of a table of labels. Raises GradcamError where that is not possible."""
+    try:
+        return read_bounded(path, LARGEST_TABLE)
+    except OSError as error:
+        raise GradcamError(
+            "The table of labels cannot be read.", "Give a CSV file of at most 5 MB that you may open."
+        ) from error
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -12,7 +13,7 @@ from gradcam_core.batch.records import Job, Recipe, Result, failed
 from gradcam_core.errors import GradcamError
 
 ENDED = "Reading this picture ended the program that read it. It may be damaged; save it again."
-# A process that ends before it did anything: so often in a row, and there is no use in another one.
+# Where so many processes in a row end before their model is loaded, there is no use in another one.
 MOST_STARTS = 3
 
 
@@ -39,6 +40,7 @@ class _Process:
     def __init__(self, recipe: Recipe, threads: int) -> None:
         self._given = (recipe, threads)
         self._starts = 0
+        self._ready = False
         self.jobs: list[Job] = []
         self._start()
 
@@ -48,21 +50,25 @@ class _Process:
         self._process: BaseProcess = context.Process(target=_serve, args=(other, *self._given), daemon=True)
         self._process.start()
         other.close()
+        self._ready = False
         self._starts += 1
 
     def give(self, jobs: list[Job]) -> None:
         """Let it work on these jobs."""
         self.jobs = jobs
-        self.link.send(jobs)
+        with suppress(BrokenPipeError):  # where it has ended, there is nothing to receive from it either
+            self.link.send(jobs)
 
     def taken(self, waiting: deque[list[Job]]) -> list[Result]:
-        """The results that are ready. Where the process ended, its jobs go back one by one; a single one has failed."""
-        jobs, self.jobs = self.jobs, []
+        """The results that are there. Where the process ended, its jobs go back one by one; a single one has failed."""
         try:
             kind, *content = self.link.recv()
         except (EOFError, OSError):
-            return self._replaced(jobs, waiting)
-        self._starts = 0
+            return self._replaced(waiting)
+        if kind == "ready":
+            self._ready, self._starts = True, 0
+            return []
+        self.jobs = []
         if kind == "error":
             raise GradcamError(*content)
         if kind == "system":
@@ -70,14 +76,18 @@ class _Process:
         results: list[Result] = content[0]
         return results
 
-    def _replaced(self, jobs: list[Job], waiting: deque[list[Job]]) -> list[Result]:
-        if self._starts >= MOST_STARTS and len(jobs) > 1:
+    def _replaced(self, waiting: deque[list[Job]]) -> list[Result]:
+        """Begin another process. One that ended before its model was loaded says nothing about its pictures."""
+        jobs, self.jobs = self.jobs, []
+        ready = self._ready
+        if not ready and self._starts >= MOST_STARTS:
             raise GradcamError(
-                "The programs that compute heatmaps end at once.", "Check the memory, or use fewer with --workers 1."
+                "The processes that compute heatmaps end before they begin.",
+                "Check that there is memory for all of them, or use fewer: --workers 1.",
             )
         self.end()
         self._start()
-        if len(jobs) == 1:
+        if ready and len(jobs) == 1:
             return [failed(jobs[0], ENDED)]
         waiting.extendleft([job] for job in jobs)
         return []
@@ -101,7 +111,12 @@ def _serve(link: Connection, recipe: Recipe, threads: int) -> None:
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     tune_allocator()
-    model = None
+    try:
+        model = loaded_model(recipe)
+        link.send(("ready",))
+    except GradcamError as error:
+        link.send(("error", error.message, error.remedy))
+        return
     while True:
         try:
             jobs: list[Job] = link.recv()
@@ -109,7 +124,6 @@ def _serve(link: Connection, recipe: Recipe, threads: int) -> None:
             return
         reply: tuple[Any, ...]
         try:
-            model = model or loaded_model(recipe)
             reply = ("results", work(jobs, model, recipe))
         except GradcamError as error:
             reply = ("error", error.message, error.remedy)
