@@ -355,3 +355,17 @@ def test_features_are_refused_before_anything_is_computed(folder: Path, tmp_path
     with pytest.raises(core.GradcamError, match="features and no classes"):
         core.run_batch(core.find_pictures(folder), recipe, tmp_path / core.journal_name())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "damage", ["update maps set numbers = x'00'", "update maps set rows = 'a'", "drop table maps", "drop table results"]
+)
+def test_a_damaged_journal_is_a_sentence(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    batch(folder, tmp_path)
+    with sqlite3.connect(tmp_path / core.journal_name()) as database:
+        database.execute(damage)
+    capsys.readouterr()
+    assert batch(folder, tmp_path) == 2
+    assert "damaged" in capsys.readouterr().err

@@ -18,6 +18,8 @@ from gradcam_core.batch.records import FAILED, Job, Result, StoredMap, to_bytes
 from gradcam_core.errors import GradcamError
 
 FORMAT = 1
+# What numbers and texts raise that were not written here.
+UNREADABLE = (ValueError, TypeError, RecursionError)
 JOURNAL, SHARD = "journal.sqlite", "shard-{index}-of-{count}.sqlite"
 COLUMNS = (
     *("id", "name", "size", "modified_ns", "status", "problem", "sha256", "key", "label", "label_index"),
@@ -49,8 +51,9 @@ class Journal:
         self.path = path
         try:
             self._database = self._opened(about)
+            self._database.execute(f"select {', '.join(COLUMNS)} from results limit 0")
             kept = {name: json.loads(value) for name, value in self._database.execute("select name, value from about")}
-        except (sqlite3.Error, OSError, ValueError) as error:
+        except (sqlite3.Error, OSError, *UNREADABLE) as error:
             raise _unusable(error) from error
         if kept.get("format") != FORMAT:
             self.close()
@@ -132,14 +135,17 @@ class Journal:
         return frozenset(job.id for job in jobs if is_finished(job))
 
     def results(self, *, tiles: bool = False, order: str = "name") -> Iterator[Result]:
-        """Every result, one at a time, with its maps; by name, or by "id"."""
+        """Every result, one at a time, with its maps; by name, or by "id". Raises JournalError where one is damaged."""
         if order not in ("name", "id"):
             raise ValueError(order)
-        for row in self._database.execute(f"select {', '.join(COLUMNS)} from results order by {order}"):
-            values = dict(zip(COLUMNS, row, strict=True))
-            values["correct"] = None if values["correct"] is None else bool(values["correct"])
-            maps = tuple(map(_stored_map, self._database.execute("select * from maps where id = ?", (row[0],))))
-            yield Result(**values, maps=maps, tile=self.tile(row[0]) if tiles else b"")
+        try:
+            for row in self._database.execute(f"select {', '.join(COLUMNS)} from results order by {order}"):
+                values = dict(zip(COLUMNS, row, strict=True))
+                values["correct"] = None if values["correct"] is None else bool(values["correct"])
+                maps = tuple(map(_stored_map, self._database.execute("select * from maps where id = ?", (row[0],))))
+                yield Result(**values, maps=maps, tile=self.tile(row[0]) if tiles else b"")
+        except (sqlite3.Error, *UNREADABLE) as error:
+            raise _unusable(error) from error
 
     def tile(self, picture: str) -> bytes:
         """The small picture of a result, by its id; empty where there is none."""
