@@ -19,7 +19,7 @@ from gradcam_core.explanation import check_request
 from gradcam_core.files import is_disk_full
 from gradcam_core.many import pictures_apart
 from gradcam_core.records import LoadedModel
-from gradcam_core.runners.processes import in_processes
+from gradcam_core.runners.processes import import_ahead, in_processes
 from gradcam_core.version import __version__
 
 # Pictures that go to a process at a time, and below how many a second process does not pay for its start.
@@ -102,6 +102,8 @@ def run_batch(
     `workers` is the number of processes; None: as many as pay. `again` repeats those that failed. `stop` is called
     between results; what is written stays. Raises GradcamError for what suits no picture, and JournalError.
     """
+    if _processes(jobs, workers) > 1:
+        import_ahead()
     recipe, model = _settled(recipe, jobs)
     if recipe.overlays:
         _folder(Path(recipe.overlays))
@@ -150,12 +152,19 @@ def _computed(
             return
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processes(jobs: Sequence[Job], workers: int | None) -> int:
+    """How many processes work: as many as wanted, or as pay."""
+    return workers or (1 if len(jobs) < PAYS else _cores())
+
+
 def _in_runner(jobs: Sequence[Job], recipe: Recipe, model: LoadedModel, workers: int | None) -> Iterator[list[Result]]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = workers or (1 if len(jobs) < PAYS else cores)
-    chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
+    count, chunks = _processes(jobs, workers), [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
     if count > 1:
-        yield from in_processes(chunks, recipe, count, max(1, cores // count))
+        yield from in_processes(chunks, recipe, count, max(1, _cores() // count))
         return
     for chunk in chunks:
         yield work(chunk, model, recipe)

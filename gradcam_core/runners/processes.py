@@ -2,9 +2,11 @@
 
 import multiprocessing
 import signal
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -15,6 +17,18 @@ from gradcam_core.errors import GradcamError
 ENDED = "Reading this picture ended the program that read it. It may be damaged; save it again."
 # Where so many processes in a row end before their model is loaded, there is no use in another one.
 MOST_STARTS = 3
+
+# A process of its own imports these once, and every worker begins as a copy of it. Where that is not safe, each
+# worker imports them itself.
+COPIED = sys.platform == "linux"
+IMPORTED = ["gradcam_core.batch.working", "timm"]
+
+
+def import_ahead() -> None:
+    """Begin to import what workers need, beside what goes on here; returns at once."""
+    if COPIED:
+        multiprocessing.set_forkserver_preload(IMPORTED)
+        forkserver.ensure_running()
 
 
 def in_processes(chunks: Sequence[Sequence[Job]], recipe: Recipe, count: int, threads: int) -> Iterator[list[Result]]:
@@ -45,7 +59,7 @@ class _Process:
         self._start()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver") if COPIED else multiprocessing.get_context("spawn")
         self.link, other = context.Pipe()
         self._process: BaseProcess = context.Process(target=_serve, args=(other, *self._given), daemon=True)
         self._process.start()
