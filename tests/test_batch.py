@@ -23,7 +23,7 @@ from gradcam_core.batch.records import failed
 from gradcam_core.batch.working import border_share, work
 from gradcam_core.cli import main
 from gradcam_core.many import pictures_apart
-from gradcam_core.runners.processes import ENDED, in_processes
+from gradcam_core.runners.processes import ENDED, Process, in_processes
 
 MODEL = "bundled:radiograph_clean"
 RECIPE = core.Recipe(MODEL, together=8)
@@ -187,7 +187,7 @@ class _Deadly(str):
 def test_a_picture_that_ends_its_process_loses_itself_alone(folder: Path) -> None:
     jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:5]
     jobs[2] = replace(jobs[2], path=_Deadly(jobs[2].path))
-    results = [result for group in in_processes([jobs], RECIPE, 1, 1) for result in group]
+    results = [result for group in in_processes([jobs], RECIPE, 1, [Process()]) for result in group]
     assert sorted(result.id for result in results) == sorted(job.id for job in jobs)
     assert {result.id: result.problem for result in results if result.problem} == {jobs[2].id: ENDED}
 
@@ -337,7 +337,7 @@ def test_labels_are_matched_as_in_an_evaluation(tmp_path: Path, capsys: pytest.C
 def test_processes_that_end_before_their_model_is_loaded_blame_no_picture(folder: Path) -> None:
     jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:2]
     with pytest.raises(core.GradcamError, match="end before they begin"):
-        list(in_processes([jobs], core.Recipe(_Deadly(MODEL)), 1, 1))
+        list(in_processes([jobs], core.Recipe(_Deadly(MODEL)), 1, [Process()]))
 
 
 def test_a_tile_does_not_outlive_its_result(tmp_path: Path) -> None:

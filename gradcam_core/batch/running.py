@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from gradcam_core.explanation import check_request
 from gradcam_core.files import is_disk_full
 from gradcam_core.many import pictures_apart
 from gradcam_core.records import LoadedModel
-from gradcam_core.runners.processes import import_ahead, in_processes
+from gradcam_core.runners.processes import Process, in_processes
 from gradcam_core.version import __version__
 
 # Pictures that go to a process at a time, and below how many a second process does not pay for its start.
@@ -103,31 +103,39 @@ def run_batch(
     `workers` is the number of processes; None: as many as pay. `again` repeats those that failed. `stop` is called
     between results; what is written stays. Raises GradcamError for what suits no picture, and JournalError.
     """
-    if _processes(jobs, workers) > 1:
-        import_ahead()
-    recipe, model = _settled(recipe, jobs)
-    if recipe.overlays:
-        _folder(Path(recipe.overlays))
-    book = Journal(journal, about(recipe))
-    try:
+    with ExitStack() as stack:
+        # Of a batch that goes on, few pictures may be missing.
+        ahead = _begun(0 if journal.exists() else _processes(len(jobs), workers), stack)
+        recipe, model = _settled(recipe, jobs)
+        if recipe.overlays:
+            _folder(Path(recipe.overlays))
+        book = Journal(journal, about(recipe))
+        stack.callback(book.close)
         finished = book.finished(jobs, again=again, overlays=recipe.overlays)
         missing = [job for job in jobs if job.id not in finished]
         standing, begun = Standing(len(jobs), len(jobs) - len(missing)), time.monotonic()
         on_standing(standing)
-        with closing(_computed(missing, recipe, model, workers, standing, stop, on_standing)) as groups:
-            for results in groups:
-                kept = results if recipe.named else [replace(result, name=result.id) for result in results]
-                if kept:
-                    _written(book, kept, standing, stop, on_standing)
-                failures = sum(result.status == FAILED for result in results)
-                done, seconds = standing.done + len(results), time.monotonic() - begun
-                standing = replace(standing, done=done, failed=standing.failed + failures, seconds=seconds)
-                on_standing(standing)
-                if stop():
-                    break
+        groups = _computed(missing, recipe, model, workers, ahead, standing, stop, on_standing)
+        stack.callback(groups.close)
+        for results in groups:
+            kept = results if recipe.named else [replace(result, name=result.id) for result in results]
+            if kept:
+                _written(book, kept, standing, stop, on_standing)
+            failures = sum(result.status == FAILED for result in results)
+            done, seconds = standing.done + len(results), time.monotonic() - begun
+            standing = replace(standing, done=done, failed=standing.failed + failures, seconds=seconds)
+            on_standing(standing)
+            if stop():
+                break
         return standing
-    finally:
-        book.close()
+
+
+def _begun(count: int, stack: ExitStack) -> list[Process]:
+    """Processes that import what they need while the model is loaded here."""
+    processes = [Process() for _ in range(count)]
+    for process in processes:
+        stack.callback(process.end)
+    return processes
 
 
 def _computed(
@@ -135,6 +143,7 @@ def _computed(
     recipe: Recipe,
     model: LoadedModel,
     workers: int | None,
+    ahead: list[Process],
     standing: Standing,
     stop: Callable[[], bool],
     on_standing: OnStanding,
@@ -143,7 +152,7 @@ def _computed(
     left = {job.id: job for job in jobs}
     while left:
         try:
-            for results in _in_runner(list(left.values()), recipe, model, workers):
+            for results in _in_runner(list(left.values()), recipe, model, workers, ahead):
                 for result in results:
                     left.pop(result.id, None)
                 yield results
@@ -159,18 +168,22 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _processes(jobs: Sequence[Job], workers: int | None) -> int:
-    """How many processes work: as many as wanted, or as pay."""
-    return workers or (1 if len(jobs) < PAYS else _cores())
+def _processes(jobs: int, workers: int | None) -> int:
+    """How many processes work beside this one: as many as wanted, or as pay; 0 where this one does it alone."""
+    wanted = workers or (1 if jobs < PAYS else _cores())
+    return min(wanted, -(-jobs // CHUNK)) if wanted > 1 else 0
 
 
-def _in_runner(jobs: Sequence[Job], recipe: Recipe, model: LoadedModel, workers: int | None) -> Iterator[list[Result]]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = workers or (1 if len(jobs) < PAYS else cores)
-    size = CHUNK if count > 1 else TOGETHER
+def _in_runner(
+    jobs: Sequence[Job], recipe: Recipe, model: LoadedModel, workers: int | None, ahead: list[Process]
+) -> Iterator[list[Result]]:
+    """Results from processes, of those that were begun `ahead` first; or from this one."""
+    count = _processes(len(jobs), workers)
+    size = CHUNK if count else TOGETHER
     chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-    if count > 1:
-        yield from in_processes(chunks, recipe, count, max(1, _cores() // count))
+    if count:
+        processes = [ahead.pop() if ahead else Process() for _ in range(count)]
+        yield from in_processes(chunks, recipe, max(1, _cores() // count), processes)
         return
     for chunk in chunks:
         yield work(chunk, model, recipe)

@@ -2,13 +2,11 @@
 
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -22,36 +20,30 @@ MOST_STARTS = 3
 WAIT_S = 0.5
 # What a process runs. `multiprocessing` would run the program's main file again in it: in an app that is a page.
 PROGRAM = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program in the foreground decides
 from multiprocessing import connection
 kind = connection.PipeConnection if sys.platform == "win32" else connection.Connection
 link = kind(int(sys.argv[1]))
 sys.path[:] = link.recv()
+import timm
+from gradcam_core.batch import working
 from gradcam_core.runners.processes import serve
-serve(link, *link.recv())
+serve(link)
 """
 
-# A process of its own imports these once, and every worker begins as a copy of it. Where that is not safe, each
-# worker imports them itself.
-COPIED = sys.platform == "linux"
-IMPORTED = ["gradcam_core.batch.working", "timm"]
 
-
-def import_ahead() -> None:
-    """Begin to import what workers need, beside what goes on here; returns at once."""
-    if COPIED:
-        multiprocessing.set_forkserver_preload(IMPORTED)
-        forkserver.ensure_running()
-
-
-def in_processes(chunks: Sequence[Sequence[Job]], recipe: Recipe, count: int, threads: int) -> Iterator[list[Result]]:
-    """Run jobs in `count` processes; a list without results comes where there are none for half a second.
+def in_processes(
+    chunks: Sequence[Sequence[Job]], recipe: Recipe, threads: int, workers: Sequence["Process"]
+) -> Iterator[list[Result]]:
+    """Run jobs in processes and end these; a list without results comes where there are none for half a second.
 
     Raises the error of a worker that suits no picture, OSError for a full disk.
     """
     waiting = deque(list(chunk) for chunk in chunks)
-    workers = [_Process(recipe, threads) for _ in range(min(count, len(waiting)))]
     try:
+        for worker in workers:
+            worker.prepare(recipe, threads)
         while waiting or any(worker.jobs for worker in workers):
             for worker in workers:
                 if not worker.jobs and waiting:
@@ -66,11 +58,14 @@ def in_processes(chunks: Sequence[Sequence[Job]], recipe: Recipe, count: int, th
             worker.end()
 
 
-class _Process:
-    """A process with its link, and the jobs that it works on at the moment."""
+class Process:
+    """A process with its link, and the jobs that it works on at the moment.
 
-    def __init__(self, recipe: Recipe, threads: int) -> None:
-        self._given = (recipe, threads)
+    It begins at once with what it needs to import, so that the caller can do something else meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._given: tuple[Recipe, int] | None = None
         self._starts = 0
         self._ready = False
         self.jobs: list[Job] = []
@@ -78,14 +73,21 @@ class _Process:
 
     def _start(self) -> None:
         self.link, other = multiprocessing.Pipe()
-        command = [sys.executable, "-c", PROGRAM, str(other.fileno())]
+        command = [sys.executable, "-P", "-c", PROGRAM, str(other.fileno())]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **_inherits(other))
         other.close()
         with suppress(OSError):  # where it has ended at once, there is nothing to receive from it either
             self.link.send(sys.path)
-            self.link.send(self._given)
+            if self._given:
+                self.link.send(self._given)
         self._ready = False
         self._starts += 1
+
+    def prepare(self, recipe: Recipe, threads: int) -> None:
+        """Let it load the model."""
+        self._given = (recipe, threads)
+        with suppress(OSError):
+            self.link.send(self._given)
 
     def give(self, jobs: list[Job]) -> None:
         """Let it work on these jobs."""
@@ -141,9 +143,13 @@ def _inherits(link: Connection) -> dict[str, Any]:
     return {"pass_fds": [link.fileno()]}
 
 
-def serve(link: Connection, recipe: Recipe, threads: int) -> None:
+def serve(link: Connection) -> None:
     """Work on jobs until the link is closed, as it is when the program that began this one has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program in the foreground decides
+    with suppress(EOFError, ConnectionError):
+        _serve(link, *link.recv())
+
+
+def _serve(link: Connection, recipe: Recipe, threads: int) -> None:
     import cv2
     import torch
 
@@ -155,15 +161,11 @@ def serve(link: Connection, recipe: Recipe, threads: int) -> None:
     tune_allocator()
     try:
         model = loaded_model(recipe)
-        link.send(("ready",))
     except GradcamError as error:
-        link.send(("error", error.message, error.remedy))
-        return
+        return link.send(("error", error.message, error.remedy))
+    link.send(("ready",))
     while True:
-        try:
-            jobs: list[Job] = link.recv()
-        except (EOFError, OSError):
-            return
+        jobs: list[Job] = link.recv()
         reply: tuple[Any, ...]
         try:
             reply = ("results", work(jobs, model, recipe))
