@@ -146,6 +146,8 @@ from .batch.pictures import find_pictures as find_pictures
 from .batch.pictures import read_picture as read_picture
 from .batch.labels import with_folder_labels as with_folder_labels
 from .batch.labels import with_labels as with_labels
+from .batch.evaluating import EvaluationTask as EvaluationTask
+from .batch.evaluating import rows_in_processes as rows_in_processes
 from .batch.running import Standing as Standing
 from .batch.running import in_shard as in_shard
 from .batch.running import run_batch as run_batch

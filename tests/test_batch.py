@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import torch
 import gradcam_core as core
 from gradcam_core.batch.journal import FORMAT
 from gradcam_core.batch.records import failed
-from gradcam_core.batch.working import border_share, work
+from gradcam_core.batch.working import Heatmaps, border_share, work
 from gradcam_core.cli import main
 from gradcam_core.many import pictures_apart
 from gradcam_core.runners.processes import ENDED, Process, in_processes
@@ -187,7 +188,7 @@ class _Deadly(str):
 def test_a_picture_that_ends_its_process_loses_itself_alone(folder: Path) -> None:
     jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:5]
     jobs[2] = replace(jobs[2], path=_Deadly(jobs[2].path))
-    results = [result for group in in_processes([jobs], RECIPE, 1, [Process()]) for result in group]
+    results = [result for group in in_processes([jobs], Heatmaps(RECIPE), 1, [Process()]) for result in group]
     assert sorted(result.id for result in results) == sorted(job.id for job in jobs)
     assert {result.id: result.problem for result in results if result.problem} == {jobs[2].id: ENDED}
 
@@ -337,7 +338,7 @@ def test_labels_are_matched_as_in_an_evaluation(tmp_path: Path, capsys: pytest.C
 def test_processes_that_end_before_their_model_is_loaded_blame_no_picture(folder: Path) -> None:
     jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:2]
     with pytest.raises(core.GradcamError, match="end before they begin"):
-        list(in_processes([jobs], core.Recipe(_Deadly(MODEL)), 1, [Process()]))
+        list(in_processes([jobs], Heatmaps(core.Recipe(_Deadly(MODEL))), 1, [Process()]))
 
 
 def test_a_tile_does_not_outlive_its_result(tmp_path: Path) -> None:
@@ -416,3 +417,31 @@ def test_one_result_is_read_with_its_maps_and_its_small_picture(folder: Path, tm
     assert result.maps
     assert journal.result("unknown") is None
     journal.close()
+
+
+def test_an_evaluation_in_processes_has_the_rows_of_one_in_this_process(tmp_path: Path) -> None:
+    drawn = core.drawn_folder("marked_nodules", 9)
+    for name, content in {**drawn.pictures, **drawn.masks}.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG no picture")
+    jobs = core.find_pictures(tmp_path)
+    loads = {job.name: partial(core.read_picture, job) for job in jobs}
+    masks, table = core.find_masks(loads, ()), core.read_table(drawn.table)
+    reference = "bundled:radiograph_shortcut"
+    model = core.load_model(reference)
+    limits = core.read_thresholds()
+    task = core.EvaluationTask(reference, thresholds=limits, fingerprint=model.fingerprint)
+    assert core.rows_in_processes(task, 10) is None
+    pictures = [(name, load) for name, load in loads.items() if name not in masks]
+    given = (pictures, table, {name: loads[name] for name in masks}, model)
+    here, there = core.evaluate(*given), core.evaluate(*given, rows_of=core.rows_in_processes(task, 10, 2))
+    assert [row.name for row in here.rows] == [row.name for row in there.rows]
+    for row, other in zip(here.rows, there.rows, strict=True):
+        assert (row.answer, row.problem, row.note, row.inputs, row.request) == (
+            *(other.answer, other.problem, other.note, other.inputs, other.request),
+        )
+        assert other.probability == pytest.approx(row.probability, abs=1e-5)
+        assert other.lost == pytest.approx(row.lost, abs=1e-4)
+    changed = replace(task, fingerprint="other")
+    with pytest.raises(core.GradcamError, match="weights have changed"):
+        core.evaluate(*given, rows_of=core.rows_in_processes(changed, 10, 2))

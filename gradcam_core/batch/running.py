@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gradcam_core.batch.journal import Journal, JournalError
 from gradcam_core.batch.records import FAILED, Job, Recipe, Result
-from gradcam_core.batch.working import identity_of, loaded_model, work
+from gradcam_core.batch.working import Heatmaps, identity_of, loaded_model, work
 from gradcam_core.errors import GradcamError, TargetError
 from gradcam_core.evaluation.answers import check_labels
 from gradcam_core.evaluation.records import TableRow
@@ -130,9 +130,9 @@ def run_batch(
         return standing
 
 
-def _begun(count: int, stack: ExitStack) -> list[Process]:
+def _begun(count: int, stack: ExitStack) -> list[Process[Job, Result]]:
     """Processes that import what they need while the model is loaded here."""
-    processes = [Process() for _ in range(count)]
+    processes: list[Process[Job, Result]] = [Process() for _ in range(count)]
     for process in processes:
         stack.callback(process.end)
     return processes
@@ -143,11 +143,11 @@ def _computed(
     recipe: Recipe,
     model: LoadedModel,
     workers: int | None,
-    ahead: list[Process],
+    ahead: list[Process[Job, Result]],
     standing: Standing,
     stop: Callable[[], bool],
     on_standing: OnStanding,
-) -> Generator[list[Result], None, None]:
+) -> Generator[Sequence[Result], None, None]:
     """Results in any order. Where the disk is full, wait for space and go on with what is missing."""
     left = {job.id: job for job in jobs}
     while left:
@@ -164,26 +164,27 @@ def _computed(
             return
 
 
-def _cores() -> int:
+def cores() -> int:
+    """The processor cores that this program may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processes(jobs: int, workers: int | None) -> int:
     """How many processes work beside this one: as many as wanted, or as pay; 0 where this one does it alone."""
-    wanted = workers or (1 if jobs < PAYS else _cores())
+    wanted = workers or (1 if jobs < PAYS else cores())
     return min(wanted, -(-jobs // CHUNK)) if wanted > 1 else 0
 
 
 def _in_runner(
-    jobs: Sequence[Job], recipe: Recipe, model: LoadedModel, workers: int | None, ahead: list[Process]
-) -> Iterator[list[Result]]:
+    jobs: Sequence[Job], recipe: Recipe, model: LoadedModel, workers: int | None, ahead: list[Process[Job, Result]]
+) -> Iterator[Sequence[Result]]:
     """Results from processes, of those that were begun `ahead` first; or from this one."""
     count = _processes(len(jobs), workers)
     size = CHUNK if count else TOGETHER
     chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
     if count:
         processes = [ahead.pop() if ahead else Process() for _ in range(count)]
-        yield from in_processes(chunks, recipe, max(1, _cores() // count), processes)
+        yield from in_processes(chunks, Heatmaps(recipe), max(1, cores() // count), processes)
         return
     for chunk in chunks:
         yield work(chunk, model, recipe)

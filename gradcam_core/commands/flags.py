@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -167,6 +168,15 @@ def files_in(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     except OSError as error:
         raise GradcamError("The folder of pictures cannot be read.", "Give a folder that you may open.") from error
+
+
+def pictures_in(folder: Path, *without: Path | None) -> dict[str, Callable[[], bytes]]:
+    """Files of a folder and of those below that can be pictures or masks: by name, a function that reads each."""
+    left_out = {path.absolute() for path in without if path}
+    jobs = core.find_pictures(folder)
+    return {
+        job.name: functools.partial(core.read_picture, job) for job in jobs if Path(job.path).absolute() not in left_out
+    }
 
 
 def to_method(text: str) -> tuple[str, Mapping[str, Any]]:

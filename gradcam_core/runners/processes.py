@@ -1,16 +1,15 @@
-"""Jobs in processes of this machine, each with its own model. One that ends by itself loses one picture at most."""
+"""Pictures in processes of this machine, each with its own model. One that ends by itself loses one picture at most."""
 
 import multiprocessing
 import os
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from gradcam_core.batch.records import Job, Recipe, Result, failed
 from gradcam_core.errors import GradcamError
 
 ENDED = "Reading this picture ended the program that read it. It may be damaged; save it again."
@@ -33,22 +32,38 @@ serve(link)
 """
 
 
+Item_contra = TypeVar("Item_contra", contravariant=True)
+Outcome_co = TypeVar("Outcome_co", covariant=True)
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
+class Task(Protocol[Item_contra, Outcome_co]):
+    """What is done with every picture. It is sent to each process."""
+
+    def begin(self) -> Callable[[Sequence[Item_contra]], Sequence[Outcome_co]]:
+        """Load what is needed, and return the function that does the work. Raises GradcamError."""
+
+    def lost(self, item: Item_contra, problem: str) -> Outcome_co:
+        """What stands for a picture that ended its process."""
+
+
 def in_processes(
-    chunks: Sequence[Sequence[Job]], recipe: Recipe, threads: int, workers: Sequence["Process"]
-) -> Iterator[list[Result]]:
-    """Run jobs in processes and end these; a list without results comes where there are none for half a second.
+    chunks: Sequence[Sequence[Item]], task: Task[Item, Outcome], threads: int, workers: Sequence["Process[Any, Any]"]
+) -> Iterator[Sequence[Outcome]]:
+    """Work on pictures in processes and end these; a list without results comes where there are none for half a second.
 
     Raises the error of a worker that suits no picture, OSError for a full disk.
     """
     waiting = deque(list(chunk) for chunk in chunks)
     try:
         for worker in workers:
-            worker.prepare(recipe, threads)
-        while waiting or any(worker.jobs for worker in workers):
+            worker.prepare(task, threads)
+        while waiting or any(worker.items for worker in workers):
             for worker in workers:
-                if not worker.jobs and waiting:
+                if not worker.items and waiting:
                     worker.give(waiting.popleft())
-            ready = wait([worker.link for worker in workers if worker.jobs], WAIT_S)
+            ready = wait([worker.link for worker in workers if worker.items], WAIT_S)
             if not ready:
                 yield []
             for worker in [worker for worker in workers if worker.link in ready]:
@@ -58,17 +73,17 @@ def in_processes(
             worker.end()
 
 
-class Process:
-    """A process with its link, and the jobs that it works on at the moment.
+class Process(Generic[Item, Outcome]):
+    """A process with its link, and the items that it works on at the moment.
 
     It begins at once with what it needs to import, so that the caller can do something else meanwhile.
     """
 
     def __init__(self) -> None:
-        self._given: tuple[Recipe, int] | None = None
+        self._given: tuple[Task[Item, Outcome], int] | None = None
         self._starts = 0
         self._ready = False
-        self.jobs: list[Job] = []
+        self.items: list[Item] = []
         self._start()
 
     def _start(self) -> None:
@@ -83,20 +98,20 @@ class Process:
         self._ready = False
         self._starts += 1
 
-    def prepare(self, recipe: Recipe, threads: int) -> None:
+    def prepare(self, task: Task[Item, Outcome], threads: int) -> None:
         """Let it load the model."""
-        self._given = (recipe, threads)
+        self._given = (task, threads)
         with suppress(OSError):
             self.link.send(self._given)
 
-    def give(self, jobs: list[Job]) -> None:
-        """Let it work on these jobs."""
-        self.jobs = jobs
+    def give(self, items: list[Item]) -> None:
+        """Let it work on these items."""
+        self.items = items
         with suppress(OSError):
-            self.link.send(jobs)
+            self.link.send(items)
 
-    def taken(self, waiting: deque[list[Job]]) -> list[Result]:
-        """The results that are there. Where the process ended, its jobs go back one by one; a single one has failed."""
+    def taken(self, waiting: deque[list[Item]]) -> Sequence[Outcome]:
+        """What is there. Where the process ended, the items go back one by one; a single one has failed."""
         try:
             kind, *content = self.link.recv()
         except (EOFError, OSError):
@@ -104,28 +119,28 @@ class Process:
         if kind == "ready":
             self._ready, self._starts = True, 0
             return []
-        self.jobs = []
+        self.items = []
         if kind == "error":
             raise GradcamError(*content)
         if kind == "system":
             raise OSError(*content)
-        results: list[Result] = content[0]
-        return results
+        outcomes: Sequence[Outcome] = content[0]
+        return outcomes
 
-    def _replaced(self, waiting: deque[list[Job]]) -> list[Result]:
+    def _replaced(self, waiting: deque[list[Item]]) -> Sequence[Outcome]:
         """Begin another process. One that ended before its model was loaded says nothing about its pictures."""
-        jobs, self.jobs = self.jobs, []
-        ready = self._ready
-        if not ready and self._starts >= MOST_STARTS:
+        items, self.items = self.items, []
+        ready, given = self._ready, self._given
+        if given is None or (not ready and self._starts >= MOST_STARTS):
             raise GradcamError(
-                "The processes that compute heatmaps end before they begin.",
+                "The processes that do the work end before they begin.",
                 "Check that there is memory for all of them, or use fewer: --workers 1.",
             )
         self.end()
         self._start()
-        if ready and len(jobs) == 1:
-            return [failed(jobs[0], ENDED)]
-        waiting.extendleft([job] for job in jobs)
+        if ready and len(items) == 1:
+            return [given[0].lost(items[0], ENDED)]
+        waiting.extendleft([item] for item in items)
         return []
 
     def end(self) -> None:
@@ -149,26 +164,25 @@ def serve(link: Connection) -> None:
         _serve(link, *link.recv())
 
 
-def _serve(link: Connection, recipe: Recipe, threads: int) -> None:
+def _serve(link: Connection, task: Task[Any, Any], threads: int) -> None:
     import cv2
     import torch
 
-    from gradcam_core.batch.working import loaded_model, work
     from gradcam_core.devices import tune_allocator
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     tune_allocator()
     try:
-        model = loaded_model(recipe)
+        work = task.begin()
     except GradcamError as error:
         return link.send(("error", error.message, error.remedy))
     link.send(("ready",))
     while True:
-        jobs: list[Job] = link.recv()
+        items = link.recv()
         reply: tuple[Any, ...]
         try:
-            reply = ("results", work(jobs, model, recipe))
+            reply = ("results", work(items))
         except GradcamError as error:
             reply = ("error", error.message, error.remedy)
         except OSError as error:
