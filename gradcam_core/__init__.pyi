@@ -110,6 +110,8 @@ from .comparison import unsuited_models as unsuited_models
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
 from .evaluation import find_masks as find_masks
+from .evaluation import TableRow as TableRow
+from .evaluation import is_old_text as is_old_text
 from .evaluation import read_table as read_table
 from .evaluation import evaluation_sentences as evaluation_sentences
 from .evaluation import evaluation_to_csv as evaluation_to_csv

@@ -329,8 +329,9 @@ def test_labels_are_matched_as_in_an_evaluation(tmp_path: Path, capsys: pytest.C
     for row in rows:
         assert row["correct"] == ("" if not row["true_label"] else "yes" if row["label"] == row["true_label"] else "no")
     draw_pictures(tmp_path / "pictures" / "more", 1)
-    assert batch(tmp_path / "pictures", tmp_path / "out2", "--table", str(table)) == 2
-    assert "same row" in capsys.readouterr().err
+    assert batch(tmp_path / "pictures", tmp_path / "out2", "--table", str(table)) == 0
+    assert "2 pictures have no true label here" in capsys.readouterr().err
+    assert [row["true_label"] for row in rows_of(tmp_path / "out2" / "results.csv")] == ["", model.labels[0], "", ""]
     assert batch(tmp_path / "pictures", tmp_path / "out3", "--label-folders") == 2
     assert "none of the table’s classes: more" in capsys.readouterr().err
 

@@ -17,7 +17,7 @@ from gradcam_core.records import ImageRecord
 from gradcam_core.runners.processes import Process, in_processes
 
 # Pictures that go to a process at a time, and below how many a second process does not pay for its start.
-CHUNK, PAYS = 4, 32
+CHUNK, PAYS = 4, 400
 Numbered = tuple[int, PictureFile]
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import (
+    labels_in,
     layer_flag,
     model_flags,
     model_options,
     names_flag,
-    table_in,
     target_flag,
     to_method,
     whole,
@@ -113,7 +113,12 @@ def _progress_words(standing: core.Standing) -> str:
 def _labelled(jobs: tuple[core.Job, ...], given: Given) -> tuple[core.Job, ...]:
     if given.label_folders:
         return core.with_folder_labels(jobs)
-    return core.with_labels(jobs, core.read_table(table_in(given.table))) if given.table else jobs
+    if not given.table:
+        return jobs
+    labelled, sentences = core.with_labels(jobs, labels_in(given.table))
+    for sentence in sentences:
+        warn(sentence)
+    return labelled
 
 
 def _merge(given: Given) -> int:

@@ -6,6 +6,7 @@ import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import (
     checked_flags,
+    labels_in,
     layer_flag,
     load_chosen,
     model_flags,
@@ -13,7 +14,6 @@ from gradcam_core.commands.flags import (
     names_flag,
     pictures_in,
     progress_of,
-    table_in,
     thresholds_of,
     to_method,
     whole,
@@ -48,7 +48,7 @@ def evaluate_flags(flags: Flags) -> None:
 def evaluate(given: Given) -> int:
     """Evaluate a model on a folder of pictures, and write one row per picture, those to look at first on top."""
     method, limits = to_method(given.method), thresholds_of(given)
-    table = core.read_table(table_in(given.table)) if given.table else ()
+    table = labels_in(given.table) if given.table else ()
     loads = pictures_in(given.folder, given.table, given.out)
     masks = core.find_masks(loads, table)
     model = load_chosen(given)

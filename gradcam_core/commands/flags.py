@@ -11,12 +11,13 @@ from typing import Any
 
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given
-from gradcam_core.commands.terminal import show_progress
+from gradcam_core.commands.terminal import show_progress, warn
 from gradcam_core.errors import GradcamError, MethodError
 from gradcam_core.files import read_bounded, write_whole
 
 MINUS = "\u2212"
-LARGEST_TABLE = 5_000_000
+LARGEST_TABLE = 20_000_000
+OLD_TEXT = "The table is not UTF-8: it was read as Windows-1252. Check its accented letters in the results."
 YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -152,14 +153,17 @@ def write_out(path: Path, content: bytes, what: str) -> None:
         raise GradcamError(f"The {what} cannot be written.", "Choose another place for --out.") from error
 
 
-def table_in(path: Path) -> bytes:
-    """Read the bytes of a table of labels. Raises GradcamError where that is not possible."""
+def labels_in(path: Path) -> tuple[core.TableRow, ...]:
+    """Read a table of labels, and say where its text is an old one. Raises GradcamError where that is not possible."""
     try:
-        return read_bounded(path, LARGEST_TABLE)
+        content = read_bounded(path, LARGEST_TABLE)
     except OSError as error:
         raise GradcamError(
-            "The table of labels cannot be read.", "Give a CSV file of at most 5 MB that you may open."
+            "The table of labels cannot be read.", "Give a CSV file of at most 20 MB that you may open."
         ) from error
+    if core.is_old_text(content):
+        warn(OLD_TEXT)
+    return core.read_table(content)
 
 
 def files_in(folder: Path) -> list[Path]:
