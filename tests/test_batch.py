@@ -20,7 +20,7 @@ import torch
 
 import gradcam_core as core
 from gradcam_core.batch.journal import FORMAT
-from gradcam_core.batch.records import failed
+from gradcam_core.batch.records import TRUE, StoredMap, failed
 from gradcam_core.batch.working import Heatmaps, border_share, work
 from gradcam_core.cli import main
 from gradcam_core.many import pictures_apart
@@ -446,3 +446,37 @@ def test_an_evaluation_in_processes_has_the_rows_of_one_in_this_process(tmp_path
     changed = replace(task, fingerprint="other")
     with pytest.raises(core.GradcamError, match="weights have changed"):
         core.evaluate(*given, rows_of=core.rows_in_processes(changed, 10, 2))
+
+
+def some_result(number: int, **fields: object) -> core.Result:
+    name = f"{number}.png"
+    return replace(core.Result(core.Job(name, name).id, name, 1, 1, state="ok"), **fields)  # type: ignore[arg-type]
+
+
+def test_a_batch_says_what_it_amounts_to() -> None:
+    true = StoredMap(TRUE, 0, "Cat", "layer", np.zeros((2, 2), np.float32))
+    results = [
+        *[some_result(n, label="Cat", true_label="0", correct=True, border=0.2) for n in range(6)],
+        *[
+            some_result(10 + n, label="dog", true_label="cat", correct=False, border=0.7, maps=(true,))
+            for n in range(2)
+        ],
+        *[some_result(20 + n, label="dog", true_label="dog", correct=True, state="no_evidence") for n in range(2)],
+        some_result(30, label="dog", true_label="horse"),
+        failed(core.Job("40.png", "x", label="cat"), "damaged"),
+    ]
+    summary = core.summarise_results(iter(results))
+    assert summary.confusion == {("Cat", "Cat"): 6, ("Cat", "dog"): 2, ("dog", "dog"): 2}
+    low, high = (f"{100 * bound:.0f}\u202f%" for bound in summary.accuracy.interval or ())
+    assert summary.sentences == (
+        f"The top answer is the true class in 8 of 10 pictures (80\u202f%; 95\u202f% interval {low} to {high}).",
+        "Most often mistaken: Cat for dog (2).",
+        "Recognised least often: Cat (6 of 8).",
+        "In 2 of 8 pictures, more than 60\u202f% of the heat lies on the outer tenth: look at these first.",
+        "In 2 pictures, the map has no evidence for the explained class.",
+        "Pictures whose true label is not compared with the model’s answer: 1.",
+        "Pictures that could not be explained: 1. The table of results says why.",
+    )
+    rows = list(csv.DictReader(io.StringIO(core.confusion_to_csv(summary).decode("utf-8-sig"))))
+    assert [tuple(row.values()) for row in rows] == [("Cat", "Cat", "6"), ("Cat", "dog", "2"), ("dog", "dog", "2")]
+    assert core.summarise_results([]).sentences == ()

@@ -19,7 +19,8 @@ from gradcam_core.commands.flags import (
 )
 from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, show_progress, warn, words_of
 from gradcam_core.errors import GradcamError
-from gradcam_core.text import counted
+from gradcam_core.files import write_whole
+from gradcam_core.text import counted, one_line
 
 # For engines that repeat what failed: the same would happen again.
 NO_USE = 42
@@ -138,13 +139,18 @@ def _write(given: Given, path: Path, pictures: int) -> int:
             core.write_results_parquet(given.out / f"results{part}.parquet", journal.results(), given.names)
         except GradcamError as error:
             warn(f"note: {words_of(error)}")
-        failed = journal.counts().get("failed", 0)
+        summary = core.summarise_results(journal.results())
+        if summary.confusion:
+            write_whole(given.out / f"confusion{part}.csv", core.confusion_to_csv(summary))
     except OSError as error:
         raise GradcamError("The results cannot be written.", "Check the disk: the journal has everything.") from error
     finally:
         journal.close()
-    say(f"{counted(pictures, 'picture')}, {counted(rows, 'row')}, {failed} failed: {given.out / f'results{part}.csv'}")
-    return SOME_FAILED if failed else WORKED
+    for sentence in summary.sentences:
+        say(one_line(sentence, 1000))
+    counts = f"{counted(pictures, 'picture')}, {counted(rows, 'row')}, {summary.failed} failed"
+    say(f"{counts}: {given.out / f'results{part}.csv'}")
+    return SOME_FAILED if summary.failed else WORKED
 
 
 def _folder(path: Path) -> None:
