@@ -118,6 +118,7 @@ from .evaluation import drift as drift
 from .evaluation import drift_sentences as drift_sentences
 from .evaluation import drift_to_csv as drift_to_csv
 from .exporters import Extras as Extras
+from .exporters import GalleryRow as GalleryRow
 from .exporters import ResultFolders as ResultFolders
 from .exporters import archive as archive
 from .exporters import caption_lines as caption_lines
@@ -138,4 +139,5 @@ from .exporters import to_json as to_json
 from .exporters import trust_to_dict as trust_to_dict
 from .exporters import with_caption as with_caption
 from .exporters import write_comparison as write_comparison
+from .exporters import write_gallery as write_gallery
 from .version import __version__ as __version__
