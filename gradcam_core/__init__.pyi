@@ -124,6 +124,7 @@ from .exporters import archive as archive
 from .exporters import caption_lines as caption_lines
 from .exporters import Drawing as Drawing
 from .exporters import comparison_archive as comparison_archive
+from .exporters import contact_sheet as contact_sheet
 from .exporters import difference_picture as difference_picture
 from .exporters import comparison_to_dict as comparison_to_dict
 from .exporters import display_words as display_words

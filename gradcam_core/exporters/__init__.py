@@ -9,6 +9,7 @@ from gradcam_core.exporters.comparison import comparison_to_dict as comparison_t
 from gradcam_core.exporters.comparison import write_comparison as write_comparison
 from gradcam_core.exporters.comparison_pictures import Drawing as Drawing
 from gradcam_core.exporters.comparison_pictures import difference_picture as difference_picture
+from gradcam_core.exporters.contact_sheet import contact_sheet as contact_sheet
 from gradcam_core.exporters.drift import drift_to_dict as drift_to_dict
 from gradcam_core.exporters.encoding import npy as npy
 from gradcam_core.exporters.encoding import png as png

@@ -6,6 +6,7 @@ import html
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,36 +81,37 @@ def write_gallery(
 def _document(
     rows: Iterable[GalleryRow], title: str, sentences: Sequence[str], confusion: Mapping[tuple[str, str], int]
 ) -> Iterator[str]:
-    """The parts of the HTML file, in order."""
+    """The parts of the HTML file, in order. Only the template is searched for the names of parts."""
     style, script = ((FOLDER / name).read_text("utf-8") for name in ("gallery.css", "gallery.js"))
-    begin, end = (FOLDER / "gallery.html").read_text("utf-8").split("{{rows}}")
-    settings = {
+    parts = {
+        "style": style,
+        "style-hash": _csp_hash(style),
+        "script": script,
+        "script-hash": _csp_hash(script),
+        "title": html.escape(title),
+        "sentences": "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences),
+        "disclaimer": html.escape(DISCLAIMER),
+        "settings": _json(_settings(confusion)),
+    }
+    template = re.split(r"\{\{([\w-]+)\}\}", (FOLDER / "gallery.html").read_text("utf-8"))
+    for place, text in enumerate(template):
+        if place % 2 == 0:
+            yield text
+        elif text == "rows":
+            yield from (("," if number else "") + "\n" + _json(_values(row)) for number, row in enumerate(rows))
+        else:
+            yield parts[text]
+
+
+def _settings(confusion: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """What gallery.js needs beside the rows."""
+    return {
         "confusion": [[true, answer, count] for (true, answer), count in confusion.items()],
         "inferno": colour_table("inferno").tolist(),
         "diverging": colour_table("diverging").tolist(),
         "ramp": RAMP_END,
         "signedRamp": SIGNED_RAMP_END,
     }
-    # Trusted parts first: text from outside is never searched for the names of further parts.
-    for name, text in (("style", style), ("script", script)):
-        begin, end = (
-            side.replace(f"{{{{{name}-hash}}}}", _csp_hash(text)).replace(f"{{{{{name}}}}}", text)
-            for side in (begin, end)
-        )
-    begin = begin.replace("{{disclaimer}}", html.escape(DISCLAIMER)).replace("{{settings}}", _json(settings))
-    before, between, behind = _split(begin, "{{title}}", "{{sentences}}")
-    paragraphs = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
-    yield before.replace("{{title}}", html.escape(title)) + html.escape(title) + between + paragraphs + behind
-    for place, row in enumerate(rows):
-        yield (",\n" if place else "") + _json(_values(row))
-    yield end
-
-
-def _split(text: str, first: str, second: str) -> tuple[str, str, str]:
-    """Cut a text at two marks; the first mark counts where it stands last."""
-    before, rest = text.rsplit(first, 1)
-    between, behind = rest.split(second, 1)
-    return before, between, behind
 
 
 def _csp_hash(text: str) -> str:
