@@ -120,11 +120,13 @@ from .evaluation import drift as drift
 from .evaluation import drift_sentences as drift_sentences
 from .evaluation import drift_to_csv as drift_to_csv
 from .exporters import Extras as Extras
+from .exporters import GalleryRow as GalleryRow
 from .exporters import ResultFolders as ResultFolders
 from .exporters import archive as archive
 from .exporters import caption_lines as caption_lines
 from .exporters import Drawing as Drawing
 from .exporters import comparison_archive as comparison_archive
+from .exporters import contact_sheet as contact_sheet
 from .exporters import difference_picture as difference_picture
 from .exporters import comparison_to_dict as comparison_to_dict
 from .exporters import display_words as display_words
@@ -162,4 +164,5 @@ from .batch.journal import journal_name as journal_name
 from .batch.merging import merge_shards as merge_shards
 from .batch.table import write_results_csv as write_results_csv
 from .batch.table import write_results_parquet as write_results_parquet
+from .exporters import write_gallery as write_gallery
 from .version import __version__ as __version__
