@@ -369,3 +369,50 @@ def test_a_damaged_journal_is_a_sentence(
     capsys.readouterr()
     assert batch(folder, tmp_path) == 2
     assert "damaged" in capsys.readouterr().err
+
+
+def test_processes_do_not_run_the_program_that_began_them(folder: Path, tmp_path: Path) -> None:
+    script = tmp_path / "app.py"
+    script.write_text(
+        f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(core.__file__).parents[1])!r})
+print("The program runs.", flush=True)
+import gradcam_core as core
+jobs = core.find_pictures(Path({str(folder)!r}))
+standing = core.run_batch(jobs, core.Recipe({MODEL!r}), Path({str(tmp_path / "journal.sqlite")!r}), workers=2)
+print(standing.done, standing.failed)
+"""
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, check=True)
+    assert ended.stdout.splitlines() == ["The program runs.", f"{len(core.find_pictures(folder))} 4"]
+
+
+def test_links_are_followed_only_within_the_given_folder(tmp_path: Path) -> None:
+    draw_pictures(tmp_path / "secret", 1)
+    draw_pictures(tmp_path / "root" / "a", 1)
+    (tmp_path / "root" / "a" / "out").symlink_to(tmp_path / "secret")
+    (tmp_path / "root" / "a" / "out.jpg").symlink_to(tmp_path / "secret" / "000.jpg")
+    (tmp_path / "root" / "a" / "copy.jpg").symlink_to("000.jpg")
+    jobs = core.find_pictures(tmp_path / "root" / "a", within=tmp_path / "root")
+    assert {job.name: bool(job.problem) for job in jobs} == {
+        "000.jpg": False,
+        "copy.jpg": False,
+        "out": True,
+        "out.jpg": True,
+    }
+    assert len(core.find_pictures(tmp_path / "root" / "a")) == 4, "without a bound, links are followed"
+
+
+def test_one_result_is_read_with_its_maps_and_its_small_picture(folder: Path, tmp_path: Path) -> None:
+    jobs = [job for job in core.find_pictures(folder) if job.name == "000.jpg"]
+    path = tmp_path / core.journal_name()
+    core.run_batch(jobs, RECIPE, path)
+    journal = core.Journal(path)
+    result = journal.result(jobs[0].id)
+    assert result is not None
+    assert result.tile
+    assert result.maps
+    assert journal.result("unknown") is None
+    journal.close()

@@ -4,7 +4,8 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -111,15 +112,17 @@ def run_batch(
         missing = [job for job in jobs if job.id not in finished]
         standing, begun = Standing(len(jobs), len(jobs) - len(missing)), time.monotonic()
         on_standing(standing)
-        for results in _computed(missing, recipe, model, workers, standing, stop, on_standing):
-            kept = results if recipe.named else [replace(result, name=result.id) for result in results]
-            _written(book, kept, standing, stop, on_standing)
-            failures = sum(result.status == FAILED for result in results)
-            done, seconds = standing.done + len(results), time.monotonic() - begun
-            standing = replace(standing, done=done, failed=standing.failed + failures, seconds=seconds)
-            on_standing(standing)
-            if stop():
-                break
+        with closing(_computed(missing, recipe, model, workers, standing, stop, on_standing)) as groups:
+            for results in groups:
+                kept = results if recipe.named else [replace(result, name=result.id) for result in results]
+                if kept:
+                    _written(book, kept, standing, stop, on_standing)
+                failures = sum(result.status == FAILED for result in results)
+                done, seconds = standing.done + len(results), time.monotonic() - begun
+                standing = replace(standing, done=done, failed=standing.failed + failures, seconds=seconds)
+                on_standing(standing)
+                if stop():
+                    break
         return standing
     finally:
         book.close()
@@ -133,7 +136,7 @@ def _computed(
     standing: Standing,
     stop: Callable[[], bool],
     on_standing: OnStanding,
-) -> Iterator[list[Result]]:
+) -> Generator[list[Result], None, None]:
     """Results in any order. Where the disk is full, wait for space and go on with what is missing."""
     left = {job.id: job for job in jobs}
     while left:
@@ -153,7 +156,8 @@ def _computed(
 def _in_runner(jobs: Sequence[Job], recipe: Recipe, model: LoadedModel, workers: int | None) -> Iterator[list[Result]]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = workers or (1 if len(jobs) < PAYS else cores)
-    chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
+    size = CHUNK if count > 1 else TOGETHER
+    chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
     if count > 1:
         yield from in_processes(chunks, recipe, count, max(1, cores // count))
         return

@@ -1,12 +1,14 @@
 """Jobs in processes of this machine, each with its own model. One that ends by itself loses one picture at most."""
 
 import multiprocessing
+import os
 import signal
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 from gradcam_core.batch.records import Job, Recipe, Result, failed
@@ -15,10 +17,25 @@ from gradcam_core.errors import GradcamError
 ENDED = "Reading this picture ended the program that read it. It may be damaged; save it again."
 # Where so many processes in a row end before their model is loaded, there is no use in another one.
 MOST_STARTS = 3
+# How long results are waited for before the caller is asked whether it still wants them.
+WAIT_S = 0.5
+# What a process runs. `multiprocessing` would run the program's main file again in it: in an app that is a page.
+PROGRAM = """
+import sys
+from multiprocessing import connection
+kind = connection.PipeConnection if sys.platform == "win32" else connection.Connection
+link = kind(int(sys.argv[1]))
+sys.path[:] = link.recv()
+from gradcam_core.runners.processes import serve
+serve(link, *link.recv())
+"""
 
 
 def in_processes(chunks: Sequence[Sequence[Job]], recipe: Recipe, count: int, threads: int) -> Iterator[list[Result]]:
-    """Run jobs in `count` processes. Raises the error of a worker that suits no picture, OSError for a full disk."""
+    """Run jobs in `count` processes; a list without results comes where there are none for half a second.
+
+    Raises the error of a worker that suits no picture, OSError for a full disk.
+    """
     waiting = deque(list(chunk) for chunk in chunks)
     workers = [_Process(recipe, threads) for _ in range(min(count, len(waiting)))]
     try:
@@ -26,8 +43,10 @@ def in_processes(chunks: Sequence[Sequence[Job]], recipe: Recipe, count: int, th
             for worker in workers:
                 if not worker.jobs and waiting:
                     worker.give(waiting.popleft())
-            for ready in wait([worker.link for worker in workers if worker.jobs]):
-                worker = next(worker for worker in workers if worker.link is ready)
+            ready = wait([worker.link for worker in workers if worker.jobs], WAIT_S)
+            if not ready:
+                yield []
+            for worker in [worker for worker in workers if worker.link in ready]:
                 yield worker.taken(waiting)
     finally:
         for worker in workers:
@@ -45,18 +64,20 @@ class _Process:
         self._start()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.link, other = context.Pipe()
-        self._process: BaseProcess = context.Process(target=_serve, args=(other, *self._given), daemon=True)
-        self._process.start()
+        self.link, other = multiprocessing.Pipe()
+        command = [sys.executable, "-c", PROGRAM, str(other.fileno())]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **_inherits(other))
         other.close()
+        with suppress(OSError):  # where it has ended at once, there is nothing to receive from it either
+            self.link.send(sys.path)
+            self.link.send(self._given)
         self._ready = False
         self._starts += 1
 
     def give(self, jobs: list[Job]) -> None:
         """Let it work on these jobs."""
         self.jobs = jobs
-        with suppress(BrokenPipeError):  # where it has ended, there is nothing to receive from it either
+        with suppress(OSError):
             self.link.send(jobs)
 
     def taken(self, waiting: deque[list[Job]]) -> list[Result]:
@@ -95,11 +116,19 @@ class _Process:
     def end(self) -> None:
         """End the process at once."""
         self._process.kill()
-        self._process.join()
+        self._process.wait()
         self.link.close()
 
 
-def _serve(link: Connection, recipe: Recipe, threads: int) -> None:
+def _inherits(link: Connection) -> dict[str, Any]:
+    """The arguments with which a process gets this end of a link, and no other one."""
+    if sys.platform == "win32":
+        os.set_handle_inheritable(link.fileno(), True)
+        return {"startupinfo": subprocess.STARTUPINFO(lpAttributeList={"handle_list": [link.fileno()]})}
+    return {"pass_fds": [link.fileno()]}
+
+
+def serve(link: Connection, recipe: Recipe, threads: int) -> None:
     """Work on jobs until the link is closed, as it is when the program that began this one has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program in the foreground decides
     import cv2
