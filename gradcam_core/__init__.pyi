@@ -143,6 +143,7 @@ from .batch.records import Job as Job
 from .batch.records import Recipe as Recipe
 from .batch.records import Result as Result
 from .batch.pictures import find_pictures as find_pictures
+from .batch.pictures import read_picture as read_picture
 from .batch.labels import with_folder_labels as with_folder_labels
 from .batch.labels import with_labels as with_labels
 from .batch.running import Standing as Standing

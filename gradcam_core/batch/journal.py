@@ -140,12 +140,24 @@ class Journal:
             raise ValueError(order)
         try:
             for row in self._database.execute(f"select {', '.join(COLUMNS)} from results order by {order}"):
-                values = dict(zip(COLUMNS, row, strict=True))
-                values["correct"] = None if values["correct"] is None else bool(values["correct"])
-                maps = tuple(map(_stored_map, self._database.execute("select * from maps where id = ?", (row[0],))))
-                yield Result(**values, maps=maps, tile=self.tile(row[0]) if tiles else b"")
+                yield self._result(row, tiles)
         except (sqlite3.Error, *UNREADABLE) as error:
             raise _unusable(error) from error
+
+    def result(self, picture: str) -> Result | None:
+        """The result of a picture by its id, with its small picture. Raises JournalError where it is damaged."""
+        try:
+            query = f"select {', '.join(COLUMNS)} from results where id = ?"
+            row = self._database.execute(query, (picture,)).fetchone()
+            return None if row is None else self._result(row, True)
+        except (sqlite3.Error, *UNREADABLE) as error:
+            raise _unusable(error) from error
+
+    def _result(self, row: tuple[Any, ...], tiles: bool) -> Result:
+        values = dict(zip(COLUMNS, row, strict=True))
+        values["correct"] = None if values["correct"] is None else bool(values["correct"])
+        maps = tuple(map(_stored_map, self._database.execute("select * from maps where id = ?", (row[0],))))
+        return Result(**values, maps=maps, tile=self.tile(row[0]) if tiles else b"")
 
     def tile(self, picture: str) -> bytes:
         """The small picture of a result, by its id; empty where there is none."""

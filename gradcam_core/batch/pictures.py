@@ -16,23 +16,24 @@ OTHERS = frozenset((".csv", ".tsv", ".txt", ".json", ".md", ".html", ".pdf", ".x
 SYSTEM_FILES = frozenset(("thumbs.db", "desktop.ini"))
 
 
-def find_pictures(folder: Path, *, without: Collection[Path] = ()) -> tuple[Job, ...]:
+def find_pictures(folder: Path, *, without: Collection[Path] = (), within: Path | None = None) -> tuple[Job, ...]:
     """Every file below a folder that can be a picture, by name; links are followed, each folder is read once.
 
     Broken links, devices and what cannot be read are listed with their problem. The folders `without` which to look,
-    such as that of the results, are left out. Raises GradcamError without pictures.
+    such as that of the results, are left out. Links are followed only `within` that folder, if one is given. Raises
+    GradcamError without pictures.
     """
     try:
         os.scandir(folder).close()
     except OSError as error:
         raise GradcamError("The folder of pictures cannot be read.", "Give a folder that you may open.") from error
-    jobs = tuple(sorted(_below(folder, without), key=lambda job: job.name))
+    jobs = tuple(sorted(_below(folder, without, within), key=lambda job: job.name))
     if not jobs:
         raise GradcamError("There are no pictures in this folder.", "Give a folder with picture files.")
     return jobs
 
 
-def _below(folder: Path, without: Collection[Path]) -> Iterator[Job]:
+def _below(folder: Path, without: Collection[Path], within: Path | None) -> Iterator[Job]:
     """The files below a folder. Folders behind links come last, so that a folder has its own name where it has one."""
     read = {(status.st_dev, status.st_ino) for status in (path.stat() for path in without if path.exists())}
     waiting, linked = deque([(str(folder), "")]), deque[tuple[str, str]]()
@@ -50,6 +51,13 @@ def _below(folder: Path, without: Collection[Path]) -> Iterator[Job]:
         for entry in entries:
             name = f"{prefix}{_readable(entry.name)}"
             if entry.name.startswith(".") or entry.name == "__MACOSX" or entry.name.casefold() in SYSTEM_FILES:
+                continue
+            if (
+                entry.is_symlink()
+                and within
+                and not Path(os.path.realpath(entry.path)).is_relative_to(within.resolve())
+            ):
+                yield Job(name, entry.path, problem="This link leads out of the folder.")
                 continue
             try:
                 kind = entry.stat()
