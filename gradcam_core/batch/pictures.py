@@ -50,7 +50,7 @@ def _below(folder: Path, without: Collection[Path], within: Path | None) -> Iter
             continue
         for entry in entries:
             name = f"{prefix}{_readable(entry.name)}"
-            if entry.name.startswith(".") or entry.name == "__MACOSX" or entry.name.casefold() in SYSTEM_FILES:
+            if _is_hidden(entry.name):
                 continue
             if (
                 entry.is_symlink()
@@ -69,8 +69,17 @@ def _below(folder: Path, without: Collection[Path], within: Path | None) -> Iter
                 (linked if entry.is_symlink() else waiting).append((entry.path, f"{name}/"))
             elif not stat.S_ISREG(kind.st_mode):
                 yield Job(name, entry.path, problem="This is a device or a pipe, not a file.")
-            elif Path(entry.name).suffix.casefold() not in OTHERS:
+            elif may_be_picture(entry.name):
                 yield Job(name, entry.path, kind.st_size, kind.st_mtime_ns)
+
+
+def may_be_picture(name: str) -> bool:
+    """Whether a file of this name can be a picture, or a folder of this name is looked into."""
+    return not _is_hidden(name) and Path(name).suffix.casefold() not in OTHERS
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX" or name.casefold() in SYSTEM_FILES
 
 
 def _readable(name: str) -> str:
