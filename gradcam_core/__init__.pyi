@@ -95,6 +95,7 @@ from .checks.thresholds import write_thresholds as write_thresholds
 from .placement import place_words as place_words
 from .render import COLOUR_MAPS as COLOUR_MAPS
 from .render import colour_heatmap as colour_heatmap
+from .render import draw_on_tile as draw_on_tile
 from .render import outline_cells as outline_cells
 from .render import colour_table as colour_table
 from .render import overlay as overlay
@@ -147,6 +148,7 @@ from .batch.records import Job as Job
 from .batch.records import Recipe as Recipe
 from .batch.records import Result as Result
 from .batch.pictures import find_pictures as find_pictures
+from .batch.pictures import may_be_picture as may_be_picture
 from .batch.pictures import read_picture as read_picture
 from .batch.labels import with_folder_labels as with_folder_labels
 from .batch.labels import with_labels as with_labels

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
 from gradcam_core.errors import GradcamError
-from gradcam_core.placement import Placement
+from gradcam_core.placement import Centres, Placement
 from gradcam_core.records import Heatmap, ImageRecord
-from gradcam_core.shapes import Colours, Heat
+from gradcam_core.shapes import Colours, Heat, Map
 from gradcam_core.targets import outlines_of
 
 ColourTable = UInt8[np.ndarray, "256 3"]
@@ -108,6 +108,25 @@ def overlay(
     # Whole numbers, in place: three times faster than the same in floats, and at most 2/255 off.
     blended = cv2.add(cv2.multiply(shown, kept, dst=kept, scale=1 / 255), tint, dst=kept)
     return _outlined(_veil(np.asarray(blended, np.uint8), shown, heatmap.placement), heatmap)
+
+
+def draw_on_tile(tile: Colours, raw: Map, offset: tuple[float, float] = (0.0, 0.0), *, signed: bool = False) -> Colours:
+    """Lay a raw map's colours on a small picture of the model's input, as `overlay` does on the picture itself.
+
+    `offset` is how far (down, right) the cells lie beside an even tiling, in cells. A map without evidence leaves the
+    picture plain.
+    """
+    grid = raw if signed else np.maximum(raw, 0)
+    peak = np.abs(grid).max(initial=0)
+    if not (np.isfinite(raw).all() and peak > 0):
+        return tile
+    height, width = tile.shape[:2]
+    centres = Centres((offset[0] * height / grid.shape[0], offset[1] * width / grid.shape[1]))
+    whole = Placement((height, width), (height, width), (0.0, 0.0, float(height), float(width)), centres)
+    values = whole.restore(np.asarray(grid / peak, np.float32))
+    share = heat_opacity(np.abs(values), OPACITY, 0, SIGNED_RAMP_END if signed else RAMP_END)[..., None]
+    colours = colour_table("diverging" if signed else COLOUR_MAP)[_steps((values + 1) / 2 if signed else values)]
+    return np.asarray(np.rint((1 - share) * tile + share * colours), np.uint8)
 
 
 def colour_heatmap(

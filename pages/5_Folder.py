@@ -18,7 +18,10 @@ from pages.components.folder.results import show_results
 from pages.components.pickers.layers import pick_layer
 from pages.components.pickers.methods import pick_method
 
-folder = choose_files()
+folder = choose_files(
+    "One heatmap is an anecdote. Many pictures show how often the model is correct, whether its probabilities are "
+    "calibrated, and whether it reads a marker, a label or a device at the edge instead of the picture."
+)
 if folder is None:
     st.stop()
 

@@ -153,22 +153,30 @@ def _samples() -> dict[str, bytes]:
     return {hashlib.sha256(content).hexdigest(): content for content in contents}
 
 
-def taken(files: Iterable[Any]) -> list[Upload]:
-    """The content of uploaded files, as far as the session may keep them; for what it may not, say why."""
-    uploads, held = [], sum(len(upload.content) for upload in _held())
+def accepted(files: Iterable[Any]) -> list[UploadedFile]:
+    """Those of the uploaded files that the session may keep; for the others, say why not."""
+    accepted_files, sizes = list[UploadedFile](), _sizes()
     for file in files:
         if not isinstance(file, UploadedFile):
             refuse(GradcamError("The server no longer has this file.", "Add it again."))
-        elif held + file.size > MOST_BYTES or len(_held()) + len(uploads) >= MOST_FILES:
+        elif sum(sizes) + file.size > MOST_BYTES or len(sizes) >= MOST_FILES:
             refuse(GradcamError(f"This session already has {MOST_WORDS}.", "Remove some of its pictures first."))
         else:
-            uploads.append(Upload(file.name, file.getvalue()))
-            held += file.size
-    return uploads
+            accepted_files.append(file)
+            sizes.append(file.size)
+    return accepted_files
 
 
-def _held() -> list[Upload]:
-    return [*st.session_state.get("uploads", {}).values(), *st.session_state.get("folder_files", {}).values()]
+def taken(files: Iterable[Any]) -> list[Upload]:
+    """The content of uploaded files, as far as the session may keep them; for what it may not, say why."""
+    return [Upload(file.name, file.getvalue()) for file in accepted(files)]
+
+
+def _sizes() -> list[int]:
+    """The sizes of all files that this session brought. Those that lie on the server anyway do not count."""
+    uploads = [len(upload.content) for upload in st.session_state.get("uploads", {}).values()]
+    brought = [job.size for (_, sha256), job in st.session_state.get("folder_files", {}).items() if sha256]
+    return uploads + brought
 
 
 def take_uploads(place: str = "sidebar") -> None:

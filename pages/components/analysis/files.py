@@ -1,4 +1,4 @@
-"""Uploaded checkpoints on disk: in a private folder of this process, dropped when they are not used. Loads no torch."""
+"""Uploaded files in private folders: checkpoints until they are not used, a session’s files. Loads no torch."""
 
 import functools
 import hashlib
@@ -7,10 +7,19 @@ import re
 import shutil
 import tempfile
 import time
+import weakref
 from pathlib import Path
 
 PREFIX = "lightbox-"
 IDLE_S = 3600
+
+
+class PrivateFolder:
+    """A folder that only this user can open; it is removed with its session, or when the server ends."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        self.remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 @functools.cache

@@ -49,7 +49,7 @@ def _show_pictures(drift: Drift, folder: Folder, method: Method, key: str) -> No
         alt="The pictures of this folder with what both models answer and how far the evidence moved",
     )
     with st.container(horizontal=True, vertical_alignment="center", key="open-bar"):
-        if row is None or (row.name, row.sha256) not in folder.pictures:
+        if row is None or folder.find(row) is None:
             st.caption("Tick a row to open its picture.")
             return
         offer_comparison(row, folder, method, key="open in compare models")

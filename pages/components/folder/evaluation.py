@@ -1,24 +1,23 @@
 """The task that evaluates one model on every picture of a folder."""
 
-import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from gradcam_core import Evaluation, LoadedModel, evaluate, read_image
+from gradcam_core import Evaluation, Job, LoadedModel, evaluate, read_image, read_picture
 from pages.components import session
 from pages.components.analysis.requests import digest, model_key
 from pages.components.analysis.work import LastingWork
 from pages.components.folder.files import Files, Folder
 from pages.components.folder.job import Task
-from pages.components.session import Upload
 from pages.components.words import shown_name
 
 Method = tuple[str, tuple[tuple[str, Any], ...]]
 
 
-def pick_reference(folder: Folder, model: LoadedModel) -> Upload | None:
+def pick_reference(folder: Folder, model: LoadedModel) -> Job | None:
     """Pick the picture that the others are compared with, where the model gives features; None elsewhere."""
     if model.task != "embedding":
         return None
@@ -34,7 +33,7 @@ def pick_reference(folder: Folder, model: LoadedModel) -> Upload | None:
 
 
 def evaluation_task(
-    folder: Folder, model: LoadedModel, method: Method, layers: tuple[str, ...], reference: Upload | None = None
+    folder: Folder, model: LoadedModel, method: Method, layers: tuple[str, ...], reference: Job | None = None
 ) -> Task[Evaluation]:
     """Return the task: how often the model is correct on this folder, and where it looks."""
 
@@ -46,17 +45,17 @@ def evaluation_task(
             model,
             method=(method[0], dict(method[1])),
             layers=layers or None,
-            reference=read_image(reference.content) if reference else None,
+            reference=read_image(read_picture(reference)) if reference else None,
             known=known,
             stop=work.stop.is_set,
             on_progress=work,
         )
 
-    against = hashlib.sha256(reference.content).hexdigest() if reference else ""
+    against = (reference.id, reference.size, reference.modified_ns) if reference else ()
     key = digest([folder.key, model_key(model), method, layers, against])
     return Task(key, "Evaluate", "Evaluated with these settings.", compute)
 
 
 def reading(files: Files) -> list[tuple[str, Callable[[], bytes]]]:
     """Each file's name, and a function that returns its bytes."""
-    return [(name, lambda file=file: file.content) for (name, _), file in files.items()]  # type: ignore[misc]
+    return [(name, partial(read_picture, job)) for (name, _), job in files.items()]

@@ -1,23 +1,31 @@
-"""A folder of a session's own pictures: its files, and which belong together.
+"""The pictures of a session, shared by the pages for many pictures: which files there are, and which belong together.
 
-The files stay in the session that brought them, since they have names.
+Uploaded files lie on the disk without their names; the names stay in the session that brought them.
 """
 
 import dataclasses
+import functools
 import hashlib
+import io
+import os
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
 import streamlit as st
 
-from gradcam_core import GradcamError, counted, drawn_folder, find_masks, read_table
+from gradcam_core import GradcamError, Job, counted, drawn_folder, find_masks, read_picture, read_table
 from pages.components import session
 from pages.components.analysis.requests import digest
 from pages.components.chosen import forget_chosen, note_chosen, show_chosen
+from pages.components.folder import spool
+from pages.components.folder.places import SETTING, Place, files_of, offered_places
 from pages.components.session import Upload
 from pages.components.words import show_error
 
 TABLES = (".csv", ".tsv", ".txt")
+MEGABYTES = 2048  # of one file: a ZIP may be large
 SAMPLE_SIZE = 45
 SAMPLES = {
     "marked_nodules": (
@@ -27,29 +35,54 @@ SAMPLES = {
     ),
     "no_markers": ("No picture has a marker", "bundled:radiograph_clean", "a model that learned without markers"),
 }
-Files = dict[tuple[str, str], Upload]
+# By name and, of uploaded files, sha256. Files of a folder on the server have "" in its place.
+Files = dict[tuple[str, str], Job]
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """Its pictures and masks, by (name, sha256), and the rows of its table."""
+    """Its pictures and masks, and the rows of its table. `key` identifies all of it."""
 
     pictures: Files
     masks: Files
     table: tuple[Any, ...]
     key: str
 
+    def find(self, row: Any) -> Job | None:
+        """The picture's file for a row of results, which has the last part of its name and its sha256."""
+        if (row.name, row.sha256) in self.pictures:
+            return self.pictures[row.name, row.sha256]
+        jobs = self._by_last_part[PurePath(row.name).name]
+        if len(jobs) > 1:
+            jobs = [job for job in jobs if _checksum(job) == row.sha256]
+        return jobs[0] if jobs else None
 
-def choose_files() -> Folder | None:
-    """Let the user choose files, and say what is among them; None where there is nothing to evaluate yet."""
+    @functools.cached_property
+    def _by_last_part(self) -> dict[str, list[Job]]:
+        jobs = defaultdict(list)
+        for (name, sha256), job in self.pictures.items():
+            if not sha256:
+                jobs[PurePath(name).name].append(job)
+        return jobs
+
+
+def _checksum(job: Job) -> str:
+    try:
+        return hashlib.sha256(read_picture(job)).hexdigest()
+    except GradcamError:
+        return ""
+
+
+def choose_files(intro: str) -> Folder | None:
+    """Let the user choose files, and say what is among them; None where there is nothing to work on yet."""
     state = st.session_state
     state.setdefault("folder_files", {})
     state.setdefault("folder_uploader", 0)
     if kind := state.pop("folder_wanted", ""):
         with st.spinner(f"Drawing {SAMPLE_SIZE} pictures …"):
-            state.folder_files = _sample(kind, SAMPLE_SIZE)
+            _add([(name, io.BytesIO(content)) for name, content in _sample(kind, SAMPLE_SIZE).items()])
     if not state.folder_files:
-        _show_empty()
+        _show_empty(intro)
         return None
     try:
         folder = _sorted(state.folder_files)
@@ -62,27 +95,20 @@ def choose_files() -> Folder | None:
 
 
 @st.cache_data(max_entries=4, ttl=3600, show_spinner=False)
-def _sample(kind: str, count: int) -> Files:
-    """The files of a drawn folder; all sessions may share them."""
+def _sample(kind: str, count: int) -> dict[str, bytes]:
+    """The files of a drawn folder, by name; all sessions may share them."""
     drawn = drawn_folder(kind, count)
-    contents = {**drawn.pictures, "labels.csv": drawn.table, **drawn.masks}
-    return dict(_keyed(name, content) for name, content in contents.items())
+    return {**drawn.pictures, "labels.csv": drawn.table, **drawn.masks}
 
 
-def _keyed(name: str, content: bytes) -> tuple[tuple[str, str], Upload]:
-    return (name, hashlib.sha256(content).hexdigest()), Upload(name, content)
-
-
-def _show_empty() -> None:
+def _show_empty(intro: str) -> None:
     """Say what this page is for and what to do next."""
-    st.markdown(
-        "One heatmap is an anecdote. Many pictures show how often the model is correct, whether its probabilities are "
-        "calibrated, and whether it reads a marker, a label or a device at the edge instead of the picture."
-    )
+    st.markdown(intro)
     left, right = st.columns([1.25, 1], gap="large")
     with left:
-        _uploader("Add pictures, their table and their masks")
+        _uploader("Add pictures, a ZIP of them, their table and their masks")
         _how_files_belong()
+        _offer_places()
     with right:
         st.markdown("**Or try it on drawn radiographs**")
         for kind, (title, model, words) in SAMPLES.items():
@@ -97,12 +123,41 @@ def _show_empty() -> None:
             st.caption(f"{SAMPLE_SIZE} pictures, labels and masks, and {words}.")
 
 
+def _offer_places() -> None:
+    """Offer the folders that the server's owner opened; nothing where there are none."""
+    places = offered_places(os.environ.get(SETTING, ""))
+    if not places:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", key="folder-places"):
+        place = st.selectbox(
+            "Or open a folder of this server",
+            places,
+            format_func=lambda place: f"{place.title} · {counted(place.pictures, 'file')}",
+            index=None,
+            placeholder="Choose a folder",
+            filter_mode="contains",
+        )
+        st.button("Open", on_click=_open_place, args=(place,), disabled=place is None, key="folder open")
+
+
+def _open_place(place: Place) -> None:
+    """Take the files of a folder in the place of those that were there."""
+    try:
+        files = files_of(place)
+    except GradcamError as error:
+        session.refuse(error)
+        return
+    _clear()
+    st.session_state.folder_files = {(job.name, ""): job for job in files}
+    session.suggest_fit("model")
+
+
 def _show_bar(words: str) -> None:
     """One line on what is in the folder, and the ways to change it."""
     with st.container(horizontal=True, vertical_alignment="center", key="folder-bar"):
         st.markdown(words, width="content")
         with st.popover("Add files", icon=":material/add:", type="tertiary", key="folder add"):
-            _uploader("Add pictures, their table and their masks")
+            _uploader("Add pictures, a ZIP of them, their table and their masks")
             _how_files_belong()
         st.button("Clear", on_click=_clear, key="folder clear", icon=":material/delete:", type="tertiary")
     show_chosen("folder")
@@ -115,7 +170,7 @@ def _uploader(label: str) -> None:
             accept_multiple_files=True,
             key=f"folder uploader {st.session_state.folder_uploader}",
             on_change=_take_files,
-            max_upload_size=session.MOST_MEGABYTES,
+            max_upload_size=MEGABYTES,
             help="All at once, or bit by bit. They stay on this machine, and are removed a few minutes after this tab "
             "is closed.",
         )
@@ -136,15 +191,34 @@ def _words(folder: Folder) -> str:
 
 
 def _take_files() -> None:
-    """Keep what was just uploaded, since the uploader forgets it on the next page. A new table replaces the old."""
+    """Keep what was just uploaded, since the uploader forgets it on the next page."""
     state = st.session_state
     files = state.get(f"folder uploader {state.folder_uploader}") or []
-    added = dict(_keyed(upload.name, upload.content) for upload in session.taken(files))
-    if any(map(_is_table, added)):
-        state.folder_files = {key: file for key, file in state.folder_files.items() if not _is_table(key)}
-    state.folder_files = {**state.folder_files, **added}
+    _add([(file.name, file) for file in session.accepted(files)])
     state.folder_uploader += 1
     session.suggest_fit("model")
+
+
+def _add(files: Sequence[tuple[str, Any]]) -> None:
+    """Copy files to the disk and add them. A new table replaces the old one."""
+    state, added = st.session_state, Files()
+    try:
+        for name, file in files:
+            sha256, job = spool.keep(name, file)
+            added[name, sha256] = job
+    except GradcamError as error:
+        session.refuse(error)
+    if any(map(_is_table, added)):
+        state.folder_files = {key: job for key, job in state.folder_files.items() if not _is_table(key)}
+    state.folder_files = {**state.folder_files, **added}
+
+
+def bring(job: Job) -> None:
+    """Choose a picture for the other pages. One that cannot be read is said on the next page."""
+    try:
+        session.choose_picture(session.keep_picture(Upload(PurePath(job.name).name, read_picture(job))))
+    except GradcamError as error:
+        session.refuse(error)
 
 
 def _want_sample(kind: str, model: str) -> None:
@@ -156,13 +230,14 @@ def _want_sample(kind: str, model: str) -> None:
 
 
 def _clear() -> None:
-    """Forget the files and the small pictures of them, and stop what is computed of them."""
+    """Forget the files and what came of them, and stop what is computed of them."""
     st.session_state.folder_files = {}
-    for name in ("folder_thumbnails", "folder_stills"):
+    for name in ("folder_thumbnails", "folder_stills", "folder_results"):
         st.session_state.pop(name, None)
     forget_chosen("folder")
     if job := st.session_state.pop("folder_job", None):
         job.running.work.cancel.set()
+    spool.remove_folder()
 
 
 def _is_table(key: tuple[str, str]) -> bool:
@@ -171,13 +246,13 @@ def _is_table(key: tuple[str, str]) -> bool:
 
 def _sorted(files: Files) -> Folder:
     """Tell pictures, masks and the table apart. Raises GradcamError where the table cannot be read."""
-    tables = [file.content for key, file in files.items() if _is_table(key)]
-    table = read_table(tables[-1]) if tables else ()
+    tables = [job for key, job in files.items() if _is_table(key)]
+    table = read_table(read_picture(tables[-1])) if tables else ()
     masks = find_masks((name for name, _ in files), table)
-    others = {key: file for key, file in files.items() if not _is_table(key)}
+    others = {key: job for key, job in files.items() if not _is_table(key)}
     return Folder(
-        {key: file for key, file in others.items() if key[0] not in masks},
-        {key: file for key, file in others.items() if key[0] in masks},
+        {key: job for key, job in others.items() if key[0] not in masks},
+        {key: job for key, job in others.items() if key[0] in masks},
         table,
-        digest(sorted(files)),
+        digest(sorted((*key, job.size, job.modified_ns) for key, job in files.items())),
     )

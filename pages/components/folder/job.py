@@ -1,9 +1,9 @@
 """A job over a folder: the button that starts it, and its results. They stay in the session, with the names."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import streamlit as st
 
@@ -12,7 +12,20 @@ from pages.components import session
 from pages.components.analysis.work import Cancelled, Job, LastingWork, begin_lasting, watch
 from pages.components.folder.files import Folder
 
-Result = TypeVar("Result", Evaluation, Drift)
+
+class PartlyDone(Protocol):
+    """What a job has so far: of how many pictures, and the rows with which it goes on."""
+
+    @property
+    def count(self) -> int:
+        """How many pictures have a result."""
+
+    @property
+    def rows(self) -> Sequence[Any]:
+        """What `compute` gets as known."""
+
+
+Result = TypeVar("Result", bound=PartlyDone)
 MOST_RESULTS = 4
 
 

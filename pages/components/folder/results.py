@@ -12,21 +12,22 @@ import streamlit as st
 from gradcam_core import (
     Evaluation,
     GradcamError,
+    Job,
     evaluation_sentences,
     evaluation_to_csv,
     evaluation_to_dict,
     percent,
     quantity,
     read_image,
+    read_picture,
     to_json,
 )
 from pages.components import session
 from pages.components.folder.charts import show_charts, show_edge_maps
-from pages.components.folder.files import Folder
+from pages.components.folder.files import Folder, bring
 from pages.components.frame.navigation import go_to
 from pages.components.panels.downloads import download
 from pages.components.panels.figures import data_url
-from pages.components.session import Upload
 from pages.components.words import NO_BREAK, plain, shown_name
 
 THUMBNAIL, MOST_THUMBNAILS, LARGEST_FILE = 56, 200, 2_000_000
@@ -139,15 +140,15 @@ def _show_pictures(evaluation: Evaluation, folder: Folder, key: str) -> None:
         key=f"pictures {key[:16]}",
         alt="The pictures of this folder with what the model answers",
     )
-    file = folder.pictures.get((row.name, row.sha256)) if row else None
+    file = folder.find(row) if row else None
     with st.container(horizontal=True, vertical_alignment="center", key="open-bar"):
         if file is None:
             st.caption("Tick a row to open its picture.")
             return
         opened = st.button(
             "Open in Explain",
-            on_click=_open,
-            args=(row.sha256, file),
+            on_click=bring,
+            args=(file,),
             key="open in explain",
             icon=":material/center_focus_strong:",
         )
@@ -175,11 +176,6 @@ def ticked(
     )
     places = chosen.selection.rows
     return rows[places[0]] if places and places[0] < len(rows) else None
-
-
-def _open(sha256: str, file: Upload) -> None:
-    st.session_state.uploads[sha256] = file
-    session.choose_picture(sha256)
 
 
 def _line(row: Any, thumbnails: dict[str, str]) -> dict[str, Any]:
@@ -232,17 +228,17 @@ def thumbnails(rows: Sequence[Any], folder: Folder, key: str) -> dict[str, str]:
         kept.clear()
         kept["key"], kept["pictures"] = key, {}
         for row in rows[:MOST_THUMBNAILS]:
-            file = folder.pictures.get((row.name, row.sha256))
-            if file is not None and len(file.content) <= LARGEST_FILE and not row.problem:
-                kept["pictures"][row.sha256] = _thumbnail(file.content)
+            file = folder.find(row)
+            if file is not None and file.size <= LARGEST_FILE and not row.problem:
+                kept["pictures"][row.sha256] = _thumbnail(file)
     pictures: dict[str, str] = kept["pictures"]
     return pictures
 
 
-def _thumbnail(content: bytes) -> str:
+def _thumbnail(file: Job) -> str:
     """A picture as a small data URL; "" where it cannot be read."""
     try:
-        pixels = read_image(content).pixels
+        pixels = read_image(read_picture(file)).pixels
     except GradcamError:
         return ""
     scale = THUMBNAIL / max(pixels.shape[:2])

@@ -14,11 +14,13 @@ from gradcam_core import (
     GradcamError,
     Heatmap,
     ImageRecord,
+    Job,
     OnProgress,
     Progress,
     amount_of,
     overlay,
     percent,
+    read_picture,
 )
 from pages.components import session
 from pages.components.analysis import cache
@@ -27,7 +29,7 @@ from pages.components.comparison.choices import OTHERS
 from pages.components.comparison.work import Task, computed
 from pages.components.folder.drift import OTHER, Models
 from pages.components.folder.evaluation import Method
-from pages.components.folder.files import Folder
+from pages.components.folder.files import Folder, bring
 from pages.components.frame.navigation import go_to
 from pages.components.panels.figures import figures
 from pages.components.words import plain, shortened
@@ -41,7 +43,7 @@ def show_worst(
 ) -> None:
     """Show the pictures with the largest movement, of those that deserve a look."""
     worst = [row for row in drift.rows if row.standing and row.movement is not None]
-    rows = [row for row in worst if (row.name, row.sha256) in folder.pictures][:MOST_SHOWN]
+    rows = [row for row in worst if folder.find(row) is not None][:MOST_SHOWN]
     stills = _stills(rows, folder, Task(None, models, method, None, [match]), key) if rows else {}
     if not stills:
         return
@@ -80,8 +82,8 @@ def offer_comparison(row: Any, folder: Folder, method: Method, *, key: str, kind
 
 
 def _choose(row: Any, folder: Folder, method: str) -> None:
-    st.session_state.uploads[row.sha256] = folder.pictures[row.name, row.sha256]
-    session.choose_picture(row.sha256)
+    if (file := folder.find(row)) is not None:
+        bring(file)
     session.choose(OTHERS, [session.value_of(OTHER)])
     session.choose("models_method", method)
 
@@ -91,8 +93,8 @@ def _stills(rows: Sequence[Any], folder: Folder, task: Task, key: str) -> dict[s
     kept = st.session_state.setdefault("folder_stills", {})
     wanted = [key, *(row.sha256 for row in rows)]
     if kept.get("of") != wanted:
-        contents = {row.sha256: folder.pictures[row.name, row.sha256].content for row in rows}
-        drawn = watched(f"worst {' '.join(wanted)}", lambda work: _drawn(rows, contents, task, work))
+        files = {row.sha256: file for row in rows if (file := folder.find(row)) is not None}
+        drawn = watched(f"worst {' '.join(wanted)}", lambda work: _drawn(rows, files, task, work))
         if drawn is None:
             return {}
         kept.update(of=wanted, stills=drawn)
@@ -100,13 +102,13 @@ def _stills(rows: Sequence[Any], folder: Folder, task: Task, key: str) -> dict[s
     return stills
 
 
-def _drawn(rows: Sequence[Any], contents: Mapping[str, bytes], task: Task, work: OnProgress) -> dict[str, Stills]:
+def _drawn(rows: Sequence[Any], files: Mapping[str, Job], task: Task, work: OnProgress) -> dict[str, Stills]:
     """Compute what Compare models shows of these pictures, and draw the heatmaps of the first class."""
     stills = {}
     for place, row in enumerate(rows):
         part = Progress(work).part(place, len(rows), "Drawing the heatmaps")
         try:
-            image = cache.picture(row.sha256, contents[row.sha256])
+            image = cache.picture(row.sha256, read_picture(files[row.sha256]))
             comparison = computed(
                 dataclasses.replace(task, image=image), lambda share, words, drafts, part=part: part(share)
             )

@@ -36,7 +36,7 @@ def drop_zone(label: str) -> None:
 def _own_work() -> str:
     """What this session has that would be lost with its tab, in words; empty where there is nothing."""
     state = st.session_state
-    pictures = len(state.uploads) + len(state.get("folder_files", {}))
+    pictures = len(state.uploads) + sum(bool(sha256) for _, sha256 in state.get("folder_files", {}))
     models = len(state.models) - len(session.bundled()) - len(remembered.known())
     parts = [counted(pictures, "picture") if pictures else "", counted(models, "own model") if models else ""]
     return " and ".join(filter(None, parts))

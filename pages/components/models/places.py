@@ -36,9 +36,9 @@ NO_NAME = (
 )
 
 
-def allowed_folders() -> tuple[Path, ...]:
-    """The folders of models that the server's owner named in the environment; none by default, not even the home."""
-    stated = [Path(text.strip()).expanduser() for text in os.environ.get(SETTING, "").split(os.pathsep) if text.strip()]
+def allowed_folders(setting: str = SETTING) -> tuple[Path, ...]:
+    """The folders that the server's owner named in the environment; none by default, not even the home."""
+    stated = [Path(text.strip()).expanduser() for text in os.environ.get(setting, "").split(os.pathsep) if text.strip()]
     return tuple(folder for folder in stated if folder.is_absolute() and folder.is_dir())
 
 
