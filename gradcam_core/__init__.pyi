@@ -155,8 +155,10 @@ from .batch.labels import with_labels as with_labels
 from .batch.evaluating import EvaluationTask as EvaluationTask
 from .batch.evaluating import rows_in_processes as rows_in_processes
 from .batch.summary import BatchSummary as BatchSummary
+from .batch.summary import Tally as Tally
 from .batch.summary import confusion_to_csv as confusion_to_csv
 from .batch.summary import summarise_results as summarise_results
+from .batch.pages import write_batch_pages as write_batch_pages
 from .batch.running import Standing as Standing
 from .batch.running import in_shard as in_shard
 from .batch.running import run_batch as run_batch

@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,6 +32,14 @@ create table maps (id, role, target, label, layer, rows, columns, probability, d
     primary key (id, role)) without rowid;
 create table tiles (id primary key, jpeg) without rowid;
 """
+
+# `correct` is null where there is nothing to compare.
+ORDERS = {
+    "name": "name",
+    "id": "id",
+    "worst": f"""case when status = '{FAILED}' then 0 when correct = 0 then 1 else 2 end,
+        case when correct = 0 then probability else border end desc, name""",
+}
 
 
 def journal_name(shard: tuple[int, int] | None = None) -> str:
@@ -134,12 +142,13 @@ class Journal:
 
         return frozenset(job.id for job in jobs if is_finished(job))
 
-    def results(self, *, tiles: bool = False, order: str = "name") -> Iterator[Result]:
-        """Every result, one at a time, with its maps; by name, or by "id". Raises JournalError where one is damaged."""
-        if order not in ("name", "id"):
-            raise ValueError(order)
+    def results(self, *, tiles: bool = False, order: Literal["name", "id", "worst"] = "name") -> Iterator[Result]:
+        """Every result, one at a time, with its maps. Raises JournalError where one is damaged.
+
+        The worst: what failed, wrong answers by falling probability, the others by falling heat at the border.
+        """
         try:
-            for row in self._database.execute(f"select {', '.join(COLUMNS)} from results order by {order}"):
+            for row in self._database.execute(f"select {', '.join(COLUMNS)} from results order by {ORDERS[order]}"):
                 yield self._result(row, tiles)
         except (sqlite3.Error, *UNREADABLE) as error:
             raise _unusable(error) from error

@@ -44,24 +44,45 @@ class BatchSummary:
         return tuple(_sentences(self))
 
 
-def summarise_results(results: Iterable[Result]) -> BatchSummary:
-    """Count results, one at a time in memory."""
-    confusion, counts = Counter[tuple[str, str]](), Counter[str]()
-    for result in results:
+class Tally:
+    """Counts results that go past, so that they are read once."""
+
+    def __init__(self) -> None:
+        self._confusion, self._counts = Counter[tuple[str, str]](), Counter[str]()
+
+    def counted(self, results: Iterable[Result]) -> Iterator[Result]:
+        """The same results; each is counted as it is taken."""
+        for result in results:
+            self._count(result)
+            yield result
+
+    def _count(self, result: Result) -> None:
+        counts = self._counts
         counts["total"] += 1
         if result.status == FAILED:
             counts["failed"] += 1
-            continue
+            return
         if result.correct is not None:
-            confusion[_true_class(result), result.label] += 1
+            self._confusion[true_class(result), result.label] += 1
         elif result.true_label:
             counts["unknown"] += 1
         if result.border is not None:
             counts["measured"] += 1
             counts["at_border"] += result.border > MOST_AT_BORDER
         counts["plain"] += result.state != "ok"
-    names = ("at_border", "measured", "unknown", "plain")
-    return BatchSummary(counts["total"], counts["failed"], confusion, *(counts[name] for name in names))
+
+    def summary(self) -> BatchSummary:
+        """The numbers over what was counted so far."""
+        names = ("total", "failed", "at_border", "measured", "unknown", "plain")
+        return BatchSummary(confusion=dict(self._confusion), **{name: self._counts[name] for name in names})
+
+
+def summarise_results(results: Iterable[Result]) -> BatchSummary:
+    """Count results, one at a time in memory."""
+    tally = Tally()
+    for _ in tally.counted(results):
+        pass
+    return tally.summary()
 
 
 def confusion_to_csv(summary: BatchSummary) -> bytes:
@@ -71,8 +92,8 @@ def confusion_to_csv(summary: BatchSummary) -> bytes:
     return to_csv(columns, [dict(zip(columns, (*pair, count), strict=True)) for pair, count in pairs])
 
 
-def _true_class(result: Result) -> str:
-    """The true class as the model names it; a table may give its number."""
+def true_class(result: Result) -> str:
+    """The true class as the model names it, where it is known; a table may give its number."""
     if result.correct:
         return result.label
     return next((each.label for each in result.maps if each.role == TRUE), result.true_label)

@@ -57,7 +57,8 @@ def _shard(text: str) -> tuple[int, int]:
 def batch(given: Given) -> int:
     """Explain every picture of a folder; a second run computes only what is missing.
 
-    Writes results.csv, results.parquet (with the raw maps) and a journal. Exit code 42 of a shard: a retry is no use.
+    Writes results.csv, results.parquet (with the raw maps), gallery.html, contact_sheet.jpg and a journal. Exit code 42
+    of a shard: a retry is no use.
     """
     if given.merge:
         return _merge(given)
@@ -84,7 +85,7 @@ def _compute(given: Given) -> int:
         str(given.out / "overlays") if given.overlays else "",
         named=given.names == "keep",
     )
-    jobs = _labelled(core.find_pictures(given.folder, without=[given.out]), given)
+    jobs = _pictures(given)
     if given.shard:
         jobs = tuple(job for job in jobs if core.in_shard(job, given.shard))
     _folder(given.out)
@@ -111,12 +112,19 @@ def _progress_words(standing: core.Standing) -> str:
     return f"{standing.known + standing.done} of {standing.total} ({standing.rate:.1f} a second{time})"
 
 
-def _labelled(jobs: tuple[core.Job, ...], given: Given) -> tuple[core.Job, ...]:
+def _pictures(given: Given) -> tuple[core.Job, ...]:
+    """The pictures with their true labels, without the masks that lie beside them."""
+    table = labels_in(given.table) if given.table else ()
+    jobs = core.find_pictures(given.folder, without=[given.out])
+    masks = core.find_masks([job.name for job in jobs], table)
+    if masks:
+        say(f"{counted(len(masks), 'mask')} left out")
+        jobs = tuple(job for job in jobs if job.name not in masks)
     if given.label_folders:
         return core.with_folder_labels(jobs)
-    if not given.table:
+    if not table:
         return jobs
-    labelled, sentences = core.with_labels(jobs, labels_in(given.table))
+    labelled, sentences = core.with_labels(jobs, table)
     for sentence in sentences:
         warn(sentence)
     return labelled
@@ -134,12 +142,16 @@ def _write(given: Given, path: Path, pictures: int) -> int:
     part = "" if given.shard is None else f"-{path.stem}"
     journal = core.Journal(path)
     try:
-        rows = core.write_results_csv(given.out / f"results{part}.csv", journal.results(), given.names)
+        tally = core.Tally()
+        rows = core.write_results_csv(given.out / f"results{part}.csv", tally.counted(journal.results()), given.names)
         try:
             core.write_results_parquet(given.out / f"results{part}.parquet", journal.results(), given.names)
         except GradcamError as error:
             warn(f"note: {words_of(error)}")
-        summary = core.summarise_results(journal.results())
+        summary = tally.summary()
+        core.write_batch_pages(
+            journal, summary, given.out / f"gallery{part}.html", given.out / f"contact_sheet{part}.jpg"
+        )
         if summary.confusion:
             write_whole(given.out / f"confusion{part}.csv", core.confusion_to_csv(summary))
     except OSError as error:

@@ -9,7 +9,6 @@ from gradcam_core.exporters.comparison import comparison_to_dict as comparison_t
 from gradcam_core.exporters.comparison import write_comparison as write_comparison
 from gradcam_core.exporters.comparison_pictures import Drawing as Drawing
 from gradcam_core.exporters.comparison_pictures import difference_picture as difference_picture
-from gradcam_core.exporters.contact_sheet import contact_sheet as contact_sheet
 from gradcam_core.exporters.drift import drift_to_dict as drift_to_dict
 from gradcam_core.exporters.encoding import npy as npy
 from gradcam_core.exporters.encoding import png as png
@@ -21,6 +20,7 @@ from gradcam_core.exporters.gallery import write_gallery as write_gallery
 from gradcam_core.exporters.manifest import to_dict as to_dict
 from gradcam_core.exporters.manifest import trust_to_dict as trust_to_dict
 from gradcam_core.exporters.names import heatmap_names as heatmap_names
+from gradcam_core.exporters.sheets import contact_sheet as contact_sheet
 from gradcam_core.exporters.zip_archive import Extras as Extras
 from gradcam_core.exporters.zip_archive import archive as archive
 from gradcam_core.exporters.zip_archive import shared_peak as shared_peak

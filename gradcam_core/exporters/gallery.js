@@ -8,10 +8,10 @@ const CARD = { width: 300, height: 238 };
 let shown = rows, current = -1, opener = null;
 
 function element(kind, className = "", text = "") {
-  const made = document.createElement(kind);
-  if (className) made.className = className;
-  if (text) made.textContent = text;
-  return made;
+  const node = document.createElement(kind);
+  if (className) node.className = className;
+  if (text) node.textContent = text;
+  return node;
 }
 
 const percent = (share) => (share === null ? "–" : (100 * share).toFixed(1) + "\u202f%");
@@ -67,25 +67,27 @@ function paint(canvas, row, packed) {
   image.src = "data:image/jpeg;base64," + row.tile;
 }
 
-function figure(row, packed, words) {
-  const box = element("figure"), canvas = element("canvas");
+function figure(row, packed, label, share) {
+  const box = element("span", "map"), canvas = element("canvas");
   canvas.setAttribute("aria-hidden", "true");
   if (row.tile) paint(canvas, row, packed);
   const empty = packed && !packed[2] ? (row.signed ? "no evidence" : "no positive evidence") : "";
-  box.append(canvas, element("span", "line", words + (empty ? " · " + empty : "")));
+  const line = element("span", "line pair");
+  line.append(element("span", "", label), element("span", "", [share, empty].filter(Boolean).join(" · ")));
+  box.append(canvas, line);
   return box;
 }
 
 function fill(parent, row) {
   const maps = element("span", "maps");
   const wrong = row.correct === false;
-  if (row.raw || row.tile) maps.append(figure(row, row.raw, row.label + " " + percent(row.probability)));
-  if (wrong) maps.append(figure(row, row.trueRaw, "True: " + row.trueLabel + " " + percent(row.trueProbability)));
-  else if (row.tile) maps.append(figure(row, null, row.trueLabel ? "True: " + row.trueLabel : "Unlabelled"));
+  if (row.raw || row.tile) maps.append(figure(row, row.raw, row.label, percent(row.probability)));
+  if (wrong) maps.append(figure(row, row.trueRaw, "True: " + row.trueLabel, percent(row.trueProbability)));
+  else if (row.tile) maps.append(figure(row, null, row.trueLabel ? "True: " + row.trueLabel : "Unlabelled", ""));
   parent.replaceChildren(maps);
   const state = row.problem || (wrong ? "Wrong" : row.correct ? "Right" : "");
   const border = row.border === null ? "" : "border " + percent(row.border);
-  parent.append(element("span", "line", row.name), element("span", row.problem || wrong ? "line bad" : "line", [state, border].filter(Boolean).join(" · ")));
+  parent.append(element("span", "line name", row.name), element("span", row.problem || wrong ? "line bad" : "line", [state, border].filter(Boolean).join(" · ")));
   if (row.note) parent.append(element("span", "line", row.note));
 }
 
@@ -129,9 +131,11 @@ function layOut(again = false) {
   const first = Math.max(0, Math.floor(top / CARD.height) - 1) * columns;
   const last = Math.min(shown.length, (Math.floor((top + innerHeight) / CARD.height) + 2) * columns);
   for (const [place, cell] of placed) if (again || place < first || place >= last) { cell.remove(); placed.delete(place); }
+  const step = (grid.clientWidth + 12) / columns;
   for (let place = first; place < last; place++) {
     const cell = placed.get(place) ?? newCell(place);
-    cell.style.left = (place % columns) * CARD.width + "px";
+    cell.style.left = (place % columns) * step + "px";
+    cell.style.width = step - 12 + "px";
     cell.style.top = Math.floor(place / columns) * CARD.height + "px";
   }
 }
@@ -160,30 +164,55 @@ function options(id, labels) {
   for (const label of [...new Set(labels)].filter(Boolean).sort()) { const option = element("option", "", label); option.value = label; byId(id).append(option); }
 }
 
-function confusion() {
-  const trueLabels = [...new Set(settings.confusion.map((item) => item[0]))].sort(), answers = [...new Set(settings.confusion.map((item) => item[1]))].sort();
-  const counts = new Map(settings.confusion.map(([trueLabel, answer, count]) => [JSON.stringify([trueLabel, answer]), count]));
-  if (!counts.size) return;
-  byId("confusion").hidden = false;
-  const table = element("table"), head = table.insertRow();
-  for (const label of ["True \\ answer", ...answers]) head.append(element("th", "", label));
-  for (const trueLabel of trueLabels) {
-    const line = table.insertRow();
-    line.append(element("th", "", trueLabel));
-    for (const answer of answers) {
-      const cell = line.insertCell(), count = counts.get(JSON.stringify([trueLabel, answer]));
-      if (!count) continue;
-      const button = element("button", "", String(count));
-      button.setAttribute("aria-label", `${count} pictures of ${trueLabel}, answered ${answer}`);
-      button.onclick = () => { byId("filters").reset(); byId("true").value = trueLabel; byId("answer").value = answer; apply(); };
-      cell.append(button);
-    }
-  }
-  byId("table").append(table);
+function heading(text, scope) {
+  const cell = element("th", "", text);
+  cell.scope = scope;
+  return cell;
 }
 
-options("answer", rows.map((row) => row.label));
-options("true", rows.map((row) => row.trueLabel));
+// The button that shows the pictures of one true class with one answer.
+function counted(trueLabel, answer, count) {
+  const button = element("button", trueLabel === answer ? "" : "wrong", count.toLocaleString("en"));
+  button.setAttribute("aria-label", `${count} pictures of ${trueLabel}, answered ${answer}`);
+  button.onclick = () => {
+    byId("filters").reset();
+    setTimeout(() => { byId("true").value = trueLabel; byId("answer").value = answer; apply(); });
+  };
+  return button;
+}
+
+// Beyond so many classes a table of all pairs cannot be read: the most frequent mistakes are listed instead.
+const MOST_CLASSES = 40, MOST_PAIRS = 200;
+function confusion() {
+  const trueLabels = [...new Set(settings.confusion.map((item) => item[0]))].sort(), answers = [...new Set(settings.confusion.map((item) => item[1]))].sort();
+  if (!settings.confusion.length) return;
+  byId("confusion").hidden = false;
+  const table = element("table"), head = table.createTHead().insertRow(), body = table.createTBody();
+  byId("table").append(table);
+  if (Math.max(trueLabels.length, answers.length) > MOST_CLASSES) {
+    head.append(...["True class", "Answer", "Pictures"].map((text) => heading(text, "col")));
+    const mistakes = settings.confusion.filter(([trueLabel, answer]) => trueLabel !== answer).sort((a, b) => b[2] - a[2]);
+    for (const [trueLabel, answer, count] of mistakes.slice(0, MOST_PAIRS)) {
+      const line = body.insertRow();
+      line.append(heading(trueLabel, "row"), element("td", "", answer));
+      line.insertCell().append(counted(trueLabel, answer, count));
+    }
+    return;
+  }
+  const counts = new Map(settings.confusion.map(([trueLabel, answer, count]) => [JSON.stringify([trueLabel, answer]), count]));
+  head.append(element("td", "quiet", "True class ↓ Answer →"), ...answers.map((answer) => heading(answer, "col")));
+  for (const trueLabel of trueLabels) {
+    const line = body.insertRow();
+    line.append(heading(trueLabel, "row"));
+    for (const answer of answers) {
+      const cell = line.insertCell(), count = counts.get(JSON.stringify([trueLabel, answer]));
+      if (count) cell.append(counted(trueLabel, answer, count));
+    }
+  }
+}
+
+options("answer", [...rows.map((row) => row.label), ...settings.confusion.map((item) => item[1])]);
+options("true", [...rows.map((row) => row.trueLabel), ...settings.confusion.map((item) => item[0])]);
 confusion();
 byId("filters").addEventListener("input", apply);
 byId("filters").addEventListener("submit", (event) => event.preventDefault());

@@ -5,7 +5,6 @@ import hashlib
 import html
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcam_core.files import whole_file
 from gradcam_core.render import RAMP_END, SIGNED_RAMP_END, colour_table
 from gradcam_core.shapes import Map
 from gradcam_core.text import DISCLAIMER
@@ -68,14 +68,9 @@ def write_gallery(
 
     `confusion` counts the pictures by (true label, answer).
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            for text in _document(rows, title, sentences, confusion or {}):
-                file.write(text.encode("utf-8", "backslashreplace"))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, part.open("wb") as file:
+        for text in _document(rows, title, sentences, confusion or {}):
+            file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def _document(

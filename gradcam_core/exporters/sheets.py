@@ -9,9 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gradcam_core.errors import GradcamError
 from gradcam_core.exporters.gallery import GalleryRow, worst_first
-from gradcam_core.placement import Centres, Placement
-from gradcam_core.render import OPACITY, RAMP_END, SIGNED_RAMP_END, colour_table, heat_opacity
-from gradcam_core.shapes import Colours
+from gradcam_core.render import draw_on_tile
 from gradcam_core.text import percent
 
 TILE, GAP, LINE = 128, 12, 14
@@ -31,8 +29,8 @@ def contact_sheet(rows: Iterable[GalleryRow], columns: int = 8, most: int = 64) 
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
     for place, row in enumerate(worst):
         left, top = GAP + place % columns * (TILE + GAP), GAP + place // columns * height
-        if row.tile is not None:
-            tile = Image.fromarray(_heat_on_tile(row, row.tile))
+        tile = _drawn(row)
+        if tile is not None:
             tile.thumbnail((TILE, TILE))
             sheet.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
         for line, (words, colour) in enumerate(((_words(row), TEXT), (row.name, QUIET))):
@@ -49,24 +47,15 @@ def _words(row: GalleryRow) -> str:
     return f"{answer}, true: {row.true_label}" if row.correct is False else answer
 
 
-def _heat_on_tile(row: GalleryRow, content: bytes) -> Colours:
-    """The tile with the heat of its top answer, as `render.overlay` draws it."""
-    with Image.open(io.BytesIO(content)) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    if row.raw is None or not np.isfinite(row.raw).all():
-        return pixels
-    grid = row.raw if row.signed else np.maximum(row.raw, 0)
-    peak = np.abs(grid).max(initial=0)
-    if not peak > 0:
-        return pixels
-    height, width = pixels.shape[:2]
-    offset = (row.offset[0] * height / grid.shape[0], row.offset[1] * width / grid.shape[1])
-    box = (0.0, 0.0, float(height), float(width))
-    values = Placement((height, width), (height, width), box, Centres(offset)).restore(grid / peak)
-    share = heat_opacity(np.abs(values), OPACITY, 0, SIGNED_RAMP_END if row.signed else RAMP_END)[..., None]
-    steps = np.rint(255 * np.clip((values + 1) / 2 if row.signed else values, 0, 1)).astype(np.uint8)
-    table = colour_table("diverging" if row.signed else "inferno")
-    return np.asarray(np.rint((1 - share) * pixels + share * table[steps]), np.uint8)
+def _drawn(row: GalleryRow) -> Image.Image | None:
+    """The tile with the heat of its top answer; None where there is no tile, or a damaged one."""
+    try:
+        with Image.open(io.BytesIO(row.tile or b"")) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    drawn = pixels if row.raw is None else draw_on_tile(pixels, row.raw, row.offset, signed=row.signed)
+    return Image.fromarray(drawn)
 
 
 def _fitting(words: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
