@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from gradcam_core.batch.journal import Journal, JournalError
@@ -20,6 +21,8 @@ from gradcam_core.files import is_disk_full
 from gradcam_core.many import pictures_apart
 from gradcam_core.records import LoadedModel
 from gradcam_core.runners.processes import in_processes
+from gradcam_core.runners.ray_data import in_ray
+from gradcam_core.text import counted
 from gradcam_core.version import __version__
 
 # Pictures that go to a process at a time, and below how many a second process does not pay for its start.
@@ -55,6 +58,7 @@ class Standing:
 
 
 OnStanding = Callable[[Standing], None]
+Runner = Callable[[Sequence[Job]], Iterator[list[Result]]]
 
 
 def in_shard(job: Job, shard: tuple[int, int]) -> bool:
@@ -93,14 +97,16 @@ def run_batch(
     journal: Path,
     *,
     workers: int | None = None,
+    cluster: str = "",
     again: bool = False,
     stop: Callable[[], bool] = lambda: False,
     on_standing: OnStanding = lambda standing: None,
 ) -> Standing:
     """Explain every picture that has no result in the journal yet, and write it there.
 
-    `workers` is the number of processes; None: as many as pay. `again` repeats those that failed. `stop` is called
-    between results; what is written stays. Raises GradcamError for what suits no picture, and JournalError.
+    `workers` is the number of processes; None: as many as pay. They run on the Ray `cluster` with this address, "local"
+    for one on this machine, and without Ray where there is none. `again` repeats those that failed. `stop` is
+    called between results; what is written stays. Raises GradcamError for what suits no picture, and JournalError.
     """
     recipe, model = _settled(recipe, jobs)
     if recipe.overlays:
@@ -111,7 +117,8 @@ def run_batch(
         missing = [job for job in jobs if job.id not in finished]
         standing, begun = Standing(len(jobs), len(jobs) - len(missing)), time.monotonic()
         on_standing(standing)
-        for results in _computed(missing, recipe, model, workers, standing, stop, on_standing):
+        runner = partial(_in_runner, recipe=recipe, model=model, workers=workers, cluster=cluster)
+        for results in _computed(missing, runner, recipe.overlays, standing, stop, on_standing):
             kept = results if recipe.named else [replace(result, name=result.id) for result in results]
             _written(book, kept, standing, stop, on_standing)
             failures = sum(result.status == FAILED for result in results)
@@ -127,33 +134,40 @@ def run_batch(
 
 def _computed(
     jobs: Sequence[Job],
-    recipe: Recipe,
-    model: LoadedModel,
-    workers: int | None,
+    runner: Runner,
+    overlays: str,
     standing: Standing,
     stop: Callable[[], bool],
     on_standing: OnStanding,
 ) -> Iterator[list[Result]]:
-    """Results in any order. Where the disk is full, wait for space and go on with what is missing."""
+    """Results in any order, one for each picture. Where the disk is full, wait for space and go on with the rest."""
     left = {job.id: job for job in jobs}
     while left:
         try:
-            for results in _in_runner(list(left.values()), recipe, model, workers):
-                for result in results:
-                    left.pop(result.id, None)
-                yield results
+            for results in runner(list(left.values())):
+                yield [result for result in results if left.pop(result.id, None)]
+            if left:
+                raise GradcamError(
+                    f"{counted(len(left), 'picture')} came back without a result.",
+                    "Run the same command again: it computes what is missing.",
+                )
             return
         except OSError as error:
             if not is_disk_full(error):
                 raise
-        if not _space(Path(recipe.overlays), standing, stop, on_standing):
+        if not _space(Path(overlays), standing, stop, on_standing):
             return
 
 
-def _in_runner(jobs: Sequence[Job], recipe: Recipe, model: LoadedModel, workers: int | None) -> Iterator[list[Result]]:
+def _in_runner(
+    jobs: Sequence[Job], recipe: Recipe, model: LoadedModel, workers: int | None, cluster: str
+) -> Iterator[list[Result]]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = workers or (1 if len(jobs) < PAYS else cores)
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
+    if cluster:
+        yield from in_ray(chunks, recipe, cluster, workers)
+        return
     if count > 1:
         yield from in_processes(chunks, recipe, count, max(1, cores // count))
         return

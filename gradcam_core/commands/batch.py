@@ -38,6 +38,9 @@ def batch_flags(flags: Flags) -> None:
     flags.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     flags.add_argument("--overlays", action="store_true", help="also write overlays, as large as the pictures")
     flags.add_argument("--workers", type=whole(1), metavar="N", help="processes (default: as many as pay)")
+    flags.add_argument(
+        "--cluster", default="", metavar="ADDRESS", help='a Ray cluster; "local" for one on this machine'
+    )
     flags.add_argument("--again", action="store_true", help="repeat the pictures that failed before")
     flags.add_argument("--shard", type=_shard, metavar="I/N", help="only part I of N, for one of N machines")
     flags.add_argument("--merge", action="store_true", help="join the shards in --out; computes nothing")
@@ -97,7 +100,9 @@ def _compute(given: Given) -> int:
         if not given.quiet and standing.total:
             show_progress((standing.known + standing.done) / standing.total, _progress_words(standing))
 
-    standing = core.run_batch(jobs, recipe, path, workers=given.workers, again=given.again, on_standing=show)
+    standing = core.run_batch(
+        jobs, recipe, path, workers=given.workers, cluster=given.cluster, again=given.again, on_standing=show
+    )
     show_progress(1.0, "")
     if standing.known:
         say(f"{counted(standing.known, 'picture')} known from before")

@@ -3,8 +3,10 @@
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -17,24 +19,55 @@ ENDED = "Reading this picture ended the program that read it. It may be damaged;
 MOST_STARTS = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a process sends back: "results", the "error" or "system" error that stopped it, or that it is "ready"."""
+
+    kind: str
+    content: tuple[Any, ...] = ()
+
+    def results(self) -> list[Result]:
+        """The results. Raises the error that stopped the process: GradcamError, or OSError for a full disk."""
+        if self.kind == "error":
+            raise GradcamError(*self.content)
+        if self.kind == "system":
+            raise OSError(*self.content)
+        return list(self.content)
+
+
+def reply_of(compute: Callable[[], Sequence[Result]]) -> Reply:
+    """Compute results and return them, or the error, in a form that another process can read."""
+    try:
+        return Reply("results", tuple(compute()))
+    except GradcamError as error:
+        return Reply("error", (error.message, error.remedy))
+    except OSError as error:
+        return Reply("system", (error.errno, error.strerror))
+
+
 def in_processes(chunks: Sequence[Sequence[Job]], recipe: Recipe, count: int, threads: int) -> Iterator[list[Result]]:
     """Run jobs in `count` processes. Raises the error of a worker that suits no picture, OSError for a full disk."""
-    waiting = deque(list(chunk) for chunk in chunks)
-    workers = [_Process(recipe, threads) for _ in range(min(count, len(waiting)))]
+    workers = [Worker(recipe, threads) for _ in range(min(count, len(chunks)))]
     try:
-        while waiting or any(worker.jobs for worker in workers):
-            for worker in workers:
-                if not worker.jobs and waiting:
-                    worker.give(waiting.popleft())
-            for ready in wait([worker.link for worker in workers if worker.jobs]):
-                worker = next(worker for worker in workers if worker.link is ready)
-                yield worker.taken(waiting)
+        yield from shared_out(chunks, workers)
     finally:
         for worker in workers:
             worker.end()
 
 
-class _Process:
+def shared_out(chunks: Sequence[Sequence[Job]], workers: Sequence["Worker"]) -> Iterator[list[Result]]:
+    """Run jobs in processes that have been started. Raises as `in_processes` does."""
+    waiting = deque(list(chunk) for chunk in chunks)
+    while waiting or any(worker.jobs for worker in workers):
+        for worker in workers:
+            if not worker.jobs and waiting:
+                worker.give(waiting.popleft())
+        for ready in wait([worker.link for worker in workers if worker.jobs]):
+            worker = next(worker for worker in workers if worker.link is ready)
+            yield worker.taken(waiting)
+
+
+class Worker:
     """A process with its link, and the jobs that it works on at the moment."""
 
     def __init__(self, recipe: Recipe, threads: int) -> None:
@@ -62,19 +95,14 @@ class _Process:
     def taken(self, waiting: deque[list[Job]]) -> list[Result]:
         """The results that are there. Where the process ended, its jobs go back one by one; a single one has failed."""
         try:
-            kind, *content = self.link.recv()
+            reply: Reply = self.link.recv()
         except (EOFError, OSError):
             return self._replaced(waiting)
-        if kind == "ready":
+        if reply.kind == "ready":
             self._ready, self._starts = True, 0
             return []
         self.jobs = []
-        if kind == "error":
-            raise GradcamError(*content)
-        if kind == "system":
-            raise OSError(*content)
-        results: list[Result] = content[0]
-        return results
+        return reply.results()
 
     def _replaced(self, waiting: deque[list[Job]]) -> list[Result]:
         """Begin another process. One that ended before its model was loaded says nothing about its pictures."""
@@ -113,20 +141,13 @@ def _serve(link: Connection, recipe: Recipe, threads: int) -> None:
     tune_allocator()
     try:
         model = loaded_model(recipe)
-        link.send(("ready",))
+        link.send(Reply("ready"))
     except GradcamError as error:
-        link.send(("error", error.message, error.remedy))
+        link.send(Reply("error", (error.message, error.remedy)))
         return
     while True:
         try:
             jobs: list[Job] = link.recv()
         except (EOFError, OSError):
             return
-        reply: tuple[Any, ...]
-        try:
-            reply = ("results", work(jobs, model, recipe))
-        except GradcamError as error:
-            reply = ("error", error.message, error.remedy)
-        except OSError as error:
-            reply = ("system", error.errno, error.strerror)
-        link.send(reply)
+        link.send(reply_of(partial(work, jobs, model, recipe)))

@@ -1,0 +1,129 @@
+"""Jobs on the machines of a Ray cluster, through Ray Data: an actor for each processor core, or for each GPU.
+
+An actor lets a process of its own compute, so that a picture that ends the process does not end the actor. What a lost
+machine was working on, Ray runs again on another. All machines must see the pictures under the same paths.
+"""
+
+import importlib
+import logging
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from gradcam_core.batch.records import Job, Recipe, Result
+from gradcam_core.errors import GradcamError
+from gradcam_core.runners.processes import Worker, reply_of, shared_out
+from gradcam_core.version import __version__
+
+LOCAL = "local"
+# Ray keeps an account of every block of jobs: with more blocks, this costs memory and time.
+MOST_BLOCKS = 2000
+# Results of a block are passed on when they have this size, and at its end.
+PASSED_ON_BYTES = 2**18
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+# On any system, Ray listens on the loopback address alone where this setting says that there are no other machines.
+ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+
+
+def in_ray(
+    chunks: Sequence[Sequence[Job]], recipe: Recipe, cluster: str, most: int | None = None
+) -> Iterator[list[Result]]:
+    """Run jobs in at most `most` actors, on the cluster with this address or on this machine ("local").
+
+    Raises the error of a worker that suits no picture, OSError for a full disk.
+    """
+    if not chunks:
+        return
+    with ExitStack() as stack:
+        ray = _connected(cluster, most, stack)
+        try:
+            for row in _rows(ray, chunks, recipe, most):
+                yield row["reply"].results()
+        except ray.exceptions.RayTaskError:  # a fault of this program, which stays visible
+            raise
+        except ray.exceptions.RayError as error:
+            raise GradcamError(
+                "The Ray cluster has ended the work.", "Run the same command again: it computes what is missing."
+            ) from error
+
+
+def _connected(cluster: str, most: int | None, stack: ExitStack) -> Any:
+    """The package ray, connected; it disconnects with the stack. A local cluster ends and leaves no files."""
+    os.environ.update(QUIET)
+    local = cluster == LOCAL
+    if local:  # with a token for this run alone, Ray writes none into the home folder
+        os.environ.update({**ON_LOOPBACK, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+    try:
+        ray, _ = importlib.import_module("ray"), importlib.import_module("ray.data")
+    except ImportError as error:
+        raise GradcamError(
+            "A cluster needs the package ray.",
+            "Install it: pip install 'ray[data]'. Without --cluster, it is not used.",
+        ) from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    options: dict[str, Any] = {"address": cluster}
+    if local:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
+        options |= {"include_dashboard": False, "num_cpus": most or _cores(), "_temp_dir": folder}
+    try:
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise GradcamError(
+            "The Ray cluster cannot be used.",
+            "Check the address of --cluster, and that the same versions of Python and ray run there.",
+        ) from error
+    stack.callback(ray.shutdown)
+    return ray
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _rows(ray: Any, chunks: Sequence[Sequence[Job]], recipe: Recipe, most: int | None) -> Iterator[Mapping[str, Any]]:
+    """One reply for each chunk, as they come, with few of them on the way at a time."""
+    resources = ray.cluster_resources()
+    gpus = 0 if recipe.options.get("device") == "cpu" else int(resources.get("GPU", 0))
+    slots = max(1, min(most or len(chunks), len(chunks), gpus or int(resources.get("CPU", 1))))
+    jobs = ray.data.from_items(list(chain.from_iterable(chunks)), override_num_blocks=min(len(chunks), MOST_BLOCKS))
+    replies = jobs.map_batches(
+        _Actor,
+        fn_constructor_args=(recipe, os.getcwd(), __version__),  # noqa: PTH109
+        batch_size=max(map(len, chunks)),
+        compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=slots, max_size=slots),
+        num_cpus=1,
+        num_gpus=1 if gpus else None,
+    )
+    context = replies.context
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.target_max_block_size = PASSED_ON_BYTES
+    yield from replies.iter_rows()
+
+
+class _Actor:
+    """Turns batches of jobs into replies, in a process of its own that holds the model."""
+
+    def __init__(self, recipe: Recipe, folder: str, version: str) -> None:
+        with suppress(OSError):  # a machine without this folder can still read absolute paths
+            os.chdir(folder)
+        self._problem = (
+            "" if version == __version__ else "A machine of the cluster has another version of this program."
+        )
+        self._workers = [Worker(recipe, 1)] if not self._problem else []
+
+    def __call__(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        replies = np.empty(1, object)
+        replies[0] = reply_of(partial(self._computed, list(batch["item"])))
+        return {"reply": replies}
+
+    def _computed(self, jobs: list[Job]) -> list[Result]:
+        if self._problem:
+            raise GradcamError(self._problem, "Install the same version on all machines.")
+        return list(chain.from_iterable(shared_out([jobs], self._workers)))
