@@ -1,6 +1,5 @@
 """The straight line of a batch: jobs -> workers -> the journal, which is always whole. What is missing is computed."""
 
-import os
 import shutil
 import sqlite3
 import time
@@ -20,7 +19,7 @@ from gradcam_core.explanation import check_request
 from gradcam_core.files import is_disk_full
 from gradcam_core.many import pictures_apart
 from gradcam_core.records import LoadedModel
-from gradcam_core.runners.processes import in_processes
+from gradcam_core.runners.processes import cores, in_processes
 from gradcam_core.runners.ray_data import in_ray
 from gradcam_core.text import counted
 from gradcam_core.version import __version__
@@ -162,14 +161,13 @@ def _computed(
 def _in_runner(
     jobs: Sequence[Job], recipe: Recipe, model: LoadedModel, workers: int | None, cluster: str
 ) -> Iterator[list[Result]]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = workers or (1 if len(jobs) < PAYS else cores)
+    count = workers or (1 if len(jobs) < PAYS else cores())
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
     if cluster:
         yield from in_ray(chunks, recipe, cluster, workers)
         return
     if count > 1:
-        yield from in_processes(chunks, recipe, count, max(1, cores // count))
+        yield from in_processes(chunks, recipe, count, max(1, cores() // count))
         return
     for chunk in chunks:
         yield work(chunk, model, recipe)

@@ -144,7 +144,8 @@ def _write(given: Given, path: Path, pictures: int) -> int:
     finally:
         journal.close()
     say(f"{counted(pictures, 'picture')}, {counted(rows, 'row')}, {failed} failed: {given.out / f'results{part}.csv'}")
-    return SOME_FAILED if failed else WORKED
+    # An engine would repeat a part whose pictures failed, in vain: the merge reports them.
+    return SOME_FAILED if failed and given.shard is None else WORKED
 
 
 def _folder(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Jobs in processes of this machine, each with its own model. One that ends by itself loses one picture at most."""
 
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from gradcam_core.batch.records import Job, Recipe, Result, failed
@@ -17,6 +19,18 @@ from gradcam_core.errors import GradcamError
 ENDED = "Reading this picture ended the program that read it. It may be damaged; save it again."
 # Where so many processes in a row end before their model is loaded, there is no use in another one.
 MOST_STARTS = 3
+# Time in a period that the processes of a container may use, as version 2 of Linux's control groups writes it.
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
+def cores() -> int:
+    """How many processor cores this program may use, also in a container that may use a part of the machine."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = CONTAINER_LIMIT.read_text("ascii").split()
+        return max(1, min(count, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no container, or one without a limit
+        return count
 
 
 @dataclass(frozen=True, slots=True)

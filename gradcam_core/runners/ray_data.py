@@ -8,6 +8,7 @@ import importlib
 import logging
 import os
 import secrets
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -19,7 +20,7 @@ import numpy as np
 
 from gradcam_core.batch.records import Job, Recipe, Result
 from gradcam_core.errors import GradcamError
-from gradcam_core.runners.processes import Worker, reply_of, shared_out
+from gradcam_core.runners.processes import Worker, cores, reply_of, shared_out
 from gradcam_core.version import __version__
 
 LOCAL = "local"
@@ -28,6 +29,11 @@ MOST_BLOCKS = 2000
 # Results of a block are passed on when they have this size, and at its end.
 PASSED_ON_BYTES = 2**18
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+CHECK_HERE = "Check that there is memory for it and space in /tmp, or run without --cluster."
+CHECK_THERE = "Run this on a machine of the cluster, with the same versions of Python and ray as the others."
+ANSWERS_WITHIN_S = 10.0
+# Ray's sockets lie in its folder, and their paths may have about a hundred letters.
+SHORT = "/tmp" if os.name == "posix" else None
 # On any system, Ray listens on the loopback address alone where this setting says that there are no other machines.
 ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 
@@ -58,7 +64,9 @@ def _connected(cluster: str, most: int | None, stack: ExitStack) -> Any:
     """The package ray, connected; it disconnects with the stack. A local cluster ends and leaves no files."""
     os.environ.update(QUIET)
     local = cluster == LOCAL
-    if local:  # with a token for this run alone, Ray writes none into the home folder
+    if not local:
+        _check_answers(cluster)
+    else:  # with a token for this run alone, Ray writes none into the home folder
         os.environ.update({**ON_LOOPBACK, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
     try:
         ray, _ = importlib.import_module("ray"), importlib.import_module("ray.data")
@@ -70,21 +78,26 @@ def _connected(cluster: str, most: int | None, stack: ExitStack) -> Any:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     options: dict[str, Any] = {"address": cluster}
     if local:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
-        options |= {"include_dashboard": False, "num_cpus": most or _cores(), "_temp_dir": folder}
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", dir=SHORT, ignore_cleanup_errors=True))
+        options |= {"include_dashboard": False, "num_cpus": most or cores(), "_temp_dir": folder}
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise GradcamError(
-            "The Ray cluster cannot be used.",
-            "Check the address of --cluster, and that the same versions of Python and ray run there.",
-        ) from error
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise GradcamError("The Ray cluster cannot be used.", CHECK_HERE if local else CHECK_THERE) from error
     stack.callback(ray.shutdown)
     return ray
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _check_answers(cluster: str) -> None:
+    """Refuse an address where no program listens. Ray itself tries for a quarter of an hour."""
+    host, _, port = cluster.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWERS_WITHIN_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise GradcamError(
+            "There is no Ray cluster at the address of --cluster.",
+            "Write HOST:PORT as the cluster's first machine has it, or local.",
+        ) from error
 
 
 def _rows(ray: Any, chunks: Sequence[Sequence[Job]], recipe: Recipe, most: int | None) -> Iterator[Mapping[str, Any]]:
