@@ -62,12 +62,27 @@ def in_ray(
 
 def _connected(cluster: str, most: int | None, stack: ExitStack) -> Any:
     """The package ray, connected; it disconnects with the stack. A local cluster ends and leaves no files."""
-    os.environ.update(QUIET)
-    local = cluster == LOCAL
-    if not local:
+    ray, local = _package(cluster), cluster == LOCAL
+    options: dict[str, Any] = {"address": cluster}
+    if local:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", dir=SHORT, ignore_cleanup_errors=True))
+        options |= {"include_dashboard": False, "num_cpus": most or cores(), "_temp_dir": folder}
+    else:
         _check_answers(cluster)
-    else:  # with a token for this run alone, Ray writes none into the home folder
-        os.environ.update({**ON_LOOPBACK, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+    try:
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise GradcamError("The Ray cluster cannot be used.", CHECK_HERE if local else CHECK_THERE) from error
+    stack.callback(ray.shutdown)
+    return ray
+
+
+def _package(cluster: str) -> Any:
+    """Import ray, which reads its settings from the environment at that time."""
+    os.environ.update(QUIET)
+    if cluster == LOCAL:
+        os.environ.update(ON_LOOPBACK)
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one into the home folder
     try:
         ray, _ = importlib.import_module("ray"), importlib.import_module("ray.data")
     except ImportError as error:
@@ -76,15 +91,6 @@ def _connected(cluster: str, most: int | None, stack: ExitStack) -> Any:
             "Install it: pip install 'ray[data]'. Without --cluster, it is not used.",
         ) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    options: dict[str, Any] = {"address": cluster}
-    if local:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", dir=SHORT, ignore_cleanup_errors=True))
-        options |= {"include_dashboard": False, "num_cpus": most or cores(), "_temp_dir": folder}
-    try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise GradcamError("The Ray cluster cannot be used.", CHECK_HERE if local else CHECK_THERE) from error
-    stack.callback(ray.shutdown)
     return ray
 
 
