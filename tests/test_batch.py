@@ -24,6 +24,7 @@ from gradcam_core.batch.records import TRUE, StoredMap, failed
 from gradcam_core.batch.working import Heatmaps, border_share, work
 from gradcam_core.cli import main
 from gradcam_core.many import pictures_apart
+from gradcam_core.runners import processes
 from gradcam_core.runners.processes import ENDED, Process, in_processes
 
 MODEL = "bundled:radiograph_clean"
@@ -480,3 +481,23 @@ def test_a_batch_says_what_it_amounts_to() -> None:
     rows = list(csv.DictReader(io.StringIO(core.confusion_to_csv(summary).decode("utf-8-sig"))))
     assert [tuple(row.values()) for row in rows] == [("Cat", "Cat", "6"), ("Cat", "dog", "2"), ("dog", "dog", "2")]
     assert core.summarise_results([]).sentences == ()
+
+
+def test_a_cluster_without_the_package_ray_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    draw_pictures(tmp_path, 1)
+    assert batch(tmp_path, tmp_path / "out", "--cluster", "local") == 2
+    assert "pip install 'ray[data]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("100000 100000", 1), ("1000 100000", 1), ("max 100000", 0), ("", 0)])
+def test_the_limit_of_a_container_counts_as_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, expected: int
+) -> None:
+    monkeypatch.setattr(processes, "CONTAINER_LIMIT", tmp_path / "cpu.max")
+    machine = processes.cores()
+    (tmp_path / "cpu.max").write_text(limit)
+    assert processes.cores() == (expected or machine)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gradcam_core.batch.running import cores
 from gradcam_core.batch.working import model_of
 from gradcam_core.checks.thresholds import Thresholds
 from gradcam_core.choosing import Method
@@ -14,7 +13,7 @@ from gradcam_core.evaluation.records import Row
 from gradcam_core.evaluation.requests import Request, checked_request
 from gradcam_core.progress import Progress
 from gradcam_core.records import ImageRecord
-from gradcam_core.runners.processes import Process, in_processes
+from gradcam_core.runners.processes import Process, cores, in_processes
 
 # Pictures that go to a process at a time, and below how many a second process does not pay for its start.
 CHUNK, PAYS = 4, 400

@@ -39,6 +39,9 @@ def batch_flags(flags: Flags) -> None:
     flags.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     flags.add_argument("--overlays", action="store_true", help="also write overlays, as large as the pictures")
     flags.add_argument("--workers", type=whole(1), metavar="N", help="processes (default: as many as pay)")
+    flags.add_argument(
+        "--cluster", default="", metavar="ADDRESS", help='a Ray cluster; "local" for one on this machine'
+    )
     flags.add_argument("--again", action="store_true", help="repeat the pictures that failed before")
     flags.add_argument("--shard", type=_shard, metavar="I/N", help="only part I of N, for one of N machines")
     flags.add_argument("--merge", action="store_true", help="join the shards in --out; computes nothing")
@@ -99,7 +102,9 @@ def _compute(given: Given) -> int:
         if not given.quiet and standing.total:
             show_progress((standing.known + standing.done) / standing.total, _progress_words(standing))
 
-    standing = core.run_batch(jobs, recipe, path, workers=given.workers, again=given.again, on_standing=show)
+    standing = core.run_batch(
+        jobs, recipe, path, workers=given.workers, cluster=given.cluster, again=given.again, on_standing=show
+    )
     show_progress(1.0, "")
     if standing.known:
         say(f"{counted(standing.known, 'picture')} known from before")
@@ -162,7 +167,8 @@ def _write(given: Given, path: Path, pictures: int) -> int:
         say(one_line(sentence, 1000))
     counts = f"{counted(pictures, 'picture')}, {counted(rows, 'row')}, {summary.failed} failed"
     say(f"{counts}: {given.out / f'results{part}.csv'}")
-    return SOME_FAILED if summary.failed else WORKED
+    # An engine would repeat a part whose pictures failed, in vain: the merge reports them.
+    return SOME_FAILED if summary.failed and given.shard is None else WORKED
 
 
 def _folder(path: Path) -> None:

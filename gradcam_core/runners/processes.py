@@ -7,7 +7,10 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from gradcam_core.errors import GradcamError
@@ -32,10 +35,49 @@ serve(link)
 """
 
 
+# Time in a period that the processes of a container may use, as version 2 of Linux's control groups writes it.
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Outcome_co = TypeVar("Outcome_co", covariant=True)
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+
+
+def cores() -> int:
+    """How many processor cores this program may use, also in a container that may use a part of the machine."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = CONTAINER_LIMIT.read_text("ascii").split()
+        return max(1, min(count, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no container, or one without a limit
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[Outcome]):
+    """What a process sends back: "results", the "error" or "system" error that stopped it, or that it is "ready"."""
+
+    kind: str
+    content: tuple[Any, ...] = ()
+
+    def results(self) -> Sequence[Outcome]:
+        """The results. Raises the error that stopped the process: GradcamError, or OSError for a full disk."""
+        if self.kind == "error":
+            raise GradcamError(*self.content)
+        if self.kind == "system":
+            raise OSError(*self.content)
+        return self.content
+
+
+def reply_of(compute: Callable[[], Sequence[Outcome]]) -> Reply[Outcome]:
+    """Compute results and return them, or the error, in a form that another process can read."""
+    try:
+        return Reply("results", tuple(compute()))
+    except GradcamError as error:
+        return Reply("error", (error.message, error.remedy))
+    except OSError as error:
+        return Reply("system", (error.errno, error.strerror))
 
 
 class Task(Protocol[Item_contra, Outcome_co]):
@@ -49,28 +91,38 @@ class Task(Protocol[Item_contra, Outcome_co]):
 
 
 def in_processes(
-    chunks: Sequence[Sequence[Item]], task: Task[Item, Outcome], threads: int, workers: Sequence["Process[Any, Any]"]
+    chunks: Sequence[Sequence[Item]],
+    task: Task[Item, Outcome],
+    threads: int,
+    workers: Sequence["Process[Item, Outcome]"],
 ) -> Iterator[Sequence[Outcome]]:
     """Work on pictures in processes and end these; a list without results comes where there are none for half a second.
 
     Raises the error of a worker that suits no picture, OSError for a full disk.
     """
-    waiting = deque(list(chunk) for chunk in chunks)
     try:
         for worker in workers:
             worker.prepare(task, threads)
-        while waiting or any(worker.items for worker in workers):
-            for worker in workers:
-                if not worker.items and waiting:
-                    worker.give(waiting.popleft())
-            ready = wait([worker.link for worker in workers if worker.items], WAIT_S)
-            if not ready:
-                yield []
-            for worker in [worker for worker in workers if worker.link in ready]:
-                yield worker.taken(waiting)
+        yield from shared_out(chunks, workers)
     finally:
         for worker in workers:
             worker.end()
+
+
+def shared_out(
+    chunks: Sequence[Sequence[Item]], workers: Sequence["Process[Item, Outcome]"]
+) -> Iterator[Sequence[Outcome]]:
+    """Work on pictures in processes that were prepared. Yields and raises as `in_processes` does."""
+    waiting = deque(list(chunk) for chunk in chunks)
+    while waiting or any(worker.items for worker in workers):
+        for worker in workers:
+            if not worker.items and waiting:
+                worker.give(waiting.popleft())
+        ready = wait([worker.link for worker in workers if worker.items], WAIT_S)
+        if not ready:
+            yield []
+        for worker in [worker for worker in workers if worker.link in ready]:
+            yield worker.taken(waiting)
 
 
 class Process(Generic[Item, Outcome]):
@@ -113,19 +165,14 @@ class Process(Generic[Item, Outcome]):
     def taken(self, waiting: deque[list[Item]]) -> Sequence[Outcome]:
         """What is there. Where the process ended, the items go back one by one; a single one has failed."""
         try:
-            kind, *content = self.link.recv()
+            reply: Reply[Outcome] = self.link.recv()
         except (EOFError, OSError):
             return self._replaced(waiting)
-        if kind == "ready":
+        if reply.kind == "ready":
             self._ready, self._starts = True, 0
             return []
         self.items = []
-        if kind == "error":
-            raise GradcamError(*content)
-        if kind == "system":
-            raise OSError(*content)
-        outcomes: Sequence[Outcome] = content[0]
-        return outcomes
+        return reply.results()
 
     def _replaced(self, waiting: deque[list[Item]]) -> Sequence[Outcome]:
         """Begin another process. One that ended before its model was loaded says nothing about its pictures."""
@@ -176,15 +223,7 @@ def _serve(link: Connection, task: Task[Any, Any], threads: int) -> None:
     try:
         work = task.begin()
     except GradcamError as error:
-        return link.send(("error", error.message, error.remedy))
-    link.send(("ready",))
+        return link.send(Reply("error", (error.message, error.remedy)))
+    link.send(Reply("ready"))
     while True:
-        items = link.recv()
-        reply: tuple[Any, ...]
-        try:
-            reply = ("results", work(items))
-        except GradcamError as error:
-            reply = ("error", error.message, error.remedy)
-        except OSError as error:
-            reply = ("system", error.errno, error.strerror)
-        link.send(reply)
+        link.send(reply_of(partial(work, link.recv())))
