@@ -114,18 +114,21 @@ def run_batch(
     try:
         finished = book.finished(jobs, again=again, overlays=recipe.overlays)
         missing = [job for job in jobs if job.id not in finished]
+        book.mark(complete=not missing)
         standing, begun = Standing(len(jobs), len(jobs) - len(missing)), time.monotonic()
         on_standing(standing)
         runner = partial(_in_runner, recipe=recipe, model=model, workers=workers, cluster=cluster)
         for results in _computed(missing, runner, recipe.overlays, standing, stop, on_standing):
             kept = results if recipe.named else [replace(result, name=result.id) for result in results]
-            _written(book, kept, standing, stop, on_standing)
+            if not _written(book, kept, standing, stop, on_standing):
+                break
             failures = sum(result.status == FAILED for result in results)
             done, seconds = standing.done + len(results), time.monotonic() - begun
             standing = replace(standing, done=done, failed=standing.failed + failures, seconds=seconds)
             on_standing(standing)
             if stop():
                 break
+        book.mark(complete=standing.known + standing.done == standing.total)
         return standing
     finally:
         book.close()
@@ -179,16 +182,18 @@ def _written(
     standing: Standing,
     stop: Callable[[], bool],
     on_standing: OnStanding,
-) -> None:
+) -> bool:
+    """Write results, once there is space; False where the run was stopped before."""
     while True:
         try:
-            return book.add(results)
+            book.add(results)
+            return True
         except sqlite3.OperationalError as error:
             room = shutil.disk_usage(book.path.parent).free
             if "full" not in str(error) and room >= ENOUGH_BYTES:
                 raise JournalError("The journal cannot be written.", "Check the disk, and run it again.") from error
         if not _space(book.path.parent, standing, stop, on_standing):
-            return None
+            return False
 
 
 def _space(place: Path, standing: Standing, stop: Callable[[], bool], on_standing: OnStanding) -> bool:
