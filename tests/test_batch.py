@@ -136,6 +136,21 @@ def test_shards_are_the_whole_and_a_missing_one_is_said(
     assert rows_of(tmp_path / "parts" / "results.csv") == rows_of(tmp_path / "whole" / "results.csv")
 
 
+def test_a_shard_that_was_stopped_is_said(folder: Path, tmp_path: Path) -> None:
+    jobs = core.find_pictures(folder)
+    parts = [[job for job in jobs if core.in_shard(job, (part, 2))] for part in (1, 2)]
+    journals = [tmp_path / core.journal_name((part, 2)) for part in (1, 2)]
+    core.run_batch(parts[0], RECIPE, journals[0])
+    more = [replace(job, name=f"{number}/{job.name}") for job in parts[1] for number in range(8)]
+    stopped = core.run_batch(more, RECIPE, journals[1], stop=lambda: True, workers=1)
+    assert stopped.done < len(more)
+    count, sentences = core.merge_shards(tmp_path)
+    assert count == len(parts[0]) + stopped.done
+    assert sentences == ("Shard 2 of 2 has not ended: some of its pictures are missing.",)
+    core.run_batch(more, RECIPE, journals[1], workers=1)
+    assert core.merge_shards(tmp_path) == (len(parts[0]) + len(more), ())
+
+
 def test_a_shard_that_cannot_work_says_that_a_retry_is_no_use(folder: Path, tmp_path: Path) -> None:
     wrong = ["batch", str(folder), "--model", "bundled:unknown", "--out", str(tmp_path), "--shard", "1/2"]
     assert main(wrong) == 42
@@ -279,7 +294,7 @@ def test_networks_that_mix_the_pictures_of_a_batch_are_recognised(kind: type[tor
 @pytest.mark.parametrize("method", ["cam", "grad_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "eigen_cam"])
 def test_pictures_of_one_pass_are_explained_as_each_alone(folder: Path, method: str) -> None:
     model = core.load_model(MODEL)
-    images = [core.read_image(folder / f"{number:03}.jpg") for number in range(4)]
+    images = [core.read_image(folder / f"{number:03}.jpg") for number in range(8)]
     targets = [None, [0, 1], 1, list(model.labels)]
     for image, target, together in zip(
         images, targets, core.explain_many(images, model, targets=targets, method=method), strict=True

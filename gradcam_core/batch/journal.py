@@ -21,6 +21,7 @@ FORMAT = 1
 # What numbers and texts raise that were not written here.
 UNREADABLE = (ValueError, TypeError, RecursionError)
 JOURNAL, SHARD = "journal.sqlite", "shard-{index}-of-{count}.sqlite"
+COMPLETE = "complete"
 COLUMNS = (
     *("id", "name", "size", "modified_ns", "status", "problem", "sha256", "key", "label", "label_index"),
     *("probability", "true_label", "correct", "true_probability", "border", "state", "note", "overlay"),
@@ -113,6 +114,13 @@ class Journal:
                 database.execute("delete from tiles where id = ?", (result.id,))
                 if result.tile:
                     database.execute("insert into tiles values (?, ?)", (result.id, result.tile))
+
+    def mark(self, *, complete: bool) -> None:
+        """Note whether every picture of the run has a result. A merge names the shards of which this is not true."""
+        try:
+            self._database.execute("insert or replace into about values (?, ?)", (COMPLETE, json.dumps(complete)))
+        except sqlite3.Error as error:
+            raise _unusable(error) from error
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
