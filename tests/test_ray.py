@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import gradcam_core as core
+from gradcam_core.batch.working import Heatmaps
 from gradcam_core.cli import main
 from gradcam_core.runners.processes import ENDED
 from gradcam_core.runners.ray_data import in_ray
@@ -91,7 +92,7 @@ def test_a_picture_that_ends_its_process_is_a_row_and_not_the_end(two_machines: 
     draw_pictures(tmp_path, 20)
     jobs = list(core.find_pictures(tmp_path))
     jobs[7] = replace(jobs[7], path=Deadly(jobs[7].path))
-    groups = list(in_ray([jobs[:10], jobs[10:]], RECIPE, two_machines.address))
+    groups = list(in_ray([jobs[:10], jobs[10:]], Heatmaps(RECIPE), two_machines.address))
     results = [result for group in groups for result in group]
     assert sorted(result.name for result in results) == [job.name for job in jobs]
     assert {result.name: result.problem for result in results if result.problem} == {jobs[7].name: ENDED}
@@ -100,7 +101,9 @@ def test_a_picture_that_ends_its_process_is_a_row_and_not_the_end(two_machines: 
 def test_what_suits_no_picture_ends_the_batch_in_words(two_machines: Any, tmp_path: Path) -> None:
     draw_pictures(tmp_path, 2)
     with pytest.raises(core.GradcamError, match="weights have changed"):
-        list(in_ray([core.find_pictures(tmp_path)], replace(RECIPE, fingerprint="other"), two_machines.address))
+        list(
+            in_ray([core.find_pictures(tmp_path)], Heatmaps(replace(RECIPE, fingerprint="other")), two_machines.address)
+        )
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray", "ray://127.0.0.1:99999"])

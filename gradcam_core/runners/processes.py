@@ -96,7 +96,7 @@ def in_processes(
     threads: int,
     workers: Sequence["Process[Item, Outcome]"],
 ) -> Iterator[Sequence[Outcome]]:
-    """Work on pictures in processes and end these; a list without results comes where there are none for half a second.
+    """Work on pictures in processes and end these; an empty list comes where there is no result for half a second.
 
     Raises the error of a worker that suits no picture, OSError for a full disk.
     """
