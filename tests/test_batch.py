@@ -141,7 +141,7 @@ def test_a_shard_that_was_stopped_is_said(folder: Path, tmp_path: Path) -> None:
     parts = [[job for job in jobs if core.in_shard(job, (part, 2))] for part in (1, 2)]
     journals = [tmp_path / core.journal_name((part, 2)) for part in (1, 2)]
     core.run_batch(parts[0], RECIPE, journals[0])
-    more = [replace(job, name=f"{number}/{job.name}") for job in parts[1] for number in range(4)]
+    more = [replace(job, name=f"{number}/{job.name}") for job in parts[1] for number in range(8)]
     stopped = core.run_batch(more, RECIPE, journals[1], stop=lambda: True, workers=1)
     assert stopped.done < len(more)
     count, sentences = core.merge_shards(tmp_path)

@@ -1,11 +1,8 @@
 """A batch's pictures -> one HTML file that needs no server and makes no request."""
 
 import base64
-import hashlib
 import html
-import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcam_core.exporters.pages import csp_hash, script_json, with_parts
 from gradcam_core.files import whole_file
 from gradcam_core.render import RAMP_END, SIGNED_RAMP_END, colour_table
 from gradcam_core.shapes import Map
@@ -76,26 +74,20 @@ def write_gallery(
 def _document(
     rows: Iterable[GalleryRow], title: str, sentences: Sequence[str], confusion: Mapping[tuple[str, str], int]
 ) -> Iterator[str]:
-    """The parts of the HTML file, in order. Only the template is searched for the names of parts."""
+    """The parts of the HTML file, in order."""
     style, script = ((FOLDER / name).read_text("utf-8") for name in ("gallery.css", "gallery.js"))
-    parts = {
+    parts: dict[str, str | Iterator[str]] = {
         "style": style,
-        "style-hash": _csp_hash(style),
+        "style-hash": csp_hash(style),
         "script": script,
-        "script-hash": _csp_hash(script),
+        "script-hash": csp_hash(script),
         "title": html.escape(title),
         "sentences": "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences),
         "disclaimer": html.escape(DISCLAIMER),
-        "settings": _json(_settings(confusion)),
+        "settings": script_json(_settings(confusion)),
     }
-    template = re.split(r"\{\{([\w-]+)\}\}", (FOLDER / "gallery.html").read_text("utf-8"))
-    for place, text in enumerate(template):
-        if place % 2 == 0:
-            yield text
-        elif text == "rows":
-            yield from (("," if number else "") + "\n" + _json(_values(row)) for number, row in enumerate(rows))
-        else:
-            yield parts[text]
+    parts["rows"] = (("," if number else "") + "\n" + script_json(_values(row)) for number, row in enumerate(rows))
+    yield from with_parts((FOLDER / "gallery.html").read_text("utf-8"), parts)
 
 
 def _settings(confusion: Mapping[tuple[str, str], int]) -> dict[str, Any]:
@@ -107,16 +99,6 @@ def _settings(confusion: Mapping[tuple[str, str], int]) -> dict[str, Any]:
         "ramp": RAMP_END,
         "signedRamp": SIGNED_RAMP_END,
     }
-
-
-def _csp_hash(text: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode() + "'"
-
-
-def _json(value: Any) -> str:
-    """JSON in ASCII that cannot end the script element around it."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _values(row: GalleryRow) -> list[Any]:
