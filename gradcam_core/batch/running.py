@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -103,15 +104,14 @@ def run_batch(
 ) -> Standing:
     """Explain every picture that has no result in the journal yet, and write it there.
 
-    `workers` is the number of processes; None: as many as pay. They run on the Ray `cluster` with this address, "local"
-    for one on this machine, and without Ray where there is none. `again` repeats those that failed. `stop` is
-    called between results; what is written stays. Raises GradcamError for what suits no picture, and JournalError.
+    `workers` is the number of processes; None: as many as pay. `cluster` is the address of a Ray cluster, "local" for
+    one on this machine, "" for no Ray. `again` repeats those that failed. `stop` is called between results; what is
+    written stays. Raises GradcamError for what suits no picture, and JournalError.
     """
     recipe, model = _settled(recipe, jobs)
     if recipe.overlays:
         _folder(Path(recipe.overlays))
-    book = Journal(journal, about(recipe))
-    try:
+    with closing(Journal(journal, about(recipe))) as book:
         finished = book.finished(jobs, again=again, overlays=recipe.overlays)
         missing = [job for job in jobs if job.id not in finished]
         book.mark(complete=not missing)
@@ -130,8 +130,6 @@ def run_batch(
                 break
         book.mark(complete=standing.known + standing.done == standing.total)
         return standing
-    finally:
-        book.close()
 
 
 def _computed(
