@@ -17,6 +17,7 @@ import torch
 from benchmarks import subjects
 from benchmarks.many_pictures import many_pictures
 from benchmarks.measure import Row, at_least, at_most, once, ratios
+from benchmarks.training import training_heatmaps
 from gradcam_core import Heatmap, explain, load_model, overlay, png, read_image
 
 FIVE = [0, 1, 2, 3, 4]
@@ -227,6 +228,7 @@ CASES: dict[str, Callable[[int], Iterator[Row]]] = {
         threads,
         rendering,
         many_pictures,
+        training_heatmaps,
         loading,
         browser,
     )

@@ -104,9 +104,9 @@ def run_batch(
 ) -> Standing:
     """Explain every picture that has no result in the journal yet, and write it there.
 
-    `workers` is the number of processes; None: as many as pay. They run on the Ray `cluster` with this address, "local"
-    for one on this machine, and without Ray where there is none. `again` repeats those that failed. `stop` is
-    called between results; what is written stays. Raises GradcamError for what suits no picture, and JournalError.
+    `workers` is the number of processes; None: as many as pay. `cluster` is the address of a Ray cluster, "local" for
+    one on this machine, "" for no Ray. `again` repeats those that failed. `stop` is called between results; what is
+    written stays. Raises GradcamError for what suits no picture, and JournalError.
     """
     with ExitStack() as stack:
         # Of a batch that goes on, few pictures may be missing.
