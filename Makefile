@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: app test test-slow demonstration example architectures sweep layers bench lint help clean
+.PHONY: app test test-slow test-ray demonstration example architectures sweep layers bench lint help clean
 .DEFAULT_GOAL := help
 
 help: ## Show these targets
@@ -34,6 +34,13 @@ test: $(VENV)/test.done ## Set up and run lint, types and tests
 
 test-slow: $(VENV)/test.done ## Retrain the demonstration models, walk every goal and state (about an hour)
 	$(BIN)/python -m pytest -m slow
+
+$(VENV)/ray.done: $(VENV)/test.done
+	$(BIN)/python -m pip install --disable-pip-version-check -q 'ray[data]>=2.60'
+	@touch $@
+
+test-ray: $(VENV)/ray.done ## Install Ray (400 MB) and test batches on a cluster of two nodes on this machine (two minutes)
+	$(BIN)/python -m pytest -m slow -n 0 tests/test_ray.py
 
 demonstration: $(VENV)/test.done ## Draw the sample radiographs and train the demonstration models again
 	$(BIN)/python -m demonstration

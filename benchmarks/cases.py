@@ -15,7 +15,9 @@ import numpy as np
 import torch
 
 from benchmarks import subjects
+from benchmarks.many_pictures import many_pictures
 from benchmarks.measure import Row, at_least, at_most, once, ratios
+from benchmarks.training import training_heatmaps
 from gradcam_core import Heatmap, explain, load_model, overlay, png, read_image
 
 FIVE = [0, 1, 2, 3, 4]
@@ -201,43 +203,6 @@ def rendering(rounds: int) -> Iterator[Row]:
         yield at_most(f"Overlay at 512 px as {name}", 1000 * sorted(once(work) for _ in range(30))[15], goal, "ms")
 
 
-def folder(rounds: int) -> Iterator[Row]:
-    """200 photographs of 1000 x 1000 as JPEG: top-1 Grad-CAM overlays as JPEG, each side in its plain loop."""
-    from pytorch_grad_cam.utils.image import show_cam_on_image
-
-    square = cv2.resize(subjects.photograph().pixels, (1000, 1000))
-    rng = np.random.default_rng(0)
-    photographs = []
-    for turn in range(200):
-        varied = np.clip(np.roll(square, turn * 5, axis=turn % 2) * rng.uniform(0.7, 1.2), 0, 1)
-        noisy = np.clip(varied * 255 + rng.normal(0, 4, varied.shape), 0, 255).astype(np.uint8)
-        photographs.append(cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
-    loaded, net = subjects.model("mobilenet_v2"), subjects.network("mobilenet_v2")
-    from pytorch_grad_cam import GradCAM
-
-    cam = GradCAM(net, [net.get_submodule("features.18")])
-
-    def ours() -> None:
-        for content in photographs:
-            image = read_image(content)
-            heatmap = explain(image, loaded, top_k=1, methods="grad_cam").heatmaps[0]
-            cv2.imencode(".jpg", overlay(image, heatmap)[..., ::-1])
-
-    def peer() -> None:
-        for content in photographs:
-            pixels = (
-                cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255
-            )
-            small = torch.from_numpy(cv2.resize(pixels, (224, 224)).transpose(2, 0, 1))[None] * 2 - 1
-            heat = cv2.resize(cam(small, None)[0], (1000, 1000))
-            cv2.imencode(".jpg", show_cam_on_image(np.ascontiguousarray(pixels), heat, use_rgb=True)[..., ::-1])
-
-    seconds = {"ours": once(ours), "pytorch-grad-cam": once(peer)}
-    for name, taken in seconds.items():
-        yield Row(f"200 photographs of 1000 px, {name}", f"{1000 * taken / 200:.1f} ms each")
-    yield at_least("200 photographs, against pytorch-grad-cam", seconds["pytorch-grad-cam"] / seconds["ours"], None)
-
-
 def loading(rounds: int) -> Iterator[Row]:
     """What loading takes, with its probes and the folded copy."""
     seconds = once(lambda: load_model("bundled:efficientnet_lite0", device="cpu"))
@@ -262,7 +227,8 @@ CASES: dict[str, Callable[[int], Iterator[Row]]] = {
         memory,
         threads,
         rendering,
-        folder,
+        many_pictures,
+        training_heatmaps,
         loading,
         browser,
     )

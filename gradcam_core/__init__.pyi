@@ -112,6 +112,8 @@ from .evaluation import Evaluation as Evaluation
 from .evaluation.records import Share as Share
 from .evaluation import evaluate as evaluate
 from .evaluation import find_masks as find_masks
+from .evaluation import TableRow as TableRow
+from .evaluation import is_old_text as is_old_text
 from .evaluation import read_table as read_table
 from .evaluation import evaluation_sentences as evaluation_sentences
 from .evaluation import evaluation_to_csv as evaluation_to_csv
@@ -120,11 +122,13 @@ from .evaluation import drift as drift
 from .evaluation import drift_sentences as drift_sentences
 from .evaluation import drift_to_csv as drift_to_csv
 from .exporters import Extras as Extras
+from .exporters import GalleryRow as GalleryRow
 from .exporters import ResultFolders as ResultFolders
 from .exporters import archive as archive
 from .exporters import caption_lines as caption_lines
 from .exporters import Drawing as Drawing
 from .exporters import comparison_archive as comparison_archive
+from .exporters import contact_sheet as contact_sheet
 from .exporters import difference_picture as difference_picture
 from .exporters import comparison_to_dict as comparison_to_dict
 from .exporters import display_words as display_words
@@ -149,6 +153,13 @@ from .batch.pictures import may_be_picture as may_be_picture
 from .batch.pictures import read_picture as read_picture
 from .batch.labels import with_folder_labels as with_folder_labels
 from .batch.labels import with_labels as with_labels
+from .batch.evaluating import EvaluationTask as EvaluationTask
+from .batch.evaluating import rows_in_processes as rows_in_processes
+from .batch.summary import BatchSummary as BatchSummary
+from .batch.summary import Tally as Tally
+from .batch.summary import confusion_to_csv as confusion_to_csv
+from .batch.summary import summarise_results as summarise_results
+from .batch.pages import write_batch_pages as write_batch_pages
 from .batch.running import Standing as Standing
 from .batch.running import in_shard as in_shard
 from .batch.running import run_batch as run_batch
@@ -158,4 +169,5 @@ from .batch.journal import journal_name as journal_name
 from .batch.merging import merge_shards as merge_shards
 from .batch.table import write_results_csv as write_results_csv
 from .batch.table import write_results_parquet as write_results_parquet
+from .exporters import write_gallery as write_gallery
 from .version import __version__ as __version__

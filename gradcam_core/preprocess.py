@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 from PIL import Image
@@ -161,7 +162,7 @@ def _planes(image: ImageRecord, channels: int) -> list[Image.Image]:
             )
         return [_channel(stored[..., place], image.channel_range) for place in range(channels)]
     if image.bits == 8:
-        steps = Image.fromarray(np.rint(image.pixels * 255).astype(np.uint8))
+        steps = Image.fromarray(np.asarray(cv2.convertScaleAbs(image.pixels, alpha=255), np.uint8))
         return [steps.convert("L") if channels == 1 else steps]
     pixels: Pixels = image.pixels
     layers = [pixels @ LUMA] if channels == 1 else [pixels[..., channel] for channel in range(3)]

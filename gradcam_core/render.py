@@ -99,7 +99,7 @@ def overlay(
     share = heat_opacity(sizes, opacity, 0, SIGNED_RAMP_END if heatmap.signed else RAMP_END)[:, None]
     shown = picture_pixels(image)
     if heatmap.state != "ok":
-        return _outlined(_veil(shown, shown, values), heatmap)
+        return _outlined(_veil(shown, shown, heatmap.placement), heatmap)
     steps = _steps(values)
     if threshold > 0:
         nothing = 128 if heatmap.signed else 0
@@ -107,7 +107,7 @@ def overlay(
     kept, tint = _look_up(steps, 255 * (1 - share.repeat(3, axis=1))), _look_up(steps, table * share)
     # Whole numbers, in place: three times faster than the same in floats, and at most 2/255 off.
     blended = cv2.add(cv2.multiply(shown, kept, dst=kept, scale=1 / 255), tint, dst=kept)
-    return _outlined(_veil(np.asarray(blended, np.uint8), shown, values), heatmap)
+    return _outlined(_veil(np.asarray(blended, np.uint8), shown, heatmap.placement), heatmap)
 
 
 def draw_on_tile(tile: Colours, raw: Map, offset: tuple[float, float] = (0.0, 0.0), *, signed: bool = False) -> Colours:
@@ -141,7 +141,7 @@ def colour_heatmap(
     colours = _look_up(_steps(values), table)
     if threshold > 0:
         colours[(np.abs(2 * values - 1) if heatmap.signed else values) < threshold] = 0
-    return _outlined(_veil(colours, np.full((*values.shape, 3), 128, np.uint8), values), heatmap)
+    return _outlined(_veil(colours, np.full((*values.shape, 3), 128, np.uint8), heatmap.placement), heatmap)
 
 
 def _outlined(colours: Colours, heatmap: Heatmap) -> Colours:
@@ -217,16 +217,19 @@ def _check_share(word: str, number: Share) -> None:
         raise GradcamError(f"The {word} {number} cannot be drawn.", "Choose a number from 0 to 1.")
 
 
-def _veil(shown: Colours, ground: Colours, values: Heat) -> Colours:
+def _veil(shown: Colours, ground: Colours, placement: Placement) -> Colours:
     """Darken what the model did not see by 60 %, and hatch it with fine lines of 30 % white."""
-    unseen = np.isnan(values)
-    if not unseen.any():
+    height, width = shown.shape[:2]
+    top, left, bottom, right = placement.seen()
+    if (top, left, bottom, right) == (0, 0, height, width):
         return shown
-    height, width = values.shape
     period = max(7, min(height, width) // 72)
     diagonal = np.arange(height + width) % period < period // 7
-    hatch = np.lib.stride_tricks.sliding_window_view(diagonal, width)[:height]
-    dark = cv2.convertScaleAbs(ground, alpha=0.4)
-    lined = cv2.convertScaleAbs(ground, alpha=0.7 * 0.4, beta=0.3 * 255)
-    veiled = cv2.copyTo(dark, unseen.view(np.uint8), shown.copy())
-    return np.asarray(cv2.copyTo(lined, (unseen & hatch).view(np.uint8), veiled), np.uint8)
+    hatch = np.lib.stride_tricks.sliding_window_view(diagonal, width)[:height, :, None]
+    veiled, across = shown.copy(), slice(top, bottom)
+    for part in np.s_[:top, :], np.s_[bottom:, :], np.s_[across, :left], np.s_[across, right:]:
+        if veiled[part].size:
+            dark = cv2.convertScaleAbs(ground[part], alpha=0.4)
+            lined = cv2.convertScaleAbs(ground[part], alpha=0.7 * 0.4, beta=0.3 * 255)
+            veiled[part] = np.where(hatch[part], lined, dark)
+    return veiled

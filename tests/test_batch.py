@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,12 @@ import torch
 
 import gradcam_core as core
 from gradcam_core.batch.journal import FORMAT
-from gradcam_core.batch.records import failed
-from gradcam_core.batch.working import border_share, work
+from gradcam_core.batch.records import TRUE, StoredMap, failed
+from gradcam_core.batch.working import Heatmaps, border_share, work
 from gradcam_core.cli import main
 from gradcam_core.many import pictures_apart
-from gradcam_core.runners.processes import ENDED, in_processes
+from gradcam_core.runners import processes
+from gradcam_core.runners.processes import ENDED, Process, in_processes
 
 MODEL = "bundled:radiograph_clean"
 RECIPE = core.Recipe(MODEL, together=8)
@@ -81,7 +83,7 @@ def test_hashed_names_leave_no_file_name_anywhere(tmp_path: Path) -> None:
     (tmp_path / "pictures" / "000.jpg").rename(tmp_path / "pictures" / "Miller_John.jpg")
     assert batch(tmp_path / "pictures", tmp_path / "out", "--names", "hash", "--overlays") == 0
     written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert len(written) == 4
+    assert len(written) == 6
     assert not [path for path in written if "Miller" in path.name or b"Miller" in path.read_bytes()]
 
 
@@ -132,6 +134,21 @@ def test_shards_are_the_whole_and_a_missing_one_is_said(
     batch(folder, tmp_path / "parts", "--shard", "2/3")
     main(["batch", "--model", MODEL, "--out", str(tmp_path / "parts"), "--merge"])
     assert rows_of(tmp_path / "parts" / "results.csv") == rows_of(tmp_path / "whole" / "results.csv")
+
+
+def test_a_shard_that_was_stopped_is_said(folder: Path, tmp_path: Path) -> None:
+    jobs = core.find_pictures(folder)
+    parts = [[job for job in jobs if core.in_shard(job, (part, 2))] for part in (1, 2)]
+    journals = [tmp_path / core.journal_name((part, 2)) for part in (1, 2)]
+    core.run_batch(parts[0], RECIPE, journals[0])
+    more = [replace(job, name=f"{number}/{job.name}") for job in parts[1] for number in range(8)]
+    stopped = core.run_batch(more, RECIPE, journals[1], stop=lambda: True, workers=1)
+    assert stopped.done < len(more)
+    count, sentences = core.merge_shards(tmp_path)
+    assert count == len(parts[0]) + stopped.done
+    assert sentences == ("Shard 2 of 2 has not ended: some of its pictures are missing.",)
+    core.run_batch(more, RECIPE, journals[1], workers=1)
+    assert core.merge_shards(tmp_path) == (len(parts[0]) + len(more), ())
 
 
 def test_a_shard_that_cannot_work_says_that_a_retry_is_no_use(folder: Path, tmp_path: Path) -> None:
@@ -187,7 +204,7 @@ class _Deadly(str):
 def test_a_picture_that_ends_its_process_loses_itself_alone(folder: Path) -> None:
     jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:5]
     jobs[2] = replace(jobs[2], path=_Deadly(jobs[2].path))
-    results = [result for group in in_processes([jobs], RECIPE, 1, 1) for result in group]
+    results = [result for group in in_processes([jobs], Heatmaps(RECIPE), 1, [Process()]) for result in group]
     assert sorted(result.id for result in results) == sorted(job.id for job in jobs)
     assert {result.id: result.problem for result in results if result.problem} == {jobs[2].id: ENDED}
 
@@ -328,8 +345,9 @@ def test_labels_are_matched_as_in_an_evaluation(tmp_path: Path, capsys: pytest.C
     for row in rows:
         assert row["correct"] == ("" if not row["true_label"] else "yes" if row["label"] == row["true_label"] else "no")
     draw_pictures(tmp_path / "pictures" / "more", 1)
-    assert batch(tmp_path / "pictures", tmp_path / "out2", "--table", str(table)) == 2
-    assert "same row" in capsys.readouterr().err
+    assert batch(tmp_path / "pictures", tmp_path / "out2", "--table", str(table)) == 0
+    assert "2 pictures have no true label here" in capsys.readouterr().err
+    assert [row["true_label"] for row in rows_of(tmp_path / "out2" / "results.csv")] == ["", model.labels[0], "", ""]
     assert batch(tmp_path / "pictures", tmp_path / "out3", "--label-folders") == 2
     assert "none of the table’s classes: more" in capsys.readouterr().err
 
@@ -337,7 +355,7 @@ def test_labels_are_matched_as_in_an_evaluation(tmp_path: Path, capsys: pytest.C
 def test_processes_that_end_before_their_model_is_loaded_blame_no_picture(folder: Path) -> None:
     jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:2]
     with pytest.raises(core.GradcamError, match="end before they begin"):
-        list(in_processes([jobs], core.Recipe(_Deadly(MODEL)), 1, 1))
+        list(in_processes([jobs], Heatmaps(core.Recipe(_Deadly(MODEL))), 1, [Process()]))
 
 
 def test_a_tile_does_not_outlive_its_result(tmp_path: Path) -> None:
@@ -416,3 +434,85 @@ def test_one_result_is_read_with_its_maps_and_its_small_picture(folder: Path, tm
     assert result.maps
     assert journal.result("unknown") is None
     journal.close()
+
+
+def test_an_evaluation_in_processes_has_the_rows_of_one_in_this_process(tmp_path: Path) -> None:
+    drawn = core.drawn_folder("marked_nodules", 9)
+    for name, content in {**drawn.pictures, **drawn.masks}.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG no picture")
+    jobs = core.find_pictures(tmp_path)
+    loads = {job.name: partial(core.read_picture, job) for job in jobs}
+    masks, table = core.find_masks(loads, ()), core.read_table(drawn.table)
+    reference = "bundled:radiograph_shortcut"
+    model = core.load_model(reference)
+    limits = core.read_thresholds()
+    task = core.EvaluationTask(reference, thresholds=limits, fingerprint=model.fingerprint)
+    assert core.rows_in_processes(task, 10) is None
+    pictures = [(name, load) for name, load in loads.items() if name not in masks]
+    given = (pictures, table, {name: loads[name] for name in masks}, model)
+    here, there = core.evaluate(*given), core.evaluate(*given, rows_of=core.rows_in_processes(task, 10, 2))
+    assert [row.name for row in here.rows] == [row.name for row in there.rows]
+    for row, other in zip(here.rows, there.rows, strict=True):
+        assert (row.answer, row.problem, row.note, row.inputs, row.request) == (
+            *(other.answer, other.problem, other.note, other.inputs, other.request),
+        )
+        assert other.probability == pytest.approx(row.probability, abs=1e-5)
+        assert other.lost == pytest.approx(row.lost, abs=1e-4)
+    changed = replace(task, fingerprint="other")
+    with pytest.raises(core.GradcamError, match="weights have changed"):
+        core.evaluate(*given, rows_of=core.rows_in_processes(changed, 10, 2))
+
+
+def some_result(number: int, **fields: object) -> core.Result:
+    name = f"{number}.png"
+    return replace(core.Result(core.Job(name, name).id, name, 1, 1, state="ok"), **fields)  # type: ignore[arg-type]
+
+
+def test_a_batch_says_what_it_amounts_to() -> None:
+    true = StoredMap(TRUE, 0, "Cat", "layer", np.zeros((2, 2), np.float32))
+    results = [
+        *[some_result(n, label="Cat", true_label="0", correct=True, border=0.2) for n in range(6)],
+        *[
+            some_result(10 + n, label="dog", true_label="cat", correct=False, border=0.7, maps=(true,))
+            for n in range(2)
+        ],
+        *[some_result(20 + n, label="dog", true_label="dog", correct=True, state="no_evidence") for n in range(2)],
+        some_result(30, label="dog", true_label="horse"),
+        failed(core.Job("40.png", "x", label="cat"), "damaged"),
+    ]
+    summary = core.summarise_results(iter(results))
+    assert summary.confusion == {("Cat", "Cat"): 6, ("Cat", "dog"): 2, ("dog", "dog"): 2}
+    low, high = (f"{100 * bound:.0f}\u202f%" for bound in summary.accuracy.interval or ())
+    assert summary.sentences == (
+        f"The top answer is the true class in 8 of 10 pictures (80\u202f%; 95\u202f% interval {low} to {high}).",
+        "Most often mistaken: Cat for dog (2).",
+        "Recognised least often: Cat (6 of 8).",
+        "In 2 of 8 pictures, more than 60\u202f% of the heat lies on the outer tenth: look at these first.",
+        "In 2 pictures, the map has no evidence for the explained class.",
+        "Pictures whose true label is not compared with the model’s answer: 1.",
+        "Pictures that could not be explained: 1. The table of results says why.",
+    )
+    rows = list(csv.DictReader(io.StringIO(core.confusion_to_csv(summary).decode("utf-8-sig"))))
+    assert [tuple(row.values()) for row in rows] == [("Cat", "Cat", "6"), ("Cat", "dog", "2"), ("dog", "dog", "2")]
+    assert core.summarise_results([]).sentences == ()
+
+
+def test_a_cluster_without_the_package_ray_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    draw_pictures(tmp_path, 1)
+    assert batch(tmp_path, tmp_path / "out", "--cluster", "local") == 2
+    assert "pip install 'ray[data]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("100000 100000", 1), ("1000 100000", 1), ("max 100000", 0), ("", 0)])
+def test_the_limit_of_a_container_counts_as_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, expected: int
+) -> None:
+    monkeypatch.setattr(processes, "CONTAINER_LIMIT", tmp_path / "cpu.max")
+    machine = processes.cores()
+    (tmp_path / "cpu.max").write_text(limit)
+    assert processes.cores() == (expected or machine)

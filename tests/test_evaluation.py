@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cv2
@@ -28,9 +29,10 @@ from gradcam_core.evaluation import (
     find_masks,
     read_table,
 )
+from gradcam_core.evaluation.matching import match
 from gradcam_core.evaluation.records import Share, TableRow
 from gradcam_core.evaluation.summary import calibration_error, reliability, summarise, worst_first
-from gradcam_core.evaluation.table import LARGEST_FILE, MOST_ROWS
+from gradcam_core.evaluation.table import LARGEST_FILE, MOST_ROWS, is_old_text
 from gradcam_core.exporters import evaluation_to_dict, to_json
 from gradcam_core.measures import measure
 from gradcam_core.readers.truth import read_truth
@@ -117,7 +119,7 @@ def test_a_table_is_read_however_a_spreadsheet_wrote_it(content: bytes) -> None:
         b"anna.png,nodule\n",
         b"name,label\n,nodule\n",
         b"name,label\nanna.png,nodule\nAnna.PNG,none\n",
-        b"name,label\n/one/anna.png,nodule\nC:\\two\\anna.png,none\n",
+        b"name,label\n/one/anna.png,nodule\none\\Anna.png,none\n/one/ANNA.png,none\n",
         b"name,label\nanna\0.png,nodule\n",
         b"name,label\nanna\x07.png,nodule\n",
         "name,label\nanna\u202egnp.exe,nodule\n".encode(),
@@ -126,7 +128,7 @@ def test_a_table_is_read_however_a_spreadsheet_wrote_it(content: bytes) -> None:
         b'name,label\n"anna.png,nodule\n',
         b'name,label\n"anna"x.png,nodule\n',
         b'name,label\n"anna\n.png",nodule\n',
-        b"name,label\nm\xfcller-anna.png,nodule\n",
+        b"name,label\nm\x81ller-anna.png,nodule\n",
         "name,label\nanna.png,nodule\n".encode("utf-16")[:-1],
         "name,label\nanna.png,nodule\n".encode("utf-16-le"),
         b"\xff\xd8\xff\xe0anna" * 50,
@@ -153,6 +155,65 @@ def test_whatever_the_bytes_a_table_is_read_or_refused(content: bytes) -> None:
         return
     assert rows
     assert all(row.name for row in rows)
+
+
+def test_a_table_of_an_old_spreadsheet_is_read_and_told_from_others() -> None:
+    old = "name;label\nmüller.png;Größe – ½\n"
+    assert [(row.name, row.label) for row in read_table(old.encode("cp1252"))] == [("müller.png", "Größe – ½")]
+    assert is_old_text(old.encode("cp1252"))
+    assert not any(is_old_text(old.encode(name)) for name in ("utf-8", "utf-8-sig", "utf-16"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "pictures", "labels"),
+    [
+        (["1.png"], ["a/1.png"], ["1.png"]),
+        (["a/1.png"], ["b/1.png"], [None]),
+        (["a/1.png", "b/1.png"], ["b/1.png", "a/1.png"], ["b/1.png", "a/1.png"]),
+        (["A\\1"], ["x/a/1.PNG", "a/2.png"], ["A\\1", None]),
+        (["/mnt/study/a/1.png"], ["a/1.png"], ["/mnt/study/a/1.png"]),
+        # The row of a picture without a folder is not also that of its namesake in one, and the other way round.
+        (["1.png", "a/1.png"], ["1.png", "a/1.png"], ["1.png", "a/1.png"]),
+        (["a/1.png"], ["1.png", "a/1.png"], [None, "a/1.png"]),
+        # Where several fit alike, none is chosen.
+        (["1.png"], ["a/1.png", "b/1.png"], ["shared", "shared"]),
+        (["a/1.png", "b/1.png"], ["1.png"], ["shared"]),
+        (["./a//1.png"], ["a/1.png"], ["./a//1.png"]),
+    ],
+)
+def test_a_row_fits_the_picture_with_which_most_folders_agree(
+    rows: list[str], pictures: list[str], labels: list[str | None]
+) -> None:
+    table = [TableRow(name, name) for name in rows]
+    matched = match([(name, bytes) for name in pictures], table, {})
+    assert ["shared" if file.shared else file.row and file.row.label for file in matched] == labels
+
+
+@pytest.mark.parametrize(
+    ("named", "pictures", "masks", "expected"),
+    [
+        ("", ["a/1.png", "b/1.png"], ["b/1_mask.png"], [None, "b/1_mask.png"]),
+        ("", ["images/1.png"], ["masks/1_mask.png"], ["masks/1_mask.png"]),
+        ("", ["a/1.png", "b/1.png"], ["masks/1_mask.png"], [None, None]),
+        ("spot", ["a/1.png"], ["a/spot.png", "b/spot.png"], ["a/spot.png"]),
+        ("m/spot.png", ["a/1.png"], ["m/spot.png", "n/spot.png"], ["m/spot.png"]),
+        ("spot.png", ["1.png"], ["spot.png.png", "spot.png"], ["spot.png"]),
+    ],
+)
+def test_a_mask_lies_beside_its_picture_or_is_the_only_one_of_its_name(
+    named: str, pictures: list[str], masks: list[str], expected: list[str | None]
+) -> None:
+    table = [TableRow(name, "x", named) for name in pictures] if named else []
+    loads = {name: partial(str.encode, name) for name in masks}
+    matched = match([(name, bytes) for name in pictures], table, loads)
+    assert [file.mask and file.mask().decode() for file in matched] == expected
+
+
+def test_many_files_of_one_name_are_matched_quickly() -> None:
+    rows = [TableRow(f"{number}/scan.png", "x") for number in range(50_000)]
+    matched = match([(row.name, bytes) for row in rows] + [("scan.png", bytes)], rows, {})
+    assert [file.row for file in matched[:-1]] == rows
+    assert not any(file.shared for file in matched)
 
 
 def test_masks_are_told_from_pictures_by_the_table_or_by_their_names() -> None:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ FORMAT = 1
 # What numbers and texts raise that were not written here.
 UNREADABLE = (ValueError, TypeError, RecursionError)
 JOURNAL, SHARD = "journal.sqlite", "shard-{index}-of-{count}.sqlite"
+COMPLETE = "complete"
 COLUMNS = (
     *("id", "name", "size", "modified_ns", "status", "problem", "sha256", "key", "label", "label_index"),
     *("probability", "true_label", "correct", "true_probability", "border", "state", "note", "overlay"),
@@ -32,6 +33,14 @@ create table maps (id, role, target, label, layer, rows, columns, probability, d
     primary key (id, role)) without rowid;
 create table tiles (id primary key, jpeg) without rowid;
 """
+
+# `correct` is null where there is nothing to compare.
+ORDERS = {
+    "name": "name",
+    "id": "id",
+    "worst": f"""case when status = '{FAILED}' then 0 when correct = 0 then 1 else 2 end,
+        case when correct = 0 then probability else border end desc, name""",
+}
 
 
 def journal_name(shard: tuple[int, int] | None = None) -> str:
@@ -106,6 +115,13 @@ class Journal:
                 if result.tile:
                     database.execute("insert into tiles values (?, ?)", (result.id, result.tile))
 
+    def mark(self, *, complete: bool) -> None:
+        """Note whether every picture of the run has a result. A merge names the shards of which this is not true."""
+        try:
+            self._database.execute("insert or replace into about values (?, ?)", (COMPLETE, json.dumps(complete)))
+        except sqlite3.Error as error:
+            raise _unusable(error) from error
+
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         self._database.execute("begin immediate")
@@ -134,12 +150,13 @@ class Journal:
 
         return frozenset(job.id for job in jobs if is_finished(job))
 
-    def results(self, *, tiles: bool = False, order: str = "name") -> Iterator[Result]:
-        """Every result, one at a time, with its maps; by name, or by "id". Raises JournalError where one is damaged."""
-        if order not in ("name", "id"):
-            raise ValueError(order)
+    def results(self, *, tiles: bool = False, order: Literal["name", "id", "worst"] = "name") -> Iterator[Result]:
+        """Every result, one at a time, with its maps. Raises JournalError where one is damaged.
+
+        The worst: what failed, wrong answers by falling probability, the others by falling heat at the border.
+        """
         try:
-            for row in self._database.execute(f"select {', '.join(COLUMNS)} from results order by {order}"):
+            for row in self._database.execute(f"select {', '.join(COLUMNS)} from results order by {ORDERS[order]}"):
                 yield self._result(row, tiles)
         except (sqlite3.Error, *UNREADABLE) as error:
             raise _unusable(error) from error

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradcam_core.batch.journal import JOURNAL, Journal, JournalError
+from gradcam_core.batch.journal import COMPLETE, JOURNAL, Journal, JournalError
 
 NAME = re.compile(r"shard-(\d+)-of-(\d+)\.sqlite")
 
@@ -38,11 +38,13 @@ def merge_shards(folder: Path) -> tuple[int, tuple[str, ...]]:
             shard = Journal(folder / f"shard-{index}-of-{count}.sqlite")
             stack.callback(shard.close)
             shards.append(shard)
+            if shard.about.get(COMPLETE) is False:
+                sentences.append(f"Shard {index} of {count} has not ended: some of its pictures are missing.")
         return _merged(folder, shards), tuple(sentences)
 
 
 def _merged(folder: Path, shards: Sequence[Journal]) -> int:
-    first = {name: value for name, value in shards[0].about.items() if name != "format"}
+    first = {name: value for name, value in shards[0].about.items() if name not in ("format", COMPLETE)}
     for shard in shards:
         if any(shard.about.get(name) != value for name, value in first.items()):
             raise JournalError("The shards were computed with different settings.", "Compute them again alike.")

@@ -4,9 +4,11 @@ import os
 import stat
 from collections import deque
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from gradcam_core.batch.records import Job
+from gradcam_core.batch.zips import members_of, read_member
 from gradcam_core.errors import GradcamError, PictureError
 from gradcam_core.files import FileTooLargeError, read_bounded
 
@@ -19,18 +21,36 @@ SYSTEM_FILES = frozenset(("thumbs.db", "desktop.ini"))
 def find_pictures(folder: Path, *, without: Collection[Path] = (), within: Path | None = None) -> tuple[Job, ...]:
     """Every file below a folder that can be a picture, by name; links are followed, each folder is read once.
 
-    Broken links, devices and what cannot be read are listed with their problem. The folders `without` which to look,
-    such as that of the results, are left out. Links are followed only `within` that folder, if one is given. Raises
-    GradcamError without pictures.
+    A ZIP in the place of the folder counts as one, and a picture as a folder with it alone. Broken links, devices and
+    what cannot be read are listed with their problem. The folders `without` which to look, such as that of the results,
+    are left out. Links are followed only `within` that folder, if one is given. Raises GradcamError without pictures.
     """
     try:
-        os.scandir(folder).close()
+        if folder.is_file():
+            listed = _in_file(folder)
+        else:
+            os.scandir(folder).close()
+            listed = _below(folder, without, within)
+        jobs = tuple(sorted(listed, key=lambda job: job.name))
     except OSError as error:
         raise GradcamError("The folder of pictures cannot be read.", "Give a folder that you may open.") from error
-    jobs = tuple(sorted(_below(folder, without, within), key=lambda job: job.name))
     if not jobs:
         raise GradcamError("There are no pictures in this folder.", "Give a folder with picture files.")
     return jobs
+
+
+def _in_file(path: Path) -> Iterator[Job]:
+    with path.open("rb") as file:
+        packed = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+    if not packed:
+        status = path.stat()
+        yield Job(_readable(path.name), str(path), status.st_size, status.st_mtime_ns)
+        return
+    for job in members_of(path):
+        *folders, name = job.name.split("/")
+        if may_be_picture(name) and not any(map(_is_hidden, set(folders) - {"..", "."})):
+            nested = job.name.casefold().endswith(".zip")
+            yield replace(job, problem="This is a ZIP within a ZIP.") if nested else job
 
 
 def _below(folder: Path, without: Collection[Path], within: Path | None) -> Iterator[Job]:
@@ -90,7 +110,9 @@ def _readable(name: str) -> str:
 def read_picture(job: Job) -> bytes:
     """The bytes of a picture's file. Raises PictureError without the system's own words, which contain its name."""
     if job.problem:
-        raise PictureError(job.problem, "Remove it, or put the picture itself there.")
+        raise PictureError(job.problem, "Remove it, or put the pictures themselves there.")
+    if job.member is not None:
+        return read_member(job, LARGEST_PICTURE)
     try:
         return read_bounded(Path(job.path), LARGEST_PICTURE)
     except FileTooLargeError:

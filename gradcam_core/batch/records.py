@@ -40,7 +40,8 @@ class Recipe:
 class Job:
     """One picture to explain: what names it, where it lies, and its true label, "" where there is none.
 
-    `size` and `modified_ns` are the file's; `problem` says why it cannot be a picture.
+    `size` and `modified_ns` are the file's; `problem` says why it cannot be a picture. `member` is its place in a ZIP,
+    counted from 0, None where `path` is the picture's own file.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Job:
     modified_ns: int = 0
     problem: str = ""
     label: str = ""
+    member: int | None = None
 
     @property
     def id(self) -> str:

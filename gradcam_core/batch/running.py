@@ -1,17 +1,17 @@
 """The straight line of a batch: jobs -> workers -> the journal, which is always whole. What is missing is computed."""
 
-import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from gradcam_core.batch.journal import Journal, JournalError
 from gradcam_core.batch.records import FAILED, Job, Recipe, Result
-from gradcam_core.batch.working import identity_of, loaded_model, work
+from gradcam_core.batch.working import Heatmaps, identity_of, loaded_model, work
 from gradcam_core.errors import GradcamError, TargetError
 from gradcam_core.evaluation.answers import check_labels
 from gradcam_core.evaluation.records import TableRow
@@ -20,7 +20,9 @@ from gradcam_core.explanation import check_request
 from gradcam_core.files import is_disk_full
 from gradcam_core.many import pictures_apart
 from gradcam_core.records import LoadedModel
-from gradcam_core.runners.processes import in_processes
+from gradcam_core.runners.processes import Process, cores, in_processes
+from gradcam_core.runners.ray_data import in_ray
+from gradcam_core.text import counted
 from gradcam_core.version import __version__
 
 # Pictures that go to a process at a time, and below how many a second process does not pay for its start.
@@ -56,6 +58,7 @@ class Standing:
 
 
 OnStanding = Callable[[Standing], None]
+Runner = Callable[[Sequence[Job]], Iterator[Sequence[Result]]]
 
 
 def in_shard(job: Job, shard: tuple[int, int]) -> bool:
@@ -94,75 +97,122 @@ def run_batch(
     journal: Path,
     *,
     workers: int | None = None,
+    cluster: str = "",
     again: bool = False,
     stop: Callable[[], bool] = lambda: False,
     on_standing: OnStanding = lambda standing: None,
 ) -> Standing:
     """Explain every picture that has no result in the journal yet, and write it there.
 
-    `workers` is the number of processes; None: as many as pay. `again` repeats those that failed. `stop` is called
-    between results; what is written stays. Raises GradcamError for what suits no picture, and JournalError.
+    `workers` is the number of processes; None: as many as pay. `cluster` is the address of a Ray cluster, "local" for
+    one on this machine, "" for no Ray. `again` repeats those that failed. `stop` is called between results; what is
+    written stays. Raises GradcamError for what suits no picture, and JournalError.
     """
-    recipe, model = _settled(recipe, jobs)
-    if recipe.overlays:
-        _folder(Path(recipe.overlays))
-    book = Journal(journal, about(recipe))
-    try:
+    with ExitStack() as stack:
+        # Of a batch that goes on, few pictures may be missing.
+        ahead = _begun(0 if cluster or journal.exists() else _processes(len(jobs), workers), stack)
+        recipe, model = _settled(recipe, jobs)
+        if recipe.overlays:
+            _folder(Path(recipe.overlays))
+        book = Journal(journal, about(recipe))
+        stack.callback(book.close)
         finished = book.finished(jobs, again=again, overlays=recipe.overlays)
         missing = [job for job in jobs if job.id not in finished]
-        standing, begun = Standing(len(jobs), len(jobs) - len(missing)), time.monotonic()
+        book.mark(complete=not missing)
+        standing = Standing(len(jobs), len(jobs) - len(missing))
         on_standing(standing)
-        with closing(_computed(missing, recipe, model, workers, standing, stop, on_standing)) as groups:
-            for results in groups:
-                kept = results if recipe.named else [replace(result, name=result.id) for result in results]
-                if kept:
-                    _written(book, kept, standing, stop, on_standing)
-                failures = sum(result.status == FAILED for result in results)
-                done, seconds = standing.done + len(results), time.monotonic() - begun
-                standing = replace(standing, done=done, failed=standing.failed + failures, seconds=seconds)
-                on_standing(standing)
-                if stop():
-                    break
+        runner = partial(_in_runner, recipe=recipe, model=model, workers=workers, cluster=cluster, ahead=ahead)
+        groups = _computed(missing, runner, recipe.overlays, standing, stop, on_standing)
+        stack.callback(groups.close)
+        standing = _recorded(groups, book, recipe, standing, stop, on_standing)
+        book.mark(complete=standing.known + standing.done == standing.total)
         return standing
-    finally:
-        book.close()
+
+
+def _begun(count: int, stack: ExitStack) -> list[Process[Job, Result]]:
+    """Processes that import what they need while the model is loaded here."""
+    processes: list[Process[Job, Result]] = [Process() for _ in range(count)]
+    for process in processes:
+        stack.callback(process.end)
+    return processes
+
+
+def _recorded(
+    groups: Iterator[Sequence[Result]],
+    book: Journal,
+    recipe: Recipe,
+    standing: Standing,
+    stop: Callable[[], bool],
+    on_standing: OnStanding,
+) -> Standing:
+    """Write results as they come, until there are no more or the run is stopped."""
+    begun = time.monotonic()
+    for results in groups:
+        kept = results if recipe.named else [replace(result, name=result.id) for result in results]
+        if kept and not _written(book, kept, standing, stop, on_standing):
+            break
+        failures = sum(result.status == FAILED for result in results)
+        done, seconds = standing.done + len(results), time.monotonic() - begun
+        standing = replace(standing, done=done, failed=standing.failed + failures, seconds=seconds)
+        on_standing(standing)
+        if stop():
+            break
+    return standing
 
 
 def _computed(
     jobs: Sequence[Job],
-    recipe: Recipe,
-    model: LoadedModel,
-    workers: int | None,
+    runner: Runner,
+    overlays: str,
     standing: Standing,
     stop: Callable[[], bool],
     on_standing: OnStanding,
-) -> Generator[list[Result], None, None]:
-    """Results in any order. Where the disk is full, wait for space and go on with what is missing."""
+) -> Generator[Sequence[Result], None, None]:
+    """Results in any order, one for each picture. Where the disk is full, wait for space and go on with the rest."""
     left = {job.id: job for job in jobs}
     while left:
         try:
-            for results in _in_runner(list(left.values()), recipe, model, workers):
-                for result in results:
-                    left.pop(result.id, None)
-                yield results
+            for results in runner(list(left.values())):
+                yield [result for result in results if left.pop(result.id, None)]
+            if left:
+                raise GradcamError(
+                    f"{counted(len(left), 'picture')} came back without a result.",
+                    "Run the same command again: it computes what is missing.",
+                )
             return
         except OSError as error:
             if not is_disk_full(error):
                 raise
-        if not _space(Path(recipe.overlays), standing, stop, on_standing):
+        if not _space(Path(overlays), standing, stop, on_standing):
             return
 
 
-def _in_runner(jobs: Sequence[Job], recipe: Recipe, model: LoadedModel, workers: int | None) -> Iterator[list[Result]]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = workers or (1 if len(jobs) < PAYS else cores)
-    size = CHUNK if count > 1 else TOGETHER
+def _processes(jobs: int, workers: int | None) -> int:
+    """How many processes work beside this one: as many as wanted, or as pay; 0 where this one does it alone."""
+    wanted = workers or (1 if jobs < PAYS else cores())
+    return min(wanted, -(-jobs // CHUNK)) if wanted > 1 else 0
+
+
+def _in_runner(
+    jobs: Sequence[Job],
+    recipe: Recipe,
+    model: LoadedModel,
+    workers: int | None,
+    cluster: str,
+    ahead: list[Process[Job, Result]],
+) -> Iterator[Sequence[Result]]:
+    """Results from a cluster; from processes, of those that were begun `ahead` first; or from this process."""
+    count = _processes(len(jobs), workers)
+    size = CHUNK if count or cluster else TOGETHER
     chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-    if count > 1:
-        yield from in_processes(chunks, recipe, count, max(1, cores // count))
-        return
-    for chunk in chunks:
-        yield work(chunk, model, recipe)
+    if cluster:
+        yield from in_ray(chunks, Heatmaps(recipe), cluster, workers, on_gpus=recipe.options.get("device") != "cpu")
+    elif count:
+        processes = [ahead.pop() if ahead else Process() for _ in range(count)]
+        yield from in_processes(chunks, Heatmaps(recipe), max(1, cores() // count), processes)
+    else:
+        for chunk in chunks:
+            yield work(chunk, model, recipe)
 
 
 def _written(
@@ -171,16 +221,18 @@ def _written(
     standing: Standing,
     stop: Callable[[], bool],
     on_standing: OnStanding,
-) -> None:
+) -> bool:
+    """Write results, once there is space; False where the run was stopped before."""
     while True:
         try:
-            return book.add(results)
+            book.add(results)
+            return True
         except sqlite3.OperationalError as error:
             room = shutil.disk_usage(book.path.parent).free
             if "full" not in str(error) and room >= ENOUGH_BYTES:
                 raise JournalError("The journal cannot be written.", "Check the disk, and run it again.") from error
         if not _space(book.path.parent, standing, stop, on_standing):
-            return None
+            return False
 
 
 def _space(place: Path, standing: Standing, stop: Callable[[], bool], on_standing: OnStanding) -> bool:

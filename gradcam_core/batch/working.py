@@ -1,9 +1,11 @@
 """A worker: it holds a model, and turns jobs into results. What is wrong with one picture stays in its result."""
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,13 +33,33 @@ FINE, BORDER = 100, 10
 
 def loaded_model(recipe: Recipe) -> LoadedModel:
     """Load the model of a recipe. Raises ModelError where its weights are not those with which the batch began."""
-    model = load_model(recipe.reference, **recipe.options)
-    if recipe.fingerprint and model.fingerprint != recipe.fingerprint:
+    return model_of(recipe.reference, recipe.options, recipe.fingerprint)
+
+
+def model_of(reference: str, options: Mapping[str, Any], fingerprint: str) -> LoadedModel:
+    """Load a model again. Raises ModelError where its weights have another fingerprint than before, if one is known."""
+    model = load_model(reference, **options)
+    if fingerprint and model.fingerprint != fingerprint:
         raise ModelError(
             "The model's weights have changed since this batch began.",
             "Start again in another folder for the results, or restore the weights. Nothing was lost.",
         )
     return model
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Heatmaps:
+    """The task of a process that follows a recipe."""
+
+    recipe: Recipe
+
+    def begin(self) -> Callable[[Sequence[Job]], list[Result]]:
+        """Load the model; jobs -> results."""
+        return functools.partial(work, model=loaded_model(self.recipe), recipe=self.recipe)
+
+    def lost(self, job: Job, problem: str) -> Result:
+        """The result of a picture that ended its process."""
+        return failed(job, problem)
 
 
 def identity_of(recipe: Recipe, model: LoadedModel) -> str:

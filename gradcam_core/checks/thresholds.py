@@ -27,6 +27,10 @@ class Thresholds:
         """Plain values, as in the file."""
         return {"version": self.version, "set": self.set, **self.numbers}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process, which a read-only mapping cannot be sent to."""
+        return Thresholds, (self.version, self.set, dict(self.numbers))
+
 
 def read_thresholds(path: Path = OWN) -> Thresholds:
     """Read a set of thresholds; the project's own without a path. Raises GradcamError for any other file."""

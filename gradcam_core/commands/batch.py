@@ -8,18 +8,19 @@ from pathlib import Path
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import (
+    labels_in,
     layer_flag,
     model_flags,
     model_options,
     names_flag,
-    table_in,
     target_flag,
     to_method,
     whole,
 )
 from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, show_progress, warn, words_of
 from gradcam_core.errors import GradcamError
-from gradcam_core.text import counted
+from gradcam_core.files import write_whole
+from gradcam_core.text import counted, one_line
 
 # For engines that repeat what failed: the same would happen again.
 NO_USE = 42
@@ -38,6 +39,9 @@ def batch_flags(flags: Flags) -> None:
     flags.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     flags.add_argument("--overlays", action="store_true", help="also write overlays, as large as the pictures")
     flags.add_argument("--workers", type=whole(1), metavar="N", help="processes (default: as many as pay)")
+    flags.add_argument(
+        "--cluster", default="", metavar="ADDRESS", help='a Ray cluster; "local" for one on this machine'
+    )
     flags.add_argument("--again", action="store_true", help="repeat the pictures that failed before")
     flags.add_argument("--shard", type=_shard, metavar="I/N", help="only part I of N, for one of N machines")
     flags.add_argument("--merge", action="store_true", help="join the shards in --out; computes nothing")
@@ -56,7 +60,8 @@ def _shard(text: str) -> tuple[int, int]:
 def batch(given: Given) -> int:
     """Explain every picture of a folder; a second run computes only what is missing.
 
-    Writes results.csv, results.parquet (with the raw maps) and a journal. Exit code 42 of a shard: a retry is no use.
+    Writes results.csv, results.parquet (with the raw maps), gallery.html, contact_sheet.jpg and a journal. Exit code 42
+    of a shard: a retry is no use.
     """
     if given.merge:
         return _merge(given)
@@ -83,7 +88,7 @@ def _compute(given: Given) -> int:
         str(given.out / "overlays") if given.overlays else "",
         named=given.names == "keep",
     )
-    jobs = _labelled(core.find_pictures(given.folder, without=[given.out]), given)
+    jobs = _pictures(given)
     if given.shard:
         jobs = tuple(job for job in jobs if core.in_shard(job, given.shard))
     _folder(given.out)
@@ -97,7 +102,9 @@ def _compute(given: Given) -> int:
         if not given.quiet and standing.total:
             show_progress((standing.known + standing.done) / standing.total, _progress_words(standing))
 
-    standing = core.run_batch(jobs, recipe, path, workers=given.workers, again=given.again, on_standing=show)
+    standing = core.run_batch(
+        jobs, recipe, path, workers=given.workers, cluster=given.cluster, again=given.again, on_standing=show
+    )
     show_progress(1.0, "")
     if standing.known:
         say(f"{counted(standing.known, 'picture')} known from before")
@@ -110,10 +117,22 @@ def _progress_words(standing: core.Standing) -> str:
     return f"{standing.known + standing.done} of {standing.total} ({standing.rate:.1f} a second{time})"
 
 
-def _labelled(jobs: tuple[core.Job, ...], given: Given) -> tuple[core.Job, ...]:
+def _pictures(given: Given) -> tuple[core.Job, ...]:
+    """The pictures with their true labels, without the masks that lie beside them."""
+    table = labels_in(given.table) if given.table else ()
+    jobs = core.find_pictures(given.folder, without=[given.out])
+    masks = core.find_masks([job.name for job in jobs], table)
+    if masks:
+        say(f"{counted(len(masks), 'mask')} left out")
+        jobs = tuple(job for job in jobs if job.name not in masks)
     if given.label_folders:
         return core.with_folder_labels(jobs)
-    return core.with_labels(jobs, core.read_table(table_in(given.table))) if given.table else jobs
+    if not table:
+        return jobs
+    labelled, sentences = core.with_labels(jobs, table)
+    for sentence in sentences:
+        warn(sentence)
+    return labelled
 
 
 def _merge(given: Given) -> int:
@@ -128,18 +147,28 @@ def _write(given: Given, path: Path, pictures: int) -> int:
     part = "" if given.shard is None else f"-{path.stem}"
     journal = core.Journal(path)
     try:
-        rows = core.write_results_csv(given.out / f"results{part}.csv", journal.results(), given.names)
+        tally = core.Tally()
+        rows = core.write_results_csv(given.out / f"results{part}.csv", tally.counted(journal.results()), given.names)
         try:
             core.write_results_parquet(given.out / f"results{part}.parquet", journal.results(), given.names)
         except GradcamError as error:
             warn(f"note: {words_of(error)}")
-        failed = journal.counts().get("failed", 0)
+        summary = tally.summary()
+        core.write_batch_pages(
+            journal, summary, given.out / f"gallery{part}.html", given.out / f"contact_sheet{part}.jpg"
+        )
+        if summary.confusion:
+            write_whole(given.out / f"confusion{part}.csv", core.confusion_to_csv(summary))
     except OSError as error:
         raise GradcamError("The results cannot be written.", "Check the disk: the journal has everything.") from error
     finally:
         journal.close()
-    say(f"{counted(pictures, 'picture')}, {counted(rows, 'row')}, {failed} failed: {given.out / f'results{part}.csv'}")
-    return SOME_FAILED if failed else WORKED
+    for sentence in summary.sentences:
+        say(one_line(sentence, 1000))
+    counts = f"{counted(pictures, 'picture')}, {counted(rows, 'row')}, {summary.failed} failed"
+    say(f"{counts}: {given.out / f'results{part}.csv'}")
+    # An engine would repeat a part whose pictures failed, in vain: the merge reports them.
+    return SOME_FAILED if summary.failed and given.shard is None else WORKED
 
 
 def _folder(path: Path) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.compare import each_given, load_each
-from gradcam_core.commands.evaluate import LARGEST_PICTURE
-from gradcam_core.commands.flags import files_in, model_flags, names_flag, progress_of, to_method, write_out
+from gradcam_core.commands.flags import model_flags, names_flag, pictures_in, progress_of, to_method, write_out
 from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, warn
 from gradcam_core.errors import GradcamError
-from gradcam_core.files import read_bounded
 from gradcam_core.text import one_line
 
 RECORD, TABLE = "drift.json", "drift.csv"
@@ -39,15 +36,11 @@ def drift(given: Given) -> int:
     method = to_method(given.method)
     if len(given.model) != 2:
         raise GradcamError(f"{len(given.model)} models cannot be compared here.", "Give --model twice.")
-    files = {path.name: path for path in files_in(given.folder)}
-    masks = core.find_masks(files, ())
+    loads = pictures_in(given.folder)
+    masks = core.find_masks(loads, ())
     first, second = load_each(given)
     result = core.drift(
-        [
-            (name, functools.partial(read_bounded, path, LARGEST_PICTURE))
-            for name, path in files.items()
-            if name not in masks
-        ],
+        [(name, load) for name, load in loads.items() if name not in masks],
         first,
         second,
         match=given.match,

@@ -1,33 +1,36 @@
 """`evaluate`: one model over a folder of pictures, compared with a table of labels; in words and as CSV."""
 
-import functools
 from pathlib import Path
 
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import (
     checked_flags,
-    files_in,
+    labels_in,
     layer_flag,
     load_chosen,
     model_flags,
+    model_options,
     names_flag,
+    pictures_in,
     progress_of,
-    table_in,
     thresholds_of,
     to_method,
+    whole,
     write_out,
 )
 from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, warn
-from gradcam_core.files import read_bounded
 from gradcam_core.text import one_line
-
-LARGEST_PICTURE = 256 * 2**20
 
 
 def evaluate_flags(flags: Flags) -> None:
     """Add the flags of `evaluate`."""
-    flags.add_argument("folder", metavar="FOLDER", type=Path, help="pictures, and masks called PICTURE_mask.png")
+    flags.add_argument(
+        "folder",
+        metavar="FOLDER",
+        type=Path,
+        help="pictures and masks called PICTURE_mask.png",
+    )
     model_flags(flags)
     flags.add_argument(
         "--table", type=Path, metavar="CSV", help="labels: columns name, label, and mask where there are any"
@@ -37,6 +40,7 @@ def evaluate_flags(flags: Flags) -> None:
     checked_flags(flags)
     names_flag(flags)
     flags.add_argument("--out", type=Path, required=True, metavar="CSV", help="one row per picture, the worst first")
+    flags.add_argument("--workers", type=whole(1), metavar="N", help="processes (default: as many as pay)")
     flags.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -44,13 +48,14 @@ def evaluate_flags(flags: Flags) -> None:
 def evaluate(given: Given) -> int:
     """Evaluate a model on a folder of pictures, and write one row per picture, those to look at first on top."""
     method, limits = to_method(given.method), thresholds_of(given)
-    table = core.read_table(table_in(given.table)) if given.table else ()
-    skipped = {path.absolute() for path in (given.table, given.out) if path}
-    files = {path.name: path for path in files_in(given.folder) if path.absolute() not in skipped}
-    loads = {name: functools.partial(read_bounded, path, LARGEST_PICTURE) for name, path in files.items()}
-    masks = core.find_masks(files, table)
+    table = labels_in(given.table) if given.table else ()
+    loads = pictures_in(given.folder, given.table, given.out)
+    masks = core.find_masks(loads, table)
     model = load_chosen(given)
     core.check_request(model, methods=[method], layers=given.layer)
+    reference = core.read_image(given.reference) if given.reference else None
+    options = model_options(given)
+    task = core.EvaluationTask(given.model, options, method, given.layer, limits, reference, model.fingerprint)
     evaluation = core.evaluate(
         [(name, load) for name, load in loads.items() if name not in masks],
         table,
@@ -59,8 +64,9 @@ def evaluate(given: Given) -> int:
         method=method,
         layers=given.layer,
         thresholds=limits,
-        reference=core.read_image(given.reference) if given.reference else None,
+        reference=reference,
         on_progress=progress_of(given),
+        rows_of=core.rows_in_processes(task, len(loads) - len(masks), given.workers),
     )
     write_out(given.out, core.evaluation_to_csv(evaluation, given.names), "results")
     for words in core.evaluation_sentences(evaluation):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given
-from gradcam_core.commands.terminal import show_progress
+from gradcam_core.commands.terminal import show_progress, warn
 from gradcam_core.errors import GradcamError, MethodError
 from gradcam_core.files import read_bounded, write_whole
 
 MINUS = "\u2212"
-LARGEST_TABLE = 5_000_000
+LARGEST_TABLE = 20_000_000
+OLD_TEXT = "The table is not UTF-8: it was read as Windows-1252. Check its accented letters in the results."
 YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -151,14 +153,17 @@ def write_out(path: Path, content: bytes, what: str) -> None:
         raise GradcamError(f"The {what} cannot be written.", "Choose another place for --out.") from error
 
 
-def table_in(path: Path) -> bytes:
-    """Read the bytes of a table of labels. Raises GradcamError where that is not possible."""
+def labels_in(path: Path) -> tuple[core.TableRow, ...]:
+    """Read a table of labels, and say where its text is an old one. Raises GradcamError where that is not possible."""
     try:
-        return read_bounded(path, LARGEST_TABLE)
+        content = read_bounded(path, LARGEST_TABLE)
     except OSError as error:
         raise GradcamError(
-            "The table of labels cannot be read.", "Give a CSV file of at most 5 MB that you may open."
+            "The table of labels cannot be read.", "Give a CSV file of at most 20 MB that you may open."
         ) from error
+    if core.is_old_text(content):
+        warn(OLD_TEXT)
+    return core.read_table(content)
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -167,6 +172,15 @@ def files_in(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     except OSError as error:
         raise GradcamError("The folder of pictures cannot be read.", "Give a folder that you may open.") from error
+
+
+def pictures_in(folder: Path, *without: Path | None) -> dict[str, Callable[[], bytes]]:
+    """Files of a folder and of those below that can be pictures or masks: by name, a function that reads each."""
+    left_out = {path.absolute() for path in without if path}
+    jobs = core.find_pictures(folder)
+    return {
+        job.name: functools.partial(core.read_picture, job) for job in jobs if Path(job.path).absolute() not in left_out
+    }
 
 
 def to_method(text: str) -> tuple[str, Mapping[str, Any]]:

@@ -12,4 +12,5 @@ from gradcam_core.evaluation.records import TableRow as TableRow
 from gradcam_core.evaluation.sentences import evaluation_sentences as evaluation_sentences
 from gradcam_core.evaluation.table import drift_to_csv as drift_to_csv
 from gradcam_core.evaluation.table import evaluation_to_csv as evaluation_to_csv
+from gradcam_core.evaluation.table import is_old_text as is_old_text
 from gradcam_core.evaluation.table import read_table as read_table

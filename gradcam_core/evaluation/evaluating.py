@@ -14,17 +14,20 @@ from gradcam_core.checks.thresholds import Thresholds
 from gradcam_core.errors import GradcamError, TargetError
 from gradcam_core.evaluation.answers import answer, check_labels, class_answer, class_of
 from gradcam_core.evaluation.matching import Load, PictureFile, match
-from gradcam_core.evaluation.pictures import PictureWork, completed_rows, read_content
+from gradcam_core.evaluation.pictures import Kept, PictureWork, completed_rows, read_content
 from gradcam_core.evaluation.records import Evaluation, Row, TableRow
 from gradcam_core.evaluation.requests import Request, checked_files, checked_request, digest, known_rows
 from gradcam_core.evaluation.summary import LOCALISATION, summarise
 from gradcam_core.explanation import Method, explain
 from gradcam_core.measures import measure
-from gradcam_core.progress import OnProgress, Progress
+from gradcam_core.progress import SILENT, OnProgress, Progress
 from gradcam_core.readers import read_image
 from gradcam_core.readers.truth import read_truth
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
 from gradcam_core.tasks import Target
+
+# Computes the rows of an evaluation, in the order of the files.
+RowsOf = Callable[[Sequence[PictureFile], Request, Progress], list[Row]]
 
 
 def evaluate(
@@ -40,6 +43,7 @@ def evaluate(
     known: Iterable[Row] | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
+    rows_of: RowsOf | None = None,
 ) -> Evaluation:
     """Evaluate a model on many pictures, each a name and a function that returns its bytes.
 
@@ -53,20 +57,37 @@ def evaluate(
 
     `stop` is called before each picture: once it returns True, the pictures so far are summarised. To go on later,
     pass the rows of that evaluation as `known`: the same pictures with the same labels and masks are not computed
-    again. Rows of another model or of other settings are refused.
+    again. Rows of another model or of other settings are refused. `rows_of` computes the rows elsewhere, all of them.
     """
     request = checked_request(model, method, layers, thresholds, reference)
     kept = known_rows(known, request.key, Row)
     pairs, table_rows, loads = checked_files(pictures, table, masks)
     files = match(pairs, table_rows, loads)
     check_labels([file.row for file in files if file.row], model)
-    rows = completed_rows([_work(file, request) for file in files], kept, stop, Progress(on_progress))
+    rows = (rows_of or functools.partial(_rows_here, kept=kept, stop=stop))(files, request, Progress(on_progress))
     unmatched = len(table_rows) - len({file.row for file in files if file.row})
     return summarise(rows, request.limits, unmatched, model.outputs)
 
 
+def _rows_here(
+    files: Sequence[PictureFile], request: Request, progress: Progress, kept: Kept[Row], stop: Callable[[], bool]
+) -> list[Row]:
+    return completed_rows([_work(file, request) for file in files], kept, stop, progress)
+
+
+def evaluated_row(file: PictureFile, request: Request) -> Row:
+    """Evaluate one picture. Raises MethodError and LayerError, which suit no picture."""
+    (row,) = completed_rows([_work(file, request)], {}, lambda: False, SILENT)
+    return row
+
+
+def blank_row(file: PictureFile, key: str) -> Row:
+    """What is known of a picture before its file is read. `key` is the request's."""
+    return Row(file.name, "", label=file.row.label if file.row else "", request=key)
+
+
 def _work(file: PictureFile, request: Request) -> PictureWork[Row]:
-    row = Row(file.name, "", label=file.row.label if file.row else "", request=request.key)
+    row = blank_row(file, request.key)
     evaluated = functools.partial(_evaluated, file=file, request=request)
     return PictureWork(row, file.load, evaluated, functools.partial(_inputs, file))
 

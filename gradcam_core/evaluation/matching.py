@@ -1,21 +1,29 @@
-"""Match pictures with the rows of a table and with masks, by the last part of their files' names."""
+"""Match pictures with the rows of a table and with masks, by how much of the ends of their paths agree."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from gradcam_core.evaluation.records import TableRow
-from gradcam_core.files import folded, last_part
+from gradcam_core.files import folded
 
 Load = Callable[[], bytes]
 Value = TypeVar("Value")
+# A path's parts, the last one first.
+Parts = tuple[str, ...]
 MASK = "_mask"
+# So many parts of a path are compared.
+DEEPEST = 12
 
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
-    """A picture's file, with its row of the table and its mask. `shared`: other pictures match the same row."""
+    """A picture's file, with its row of the table and its mask.
+
+    `shared`: other pictures match the same row, or other rows match this picture, as well as this one does.
+    """
 
     name: str
     load: Load
@@ -24,9 +32,42 @@ class PictureFile:
     mask: Load | None = None
 
 
-def key_of(name: str) -> str:
-    """Return what files are matched by: the last part of the name, the same on every system."""
-    return folded(last_part(name))
+def parts_of(path: str) -> Parts:
+    """Return what files are matched by: the parts of a path, the last one first, the same on every system."""
+    name = folded(path)
+    if "/" not in name and "\\" not in name:
+        return (name,)
+    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".")]
+    return tuple(parts[: -DEEPEST - 1 : -1]) or ("",)
+
+
+class _Files(Generic[Value]):
+    """Values by the paths of files, which other paths to the same file lead to. Two values of a path are enough."""
+
+    def __init__(self, pairs: Iterable[tuple[str, Value]]) -> None:
+        self._whole: dict[Parts, list[Value]] = {}
+        self._ends: dict[Parts, list[Value]] = {}
+        for path, value in pairs:
+            parts = parts_of(path)
+            self._whole.setdefault(parts, []).append(value)
+            for length in range(1, len(parts)):
+                if len(values := self._ends.setdefault(parts[:length], [])) < 2:
+                    values.append(value)
+
+    def best(self, parts: Parts) -> tuple[int, list[Value]]:
+        """How many parts agree at most, and the values of these paths. One path is always the end of the other."""
+        for values in (self._whole.get(parts), self._ends.get(parts)):
+            if values:
+                return len(parts), values
+        for length in range(len(parts) - 1, 0, -1):
+            if values := self._whole.get(parts[:length]):
+                return length, values
+        return 0, []
+
+    def named(self, parts: Parts) -> tuple[int, list[Value]]:
+        """The same, also where the paths here leave the ending out."""
+        agreed, values = self.best(parts)
+        return (agreed, values) if values else self.best(_without_ending(parts))
 
 
 def match(
@@ -34,24 +75,50 @@ def match(
 ) -> list[PictureFile]:
     """Give each picture its row and its mask.
 
-    A table may leave the endings out. The mask is the one that the row names; without one, the file that has the
-    picture's name with `_mask` before its ending.
+    A row that names folders fits only a picture in folders of these names. A table may leave the endings out. The mask
+    is the one that the row names; without one, the file that has the picture's name with `_mask` before its ending.
     """
-    rows = {key_of(row.name): row for row in table}
-    by_key = {key_of(name): load for name, load in masks.items()}
-    by_key = {_stem(key): load for key, load in by_key.items()} | by_key
-    matched = [(name, load, _look_up(key_of(name), rows)) for name, load in pictures]
-    claims = Counter(id(row) for _, _, row in matched)
+    pairs = [(name, load, parts_of(name)) for name, load in pictures]
+    rows = _Files((row.name, row) for row in table)
+    fits = [rows.named(parts) for _, _, parts in pairs]
+    closest: dict[int, int] = {}
+    for agreed, fitting in fits:
+        closest |= {id(row): max(agreed, closest.get(id(row), 0)) for row in fitting}
+    own = [[row for row in fitting if closest[id(row)] == agreed] for agreed, fitting in fits]
+    claims = Counter(id(row) for each in own for row in each)
+    names = Counter(_without_ending(parts)[0] for _, _, parts in pairs)
+    find_mask = _masks_by(masks, names)
     return [
         PictureFile(
-            last_part(name),
+            name,
             load,
-            row,
-            row is not None and claims[id(row)] > 1,
-            by_key.get(key_of(row.mask) if row and row.mask else _stem(key_of(name)) + MASK),
+            row := each[0] if each else None,
+            len(each) > 1 or (row is not None and claims[id(row)] > 1),
+            find_mask(parts, row.mask if row else ""),
         )
-        for name, load, row in matched
+        for (name, load, parts), each in zip(pairs, own, strict=True)
     ]
+
+
+def _masks_by(masks: Mapping[str, Load], names: Mapping[str, int]) -> Callable[[Parts, str], Load | None]:
+    """A function that finds the mask of a picture, by its parts and the mask's name in the table, "" without one.
+
+    `names` has how many pictures have a name without its ending: that of one alone is enough to find its mask.
+    """
+    files = _Files(masks.items())
+    stems = _Files(("/".join(_without_ending(parts_of(name))[::-1]), load) for name, load in masks.items())
+
+    def find_mask(parts: Parts, named: str) -> Load | None:
+        stem = _without_ending(parts)
+        wanted = parts_of(named) if named else (stem[0] + MASK,)
+        places = [(*wanted, *parts[1:])] if len(wanted) == 1 else [wanted]
+        for place in places + [wanted[:1]] * (names[stem[0]] == 1):
+            values = files.best(place)[1] or stems.best(place)[1]
+            if len(values) == 1:
+                return values[0]
+        return None
+
+    return find_mask
 
 
 def find_masks(names: Iterable[str], table: Sequence[TableRow]) -> frozenset[str]:
@@ -61,21 +128,21 @@ def find_masks(names: Iterable[str], table: Sequence[TableRow]) -> frozenset[str
     where its name is that of a picture, among the files or in the table, with `_mask` before the ending.
     """
     names = list(names)
-    kinds = {key_of(row.mask): True for row in table if row.mask} | {key_of(row.name): False for row in table}
-    stems = {_stem(key) for key in (*map(key_of, names), *(key_of(row.name) for row in table))}
-    return frozenset(name for name in names if _is_mask(key_of(name), kinds, stems))
+    pictures, masks = ([(row.name, True) for row in table], [(row.mask, True) for row in table if row.mask])
+    known, marked = _Files(pictures), _Files(masks)
+    stems = {_without_ending(parts_of(name))[0] for name in (*names, *(row.name for row in table))}
+
+    def is_mask(parts: Parts) -> bool:
+        for form in (parts, _without_ending(parts)):
+            if known.best(form)[1]:
+                return False
+            if marked.best(form)[1]:
+                return True
+        stem = _without_ending(parts)[0]
+        return stem.endswith(MASK) and stem.removesuffix(MASK) in stems
+
+    return frozenset(name for name in names if is_mask(parts_of(name)))
 
 
-def _is_mask(key: str, kinds: Mapping[str, bool], stems: Iterable[str]) -> bool:
-    named = _look_up(key, kinds)
-    stem = _stem(key)
-    return named if named is not None else stem.endswith(MASK) and stem.removesuffix(MASK) in stems
-
-
-def _look_up(key: str, values: Mapping[str, Value]) -> Value | None:
-    """Look a file up by its full name, else by its name without the ending."""
-    return values.get(key, values.get(_stem(key)))
-
-
-def _stem(key: str) -> str:
-    return key.rpartition(".")[0] or key
+def _without_ending(parts: Parts) -> Parts:
+    return (parts[0].rpartition(".")[0] or parts[0], *parts[1:])

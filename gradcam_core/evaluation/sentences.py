@@ -115,13 +115,11 @@ def _accuracy(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.outputs.task == "embedding":
         yield _likeness(evaluation)
         return
-    accuracy, interval = evaluation.accuracy, evaluation.accuracy.interval
-    if interval is None:
+    accuracy = evaluation.accuracy
+    if not accuracy.whole:
         yield "No picture has a label, so the answers cannot be compared with labels."
         return
-    low, high = (percent(bound, 0) for bound in interval)
-    subject = RIGHT.get(evaluation.outputs.task, "The top answer matches the label")
-    yield (f"{subject} in {pictures(accuracy)} ({percent(accuracy.value, 0)}; 95\u202f% interval {low} to {high}).")
+    yield matches(RIGHT.get(evaluation.outputs.task, "The top answer matches the label"), accuracy)
     unlabelled = evaluation.count - len(evaluation.failures) - accuracy.whole
     if unlabelled:
         yield f"Pictures without a label: {unlabelled}."
@@ -218,6 +216,12 @@ def _failures(evaluation: Evaluation) -> Iterator[str]:
         yield f"Pictures that could not be evaluated: {failed}. They are at the end of the list, with what to do."
     if evaluation.unmatched:
         yield f"Rows of the table without a picture: {evaluation.unmatched}."
+
+
+def matches(subject: str, share: Share) -> str:
+    """Write how often something is so, with its 95 % interval. The share may not be of nothing."""
+    low, high = (percent(bound, 0) for bound in share.interval or (0.0, 1.0))
+    return f"{subject} in {pictures(share)} ({percent(share.value, 0)}; 95\u202f% interval {low} to {high})."
 
 
 def pictures(share: Share) -> str:

@@ -12,12 +12,12 @@ from typing import Literal
 
 from gradcam_core.errors import GradcamError
 from gradcam_core.evaluation.drift_records import Drift, DriftRow
-from gradcam_core.evaluation.matching import key_of
+from gradcam_core.evaluation.matching import Parts, parts_of
 from gradcam_core.evaluation.records import Evaluation, Row, TableRow
 from gradcam_core.text import Cell, is_plain, to_csv
 
-LARGEST_FILE = 5_000_000
-MOST_ROWS = 10_000
+LARGEST_FILE = 20_000_000
+MOST_ROWS = 200_000
 LONGEST_CELL, LONGEST_HEADING = 300, 10_000
 DELIMITERS = (",", ";", "\t")
 # Accepted headings; where a table has several of them, the first one here counts.
@@ -72,13 +72,13 @@ def read_table(content: bytes) -> tuple[TableRow, ...]:
     """Read a CSV of labels: columns name (or file, filename, image), label (or class) and, optionally, mask.
 
     Instead of a label, or beside it, each finding can have a column of its own. Cells are separated by commas,
-    semicolons or tabs; the text is UTF-8 or UTF-16. Only the last part of a path counts. Raises a GradcamError for
+    semicolons or tabs; the text is UTF-8 or UTF-16, or else Windows-1252 (`is_old_text`). Raises a GradcamError for
     anything that is no such table.
     """
     text = _decode(content)
     delimiter, places, others = _find_columns(text)
     rows: list[TableRow] = []
-    seen: set[str] = set()
+    seen: set[Parts] = set()
     for line, cells in itertools.islice(_lines(text, delimiter), 1, None):
         if len(rows) == MOST_ROWS:
             raise GradcamError(f"The table has more than {MOST_ROWS:,} rows.", "Split it, and evaluate its parts.")
@@ -86,16 +86,28 @@ def read_table(content: bytes) -> tuple[TableRow, ...]:
         row = TableRow(**named, cells=tuple((name, cells[at]) for name, at in others if at < len(cells) and cells[at]))
         if not row.name:
             raise GradcamError(f"Line {line} of the table names no picture.", FORMAT)
-        if key_of(row.name) in seen:
+        parts = parts_of(row.name)
+        if parts in seen:
             raise GradcamError(
                 f"Line {line} of the table names the same picture as an earlier line.",
-                "Keep one line per picture. Folders and capital letters make no difference.",
+                "Keep one line per picture. Capital letters make no difference.",
             )
-        seen.add(key_of(row.name))
+        seen.add(parts)
         rows.append(row)
     if not rows:
         raise GradcamError("The table has a heading but no rows.", FORMAT)
     return tuple(rows)
+
+
+def is_old_text(content: bytes) -> bool:
+    """Whether a table is read as Windows-1252, as Excel saves plain CSV in Western Europe, since it is not UTF-8."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return False
+    try:
+        content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _decode(content: bytes) -> str:
@@ -106,8 +118,9 @@ def _decode(content: bytes) -> str:
             "Split it, and evaluate its parts.",
         )
     try:
-        # Windows programs write UTF-16 with a byte order mark.
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        # Windows programs write UTF-16 with a byte order mark, and older ones the bytes of their own code page.
+        utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+        text = content.decode("utf-16" if utf16 else "cp1252" if is_old_text(content) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise GradcamError("The table is not text in UTF-8.", "Save it as “CSV UTF-8” in the spreadsheet.") from error
     if "\0" in text:

@@ -56,8 +56,12 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
     notes += words if window is None else ()
     eight = samples.dtype == np.uint8 and (window is None or _keeps_steps(*window))
     exact = eight and (window is not None or alpha is not None or picture.inverted)
+    plain = eight and window is None and valid is None and alpha is None and not picture.inverted
     pixels = np.empty((*samples.shape[:2], 3), np.float32)
     for rows in _bands(samples):
+        if plain:
+            np.divide(samples[rows], np.float32(255), out=pixels[rows])
+            continue
         shown = _stretch(samples[rows], low, high) if window is None else _through_window(samples[rows], *window)
         if picture.inverted:
             shown = 1 - shown

@@ -1,17 +1,18 @@
-"""Jobs in processes of this machine, each with its own model. One that ends by itself loses one picture at most."""
+"""Pictures in processes of this machine, each with its own model. One that ends by itself loses one picture at most."""
 
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
-from gradcam_core.batch.records import Job, Recipe, Result, failed
 from gradcam_core.errors import GradcamError
 
 ENDED = "Reading this picture ended the program that read it. It may be damaged; save it again."
@@ -21,96 +22,172 @@ MOST_STARTS = 3
 WAIT_S = 0.5
 # What a process runs. `multiprocessing` would run the program's main file again in it: in an app that is a page.
 PROGRAM = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program in the foreground decides
 from multiprocessing import connection
 kind = connection.PipeConnection if sys.platform == "win32" else connection.Connection
 link = kind(int(sys.argv[1]))
 sys.path[:] = link.recv()
+import timm
+from gradcam_core.batch import working
 from gradcam_core.runners.processes import serve
-serve(link, *link.recv())
+serve(link)
 """
 
 
-def in_processes(chunks: Sequence[Sequence[Job]], recipe: Recipe, count: int, threads: int) -> Iterator[list[Result]]:
-    """Run jobs in `count` processes; a list without results comes where there are none for half a second.
+# Time in a period that the processes of a container may use, as version 2 of Linux's control groups writes it.
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+Item_contra = TypeVar("Item_contra", contravariant=True)
+Outcome_co = TypeVar("Outcome_co", covariant=True)
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
+def cores() -> int:
+    """How many processor cores this program may use, also in a container that may use a part of the machine."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = CONTAINER_LIMIT.read_text("ascii").split()
+        return max(1, min(count, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no container, or one without a limit
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[Outcome]):
+    """What a process sends back: "results", the "error" or "system" error that stopped it, or that it is "ready"."""
+
+    kind: str
+    content: tuple[Any, ...] = ()
+
+    def results(self) -> Sequence[Outcome]:
+        """The results. Raises the error that stopped the process: GradcamError, or OSError for a full disk."""
+        if self.kind == "error":
+            raise GradcamError(*self.content)
+        if self.kind == "system":
+            raise OSError(*self.content)
+        return self.content
+
+
+def reply_of(compute: Callable[[], Sequence[Outcome]]) -> Reply[Outcome]:
+    """Compute results and return them, or the error, in a form that another process can read."""
+    try:
+        return Reply("results", tuple(compute()))
+    except GradcamError as error:
+        return Reply("error", (error.message, error.remedy))
+    except OSError as error:
+        return Reply("system", (error.errno, error.strerror))
+
+
+class Task(Protocol[Item_contra, Outcome_co]):
+    """What is done with every picture. It is sent to each process."""
+
+    def begin(self) -> Callable[[Sequence[Item_contra]], Sequence[Outcome_co]]:
+        """Load what is needed, and return the function that does the work. Raises GradcamError."""
+
+    def lost(self, item: Item_contra, problem: str) -> Outcome_co:
+        """What stands for a picture that ended its process."""
+
+
+def in_processes(
+    chunks: Sequence[Sequence[Item]],
+    task: Task[Item, Outcome],
+    threads: int,
+    workers: Sequence["Process[Item, Outcome]"],
+) -> Iterator[Sequence[Outcome]]:
+    """Work on pictures in processes and end these; an empty list comes where there is no result for half a second.
 
     Raises the error of a worker that suits no picture, OSError for a full disk.
     """
-    waiting = deque(list(chunk) for chunk in chunks)
-    workers = [_Process(recipe, threads) for _ in range(min(count, len(waiting)))]
     try:
-        while waiting or any(worker.jobs for worker in workers):
-            for worker in workers:
-                if not worker.jobs and waiting:
-                    worker.give(waiting.popleft())
-            ready = wait([worker.link for worker in workers if worker.jobs], WAIT_S)
-            if not ready:
-                yield []
-            for worker in [worker for worker in workers if worker.link in ready]:
-                yield worker.taken(waiting)
+        for worker in workers:
+            worker.prepare(task, threads)
+        yield from shared_out(chunks, workers)
     finally:
         for worker in workers:
             worker.end()
 
 
-class _Process:
-    """A process with its link, and the jobs that it works on at the moment."""
+def shared_out(
+    chunks: Sequence[Sequence[Item]], workers: Sequence["Process[Item, Outcome]"]
+) -> Iterator[Sequence[Outcome]]:
+    """Work on pictures in processes that were prepared. Yields and raises as `in_processes` does."""
+    waiting = deque(list(chunk) for chunk in chunks)
+    while waiting or any(worker.items for worker in workers):
+        for worker in workers:
+            if not worker.items and waiting:
+                worker.give(waiting.popleft())
+        ready = wait([worker.link for worker in workers if worker.items], WAIT_S)
+        if not ready:
+            yield []
+        for worker in [worker for worker in workers if worker.link in ready]:
+            yield worker.taken(waiting)
 
-    def __init__(self, recipe: Recipe, threads: int) -> None:
-        self._given = (recipe, threads)
+
+class Process(Generic[Item, Outcome]):
+    """A process with its link, and the items that it works on at the moment.
+
+    It begins at once with what it needs to import, so that the caller can do something else meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._given: tuple[Task[Item, Outcome], int] | None = None
         self._starts = 0
         self._ready = False
-        self.jobs: list[Job] = []
+        self.items: list[Item] = []
         self._start()
 
     def _start(self) -> None:
         self.link, other = multiprocessing.Pipe()
-        command = [sys.executable, "-c", PROGRAM, str(other.fileno())]
+        command = [sys.executable, "-P", "-c", PROGRAM, str(other.fileno())]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **_inherits(other))
         other.close()
         with suppress(OSError):  # where it has ended at once, there is nothing to receive from it either
             self.link.send(sys.path)
-            self.link.send(self._given)
+            if self._given:
+                self.link.send(self._given)
         self._ready = False
         self._starts += 1
 
-    def give(self, jobs: list[Job]) -> None:
-        """Let it work on these jobs."""
-        self.jobs = jobs
+    def prepare(self, task: Task[Item, Outcome], threads: int) -> None:
+        """Let it load the model."""
+        self._given = (task, threads)
         with suppress(OSError):
-            self.link.send(jobs)
+            self.link.send(self._given)
 
-    def taken(self, waiting: deque[list[Job]]) -> list[Result]:
-        """The results that are there. Where the process ended, its jobs go back one by one; a single one has failed."""
+    def give(self, items: list[Item]) -> None:
+        """Let it work on these items."""
+        self.items = items
+        with suppress(OSError):
+            self.link.send(items)
+
+    def taken(self, waiting: deque[list[Item]]) -> Sequence[Outcome]:
+        """What is there. Where the process ended, the items go back one by one; a single one has failed."""
         try:
-            kind, *content = self.link.recv()
+            reply: Reply[Outcome] = self.link.recv()
         except (EOFError, OSError):
             return self._replaced(waiting)
-        if kind == "ready":
+        if reply.kind == "ready":
             self._ready, self._starts = True, 0
             return []
-        self.jobs = []
-        if kind == "error":
-            raise GradcamError(*content)
-        if kind == "system":
-            raise OSError(*content)
-        results: list[Result] = content[0]
-        return results
+        self.items = []
+        return reply.results()
 
-    def _replaced(self, waiting: deque[list[Job]]) -> list[Result]:
+    def _replaced(self, waiting: deque[list[Item]]) -> Sequence[Outcome]:
         """Begin another process. One that ended before its model was loaded says nothing about its pictures."""
-        jobs, self.jobs = self.jobs, []
-        ready = self._ready
-        if not ready and self._starts >= MOST_STARTS:
+        items, self.items = self.items, []
+        ready, given = self._ready, self._given
+        if given is None or (not ready and self._starts >= MOST_STARTS):
             raise GradcamError(
-                "The processes that compute heatmaps end before they begin.",
+                "The processes that do the work end before they begin.",
                 "Check that there is memory for all of them, or use fewer: --workers 1.",
             )
         self.end()
         self._start()
-        if ready and len(jobs) == 1:
-            return [failed(jobs[0], ENDED)]
-        waiting.extendleft([job] for job in jobs)
+        if ready and len(items) == 1:
+            return [given[0].lost(items[0], ENDED)]
+        waiting.extendleft([item] for item in items)
         return []
 
     def end(self) -> None:
@@ -128,34 +205,25 @@ def _inherits(link: Connection) -> dict[str, Any]:
     return {"pass_fds": [link.fileno()]}
 
 
-def serve(link: Connection, recipe: Recipe, threads: int) -> None:
+def serve(link: Connection) -> None:
     """Work on jobs until the link is closed, as it is when the program that began this one has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program in the foreground decides
+    with suppress(EOFError, ConnectionError):
+        _serve(link, *link.recv())
+
+
+def _serve(link: Connection, task: Task[Any, Any], threads: int) -> None:
     import cv2
     import torch
 
-    from gradcam_core.batch.working import loaded_model, work
     from gradcam_core.devices import tune_allocator
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     tune_allocator()
     try:
-        model = loaded_model(recipe)
-        link.send(("ready",))
+        work = task.begin()
     except GradcamError as error:
-        link.send(("error", error.message, error.remedy))
-        return
+        return link.send(Reply("error", (error.message, error.remedy)))
+    link.send(Reply("ready"))
     while True:
-        try:
-            jobs: list[Job] = link.recv()
-        except (EOFError, OSError):
-            return
-        reply: tuple[Any, ...]
-        try:
-            reply = ("results", work(jobs, model, recipe))
-        except GradcamError as error:
-            reply = ("error", error.message, error.remedy)
-        except OSError as error:
-            reply = ("system", error.errno, error.strerror)
-        link.send(reply)
+        link.send(reply_of(partial(work, link.recv())))
