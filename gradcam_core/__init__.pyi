@@ -109,7 +109,6 @@ from .comparison import partners_of as partners_of
 from .comparison import same_network as same_network
 from .comparison import unsuited_models as unsuited_models
 from .evaluation import Evaluation as Evaluation
-from .evaluation.records import Share as Share
 from .evaluation import evaluate as evaluate
 from .evaluation import find_masks as find_masks
 from .evaluation import TableRow as TableRow

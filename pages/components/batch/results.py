@@ -14,11 +14,11 @@ import streamlit as st
 from gradcam_core import (
     Journal,
     Result,
-    Share,
-    counted,
     draw_on_tile,
     journal_name,
     percent,
+    summarise_results,
+    write_batch_pages,
     write_results_csv,
     write_results_parquet,
 )
@@ -30,10 +30,10 @@ from pages.components.frame.navigation import go_to
 from pages.components.panels.downloads import download
 from pages.components.panels.figures import data_url, figures
 from pages.components.session import kept
-from pages.components.words import NO_BREAK, plain, shortened, shown_name
+from pages.components.words import plain, shortened, shown_name
 
 MOST_FIRST, MOST_ROWS, MOST_SMALL = 6, 500, 150
-BORDER_HEAVY = 0.5
+BORDER_HEAVY = 0.6  # even heat has 0.36
 ALL, WRONG, RIGHT, BORDER, FAILED = "all", "wrong", "right", "border", "failed"
 SHOWN = {ALL: "All", WRONG: "Wrong", RIGHT: "Right", BORDER: "Heat at the edge", FAILED: "Not explained"}
 
@@ -69,7 +69,7 @@ def show_batch(run: BatchRun, folder: Folder, *, key: str) -> None:
     """Show the results, from the main sentences to the files."""
     report = _report(run, key)
     with st.container(key="findings", gap="small"):
-        for sentence in _sentences(report):
+        for sentence in summarise_results(report.results).sentences:
             st.markdown(plain(sentence))
     _show_first(report, run)
     _show_table(report, run, key)
@@ -97,27 +97,6 @@ def results_of(run: BatchRun) -> Iterator[Result]:
                 yield replace(result, name=job.name)
     finally:
         journal.close()
-
-
-def _sentences(report: Report) -> list[str]:
-    """How many are right, which deserve a look, and how many could not be explained."""
-    failed, heavy = len(report.of(FAILED)), len(report.of(BORDER))
-    right, wrong = len(report.of(RIGHT)), len(report.of(WRONG))
-    sentences = []
-    if right + wrong:
-        low, high = Share(right, right + wrong).interval or (0.0, 1.0)
-        sentences.append(
-            f"{right} of {counted(right + wrong, 'picture')} are answered as labelled "
-            f"({percent(right / (right + wrong), 0)}; 95{NO_BREAK}% interval {percent(low, 0)} to {percent(high, 0)})."
-        )
-    explained = len(report.results) - failed
-    sentences.append(
-        f"{counted(explained, 'picture')} {'was' if explained == 1 else 'were'} explained"
-        + (f", {failed} could not be read or explained." if failed else ".")
-    )
-    if heavy:
-        sentences.append(f"In {counted(heavy, 'picture')}, more than half of the heat lies at the edge.")
-    return sentences
 
 
 def _show_first(report: Report, run: BatchRun) -> None:
@@ -262,6 +241,11 @@ def _show_downloads(run: BatchRun, key: str) -> None:
         download("Results, CSV", table, f"batch-{key[:8]}.csv", "text/csv", "batch")
         maps = functools.partial(_written, run, write_results_parquet)
         download("Results and maps, Parquet", maps, f"batch-{key[:8]}.parquet", "application/octet-stream", "batch")
+        download(
+            "Gallery, HTML", functools.partial(_page, run, "gallery"), f"gallery-{key[:8]}.html", "text/html", "batch"
+        )
+        sheet = functools.partial(_page, run, "sheet")
+        download("Contact sheet, JPEG", sheet, f"contact-sheet-{key[:8]}.jpg", "image/jpeg", "batch")
         if run.overlays and (run.place / OVERLAYS).is_dir():
             offer_overlays(run, wanted_names())
         offer_names()
@@ -273,3 +257,15 @@ def _written(run: BatchRun, write: Callable[..., Any]) -> bytes:
         path = Path(folder) / "results"
         write(path, results_of(run), wanted_names())
         return path.read_bytes()
+
+
+def _page(run: BatchRun, name: str) -> bytes:
+    """The gallery or the contact sheet. Neither has the names of files."""
+    journal = Journal(run.place / journal_name())
+    try:
+        with tempfile.TemporaryDirectory(dir=run.place) as folder:
+            paths = {"gallery": Path(folder) / "gallery.html", "sheet": Path(folder) / "sheet.jpg"}
+            write_batch_pages(journal, summarise_results(results_of(run)), *paths.values())
+            return paths[name].read_bytes()
+    finally:
+        journal.close()

@@ -5,10 +5,10 @@ from pathlib import PurePath
 
 import streamlit as st
 
-from gradcam_core import GradcamError, Job, LoadedModel, with_folder_labels, with_labels
+from gradcam_core import Job, LoadedModel, with_folder_labels, with_labels
 from pages.components import session
 from pages.components.folder.files import Folder
-from pages.components.words import show_error
+from pages.components.words import plain
 
 TABLE, FOLDERS, NONE = "table", "folders", "none"
 LABELS = {TABLE: "From the table", FOLDERS: "Names of the folders", NONE: "None"}
@@ -36,13 +36,14 @@ def pick_labels(folder: Folder) -> tuple[Job, ...]:
         help="With them the page says how often the model is correct, and shows the heatmap of the true class beside "
         "that of a wrong answer. They come from a table, or from the folders that the pictures lie in.",
     )
-    try:
-        if source == TABLE:
-            return with_labels(jobs, folder.table)
-        return with_folder_labels(jobs) if source == FOLDERS else jobs
-    except GradcamError as error:
-        show_error(error)
-        st.stop()
+    if source == FOLDERS:
+        return with_folder_labels(jobs)
+    if source == NONE:
+        return jobs
+    labelled, sentences = with_labels(jobs, folder.table)
+    for sentence in sentences:
+        st.caption(plain(sentence))
+    return labelled
 
 
 def pick_overlays() -> bool:
