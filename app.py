@@ -3,6 +3,7 @@
 import streamlit as st
 from starlette.middleware import Middleware
 
+from pages.components.batch.archive import ROUTE as OVERLAYS
 from pages.components.example import show_example
 from pages.components.frame import frame
 from pages.components.frame.navigation import go_to, link
@@ -11,7 +12,7 @@ from pages.components.pixels import ROUTE
 from pages.components.server import Guard, lifespan
 
 # What `streamlit run app.py` serves. The script that it runs for each visitor is this file again.
-app = st.App(__file__, lifespan=lifespan, middleware=[Middleware(Guard)], routes=[ROUTE])
+app = st.App(__file__, lifespan=lifespan, middleware=[Middleware(Guard)], routes=[ROUTE, OVERLAYS])
 
 NEXT_STEPS = (
     ("pages/1_Explain.py", "Explain a picture", "Your own or a sample: one heatmap for each class."),

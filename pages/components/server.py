@@ -18,6 +18,7 @@ from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from pages.components import pixels
 from pages.components.analysis import files
+from pages.components.batch import archive
 
 SWEEP_S = 10
 WARM_UP_AFTER_S = 1.0
@@ -161,7 +162,9 @@ def _sweep() -> None:
     ended = instance._session_mgr._session_storage._cache.expire()
     for _, stored in ended:
         stored.session.shutdown()
-    pixels.sweep({info.session.id for info in instance._session_mgr.list_sessions()})
+    sessions = {info.session.id for info in instance._session_mgr.list_sessions()}
+    pixels.sweep(sessions)
+    archive.sweep(sessions)
     instance.media_file_mgr.remove_orphaned_files()
     files.sweep()
     cache = sys.modules.get("pages.components.analysis.cache")

@@ -175,8 +175,8 @@ def taken(files: Iterable[Any]) -> list[Upload]:
 def _sizes() -> list[int]:
     """The sizes of all files that this session brought. Those that lie on the server anyway do not count."""
     uploads = [len(upload.content) for upload in st.session_state.get("uploads", {}).values()]
-    brought = [job.size for (_, sha256), job in st.session_state.get("folder_files", {}).items() if sha256]
-    return uploads + brought
+    files = st.session_state.get("folder_files", {}).items()
+    return uploads + [job.size for (_, sha256), job in files if sha256 and job.member is None]
 
 
 def take_uploads(place: str = "sidebar") -> None:

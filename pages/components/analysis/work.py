@@ -41,6 +41,7 @@ class Work:
     def __init__(self) -> None:
         self.cancel = Event()
         self.share, self.words = 0.0, ""
+        self.seconds_left: float | None = None  # where the work itself knows it better than its share tells
         self.drafts: tuple[Heatmap, ...] = ()
 
     def __call__(self, share: float, words: str, drafts: tuple[Any, ...] = ()) -> None:
@@ -193,8 +194,13 @@ def _words(work: Work, elapsed: float) -> str:
     if isinstance(work, LastingWork) and work.stop.is_set():
         return "Stopping after this picture"
     left = elapsed * (1 - work.share) / work.share if work.share > 0.02 else None
-    rest = "" if left is None else f", about {max(1, round(left))}{NO_BREAK}s left"
+    left = left if work.seconds_left is None else work.seconds_left
+    rest = "" if left is None else f", about {_duration(left)} left"
     return f"{plain(work.words or 'Computing')}: {percent(work.share, 0)}{rest}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f}{NO_BREAK}min" if seconds >= 90 else f"{max(1, round(seconds))}{NO_BREAK}s"
 
 
 def _show_drafts(place: Any, image: ImageRecord, drafts: tuple[Heatmap, ...]) -> None:

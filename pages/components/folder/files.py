@@ -20,7 +20,7 @@ from pages.components import session
 from pages.components.analysis.requests import digest
 from pages.components.chosen import forget_chosen, note_chosen, show_chosen
 from pages.components.folder import spool
-from pages.components.folder.places import SETTING, Place, files_of, offered_places
+from pages.components.folder.places import SETTING, Place, files_of, members_of, offered_places
 from pages.components.session import Upload
 from pages.components.words import show_error
 
@@ -35,7 +35,7 @@ SAMPLES = {
     ),
     "no_markers": ("No picture has a marker", "bundled:radiograph_clean", "a model that learned without markers"),
 }
-# By name and, of uploaded files, sha256. Files of a folder on the server have "" in its place.
+# By name and sha256. A ZIP's members have that of the ZIP, files of a folder on the server have "" in its place.
 Files = dict[tuple[str, str], Job]
 
 
@@ -61,7 +61,7 @@ class Folder:
     def _by_last_part(self) -> dict[str, list[Job]]:
         jobs = defaultdict(list)
         for (name, sha256), job in self.pictures.items():
-            if not sha256:
+            if not sha256 or job.member is not None:
                 jobs[PurePath(name).name].append(job)
         return jobs
 
@@ -205,7 +205,8 @@ def _add(files: Sequence[tuple[str, Any]]) -> None:
     try:
         for name, file in files:
             sha256, job = spool.keep(name, file)
-            added[name, sha256] = job
+            jobs = members_of(job) if name.lower().endswith(".zip") else [job]
+            added |= {(job.name, sha256): job for job in jobs}
     except GradcamError as error:
         session.refuse(error)
     if any(map(_is_table, added)):

@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import streamlit as st
 
-from gradcam_core import Drift, Evaluation, GradcamError, counted, percent
+from gradcam_core import GradcamError, counted, percent
 from pages.components import session
 from pages.components.analysis.work import Cancelled, Job, LastingWork, begin_lasting, watch
 from pages.components.folder.files import Folder
@@ -34,13 +34,14 @@ class Task(Generic[Result]):
     """What to do with every picture of a folder, and its identity by content.
 
     `verb` is what its button says, and `done` what stands there afterwards. `compute` gets the rows that are known, and
-    may not touch the session.
+    may not touch the session. `earlier` looks for results that are kept elsewhere.
     """
 
     key: str
     verb: str
     done: str
     compute: Callable[[Folder, tuple[Any, ...], LastingWork], Result]
+    earlier: Callable[[], Result | None] = lambda: None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,8 @@ class _FolderJob:
 def offer_job(task: Task[Any], folder: Folder) -> None:
     """Draw the button that starts a task or goes on with it."""
     st.html('<div style="height: 0.6rem"></div>')  # beside boxes whose labels are above them
-    job, earlier = _job(), _results().get(task.key)
+    job = _job()
+    earlier = _known(task, job)
     if job is not None and job.key == task.key:
         # Streamlit shows the button of the run before, faded, until this run ends, which may take minutes.
         st.html(f"<style>.st-key-{task.verb.lower()} {{ display: none; }}</style>")
@@ -88,7 +90,7 @@ def result_of(task: Task[Result], folder: Folder) -> Result | None:
             raise
         _keep(task.key, result)
         st.rerun()  # the button above was drawn while there was no result
-    kept: Result | None = _results().get(task.key)
+    kept = _known(task, job)
     if kept is not None and kept.count < len(folder.pictures):
         st.markdown(f"**Stopped after {kept.count} of {counted(len(folder.pictures), 'picture')}.**")
     return kept
@@ -121,13 +123,28 @@ def _job() -> _FolderJob | None:
     return job
 
 
+def _known(task: Task[Result], job: _FolderJob | None) -> Result | None:
+    """The results so far; those that are kept elsewhere are looked for once, while nothing is computed there."""
+    results = _results()
+    if task.key not in results and (job is None or job.key != task.key):
+        result = task.earlier()
+        if result is not None:
+            _keep_result(task.key, result)
+    kept: Result | None = results.get(task.key)
+    return kept
+
+
 def _results() -> dict[str, Any]:
     results: dict[str, Any] = st.session_state.setdefault("folder_results", {})
     return results
 
 
-def _keep(key: str, result: Evaluation | Drift) -> None:
+def _keep(key: str, result: PartlyDone) -> None:
     st.session_state.pop("folder_job", None)
+    _keep_result(key, result)
+
+
+def _keep_result(key: str, result: PartlyDone) -> None:
     results = _results()
     if result.count:
         results[key] = result

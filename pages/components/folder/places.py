@@ -64,6 +64,14 @@ def files_of(place: Place) -> list[Job]:
     return [*jobs, *_table(place)]
 
 
+def members_of(packed: Job) -> list[Job]:
+    """The pictures in a ZIP. Raises GradcamError."""
+    jobs = find_pictures(Path(packed.path))
+    if len(jobs) > MOST_PICTURES:
+        raise TOO_MANY
+    return list(jobs)
+
+
 def _table(place: Place) -> list[Job]:
     """The first table directly in the folder that has names and labels."""
     root = place.root.resolve()

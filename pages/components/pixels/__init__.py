@@ -62,10 +62,10 @@ def offer(image: "ImageRecord", grey: bool) -> str:
     for old in tokens[:-MOST_OFFERED]:
         OFFERS.pop(old, None)
     del tokens[:-MOST_OFFERED]
-    return f"{_base()}{PATH}/{token}"
+    return f"{base()}{PATH}/{token}"
 
 
-def _base() -> str:
+def base() -> str:
     """What the server's addresses begin with: "" or "/some/path"."""
     base = str(st.get_option("server.baseUrlPath")).strip("/")
     return f"/{base}" if base else ""
@@ -88,7 +88,7 @@ async def _serve(request: Request) -> Response:
     """Answer a request for a part of a picture."""
     offer = OFFERS.get(request.path_params["token"])
     part = PART.fullmatch(request.path_params["part"])
-    elsewhere = f"/{request.path_params['base']}" != f"{_base()}/"
+    elsewhere = f"/{request.path_params['base']}" != f"{base()}/"
     if elsewhere or offer is None or part is None or (part[0] == "whole" and not offer.grey):
         return PlainTextResponse("Not served.", 404)
     content, headers = await asyncio.to_thread(_cut, offer, part)
