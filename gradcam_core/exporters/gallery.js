@@ -54,14 +54,20 @@ function drawHeat(context, width, height, packed, row) {
   context.putImageData(image, 0, 0);
 }
 
-function paint(canvas, row, packed) {
+const painted = new Map(); // canvases that are shown, with what draws each of them again
+function paint(canvas, row, packed, failed) {
   const image = new Image();
+  image.onerror = () => failed("small picture damaged");
   image.onload = () => {
     canvas.width = image.naturalWidth;
     canvas.height = image.naturalHeight;
     const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.drawImage(image, 0, 0);
-    if (packed && packed[2]) drawHeat(context, canvas.width, canvas.height, packed, row);
+    const draw = () => {
+      context.drawImage(image, 0, 0);
+      if (packed && packed[2]) drawHeat(context, canvas.width, canvas.height, packed, row);
+    };
+    draw();
+    painted.set(canvas, draw);
     canvas.dataset.drawn = "yes";
   };
   image.src = "data:image/jpeg;base64," + row.tile;
@@ -70,10 +76,13 @@ function paint(canvas, row, packed) {
 function figure(row, packed, label, share) {
   const box = element("span", "map"), canvas = element("canvas");
   canvas.setAttribute("aria-hidden", "true");
-  if (row.tile) paint(canvas, row, packed);
   const empty = packed && !packed[2] ? (row.signed ? "no evidence" : "no positive evidence") : "";
-  const line = element("span", "line pair");
-  line.append(element("span", "", label), element("span", "", [share, empty].filter(Boolean).join(" · ")));
+  const line = element("span", "line pair"), words = element("span");
+  const say = (more) => { words.textContent = [share, empty, more].filter(Boolean).join(" · "); };
+  say("");
+  if (row.tile) paint(canvas, row, packed, say);
+  else say("no small picture");
+  line.append(element("span", "", label), words);
   box.append(canvas, line);
   return box;
 }
@@ -82,7 +91,7 @@ function fill(parent, row) {
   const maps = element("span", "maps");
   const wrong = row.correct === false;
   if (row.raw || row.tile) maps.append(figure(row, row.raw, row.label, percent(row.probability)));
-  if (wrong) maps.append(figure(row, row.trueRaw, "True: " + row.trueLabel, percent(row.trueProbability)));
+  if (row.trueRaw || wrong) maps.append(figure(row, row.trueRaw, "True: " + row.trueLabel, percent(row.trueProbability)));
   else if (row.tile) maps.append(figure(row, null, row.trueLabel ? "True: " + row.trueLabel : "Unlabelled", ""));
   parent.replaceChildren(maps);
   const state = row.problem || (wrong ? "Wrong" : row.correct ? "Right" : "");
@@ -173,7 +182,7 @@ function heading(text, scope) {
 // The button that shows the pictures of one true class with one answer.
 function counted(trueLabel, answer, count) {
   const button = element("button", trueLabel === answer ? "" : "wrong", count.toLocaleString("en"));
-  button.setAttribute("aria-label", `${count} pictures of ${trueLabel}, answered ${answer}`);
+  button.setAttribute("aria-label", `${count} ${count === 1 ? "picture" : "pictures"} of ${trueLabel}, answered ${answer}`);
   button.onclick = () => {
     byId("filters").reset();
     setTimeout(() => { byId("true").value = trueLabel; byId("answer").value = answer; apply(); });
@@ -214,7 +223,11 @@ function confusion() {
 options("answer", [...rows.map((row) => row.label), ...settings.confusion.map((item) => item[1])]);
 options("true", [...rows.map((row) => row.trueLabel), ...settings.confusion.map((item) => item[0])]);
 confusion();
-byId("filters").addEventListener("input", apply);
+function repaint() {
+  for (const [canvas, draw] of painted) if (canvas.isConnected) draw(); else painted.delete(canvas);
+}
+
+byId("filters").addEventListener("input", (event) => (event.target.id === "opacity" ? repaint() : apply()));
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("filters").addEventListener("reset", () => setTimeout(apply));
 byId("previous").onclick = () => open(current - 1);

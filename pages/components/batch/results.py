@@ -116,7 +116,7 @@ def _caption(result: Result) -> str:
     amount = "" if result.probability is None else f" {percent(result.probability, 0)}"
     words = f"{shown_name(result.name)}: {shortened(result.label)}{amount}"
     if result.correct is False:
-        return f"{words}. Right: for the true label, {shortened(result.true_label)}"
+        return f"{words}. Beside it: {shortened(result.true_label)}, the true label"
     return f"{words}. {percent(result.border or 0.0, 0)} of the heat at the edge"
 
 
