@@ -172,4 +172,7 @@ from .batch.merging import merge_shards as merge_shards
 from .batch.table import write_results_csv as write_results_csv
 from .batch.table import write_results_parquet as write_results_parquet
 from .exporters import write_gallery as write_gallery
+from .training import TrainingHeatmaps as TrainingHeatmaps
+from .training import film_document as film_document
+from .training import read_film as read_film
 from .version import __version__ as __version__

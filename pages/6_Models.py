@@ -7,6 +7,7 @@ from pages.components.session import take_remembered
 
 chosen = frame(__doc__, "Models")
 
+from pages.components.models.film import show_film
 from pages.components.models.given import take_model
 from pages.components.models.loaded import note_classes, show_list, show_model
 from pages.components.models.offer import show_offer
@@ -23,4 +24,5 @@ show_list()
 if chosen.model is not None:
     st.header("The chosen model")
     show_model(chosen.model)
+show_film()
 note_shown()

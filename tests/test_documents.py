@@ -35,6 +35,17 @@ def test_the_python_examples_run(
     assert number or (tmp_path / "overlay.png").stat().st_size > 10_000
 
 
+def test_the_example_of_heatmaps_during_training_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "docs/training.md").read_text("utf-8")
+    (tmp_path / "example.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], "utf-8")
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path("example.py")
+    assert "film.html" in capsys.readouterr().out
+    assert (tmp_path / "heatmaps" / "film.html").stat().st_size > 50_000
+
+
 def test_there_is_no_example_that_is_not_run() -> None:
     assert len(EXAMPLES) == 2
 

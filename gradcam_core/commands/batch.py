@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Literal
 
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
@@ -109,7 +110,7 @@ def _compute(given: Given) -> int:
     show_progress(1.0, "")
     if standing.known:
         say(f"{counted(standing.known, 'picture')} known from before")
-    return _write(given, path, len(jobs))
+    return _write(given, path, len(jobs), {job.id for job in jobs})
 
 
 def _progress_words(standing: core.Standing) -> str:
@@ -143,27 +144,33 @@ def _merge(given: Given) -> int:
     return max(_write(given, given.out / core.journal_name(), count), SOME_FAILED if missing else WORKED)
 
 
-def _write(given: Given, path: Path, pictures: int) -> int:
-    """Write the tables of a journal, and print how many rows they have."""
+def _write(given: Given, path: Path, pictures: int, wanted: Collection[str] | None = None) -> int:
+    """Write the tables of a journal, and print how many rows they have; of the `wanted` pictures, by id, or of all."""
     part = "" if given.shard is None else f"-{path.stem}"
     journal = core.Journal(path)
+
+    def results(order: Literal["name", "worst"] = "name") -> Iterator[core.Result]:
+        return (result for result in journal.results(order=order) if wanted is None or result.id in wanted)
+
     try:
         tally = core.Tally()
-        rows = core.write_results_csv(given.out / f"results{part}.csv", tally.counted(journal.results()), given.names)
+        rows = core.write_results_csv(given.out / f"results{part}.csv", tally.counted(results()), given.names)
         try:
-            core.write_results_parquet(given.out / f"results{part}.parquet", journal.results(), given.names)
+            core.write_results_parquet(given.out / f"results{part}.parquet", results(), given.names)
         except GradcamError as error:
             warn(f"note: {words_of(error)}")
         summary = tally.summary()
-        worst = partial(journal.results, order="worst")
-        core.write_batch_gallery(given.out / f"gallery{part}.html", worst(), journal.tile, summary)
-        write_whole(given.out / f"contact_sheet{part}.jpg", core.batch_sheet(worst(), journal.tile))
+        core.write_batch_gallery(given.out / f"gallery{part}.html", results("worst"), journal.tile, summary)
+        write_whole(given.out / f"contact_sheet{part}.jpg", core.batch_sheet(results("worst"), journal.tile))
         if summary.confusion:
             write_whole(given.out / f"confusion{part}.csv", core.confusion_to_csv(summary))
+        others = sum(journal.counts().values()) - rows
     except OSError as error:
         raise GradcamError("The results cannot be written.", "Check the disk: the journal has everything.") from error
     finally:
         journal.close()
+    if others:
+        say(f"{counted(others, 'result')} of pictures that are no longer there: they stay in the journal alone")
     for sentence in summary.sentences:
         say(one_line(sentence, 1000))
     counts = f"{counted(pictures, 'picture')}, {counted(rows, 'row')}, {summary.failed} failed"
