@@ -155,7 +155,10 @@ def _samples() -> dict[str, bytes]:
 
 def accepted(files: Iterable[Any]) -> list[UploadedFile]:
     """Those of the uploaded files that the session may keep; for the others, say why not."""
-    accepted_files, sizes = list[UploadedFile](), _sizes()
+    uploads, folder = (st.session_state.get(name, {}) for name in ("uploads", "folder_files"))
+    accepted_files, sizes = list[UploadedFile](), [len(upload.content) for upload in uploads.values()]
+    # What lies on the server anyway does not count, and of a ZIP it is the ZIP that was bounded.
+    sizes += [job.size for (_, sha256), job in folder.items() if sha256 and job.member is None]
     for file in files:
         if not isinstance(file, UploadedFile):
             refuse(GradcamError("The server no longer has this file.", "Add it again."))
@@ -170,13 +173,6 @@ def accepted(files: Iterable[Any]) -> list[UploadedFile]:
 def taken(files: Iterable[Any]) -> list[Upload]:
     """The content of uploaded files, as far as the session may keep them; for what it may not, say why."""
     return [Upload(file.name, file.getvalue()) for file in accepted(files)]
-
-
-def _sizes() -> list[int]:
-    """The sizes of all files that this session brought. Those that lie on the server anyway do not count."""
-    uploads = [len(upload.content) for upload in st.session_state.get("uploads", {}).values()]
-    files = st.session_state.get("folder_files", {}).items()
-    return uploads + [job.size for (_, sha256), job in files if sha256 and job.member is None]
 
 
 def take_uploads(place: str = "sidebar") -> None:
