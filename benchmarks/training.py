@@ -1,5 +1,6 @@
 """What heatmaps cost a training: 8 pictures each epoch of 2,000."""
 
+import itertools
 import tempfile
 import time
 from collections.abc import Iterator
@@ -58,6 +59,6 @@ def _trained(
 def _network() -> nn.Module:
     widths = (3, 16, 32, 64, 64)
     steps: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         steps += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
     return nn.Sequential(*steps, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 3))

@@ -147,6 +147,7 @@ from .many import explain_many as explain_many
 from .batch.records import Job as Job
 from .batch.records import Recipe as Recipe
 from .batch.records import Result as Result
+from .batch.records import StoredMap as StoredMap
 from .batch.pictures import find_pictures as find_pictures
 from .batch.pictures import may_be_picture as may_be_picture
 from .batch.pictures import read_picture as read_picture
@@ -156,9 +157,11 @@ from .batch.evaluating import EvaluationTask as EvaluationTask
 from .batch.evaluating import rows_in_processes as rows_in_processes
 from .batch.summary import BatchSummary as BatchSummary
 from .batch.summary import Tally as Tally
+from .batch.summary import true_class as true_class
 from .batch.summary import confusion_to_csv as confusion_to_csv
 from .batch.summary import summarise_results as summarise_results
-from .batch.pages import write_batch_pages as write_batch_pages
+from .batch.pages import batch_sheet as batch_sheet
+from .batch.pages import write_batch_gallery as write_batch_gallery
 from .batch.running import Standing as Standing
 from .batch.running import in_shard as in_shard
 from .batch.running import run_batch as run_batch

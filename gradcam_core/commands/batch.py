@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import gradcam_core as core
@@ -154,9 +155,9 @@ def _write(given: Given, path: Path, pictures: int) -> int:
         except GradcamError as error:
             warn(f"note: {words_of(error)}")
         summary = tally.summary()
-        core.write_batch_pages(
-            journal, summary, given.out / f"gallery{part}.html", given.out / f"contact_sheet{part}.jpg"
-        )
+        worst = partial(journal.results, order="worst")
+        core.write_batch_gallery(given.out / f"gallery{part}.html", worst(), journal.tile, summary)
+        write_whole(given.out / f"contact_sheet{part}.jpg", core.batch_sheet(worst(), journal.tile))
         if summary.confusion:
             write_whole(given.out / f"confusion{part}.csv", core.confusion_to_csv(summary))
     except OSError as error:

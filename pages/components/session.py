@@ -1,8 +1,7 @@
 """What a session has and has chosen: its pictures, its models, the values of its widgets. Loads no torch.
 
-Values of widgets that outlive a page are kept here and not by the widgets: `kept` lays a value out before its
-widget is drawn, and takes only a change that the user made. So a widget that is drawn on another page, with
-other options or another limit, neither loses nor changes what was chosen.
+Values of widgets that outlive a page are kept here and not by the widgets: `kept` lays a value out before its widget is
+drawn, and takes only what the user changed. So other options or limits on another page neither lose nor change it.
 """
 
 import functools
@@ -112,9 +111,8 @@ def bundled() -> list[ModelChoice]:
 
 def pictures() -> dict[str, str]:
     """Keys and titles of the session's own pictures, newest first, then of the samples."""
-    own = {
-        sha256: shown_name(upload.name) or "Picture" for sha256, upload in reversed(st.session_state.uploads.items())
-    }
+    uploads = reversed(st.session_state.uploads.items())
+    own = {sha256: shown_name(upload.name) or "Picture" for sha256, upload in uploads}
     return own | {sample.name: f"{sample.title} (sample)" for sample in list_samples()}
 
 
@@ -142,8 +140,7 @@ def picture_content(key: str) -> tuple[str, bytes]:
 def content_of(sha256: str) -> bytes | None:
     """The file of one of this session's pictures or samples, by its content's hash."""
     if sha256 in st.session_state.get("uploads", {}):
-        content: bytes = st.session_state.uploads[sha256].content
-        return content
+        return bytes(st.session_state.uploads[sha256].content)
     return _samples().get(sha256)
 
 
@@ -155,10 +152,7 @@ def _samples() -> dict[str, bytes]:
 
 def accepted(files: Iterable[Any]) -> list[UploadedFile]:
     """Those of the uploaded files that the session may keep; for the others, say why not."""
-    uploads, folder = (st.session_state.get(name, {}) for name in ("uploads", "folder_files"))
-    accepted_files, sizes = list[UploadedFile](), [len(upload.content) for upload in uploads.values()]
-    # What lies on the server anyway does not count, and of a ZIP it is the ZIP that was bounded.
-    sizes += [job.size for (_, sha256), job in folder.items() if sha256 and job.member is None]
+    accepted_files, sizes = list[UploadedFile](), _sizes()
     for file in files:
         if not isinstance(file, UploadedFile):
             refuse(GradcamError("The server no longer has this file.", "Add it again."))
@@ -173,6 +167,13 @@ def accepted(files: Iterable[Any]) -> list[UploadedFile]:
 def taken(files: Iterable[Any]) -> list[Upload]:
     """The content of uploaded files, as far as the session may keep them; for what it may not, say why."""
     return [Upload(file.name, file.getvalue()) for file in accepted(files)]
+
+
+def _sizes() -> list[int]:
+    """The sizes of all files that this session brought. Those that lie on the server anyway do not count."""
+    files = st.session_state.get("folder_files", {}).items()
+    sizes = [job.size for (_, sha256), job in files if sha256 and job.member is None]
+    return sizes + [len(upload.content) for upload in st.session_state.get("uploads", {}).values()]
 
 
 def take_uploads(place: str = "sidebar") -> None:
@@ -237,10 +238,9 @@ def place_in_list() -> tuple[int, int]:
 def choose_at(place: int) -> bool:
     """Choose the picture at a place of the list; whether that is another one than before."""
     keys = list(pictures())
-    if not 0 <= place < len(keys) or keys[place] == chosen_picture():
-        return False
-    choose_picture(keys[place])
-    return True
+    if other := 0 <= place < len(keys) and keys[place] != chosen_picture():
+        choose_picture(keys[place])
+    return other
 
 
 def uploader_key(place: str = "sidebar") -> str:

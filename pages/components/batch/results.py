@@ -5,20 +5,22 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import streamlit as st
 
 from gradcam_core import (
+    BatchSummary,
     Journal,
     Result,
+    batch_sheet,
     draw_on_tile,
     journal_name,
     percent,
     summarise_results,
-    write_batch_pages,
+    write_batch_gallery,
     write_results_csv,
     write_results_parquet,
 )
@@ -32,6 +34,7 @@ from pages.components.panels.figures import data_url, figures
 from pages.components.session import kept
 from pages.components.words import plain, shortened, shown_name
 
+TileOf = Callable[[str], bytes]
 MOST_FIRST, MOST_ROWS, MOST_SMALL = 6, 500, 150
 BORDER_HEAVY = 0.6  # even heat has 0.36
 ALL, WRONG, RIGHT, BORDER, FAILED = "all", "wrong", "right", "border", "failed"
@@ -89,11 +92,11 @@ def _report(run: BatchRun, key: str) -> Report:
     return report
 
 
-def results_of(run: BatchRun) -> Iterator[Result]:
+def results_of(run: BatchRun, order: Literal["name", "worst"] = "name") -> Iterator[Result]:
     """The results of the run's pictures, with their names."""
     journal = Journal(run.place / journal_name())
     try:
-        for result in journal.results():
+        for result in journal.results(order=order):
             if job := run.jobs.get(result.id):
                 yield replace(result, name=job.name)
     finally:
@@ -243,10 +246,9 @@ def _show_downloads(run: BatchRun, key: str) -> None:
         download("Results, CSV", table, f"batch-{key[:8]}.csv", "text/csv", "batch")
         maps = functools.partial(_written, run, write_results_parquet, names)
         download("Results and maps, Parquet", maps, f"batch-{key[:8]}.parquet", "application/octet-stream", "batch")
-        download(
-            "Gallery, HTML", functools.partial(_page, run, "gallery"), f"gallery-{key[:8]}.html", "text/html", "batch"
-        )
-        sheet = functools.partial(_page, run, "sheet")
+        gallery = functools.partial(_page, run, write_batch_gallery)
+        download("Gallery, HTML", gallery, f"gallery-{key[:8]}.html", "text/html", "batch")
+        sheet = functools.partial(_page, run, _write_sheet)
         download("Contact sheet, JPEG", sheet, f"contact-sheet-{key[:8]}.jpg", "image/jpeg", "batch")
         if run.overlays and (run.place / OVERLAYS).is_dir():
             offer_overlays(run, names)
@@ -261,13 +263,19 @@ def _written(run: BatchRun, write: Callable[..., Any], names: str) -> bytes:
         return path.read_bytes()
 
 
-def _page(run: BatchRun, name: str) -> bytes:
-    """The gallery or the contact sheet. Neither has the names of files."""
-    journal = Journal(run.place / journal_name())
+def _page(run: BatchRun, write: Callable[[Path, Iterator[Result], TileOf, BatchSummary], Any]) -> bytes:
+    """The gallery or the contact sheet, with the names of files where the user wants them."""
+    journal, keep = Journal(run.place / journal_name()), wanted_names() == "keep"
+    worst = results_of(run, "worst")
+    named = worst if keep else (replace(result, name=result.sha256[:16] or result.id[:16]) for result in worst)
     try:
         with tempfile.TemporaryDirectory(dir=run.place) as folder:
-            paths = {"gallery": Path(folder) / "gallery.html", "sheet": Path(folder) / "sheet.jpg"}
-            write_batch_pages(journal, summarise_results(results_of(run)), *paths.values())
-            return paths[name].read_bytes()
+            path = Path(folder) / "page"
+            write(path, named, journal.tile, summarise_results(results_of(run)))
+            return path.read_bytes()
     finally:
         journal.close()
+
+
+def _write_sheet(path: Path, results: Iterator[Result], tile_of: TileOf, summary: BatchSummary) -> None:
+    path.write_bytes(batch_sheet(results, tile_of))
