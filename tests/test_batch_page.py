@@ -70,6 +70,9 @@ def test_sixty_files_are_stopped_continued_and_each_has_a_row(page: Any, address
     page.locator("label", has_text="With file names").click()
     settled(page)
     assert {row["name"] for row in saved_rows(page)} > set(BROKEN)
+    with page.expect_download(timeout=60_000) as waiting:
+        page.get_by_role("button", name="Gallery, HTML").click()
+    assert "cut.png" in Path(waiting.value.path()).read_text("utf-8")
 
 
 def saved_rows(page: Any) -> list[dict[str, str]]:

@@ -246,9 +246,9 @@ def _show_downloads(run: BatchRun, key: str) -> None:
         download("Results, CSV", table, f"batch-{key[:8]}.csv", "text/csv", "batch")
         maps = functools.partial(_written, run, write_results_parquet, names)
         download("Results and maps, Parquet", maps, f"batch-{key[:8]}.parquet", "application/octet-stream", "batch")
-        gallery = functools.partial(_page, run, write_batch_gallery)
+        gallery = functools.partial(_page, run, write_batch_gallery, names)
         download("Gallery, HTML", gallery, f"gallery-{key[:8]}.html", "text/html", "batch")
-        sheet = functools.partial(_page, run, _write_sheet)
+        sheet = functools.partial(_page, run, _write_sheet, names)
         download("Contact sheet, JPEG", sheet, f"contact-sheet-{key[:8]}.jpg", "image/jpeg", "batch")
         if run.overlays and (run.place / OVERLAYS).is_dir():
             offer_overlays(run, names)
@@ -263,9 +263,9 @@ def _written(run: BatchRun, write: Callable[..., Any], names: str) -> bytes:
         return path.read_bytes()
 
 
-def _page(run: BatchRun, write: Callable[[Path, Iterator[Result], TileOf, BatchSummary], Any]) -> bytes:
+def _page(run: BatchRun, write: Callable[[Path, Iterator[Result], TileOf, BatchSummary], Any], names: str) -> bytes:
     """The gallery or the contact sheet, with the names of files where the user wants them."""
-    journal, keep = Journal(run.place / journal_name()), wanted_names() == "keep"
+    journal, keep = Journal(run.place / journal_name()), names == "keep"
     worst = results_of(run, "worst")
     named = worst if keep else (replace(result, name=result.sha256[:16] or result.id[:16]) for result in worst)
     try:
