@@ -41,4 +41,4 @@ with places[4]:
 
 result = result_of(task, folder)
 if result is not None:
-    show_batch(result, folder, key=task.key)
+    show_batch(result, key=task.key)

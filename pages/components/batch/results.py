@@ -26,8 +26,8 @@ from gradcam_core import (
 )
 from pages.components.batch.archive import offer_overlays
 from pages.components.batch.task import OVERLAYS, BatchRun
-from pages.components.folder.files import Folder, bring
-from pages.components.folder.results import offer_names, ticked, wanted_names
+from pages.components.folder.files import bring
+from pages.components.folder.results import CSS, offer_names, ticked, wanted_names
 from pages.components.frame.navigation import go_to
 from pages.components.panels.downloads import download
 from pages.components.panels.figures import data_url, figures
@@ -68,8 +68,9 @@ def worst_first(result: Result) -> tuple[int, float]:
     return 1, -(result.border or 0.0)
 
 
-def show_batch(run: BatchRun, folder: Folder, *, key: str) -> None:
+def show_batch(run: BatchRun, *, key: str) -> None:
     """Show the results, from the main sentences to the files."""
+    st.html(f"<style>{CSS.read_text('utf-8')}</style>")
     report = _report(run, key)
     with st.container(key="findings", gap="small"):
         for sentence in summarise_results(report.results).sentences:
@@ -239,31 +240,32 @@ def _columns(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _show_downloads(run: BatchRun, key: str) -> None:
+    names = wanted_names()  # a file is written outside the session, which has this choice
     with st.container(horizontal=True, vertical_alignment="center", key="folder-downloads"):
-        table = functools.partial(_written, run, write_results_csv)
+        table = functools.partial(_written, run, write_results_csv, names)
         download("Results, CSV", table, f"batch-{key[:8]}.csv", "text/csv", "batch")
-        maps = functools.partial(_written, run, write_results_parquet)
+        maps = functools.partial(_written, run, write_results_parquet, names)
         download("Results and maps, Parquet", maps, f"batch-{key[:8]}.parquet", "application/octet-stream", "batch")
-        gallery = functools.partial(_page, run, write_batch_gallery)
+        gallery = functools.partial(_page, run, write_batch_gallery, names)
         download("Gallery, HTML", gallery, f"gallery-{key[:8]}.html", "text/html", "batch")
-        sheet = functools.partial(_page, run, _write_sheet)
+        sheet = functools.partial(_page, run, _write_sheet, names)
         download("Contact sheet, JPEG", sheet, f"contact-sheet-{key[:8]}.jpg", "image/jpeg", "batch")
         if run.overlays and (run.place / OVERLAYS).is_dir():
-            offer_overlays(run, wanted_names())
+            offer_overlays(run, names)
         offer_names()
 
 
-def _written(run: BatchRun, write: Callable[..., Any]) -> bytes:
+def _written(run: BatchRun, write: Callable[..., Any], names: str) -> bytes:
     """A table of all results as a file."""
     with tempfile.TemporaryDirectory(dir=run.place) as folder:
         path = Path(folder) / "results"
-        write(path, results_of(run), wanted_names())
+        write(path, results_of(run), names)
         return path.read_bytes()
 
 
-def _page(run: BatchRun, write: Callable[[Path, Iterator[Result], TileOf, BatchSummary], Any]) -> bytes:
+def _page(run: BatchRun, write: Callable[[Path, Iterator[Result], TileOf, BatchSummary], Any], names: str) -> bytes:
     """The gallery or the contact sheet, with the names of files where the user wants them."""
-    journal, keep = Journal(run.place / journal_name()), wanted_names() == "keep"
+    journal, keep = Journal(run.place / journal_name()), names == "keep"
     worst = results_of(run, "worst")
     named = worst if keep else (replace(result, name=result.sha256[:16] or result.id[:16]) for result in worst)
     try:

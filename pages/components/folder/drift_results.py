@@ -102,8 +102,9 @@ def _columns(drift: Drift, pictures: bool) -> dict[str, Any]:
 
 def _show_downloads(drift: Drift, key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="folder-downloads"):
-        table = lambda: drift_to_csv(drift, wanted_names())  # noqa: E731
-        record = lambda: to_json(drift_to_dict(drift, names=wanted_names()))  # noqa: E731
+        names = wanted_names()  # a file is written outside the session, which has this choice
+        table = lambda: drift_to_csv(drift, names)  # noqa: E731
+        record = lambda: to_json(drift_to_dict(drift, names=names))  # noqa: E731
         download("Results, CSV", table, f"models-{key[:8]}.csv", "text/csv", "drift")
         download("Record, JSON", record, f"models-{key[:8]}.json", "application/json", "drift")
         offer_names()

@@ -248,9 +248,10 @@ def _thumbnail(file: Job) -> str:
 
 def _show_downloads(evaluation: Evaluation, key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="folder-downloads"):
-        make = lambda: evaluation_to_csv(evaluation, wanted_names())  # noqa: E731
+        names = wanted_names()  # a file is written outside the session, which has this choice
+        make = lambda: evaluation_to_csv(evaluation, names)  # noqa: E731
         download("Results, CSV", make, f"evaluation-{key[:8]}.csv", "text/csv", "evaluation")
-        record = lambda: to_json(evaluation_to_dict(evaluation, names=wanted_names()))  # noqa: E731
+        record = lambda: to_json(evaluation_to_dict(evaluation, names=names))  # noqa: E731
         download("Results, JSON", record, f"evaluation-{key[:8]}.json", "application/json", "evaluation")
         offer_names()
 
