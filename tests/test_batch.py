@@ -8,8 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -207,6 +207,24 @@ def test_a_picture_that_ends_its_process_loses_itself_alone(folder: Path) -> Non
     results = [result for group in in_processes([jobs], Heatmaps(RECIPE), 1, [Process()]) for result in group]
     assert sorted(result.id for result in results) == sorted(job.id for job in jobs)
     assert {result.id: result.problem for result in results if result.problem} == {jobs[2].id: ENDED}
+
+
+@dataclass(frozen=True)
+class Faulty:
+    """A task with a fault that one item meets."""
+
+    def begin(self) -> Callable[[Sequence[int]], list[str]]:
+        return lambda items: [f"1/{1 / item:g}" for item in items]
+
+    def lost(self, item: int, problem: str) -> str:
+        return problem
+
+
+def test_a_fault_of_the_program_costs_one_item_and_is_called_so(capfd: pytest.CaptureFixture[str]) -> None:
+    groups = in_processes([[4, 2], [1, 0, 5]], Faulty(), 1, [Process()])
+    outcomes = [outcome for group in groups for outcome in group]
+    assert sorted(outcomes) == ["1/0.2", "1/0.25", "1/0.5", "1/1", processes.FAULT.format("ZeroDivisionError")]
+    assert "ZeroDivisionError" in capfd.readouterr().err
 
 
 def kill_and_resume(folder: Path, out: Path, seconds: Sequence[float], workers: int) -> None:

@@ -31,7 +31,7 @@ NO_USE = 42
 def batch_flags(flags: Flags) -> None:
     """Add the flags of `batch`."""
     flags.add_argument("folder", metavar="FOLDER", nargs="?", type=Path, help="pictures, also in folders below it")
-    model_flags(flags)
+    model_flags(flags, required=False)
     layer_flag(flags)
     flags.add_argument("--method", default="grad_cam", metavar="NAME", help="a name, or name:option=value (grad_cam)")
     target_flag(flags, "this class instead of each picture's top prediction", default="")
@@ -69,6 +69,8 @@ def batch(given: Given) -> int:
         return _merge(given)
     if given.folder is None:
         raise GradcamError("There is no folder of pictures.", "Write batch FOLDER, or --merge to join shards.")
+    if given.model is None:
+        raise GradcamError("There is no model.", "Name one with --model.")
     try:
         return _compute(given)
     except core.JournalError:

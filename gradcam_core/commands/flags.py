@@ -21,12 +21,12 @@ OLD_TEXT = "The table is not UTF-8: it was read as Windows-1252. Check its accen
 YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def model_flags(flags: Flags, *, several: bool = False) -> None:
+def model_flags(flags: Flags, *, several: bool = False, required: bool = True) -> None:
     """Add the flags that say which model to load, and how; or `several`, whose own flags are given again for each."""
     own: dict[str, Any] = {"action": "append"} if several else {}
     each = "; once for all models, or for each, - for none" if several else ""
     kinds = "bundled:, timm:, torchvision:, open-clip:NAME or file:PATH (a file or folder)"
-    flags.add_argument("--model", required=True, metavar="REF", help=f"{kinds}{'; once for each' * several}", **own)
+    flags.add_argument("--model", required=required, metavar="REF", help=f"{kinds}{'; once for each' * several}", **own)
     places = "of a file: timm:, torchvision:, open-clip:, python:module:factory or auto"
     flags.add_argument("--architecture", metavar="REF", help=f"{places}{each}", **own)
     flags.add_argument(

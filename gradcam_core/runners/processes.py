@@ -1,9 +1,11 @@
 """Pictures in processes of this machine, each with its own model. One that ends by itself loses one picture at most."""
 
+import logging
 import multiprocessing
 import os
 import subprocess
 import sys
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -15,6 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from gradcam_core.errors import GradcamError
 
+FAULT = "A fault of CAM Lightbox ({}), not of this picture. Please report it."
 ENDED = "Reading this picture ended the program that read it. It may be damaged; save it again."
 # Where so many processes in a row end before their model is loaded, there is no use in another one.
 MOST_STARTS = 3
@@ -56,7 +59,7 @@ def cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[Outcome]):
-    """What a process sends back: "results", the "error" or "system" error that stopped it, or that it is "ready"."""
+    """What a process sends back: "results", the "error", "system" error or "fault" that stopped it, or "ready"."""
 
     kind: str
     content: tuple[Any, ...] = ()
@@ -78,6 +81,10 @@ def reply_of(compute: Callable[[], Sequence[Outcome]]) -> Reply[Outcome]:
         return Reply("error", (error.message, error.remedy))
     except OSError as error:
         return Reply("system", (error.errno, error.strerror))
+    except Exception as error:  # a fault of this program: it costs one picture, and stays visible
+        places = "".join(traceback.format_tb(error.__traceback__))  # without the message, which may contain file names
+        logging.getLogger(__name__).error("%s%s", places, type(error).__name__)
+        return Reply("fault", (type(error).__name__,))
 
 
 class Task(Protocol[Item_contra, Outcome_co]):
@@ -171,23 +178,32 @@ class Process(Generic[Item, Outcome]):
         if reply.kind == "ready":
             self._ready, self._starts = True, 0
             return []
-        self.items = []
+        items, self.items = self.items, []
+        if reply.kind == "fault" and self._given:
+            return self._one_by_one(items, FAULT.format(*reply.content), waiting)
         return reply.results()
+
+    def _one_by_one(self, items: list[Item], problem: str, waiting: deque[list[Item]]) -> Sequence[Outcome]:
+        """Try items again, each alone; a single one is lost to the problem."""
+        if len(items) == 1 and self._given:
+            return [self._given[0].lost(items[0], problem)]
+        waiting.extendleft([item] for item in items)
+        return []
 
     def _replaced(self, waiting: deque[list[Item]]) -> Sequence[Outcome]:
         """Begin another process. One that ended before its model was loaded says nothing about its pictures."""
         items, self.items = self.items, []
-        ready, given = self._ready, self._given
-        if given is None or (not ready and self._starts >= MOST_STARTS):
+        ready = self._ready
+        if not ready and self._starts >= MOST_STARTS:
             raise GradcamError(
                 "The processes that do the work end before they begin.",
                 "Check that there is memory for all of them, or use fewer: --workers 1.",
             )
         self.end()
         self._start()
-        if ready and len(items) == 1:
-            return [given[0].lost(items[0], ENDED)]
-        waiting.extendleft([item] for item in items)
+        if ready:
+            return self._one_by_one(items, ENDED, waiting)
+        waiting.appendleft(items)
         return []
 
     def end(self) -> None:
