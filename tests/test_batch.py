@@ -534,3 +534,20 @@ def test_the_limit_of_a_container_counts_as_cores(
     machine = processes.cores()
     (tmp_path / "cpu.max").write_text(limit)
     assert processes.cores() == (expected or machine)
+
+
+def test_the_number_of_a_regression_is_in_the_tables(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    steps = (torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    network = torch.nn.Sequential(*steps, torch.nn.Linear(4, 1))
+    model = core.load_model(network, task="regression", unit="years", preprocessing={"size": 32})
+    jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:3]
+    results = work(jobs, model, core.Recipe("", together=8))
+    journal = core.Journal(tmp_path / core.journal_name(), {})
+    journal.add(results)
+    core.write_results_csv(tmp_path / "results.csv", journal.results())
+    for job, row in zip(jobs, rows_of(tmp_path / "results.csv"), strict=True):
+        target = core.explain(core.read_image(job.path), model).heatmaps[0].target
+        assert float(row["value"]) == pytest.approx(target.value, rel=1e-4)
+        assert row["probability"] == row["correct"] == ""
+    journal.close()

@@ -17,14 +17,14 @@ import numpy as np
 from gradcam_core.batch.records import FAILED, Job, Result, StoredMap, to_bytes
 from gradcam_core.errors import GradcamError
 
-FORMAT = 1
+FORMAT = 2
 # What numbers and texts raise that were not written here.
 UNREADABLE = (ValueError, TypeError, RecursionError)
 JOURNAL, SHARD = "journal.sqlite", "shard-{index}-of-{count}.sqlite"
 COMPLETE = "complete"
 COLUMNS = (
     *("id", "name", "size", "modified_ns", "status", "problem", "sha256", "key", "label", "label_index"),
-    *("probability", "true_label", "correct", "true_probability", "border", "state", "note", "overlay"),
+    *("probability", "true_label", "correct", "true_probability", "value", "border", "state", "note", "overlay"),
 )
 TABLES = f"""
 create table about (name text primary key, value text not null);

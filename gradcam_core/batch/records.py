@@ -80,7 +80,8 @@ class Result:
     """What comes of one picture. `status` is "ok", or "failed" with its `problem` in words.
 
     `key` names everything that decides about its maps: the file's bytes, model, task, layer, method, options, version.
-    `border` is the share of the heat in the outer tenth of the picture. `tile` shows the model's input, as JPEG.
+    `value` is a regression's number. `border` is the share of the heat in the outer tenth of the picture. `tile` shows
+    the model's input, as JPEG.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Result:
     true_label: str = ""
     correct: bool | None = None
     true_probability: float | None = None
+    value: float | None = None
     border: float | None = None
     state: str = ""
     note: str = ""

@@ -11,7 +11,7 @@ from gradcam_core.text import Cell, to_csv
 
 COLUMNS = (
     *("sha256", "name", "status", "label", "probability", "label_index", "true_label", "correct", "true_probability"),
-    *("border_share", "evidence", "layer", "map_target", "raw_peak", "overlay", "problem", "note", "key"),
+    *("value", "border_share", "evidence", "layer", "map_target", "raw_peak", "overlay", "problem", "note", "key"),
 )
 GROUP = 4096
 
@@ -30,6 +30,7 @@ def row_of(result: Result, names: Literal["keep", "hash"]) -> dict[str, Cell]:
         "true_label": result.true_label,
         "correct": result.correct,
         "true_probability": result.true_probability,
+        "value": result.value,
         "border_share": result.border,
         "evidence": result.state,
         "layer": "" if stored is None else stored.layer,
@@ -66,7 +67,7 @@ def write_results_parquet(path: Path, results: Iterable[Result], names: Literal[
             "Parquet files need the package pyarrow.", "Install it: pip install pyarrow. The CSV needs nothing."
         ) from error
     text, number, whole = pyarrow.string(), pyarrow.float64(), pyarrow.int64()
-    numbers = {"probability", "true_probability", "border_share", "raw_peak"}
+    numbers = {"probability", "true_probability", "value", "border_share", "raw_peak"}
     kinds = {name: number if name in numbers else text for name in COLUMNS}
     kinds |= {"label_index": whole, "correct": pyarrow.bool_()}
     values = pyarrow.list_(pyarrow.float32())

@@ -131,6 +131,7 @@ def _result(
         true_label=job.label,
         correct=correct,
         true_probability=_number(top.probability) if correct and top else None,
+        value=_number(getattr(heatmap.target, "value", None)) if model.task == "regression" else None,
         border=border_share(heatmap),
         state=heatmap.state,
         note=" ".join(notes),
@@ -163,8 +164,8 @@ def _with_true(result: Result, explanation: Explanation | GradcamError) -> Resul
     )
 
 
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _number(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def _stored(heatmap: Heatmap, role: str) -> StoredMap:
