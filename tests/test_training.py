@@ -113,6 +113,49 @@ def test_nothing_of_the_network_is_touched() -> None:
     assert all(torch.equal(first, second) for first, second in zip(values, after, strict=True))
 
 
+def test_hooks_of_the_network_do_not_hear_of_the_copy() -> None:
+    model, heard = network(), list[str]()
+    model[0].register_forward_hook(lambda *_: heard.append("forward"))
+    model[4].register_forward_pre_hook(lambda *_: heard.append("before"))
+    model[4].register_full_backward_hook(lambda *_: heard.append("backward"))
+    kept = Kept()
+    callback = heatmaps(kept)
+    for epoch in range(2):
+        callback(model, epoch)
+    assert sorted(kept.epochs) == [0, 1]
+    assert not heard
+    model(torch.rand(1, 3, 32, 32)).sum().backward()
+    assert sorted(set(heard)) == ["backward", "before", "forward"]
+
+
+class Scaled(nn.Module):
+    """A network with normalised weights, and a buffer that is in no checkpoint."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = network()
+        self.steps[4] = nn.utils.parametrizations.weight_norm(self.steps[4])
+        self.register_buffer("scale", torch.ones(1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.steps(images) * self.scale
+
+
+def test_buffers_that_are_in_no_checkpoint_follow_too() -> None:
+    model, kept, fresh = Scaled(), Kept(), Kept()
+    callback = heatmaps(kept)
+    callback(model, 0)
+    with torch.no_grad():
+        model.scale.mul_(20)
+        model.steps[4].parametrizations.weight.original1.mul_(1.5)
+    callback(model, 1)
+    heatmaps(fresh)(model, 1)
+    for first, second in zip(kept.epochs[1], fresh.epochs[1], strict=True):
+        assert first.answer_probability == pytest.approx(second.answer_probability, abs=1e-6)
+        np.testing.assert_allclose(first.answer_map, second.answer_map, atol=1e-5)
+    assert kept.epochs[0][0].answer_probability != pytest.approx(kept.epochs[1][0].answer_probability, abs=1e-3)
+
+
 def changed(model: nn.Module) -> None:
     with torch.no_grad():
         for number, tensor in enumerate(model.parameters()):
@@ -239,7 +282,9 @@ def test_the_film_has_this_training_and_what_it_went_on_from(tmp_path: Path) -> 
         first(model, epoch)
     second(model, 2)  # goes on after a checkpoint
     assert [epoch["epoch"] for epoch in read_film((tmp_path / "film.html").read_bytes())] == [0, 1, 2]
+    (tmp_path / "epoch-notes.json").write_text("")
     third(model, 0)  # begins again
+    assert sorted(path.name for path in tmp_path.glob("epoch-*")) == ["epoch-00000.json", "epoch-notes.json"]
     assert [epoch["epoch"] for epoch in read_film((tmp_path / "film.html").read_bytes())] == [0]
     record = json.loads((tmp_path / "epoch-00000.json").read_text())
     assert np.array(record["scenes"][0]["true_map"]).ndim == 2

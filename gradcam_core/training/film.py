@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gradcam_core.errors import GradcamError
 from gradcam_core.exporters.pages import csp_hash, script_json, with_parts
 from gradcam_core.files import read_bounded, write_whole
+from gradcam_core.shapes import Map
 from gradcam_core.text import DISCLAIMER
 from gradcam_core.training.records import Scene
 
@@ -20,7 +23,7 @@ FILM, EPOCH = "film.html", re.compile(r"epoch-(\d{1,9})\.json")
 # So many epochs are in the strip: of more, evenly spread ones with the first and the last.
 MOST_EPOCHS = 60
 MOST_PICTURES, LARGEST_EPOCH, LARGEST_FILM = 64, 8_000_000, 200_000_000
-BEGIN, END = '<script type="application/json" id="epochs">', "</script>"
+END = "</script>"
 TEXTS = ("picture", "answer", "truth")
 SHARES = ("answer_probability", "true_probability")
 JPEGS = ("answer_jpeg", "true_jpeg")
@@ -30,7 +33,7 @@ class FilmWriter:
     """Writes `epoch-00001.json` for each epoch, with the raw maps, and `film.html` over all of them.
 
     Epochs that lie in the folder from before count as the beginning of this training where their numbers are lower
-    than its first one.
+    than its first one; others are of an earlier training and are deleted.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,13 +44,20 @@ class FilmWriter:
         """Write one epoch. Raises OSError."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._epochs is None:
-            matches = filter(None, (EPOCH.fullmatch(path.name) for path in self._folder.iterdir()))
-            self._epochs = sorted(number for number in {int(match[1]) for match in matches} if number < epoch)
+            self._epochs = self._earlier(epoch)
         content = {"epoch": epoch, "scenes": [_values(scene) for scene in scenes]}
         write_whole(self._path(epoch), json.dumps(content, allow_nan=False).encode())
         self._epochs = [*(number for number in self._epochs if number != epoch), epoch]
         shown = [json.loads(read_bounded(self._path(number), LARGEST_EPOCH)) for number in _spread(self._epochs)]
         write_whole(self._folder / FILM, film_document([_checked(each) for each in shown]).encode())
+
+    def _earlier(self, epoch: int) -> list[int]:
+        names = (EPOCH.fullmatch(path.name) for path in self._folder.iterdir())
+        numbers = {int(match[1]) for match in names if match}
+        for number in numbers:
+            if number >= epoch:
+                self._path(number).unlink(missing_ok=True)
+        return sorted(number for number in numbers if number < epoch)
 
     def _path(self, epoch: int) -> Path:
         return self._folder / f"epoch-{epoch:05}.json"
@@ -66,9 +76,13 @@ def _values(scene: Scene) -> dict[str, Any]:
         **{name: _finite(getattr(scene, name)) for name in SHARES},
         "answer_jpeg": base64.b64encode(scene.answer_picture).decode(),
         "true_jpeg": base64.b64encode(scene.true_picture).decode(),
-        "answer_map": scene.answer_map.tolist(),
-        "true_map": None if scene.true_map is None else scene.true_map.tolist(),
+        "answer_map": _listed(scene.answer_map),
+        "true_map": _listed(scene.true_map),
     }
+
+
+def _listed(raw: Map | None) -> list[list[float]] | None:
+    return None if raw is None or not np.isfinite(raw).all() else raw.tolist()
 
 
 def _finite(number: float | None) -> float | None:
@@ -93,7 +107,8 @@ def read_film(content: bytes) -> list[dict[str, Any]]:
     """The epochs out of a film.html, checked: nothing else of that file is used. Raises GradcamError."""
     try:
         text = content.decode("utf-8") if len(content) <= LARGEST_FILM else ""
-        begin = text.index(BEGIN) + len(BEGIN)
+        opening = (FOLDER / "film.html").read_text("utf-8").partition("{{epochs}}")[0].splitlines()[-1]
+        begin = text.index(opening) + len(opening)
         epochs = json.loads(text[begin : text.index(END, begin)])
         if not isinstance(epochs, list) or not 0 < len(epochs) <= MOST_EPOCHS:
             raise ValueError

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -111,18 +112,39 @@ def _current(network: nn.Module, copy: LoadedModel | None, settings: Mapping[str
     """The private copy with the network's present weights. The first call makes it."""
     if copy is None:
         device = next((str(tensor.device) for tensor in network.state_dict().values()), "cpu")
-        model = load_model(network, **settings, device=device)
+        model = load_model(_without_hooks(network), **settings, device=device)
         # The weights change: no fingerprint, and no faster copy of them.
         return replace(model, folded=None, fingerprint="")
-    own, given = copy.module.state_dict(), network.state_dict()
+    own, given = _tensors(copy.module), _tensors(network)
     if own.keys() != given.keys():  # parts that are wrapped or compiled lie a step deeper in the given network
         own, given = _by_plain_names(own), _by_plain_names(given)
-    if not own or own.keys() != given.keys():
+    if not own or {name: tensor.shape for name, tensor in own.items()} != {
+        name: tensor.shape for name, tensor in given.items()
+    }:
         raise GradcamError("The network has other layers than at the first call.", "Use one callback for each network.")
     with torch.no_grad():
         for name, tensor in given.items():
             own[name].copy_(tensor)
     return copy
+
+
+def _without_hooks(network: nn.Module) -> nn.Module:
+    """A copy without the hooks of its owner, who does not want to hear of it; those that compute weights stay."""
+    own = deepcopy(network)
+    for part in own.modules():
+        part._forward_hooks.clear()
+        part._backward_hooks.clear()
+        part._backward_pre_hooks.clear()
+        for key, hook in list(part._forward_pre_hooks.items()):
+            if not type(hook).__module__.startswith("torch.nn.utils"):  # weight norm, spectral norm, pruning
+                del part._forward_pre_hooks[key]
+    return own
+
+
+def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """All parameters and buffers by name, also those that are in no checkpoint."""
+    named = (network.named_parameters(remove_duplicate=False), network.named_buffers(remove_duplicate=False))
+    return {name: tensor for each in named for name, tensor in each}
 
 
 def _by_plain_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
