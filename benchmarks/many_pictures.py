@@ -1,6 +1,7 @@
 """A batch beside the peers' plain loops, and beside the sum of its parts, in wall time on all cores."""
 
 import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from gradcam_core import (
 from gradcam_core.batch.working import loaded_model, work
 from gradcam_core.capture import scorer
 from gradcam_core.preprocess import prepare
+from gradcam_core.runners.processes import THREADS
 
 COUNT, SIDE, TOGETHER, CORES = 200, 1000, 8, 2
 NETWORK, LAYER = "mobilenet_v2", "features.18"
@@ -89,8 +91,11 @@ def _batch(folder: Path, recipe: Recipe, overlays: bool) -> float:
 
 
 def _parts_in_processes(paths: Sequence[Path], recipe: Recipe) -> dict[str, float]:
+    os.environ.update(dict.fromkeys(THREADS, "1"))  # as the batch's own processes have it
     with multiprocessing.get_context("spawn").Pool(CORES) as pool:
         shares = pool.starmap(_parts, [(paths[place::CORES], recipe) for place in range(CORES)], chunksize=1)
+    for name in THREADS:
+        del os.environ[name]
     return {name: sum(share[name] for share in shares) / CORES**2 for name in shares[0]}
 
 

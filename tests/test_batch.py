@@ -204,7 +204,7 @@ class _Deadly(str):
 def test_a_picture_that_ends_its_process_loses_itself_alone(folder: Path) -> None:
     jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:5]
     jobs[2] = replace(jobs[2], path=_Deadly(jobs[2].path))
-    results = [result for group in in_processes([jobs], Heatmaps(RECIPE), 1, [Process()]) for result in group]
+    results = [result for group in in_processes([jobs], Heatmaps(RECIPE), [Process()]) for result in group]
     assert sorted(result.id for result in results) == sorted(job.id for job in jobs)
     assert {result.id: result.problem for result in results if result.problem} == {jobs[2].id: ENDED}
 
@@ -221,7 +221,7 @@ class Faulty:
 
 
 def test_a_fault_of_the_program_costs_one_item_and_is_called_so(capfd: pytest.CaptureFixture[str]) -> None:
-    groups = in_processes([[4, 2], [1, 0, 5]], Faulty(), 1, [Process()])
+    groups = in_processes([[4, 2], [1, 0, 5]], Faulty(), [Process()])
     outcomes = [outcome for group in groups for outcome in group]
     assert sorted(outcomes) == ["1/0.2", "1/0.25", "1/0.5", "1/1", processes.FAULT.format("ZeroDivisionError")]
     assert "ZeroDivisionError" in capfd.readouterr().err
@@ -373,7 +373,7 @@ def test_labels_are_matched_as_in_an_evaluation(tmp_path: Path, capsys: pytest.C
 def test_processes_that_end_before_their_model_is_loaded_blame_no_picture(folder: Path) -> None:
     jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:2]
     with pytest.raises(core.GradcamError, match="end before they begin"):
-        list(in_processes([jobs], Heatmaps(core.Recipe(_Deadly(MODEL))), 1, [Process()]))
+        list(in_processes([jobs], Heatmaps(core.Recipe(_Deadly(MODEL))), [Process()]))
 
 
 def test_a_tile_does_not_outlive_its_result(tmp_path: Path) -> None:

@@ -100,7 +100,10 @@ def test_members_that_cannot_be_unpacked_are_rows(tmp_path: Path, monkeypatch: p
     assert problem_of(core.find_pictures(bomb)[0])
 
 
-@pytest.mark.parametrize("content", [b"PK\x03\x04", b"PK\x05\x06" + bytes(18), b"PK\x03\x04" + bytes(200)])
+NOT_WHOLE = [b"PK\x03\x04", b"PK\x05\x06" + bytes(18), b"PK\x03\x04" + bytes(200), b"PK\x03\x04" + b"\xff" * 200]
+
+
+@pytest.mark.parametrize("content", NOT_WHOLE)
 def test_what_is_no_whole_zip_is_a_sentence(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(core.GradcamError, match=r"ZIP cannot be opened|no pictures"):

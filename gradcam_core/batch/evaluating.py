@@ -59,8 +59,8 @@ def rows_in_processes(task: EvaluationTask, pictures: int, workers: int | None =
     def rows_of(files: Sequence[PictureFile], request: Request, progress: Progress) -> list[Row]:
         numbered, rows = list(enumerate(files)), dict[int, Row]()
         chunks = [numbered[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
-        processes: list[Process[Numbered, tuple[int, Row]]] = [Process() for _ in range(count)]
-        for group in in_processes(chunks, task, max(1, cores() // count), processes):
+        processes: list[Process[Numbered, tuple[int, Row]]] = [Process(max(1, cores() // count)) for _ in range(count)]
+        for group in in_processes(chunks, task, processes):
             rows |= {number: replace(row, request=request.key) for number, row in group}
             progress(len(rows) / len(files), words=f"Picture {len(rows)} of {len(files)}")
         return [rows[number] for number, _ in numbered]

@@ -131,7 +131,7 @@ def run_batch(
 
 def _begun(count: int, stack: ExitStack) -> list[Process[Job, Result]]:
     """Processes that import what they need while the model is loaded here."""
-    processes: list[Process[Job, Result]] = [Process() for _ in range(count)]
+    processes: list[Process[Job, Result]] = [Process(max(1, cores() // count)) for _ in range(count)]
     for process in processes:
         stack.callback(process.end)
     return processes
@@ -208,8 +208,8 @@ def _in_runner(
     if cluster:
         yield from in_ray(chunks, Heatmaps(recipe), cluster, workers, on_gpus=recipe.options.get("device") != "cpu")
     elif count:
-        processes = [ahead.pop() if ahead else Process() for _ in range(count)]
-        yield from in_processes(chunks, Heatmaps(recipe), max(1, cores() // count), processes)
+        processes = [ahead.pop() if ahead else Process(max(1, cores() // count)) for _ in range(count)]
+        yield from in_processes(chunks, Heatmaps(recipe), processes)
     else:
         for chunk in chunks:
             yield work(chunk, model, recipe)

@@ -79,6 +79,8 @@ def _list_size(path: Path, size: int) -> int:
         file.seek(max(0, size - LONGEST_END))
         tail = file.read()
     end, large_end = tail.rfind(b"PK\x05\x06"), tail.rfind(b"PK\x06\x06")
+    if end < 0:
+        raise zipfile.BadZipFile
     length = int.from_bytes(tail[end + 12 : end + 16], "little")
     if length == 2**32 - 1 and large_end >= 0:
         length = int.from_bytes(tail[large_end + 40 : large_end + 48], "little")

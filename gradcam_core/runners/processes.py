@@ -38,6 +38,9 @@ serve(link)
 """
 
 
+# How many threads numpy's and torch's libraries start, read when they are imported. Those of several processes would
+# wait for each other's cores.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Time in a period that the processes of a container may use, as version 2 of Linux's control groups writes it.
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
@@ -100,7 +103,6 @@ class Task(Protocol[Item_contra, Outcome_co]):
 def in_processes(
     chunks: Sequence[Sequence[Item]],
     task: Task[Item, Outcome],
-    threads: int,
     workers: Sequence["Process[Item, Outcome]"],
 ) -> Iterator[Sequence[Outcome]]:
     """Work on pictures in processes and end these; an empty list comes where there is no result for half a second.
@@ -109,7 +111,7 @@ def in_processes(
     """
     try:
         for worker in workers:
-            worker.prepare(task, threads)
+            worker.prepare(task)
         yield from shared_out(chunks, workers)
     finally:
         for worker in workers:
@@ -121,15 +123,21 @@ def shared_out(
 ) -> Iterator[Sequence[Outcome]]:
     """Work on pictures in processes that were prepared. Yields and raises as `in_processes` does."""
     waiting = deque(list(chunk) for chunk in chunks)
-    while waiting or any(worker.items for worker in workers):
-        for worker in workers:
-            if not worker.items and waiting:
-                worker.give(waiting.popleft())
+    _give(waiting, workers)
+    while any(worker.items for worker in workers):
         ready = wait([worker.link for worker in workers if worker.items], WAIT_S)
         if not ready:
             yield []
         for worker in [worker for worker in workers if worker.link in ready]:
-            yield worker.taken(waiting)
+            outcomes = worker.taken(waiting)
+            _give(waiting, workers)  # before the caller writes what is there
+            yield outcomes
+
+
+def _give(waiting: deque[list[Item]], workers: Sequence["Process[Item, Outcome]"]) -> None:
+    for worker in workers:
+        if not worker.items and waiting:
+            worker.give(waiting.popleft())
 
 
 class Process(Generic[Item, Outcome]):
@@ -138,7 +146,8 @@ class Process(Generic[Item, Outcome]):
     It begins at once with what it needs to import, so that the caller can do something else meanwhile.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = threads
         self._given: tuple[Task[Item, Outcome], int] | None = None
         self._starts = 0
         self._ready = False
@@ -148,7 +157,8 @@ class Process(Generic[Item, Outcome]):
     def _start(self) -> None:
         self.link, other = multiprocessing.Pipe()
         command = [sys.executable, "-P", "-c", PROGRAM, str(other.fileno())]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **_inherits(other))
+        environment = {**os.environ, **dict.fromkeys(THREADS, str(self._threads))}
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, **_inherits(other))
         other.close()
         with suppress(OSError):  # where it has ended at once, there is nothing to receive from it either
             self.link.send(sys.path)
@@ -157,9 +167,9 @@ class Process(Generic[Item, Outcome]):
         self._ready = False
         self._starts += 1
 
-    def prepare(self, task: Task[Item, Outcome], threads: int) -> None:
+    def prepare(self, task: Task[Item, Outcome]) -> None:
         """Let it load the model."""
-        self._given = (task, threads)
+        self._given = (task, self._threads)
         with suppress(OSError):
             self.link.send(self._given)
 

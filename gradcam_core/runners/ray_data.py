@@ -145,7 +145,7 @@ class _Actor:
         )
         self._workers: list[Process[Any, Any]] = [Process()] if not self._problem else []
         for worker in self._workers:
-            worker.prepare(task, 1)
+            worker.prepare(task)
 
     def __call__(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
         replies = np.empty(1, object)
