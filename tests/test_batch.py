@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ import simplejpeg
 import torch
 
 import gradcam_core as core
+from gradcam_core.batch import running
 from gradcam_core.batch.journal import FORMAT
 from gradcam_core.batch.records import TRUE, StoredMap, failed
 from gradcam_core.batch.working import Heatmaps, border_share, work
@@ -551,3 +553,23 @@ def test_the_number_of_a_regression_is_in_the_tables(folder: Path, tmp_path: Pat
         assert float(row["value"]) == pytest.approx(target.value, rel=1e-4)
         assert row["probability"] == row["correct"] == ""
     journal.close()
+
+
+def test_a_fault_in_this_process_costs_one_picture_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:5]
+    written = running.work
+
+    def work_with_a_fault(some: Sequence[core.Job], *others: Any) -> list[core.Result]:
+        if jobs[2] in some:
+            raise TypeError("Miller.jpg")
+        return written(some, *others)
+
+    monkeypatch.setattr(running, "work", work_with_a_fault)
+    path = tmp_path / core.journal_name()
+    assert core.run_batch(jobs, RECIPE, path).failed == 1
+    summary = core.summarise_results(core.Journal(path).results())
+    assert (summary.total, summary.failed, summary.faults) == (5, 1, 1)
+    assert "fault of CAM Lightbox" in summary.sentences[-1]
+    assert "Miller" not in " ".join(result.problem for result in core.Journal(path).results())

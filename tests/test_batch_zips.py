@@ -69,9 +69,11 @@ def test_two_members_of_one_name_are_two_pictures(tmp_path: Path) -> None:
         archive.writestr("1.jpg", PICTURE)
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("1.jpg", PICTURE + b"\0")
+        archive.writestr("1.jpg (2)", PICTURE + b"\1")
     jobs = core.find_pictures(tmp_path / "a.zip")
-    assert [job.name for job in jobs] == ["1.jpg", "1.jpg (2)"]
-    assert [read_picture(job) for job in jobs] == [PICTURE, PICTURE + b"\0"]
+    assert [job.name for job in jobs] == ["1.jpg", "1.jpg (2)", "1.jpg (2) (2)"]
+    assert [read_picture(job) for job in jobs] == [PICTURE, PICTURE + b"\0", PICTURE + b"\1"]
+    assert len({job.id for job in jobs}) == 3
 
 
 def test_members_that_cannot_be_unpacked_are_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

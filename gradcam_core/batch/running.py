@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from gradcam_core.batch.journal import Journal, JournalError
-from gradcam_core.batch.records import FAILED, Job, Recipe, Result
+from gradcam_core.batch.records import FAILED, Job, Recipe, Result, failed
 from gradcam_core.batch.working import Heatmaps, identity_of, loaded_model, work
 from gradcam_core.errors import GradcamError, TargetError
 from gradcam_core.evaluation.answers import check_labels
@@ -20,7 +20,7 @@ from gradcam_core.explanation import check_request
 from gradcam_core.files import is_disk_full
 from gradcam_core.many import pictures_apart
 from gradcam_core.records import LoadedModel
-from gradcam_core.runners.processes import Process, cores, in_processes
+from gradcam_core.runners.processes import FAULT, Process, cores, in_processes, reply_of
 from gradcam_core.runners.ray_data import in_ray
 from gradcam_core.text import counted
 from gradcam_core.version import __version__
@@ -212,7 +212,17 @@ def _in_runner(
         yield from in_processes(chunks, Heatmaps(recipe), processes)
     else:
         for chunk in chunks:
-            yield work(chunk, model, recipe)
+            yield _worked_here(chunk, model, recipe)
+
+
+def _worked_here(jobs: Sequence[Job], model: LoadedModel, recipe: Recipe) -> Sequence[Result]:
+    """Results from this process. A fault of the program costs one picture, as in the other ones."""
+    reply = reply_of(partial(work, jobs, model, recipe))
+    if reply.kind != "fault":
+        return reply.results()
+    if len(jobs) == 1:
+        return [failed(jobs[0], FAULT.format(*reply.content))]
+    return [result for job in jobs for result in _worked_here([job], model, recipe)]
 
 
 def _written(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gradcam_core.batch.records import FAILED, TRUE, Result
 from gradcam_core.evaluation.records import Share
 from gradcam_core.evaluation.sentences import matches, pictures
+from gradcam_core.runners.processes import FAULT
 from gradcam_core.text import counted, percent, to_csv
 
 # From this share on, most of the heat lies on the outer tenth of a picture. Even heat has 0.36.
@@ -22,6 +23,7 @@ class BatchSummary:
     `confusion` counts the pictures by (true class, top answer). `at_border` counts those with more than
     `MOST_AT_BORDER` of their heat on the outer tenth, of all whose heat was `measured`. `unknown` have a label that
     is compared with nothing: no class of the model, or a model of another kind. `plain` have no evidence at all.
+    `faults` are failures of this program.
     """
 
     total: int
@@ -31,6 +33,7 @@ class BatchSummary:
     measured: int
     unknown: int
     plain: int
+    faults: int = 0
 
     @property
     def accuracy(self) -> Share:
@@ -61,6 +64,7 @@ class Tally:
         counts["total"] += 1
         if result.status == FAILED:
             counts["failed"] += 1
+            counts["faults"] += result.problem.startswith(FAULT.partition("{")[0])
             return
         if result.correct is not None:
             self._confusion[true_class(result), result.label] += 1
@@ -73,7 +77,7 @@ class Tally:
 
     def summary(self) -> BatchSummary:
         """The numbers over what was counted so far."""
-        names = ("total", "failed", "at_border", "measured", "unknown", "plain")
+        names = ("total", "failed", "at_border", "measured", "unknown", "plain", "faults")
         return BatchSummary(confusion=dict(self._confusion), **{name: self._counts[name] for name in names})
 
 
@@ -113,6 +117,8 @@ def _sentences(summary: BatchSummary) -> Iterator[str]:
         yield f"Pictures whose true label is not compared with the model’s answer: {summary.unknown:,}."
     if summary.failed:
         yield f"Pictures that could not be explained: {summary.failed:,}. The table of results says why."
+    if summary.faults:
+        yield f"Of these, {summary.faults:,} met a fault of CAM Lightbox itself. Please report what the terminal says."
 
 
 def _mistaken(summary: BatchSummary) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import functools
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,14 +23,15 @@ def members_of(path: Path) -> Iterator[Job]:
     """The files in a ZIP, also those that cannot be pictures. Raises GradcamError where it cannot be read."""
     status = path.stat()
     archive = _opened(str(path), status.st_size, status.st_mtime_ns)
-    names = dict[str, int]()
+    used, numbers = set[str](), Counter[str]()
     for place, info in enumerate(archive.infolist()):
         if info.is_dir():
             continue
-        name = info.filename.replace("\\", "/").lstrip("/")
-        names[name] = names.get(name, 0) + 1
-        if names[name] > 1:  # a ZIP may have two files of one name
-            name = f"{name} ({names[name]})"
+        own = name = info.filename.replace("\\", "/").lstrip("/")
+        while name in used:  # a ZIP may have two files of one name
+            numbers[own] += 1
+            name = f"{own} ({numbers[own] + 1})"
+        used.add(name)
         # The checksum tells a changed file, and the time of a member has no zone.
         yield Job(name, str(path), info.file_size, _time_of(info) + info.CRC, member=place)
 
