@@ -19,7 +19,7 @@ from pages.components.pickers.methods import pick_method
 
 folder = choose_files(
     "Add hundreds of pictures, or a ZIP of them. Each gets its answer and its heatmap, and the ones to look at first "
-    "come first: wrong answers, and heat at the edge of the picture. With a table of true labels, the page also says "
+    "come first: wrong answers, and heat at the border of the picture. With a table of true labels, the page also says "
     "how often the model is correct."
 )
 if folder is None or not offers_classes(chosen.model):

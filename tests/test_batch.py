@@ -506,7 +506,7 @@ def test_a_batch_says_what_it_amounts_to() -> None:
     low, high = (f"{100 * bound:.0f}\u202f%" for bound in summary.accuracy.interval or ())
     assert summary.sentences == (
         f"The top answer is the true class in 8 of 10 pictures (80\u202f%; 95\u202f% interval {low} to {high}).",
-        "Most often mistaken: Cat for dog (2).",
+        "Most often mistaken: Cat, taken for dog (2).",
         "Recognised least often: Cat (6 of 8).",
         "In 2 of 8 pictures, more than 60\u202f% of the heat lies on the outer tenth: look at these first.",
         "In 2 pictures, the map has no evidence for the explained class.",

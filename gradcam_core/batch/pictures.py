@@ -14,7 +14,7 @@ from gradcam_core.files import FileTooLargeError, read_bounded
 
 LARGEST_PICTURE = 256 * 2**20
 # What lies beside pictures and is none.
-OTHERS = frozenset((".csv", ".tsv", ".txt", ".json", ".md", ".html", ".pdf", ".xml", ".parquet", ".sqlite", ".py"))
+OTHERS = frozenset((".csv", ".tsv", ".txt", ".json", ".md", ".html", ".xml", ".parquet", ".sqlite", ".py"))
 SYSTEM_FILES = frozenset(("thumbs.db", "desktop.ini"))
 
 

@@ -124,8 +124,8 @@ def _sentences(summary: BatchSummary) -> Iterator[str]:
 def _mistaken(summary: BatchSummary) -> Iterator[str]:
     wrong = Counter({pair: count for pair, count in summary.confusion.items() if pair[0] != pair[1]})
     if wrong:
-        named = [f"{true} for {answer} ({count:,})" for (true, answer), count in wrong.most_common(MOST_NAMED)]
-        yield f"Most often mistaken: {', '.join(named)}."
+        named = [f"{true}, taken for {answer} ({count:,})" for (true, answer), count in wrong.most_common(MOST_NAMED)]
+        yield f"Most often mistaken: {'; '.join(named)}."
 
 
 def _weakest(summary: BatchSummary) -> Iterator[str]:

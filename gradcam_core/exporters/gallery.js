@@ -95,7 +95,7 @@ function fill(parent, row) {
   else if (row.tile) maps.append(figure(row, null, row.trueLabel ? "True: " + row.trueLabel : "Unlabelled", ""));
   parent.replaceChildren(maps);
   const state = row.problem || (wrong ? "Wrong" : row.correct ? "Right" : "");
-  const border = row.border === null ? "" : "border " + percent(row.border);
+  const border = row.border === null ? "" : percent(row.border) + " of the heat at the border";
   parent.append(element("span", "line name", row.name), element("span", row.problem || wrong ? "line bad" : "line", [state, border].filter(Boolean).join(" · ")));
   if (row.note) parent.append(element("span", "line", row.note));
 }
@@ -111,7 +111,7 @@ const orders = {
 const kinds = {
   wrong: (row) => row.correct === false,
   right: (row) => row.correct === true,
-  unlabelled: (row) => !row.trueLabel,
+  unlabelled: (row) => !row.problem && row.correct === null,
   problem: (row) => row.problem !== "",
 };
 
@@ -128,7 +128,7 @@ function apply() {
     && within(row.probability, "probability") && within(row.border, "border") && row.name.toLowerCase().includes(search));
   shown.sort(orders[byId("order").value]);
   const count = (test) => shown.filter(test).length.toLocaleString("en");
-  byId("count").textContent = `${shown.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} pictures · ${count(kinds.right)} right · ${count(kinds.wrong)} wrong · ${count(kinds.unlabelled)} unlabelled · ${count(kinds.problem)} with problems`;
+  byId("count").textContent = `${shown.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} pictures · ${count(kinds.right)} right · ${count(kinds.wrong)} wrong · ${count(kinds.unlabelled)} not compared · ${count(kinds.problem)} not explained`;
   layOut(true);
 }
 

@@ -38,7 +38,7 @@ TileOf = Callable[[str], bytes]
 MOST_FIRST, MOST_ROWS, MOST_SMALL = 6, 500, 150
 BORDER_HEAVY = 0.6  # even heat has 0.36
 ALL, WRONG, RIGHT, BORDER, FAILED = "all", "wrong", "right", "border", "failed"
-SHOWN = {ALL: "All", WRONG: "Wrong", RIGHT: "Right", BORDER: "Heat at the edge", FAILED: "Not explained"}
+SHOWN = {ALL: "All", WRONG: "Wrong", RIGHT: "Right", BORDER: "Heat at the border", FAILED: "Not explained"}
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _caption(result: Result) -> str:
     words = f"{shown_name(result.name)}: {shortened(result.label)}{amount}"
     if result.correct is False:
         return f"{words}. Beside it: {shortened(result.true_label)}, the true label"
-    return f"{words}. {percent(result.border or 0.0, 0)} of the heat at the edge"
+    return f"{words}. {percent(result.border or 0.0, 0)} of the heat at the border"
 
 
 def _heatmaps(run: BatchRun, result: Result) -> np.ndarray | None:
@@ -213,7 +213,7 @@ def _line(result: Result, small: dict[str, str]) -> dict[str, Any]:
         "Top answer": result.label,
         "Probability": None if result.probability is None else 100 * result.probability,
         "True label": result.true_label,
-        "Heat at the edge": None if result.border is None else 100 * result.border,
+        "Heat at the border": None if result.border is None else 100 * result.border,
         "Note": result.problem or result.note,
     }
 
@@ -226,7 +226,7 @@ def _columns(results: Sequence[Result]) -> dict[str, Any]:
             "Heatmap", width=92, help="The picture as the model saw it. Beside a wrong answer: for the true label."
         ),
         "Probability": st.column_config.ProgressColumn(**share),
-        "Heat at the edge": st.column_config.ProgressColumn(
+        "Heat at the border": st.column_config.ProgressColumn(
             help="The share of the heat on the outer tenth of the picture. Heat that is the same everywhere has 36 %.",
             **share,
         ),

@@ -15,7 +15,7 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import GradcamError, Job, counted, drawn_folder, find_masks, read_picture, read_table
+from gradcam_core import GradcamError, Job, counted, drawn_folder, find_masks, is_old_text, read_picture, read_table
 from pages.components import session
 from pages.components.analysis.requests import digest
 from pages.components.chosen import forget_chosen, note_chosen, show_chosen
@@ -41,12 +41,13 @@ Files = dict[tuple[str, str], Job]
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """Its pictures and masks, and the rows of its table. `key` identifies all of it."""
+    """Its pictures and masks, and the rows of its table. `key` identifies all of it; `is_old_text` is of the table."""
 
     pictures: Files
     masks: Files
     table: tuple[Any, ...]
     key: str
+    is_old_text: bool = False
 
     def find(self, row: Any) -> Job | None:
         """The picture's file for a row of results, which has the last part of its name and its sha256."""
@@ -91,6 +92,8 @@ def choose_files(intro: str) -> Folder | None:
         show_error(error)
         return None
     _show_bar(_words(folder))
+    if folder.is_old_text:
+        st.caption("The table is not UTF-8: it was read as Windows-1252. Check its accented letters.")
     return folder if folder.pictures else None
 
 
@@ -248,7 +251,8 @@ def _is_table(key: tuple[str, str]) -> bool:
 def _sorted(files: Files) -> Folder:
     """Tell pictures, masks and the table apart. Raises GradcamError where the table cannot be read."""
     tables = [job for key, job in files.items() if _is_table(key)]
-    table = read_table(read_picture(tables[-1])) if tables else ()
+    content = read_picture(tables[-1]) if tables else b""
+    table = read_table(content) if tables else ()
     masks = find_masks((name for name, _ in files), table)
     others = {key: job for key, job in files.items() if not _is_table(key)}
     return Folder(
@@ -256,4 +260,5 @@ def _sorted(files: Files) -> Folder:
         {key: job for key, job in others.items() if key[0] in masks},
         table,
         digest(sorted((*key, job.size, job.modified_ns) for key, job in files.items())),
+        is_old_text(content),
     )
