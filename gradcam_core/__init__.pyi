@@ -155,6 +155,7 @@ from .batch.labels import with_folder_labels as with_folder_labels
 from .batch.labels import with_labels as with_labels
 from .batch.evaluating import EvaluationTask as EvaluationTask
 from .batch.evaluating import rows_in_processes as rows_in_processes
+from .batch.summary import MOST_AT_BORDER as MOST_AT_BORDER
 from .batch.summary import BatchSummary as BatchSummary
 from .batch.summary import Tally as Tally
 from .batch.summary import true_class as true_class

@@ -13,7 +13,7 @@ from gradcam_core.evaluation.records import Row
 from gradcam_core.evaluation.requests import Request, checked_request
 from gradcam_core.progress import Progress
 from gradcam_core.records import ImageRecord
-from gradcam_core.runners.processes import Process, cores, in_processes
+from gradcam_core.runners.processes import cores, in_processes, share_cores
 
 # Pictures that go to a process at a time, and below how many a second process does not pay for its start.
 CHUNK, PAYS = 4, 400
@@ -59,8 +59,7 @@ def rows_in_processes(task: EvaluationTask, pictures: int, workers: int | None =
     def rows_of(files: Sequence[PictureFile], request: Request, progress: Progress) -> list[Row]:
         numbered, rows = list(enumerate(files)), dict[int, Row]()
         chunks = [numbered[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
-        processes: list[Process[Numbered, tuple[int, Row]]] = [Process(max(1, cores() // count)) for _ in range(count)]
-        for group in in_processes(chunks, task, processes):
+        for group in in_processes(chunks, task, share_cores(count)):
             rows |= {number: replace(row, request=request.key) for number, row in group}
             progress(len(rows) / len(files), words=f"Picture {len(rows)} of {len(files)}")
         return [rows[number] for number, _ in numbered]

@@ -20,7 +20,7 @@ from gradcam_core.explanation import check_request
 from gradcam_core.files import is_disk_full
 from gradcam_core.many import pictures_apart
 from gradcam_core.records import LoadedModel
-from gradcam_core.runners.processes import FAULT, Process, cores, in_processes, reply_of
+from gradcam_core.runners.processes import FAULT, Process, cores, in_processes, reply_of, share_cores
 from gradcam_core.runners.ray_data import in_ray
 from gradcam_core.text import counted
 from gradcam_core.version import __version__
@@ -131,7 +131,7 @@ def run_batch(
 
 def _begun(count: int, stack: ExitStack) -> list[Process[Job, Result]]:
     """Processes that import what they need while the model is loaded here."""
-    processes: list[Process[Job, Result]] = [Process(max(1, cores() // count)) for _ in range(count)]
+    processes = share_cores(count)
     for process in processes:
         stack.callback(process.end)
     return processes
@@ -208,8 +208,8 @@ def _in_runner(
     if cluster:
         yield from in_ray(chunks, Heatmaps(recipe), cluster, workers, on_gpus=recipe.options.get("device") != "cpu")
     elif count:
-        processes = [ahead.pop() if ahead else Process(max(1, cores() // count)) for _ in range(count)]
-        yield from in_processes(chunks, Heatmaps(recipe), processes)
+        processes = [ahead.pop() for _ in range(min(count, len(ahead)))]
+        yield from in_processes(chunks, Heatmaps(recipe), processes or share_cores(count))
     else:
         for chunk in chunks:
             yield _worked_here(chunk, model, recipe)

@@ -223,6 +223,11 @@ class Process(Generic[Item, Outcome]):
         self.link.close()
 
 
+def share_cores(count: int) -> list[Process[Any, Any]]:
+    """Begin processes, each with its share of the processor cores."""
+    return [Process(max(1, cores() // count)) for _ in range(count)]
+
+
 def _inherits(link: Connection) -> dict[str, Any]:
     """The arguments with which a process gets this end of a link, and no other one."""
     if sys.platform == "win32":

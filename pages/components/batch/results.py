@@ -12,6 +12,7 @@ import numpy as np
 import streamlit as st
 
 from gradcam_core import (
+    MOST_AT_BORDER,
     BatchSummary,
     Journal,
     Result,
@@ -36,7 +37,6 @@ from pages.components.words import plain, shortened, shown_name
 
 TileOf = Callable[[str], bytes]
 MOST_FIRST, MOST_ROWS, MOST_SMALL = 6, 500, 150
-BORDER_HEAVY = 0.6  # even heat has 0.36
 ALL, WRONG, RIGHT, BORDER, FAILED = "all", "wrong", "right", "border", "failed"
 SHOWN = {ALL: "All", WRONG: "Wrong", RIGHT: "Right", BORDER: "Heat at the border", FAILED: "Not explained"}
 
@@ -56,16 +56,7 @@ def _kinds(result: Result) -> set[str]:
     if result.problem:
         return {FAILED}
     judged = {RIGHT if result.correct else WRONG} if result.correct is not None else set()
-    return judged | ({BORDER} if (result.border or 0) > BORDER_HEAVY else set())
-
-
-def worst_first(result: Result) -> tuple[int, float]:
-    """The sorting key: wrong answers by falling probability, others by falling heat at the edge, failures last."""
-    if result.problem:
-        return 2, 0.0
-    if result.correct is False:
-        return 0, -(result.probability or 0.0)
-    return 1, -(result.border or 0.0)
+    return judged | ({BORDER} if (result.border or 0) > MOST_AT_BORDER else set())
 
 
 def show_batch(run: BatchRun, *, key: str) -> None:
@@ -84,8 +75,9 @@ def _report(run: BatchRun, key: str) -> Report:
     """The results in the order in which they are shown; read once, and again where there are more."""
     cached = st.session_state.get("batch report")
     if cached is None or cached[0] != (key, run.count):
-        results = [replace(result, maps=(), tile=b"") for result in results_of(run)]
-        cached = ((key, run.count), Report(tuple(sorted(results, key=worst_first))))
+        results = [replace(result, maps=(), tile=b"") for result in results_of(run, "worst")]
+        # Here, what could not be explained comes last.
+        cached = ((key, run.count), Report(tuple(sorted(results, key=lambda result: bool(result.problem)))))
         st.session_state["batch report"] = cached
         st.session_state["batch small"] = {}
     report: Report = cached[1]
