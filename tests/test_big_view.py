@@ -35,6 +35,16 @@ TIME_TO_SHARP = """() => new Promise((done) => {
   };
   look();
 })"""
+WATCH_VIEWER = """() => {
+  const isViewer = (element) => element.shadowRoot?.querySelector('.viewer');
+  const viewer = [...document.querySelectorAll('*')].find(isViewer);
+  window.leastHeight = Infinity;
+  const look = () => {
+    window.leastHeight = Math.min(window.leastHeight, viewer.getBoundingClientRect().height);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
 HEIGHT, WIDTH = 2500, 2000
 
 
@@ -77,6 +87,8 @@ def chest_page(chromium: Any, address: str) -> Iterator[Any]:
 @pytest.fixture
 def chest(chest_page: Any) -> Any:
     """The radiograph as it is shown at first."""
+    if chest_page.locator(".viewer.enlarged").count():
+        chest_page.keyboard.press("Escape")
     chest_page.locator(".panels").focus()
     if chest_page.locator("input[name=invert]").is_checked():
         chest_page.keyboard.press("i")
@@ -213,6 +225,17 @@ def test_a_16_bit_picture_has_its_values_and_its_window_live(chest: Any) -> None
     page.wait_for_timeout(200)
     assert np.abs((255 - shown(page)[5:-5, 5:-5, 0].astype(int)) - part).max() <= 1
     page.keyboard.press("Escape")
+
+
+def test_the_page_stays_in_sight_while_a_changed_window_is_taken_over(page: Any, address: str) -> None:
+    explain(page, address, "chest.png", png(radiograph()))
+    page.locator('.viewer[data-depth="16"]').wait_for()
+    page.evaluate(WATCH_VIEWER)
+    page.locator("input[name=level]").fill("1400")
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(COMMITTED_MS)
+    settled(page)
+    assert page.evaluate("window.leastHeight") > 300, "the viewer vanished for a moment"
 
 
 def test_dragging_sets_the_window_within_50_ms(chest: Any) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SENT_AFTER_S = 0.05
-HIDE_STALE = '.stMainBlockContainer [data-stale="true"] { display: none; }'
+FORMER_HIDDEN = '<i class="former-hidden"></i>'
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,10 @@ def frame(first_line: str, heading: str, *, pickers: bool = True, picture: bool 
     st.title(heading)
     image_shown = f"{picked.picture} {picked.choice} {picked.fit}" if picked and picture else ""
     changed = image_shown != st.session_state.get("on screen", "")
-    st.html(f"<style>{HIDE_STALE if changed and image_shown else ''}</style>")
-    st.session_state["to be shown"] = image_shown
+    former = st.empty()
+    if changed and image_shown:
+        former.html(FORMER_HIDDEN)
+    st.session_state.update({"to be shown": image_shown, "former hidden": former})
     choice_made = st.session_state.pop("choice_made", False)
     place = st.empty()
     image = _picture(picked, place) if picked and picture else None
@@ -75,8 +77,14 @@ def _on_paper(picked: Picked | None) -> str:
 
 
 def note_shown() -> None:
-    """Note that the results of the chosen picture and model are on the screen now."""
+    """Note that the results of the chosen picture and model are on the screen now.
+
+    From here on nothing stale is of a former picture. The next run would hide the page for a moment.
+    """
     st.session_state["on screen"] = st.session_state.get("to be shown", "")
+    former = st.session_state.pop("former hidden", None)
+    if former is not None:
+        former.empty()
 
 
 def _sidebar(pickers: bool) -> Picked | None:
