@@ -127,6 +127,21 @@ def _brands(*names: bytes) -> Mark:
     return fits
 
 
+def _is_dicom(head: bytes) -> bool:
+    """DICOM with its usual 128 free bytes and signature, or as old archives keep it: data elements from the start."""
+    if head[128:132] == b"DICM":
+        return True
+    order: Literal["little", "big"] = "big" if head[:1] == b"\0" else "little"
+    group, element = int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order)
+    if group not in (0x0002, 0x0008) or element > 0x0060:
+        return False
+    explicit = head[4:6] in (b"UI", b"UL", b"CS", b"DA", b"TM", b"SH", b"OB", b"LO")
+    return explicit or (order == "little" and 0 < int.from_bytes(head[4:8], "little") <= 128 and element in _FIRST)
+
+
+_FIRST = {0x0000, 0x0001, 0x0005, 0x0008, 0x0012, 0x0013, 0x0014, 0x0016, 0x0018}  # elements that open group 8
+
+
 def _is_bmp(head: bytes) -> bool:
     return head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in {12, 16, 40, 52, 56, 64, 108, 124}
 
@@ -199,7 +214,7 @@ KINDS: tuple[Kind, ...] = (
     # First, since the length that opens a safetensors file can look like any other file's signature.
     Kind("safetensors", "a model's checkpoint", lambda head: head[8:10] == b'{"', _MODELS),
     # Before TIFF: the 128 free bytes of DICOM may make the file a TIFF as well.
-    Kind("DICOM", "a DICOM file", _starts(b"DICM", at=128), "Export it as PNG or TIFF from the viewer.", picture=True),
+    Kind("DICOM", "a DICOM file", _is_dicom, picture=True),
     Kind("JPEG-LS", "a JPEG-LS picture", _is_jpeg_ls, picture=True),
     _format("JPEG", b"\xff\xd8\xff"),
     _format("PNG", b"\x89PNG\r\n\x1a\n"),

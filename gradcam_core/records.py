@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
 from torch import nn
 
+from gradcam_core.picture import Curve as Curve
+from gradcam_core.picture import Greys as Greys
+from gradcam_core.picture import ImageRecord as ImageRecord
+from gradcam_core.picture import NamedWindow as NamedWindow
 from gradcam_core.placement import Centres, Placement
-from gradcam_core.shapes import Head, Heat, InputArray, Map, Pixels
+from gradcam_core.shapes import Head, Heat, InputArray, Map
 from gradcam_core.tasks import UNSTATED, Outputs, Task
 from gradcam_core.tasks import Origin as TaskOrigin
 from gradcam_core.tasks import Prediction as Prediction
@@ -22,45 +25,6 @@ from gradcam_core.tasks import TextEncoder as TextEncoder
 
 # Evidence on the picture below this share of the map's peak would not change one of 255 steps of colour.
 VISIBLE = 0.5 / 255
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImageRecord:
-    """One decoded picture, upright, as it is shown and as the model gets it.
-
-    `pixels` is float32 in 0..1. `bits` is 8 where `pixels * 255` are whole numbers, so that the model's own 8-bit
-    resampling can be followed exactly; otherwise 16 or 32. `stored_range` holds the stored values shown as black and
-    white, `usual_range` those without a `window`. `laid_on_white` is true where see-through parts were laid on white.
-    `sha256` is that of the file's bytes. `notes` are sentences about what was done to the picture (stretched, turned
-    upright, ...). `seconds` is how long decoding took. `channels` are all stored channels where there are more than
-    are shown, and `channel_range` the stored values that a model for as many channels gets as 0 and 1.
-    """
-
-    pixels: Pixels
-    sha256: str
-    name: str
-    format: str
-    bits: int = 8
-    stored_range: tuple[float, float] = (0.0, 255.0)
-    frame: int = 0
-    frames: int = 1
-    window: tuple[float, float] | None = None
-    laid_on_white: bool = False
-    notes: tuple[str, ...] = ()
-    seconds: float = 0.0
-    usual_range: tuple[float, float] | None = None
-    channels: Shaped[np.ndarray, "H W N"] | None = None
-    channel_range: tuple[float, float] = (0.0, 1.0)
-
-    @property
-    def width(self) -> int:
-        """Columns of pixels."""
-        return int(self.pixels.shape[1])
-
-    @property
-    def height(self) -> int:
-        """Rows of pixels."""
-        return int(self.pixels.shape[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ FILES = sorted(CORE.rglob("*.py"))
 # do not, except where SAME_ROW says so.
 ROWS = [
     {"shapes", "errors", "version", "text", "files", "progress"},
-    {"placement", "registry", "kinds", "tasks", "catalogue"},
+    {"placement", "registry", "kinds", "tasks", "catalogue", "picture"},
     {"records"},
     {"readers", "preprocess", "layers", "targets", "devices", "samples"},
     {"capture"},

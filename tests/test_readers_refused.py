@@ -90,7 +90,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "web page": (b"\n<!DOCTYPE html><html><title>Sign in</title></html>", "web page"),
     "zip": (zipped("cat.png"), "ZIP archive"),
     "gzip": (gzip.compress(PNG), "gzip"),
-    "dicom": (bytes(128) + b"DICM" + bytes(200), "DICOM file, which is not read"),
+    "dicom": (bytes(128) + b"DICM" + bytes(200), "DICOM file holds no picture"),
     "nifti": (bytes(344) + b"n+1\0" + bytes(200), "NIfTI volume"),
     "git lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"),
     "csv": ("name;finding\nMüller;none\n".encode(), "table (CSV) or text file"),

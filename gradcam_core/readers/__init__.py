@@ -58,6 +58,8 @@ def read_image(
         seconds=time.perf_counter() - start,
         channels=None if picture.channels is None else _frozen(picture.channels),
         channel_range=(0.0, 1.0) if picture.channels is None else range_of_channels(picture),
+        spacing=picture.spacing,
+        greys=picture.greys,
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Shaped
 
 from gradcam_core.errors import PictureError
+from gradcam_core.picture import Curve
 from gradcam_core.readers.stored import StoredPicture
 from gradcam_core.shapes import Pixels
 from gradcam_core.text import number
@@ -19,6 +20,7 @@ _BAND = 64
 _SAMPLED = 1_000_000
 # With fewer grey levels than this between the percentiles, the rest of the picture counts as content, not as outliers.
 _FEW_LEVELS = 32
+_NARROWEST = 1e-6  # a window of one value parts black from white
 
 Samples = Shaped[np.ndarray, "H W C"]
 Mask = Bool[np.ndarray, "H W"]
@@ -41,28 +43,32 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
     """Bring stored values to 0..1.
 
     8-bit values are divided by 255. Deeper grey and floating-point colour are stretched over their own
-    values, without far outliers; deep colour over the bits in use. A window (centre, width) replaces the range.
+    values, without far outliers; deep colour over the bits in use. The file's own window or curve comes before that,
+    and a window (centre, width) before all.
     """
     samples = _as_grey(picture.samples, window is not None)
+    valid, notes = _valid(samples, picture)
+    alpha, words = _opacity(picture)
+    notes += words
     grey = samples.shape[2] == 1
-    valid, notes = _valid(samples, picture.nodata)
-    alpha = picture.alpha
-    if alpha is not None and not alpha.any():
-        alpha, notes = None, (*notes, CLEAR_NOTE)
-    elif alpha is not None and alpha.min() == 1:
-        alpha = None
-    *own, words = _range(samples, _both(valid, alpha), grey, picture.inverted)
-    low, high = own if window is None else _window_range(window, grey)
+    own, words = _own_range(picture, samples, _both(valid, alpha))
+    low, high = own if window is None else _window_range(window, grey, picture.greys.counted)
     notes += words if window is None else ()
-    eight = samples.dtype == np.uint8 and (window is None or _keeps_steps(*window))
-    exact = eight and (window is not None or alpha is not None or picture.inverted)
-    plain = eight and window is None and valid is None and alpha is None and not picture.inverted
+    curve = picture.greys.curve if window is None else None
+    through = window or picture.greys.usual
+    straight = _exact(through, picture.greys.counted) if through and curve is None else None
+    eight = samples.dtype == np.uint8 and curve is None and (straight is None or _keeps_steps(*straight))
+    exact = eight and (straight is not None or alpha is not None or picture.inverted)
+    plain = eight and straight is None and valid is None and alpha is None and not picture.inverted
     pixels = np.empty((*samples.shape[:2], 3), np.float32)
     for rows in _bands(samples):
         if plain:
             np.divide(samples[rows], np.float32(255), out=pixels[rows])
             continue
-        shown = _stretch(samples[rows], low, high) if window is None else _through_window(samples[rows], *window)
+        if curve is not None:
+            shown = _through_curve(samples[rows], curve)
+        else:
+            shown = _through_window(samples[rows], *straight) if straight else _stretch(samples[rows], low, high)
         if picture.inverted:
             shown = 1 - shown
         if valid is not None:
@@ -78,8 +84,26 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
 def range_of_channels(picture: StoredPicture) -> Range:
     """The stored values that a model for all of a picture's channels gets as 0 and 1: the same in every channel."""
     samples = picture.samples if picture.channels is None else picture.channels
-    low, high, _ = _range(samples, _valid(samples, picture.nodata)[0], False, False)
+    low, high, _ = _range(samples, _valid(samples, picture)[0], False, False)
     return low, high
+
+
+def _own_range(picture: StoredPicture, samples: Samples, seen: Mask | None) -> tuple[Range, tuple[str, ...]]:
+    """The values at the ends of what is shown without a window, and words where they are the picture's own."""
+    if picture.greys.curve is not None:
+        first, steps = picture.greys.curve.first, len(picture.greys.curve.shades) - 1
+        return (first, first + picture.greys.curve.step * steps), ()
+    if picture.greys.usual is not None:
+        return _window_range(picture.greys.usual, True, picture.greys.counted), ()
+    low, high, words = _range(samples, seen, samples.shape[2] == 1, picture.inverted)
+    return (low, high), words
+
+
+def _opacity(picture: StoredPicture) -> tuple[Float32[np.ndarray, "H W"] | None, tuple[str, ...]]:
+    """The opacity where it matters, and words where all of the picture would be see-through."""
+    if picture.alpha is None or picture.alpha.min() == 1:
+        return None, ()
+    return (picture.alpha, ()) if picture.alpha.any() else (None, (CLEAR_NOTE,))
 
 
 def _bands(samples: Samples) -> Iterator[slice]:
@@ -94,8 +118,9 @@ def _as_grey(samples: Samples, windowed: bool) -> Shaped[np.ndarray, "H W D"]:
     return samples[..., :1] if all(np.array_equal(first, samples[..., other]) for other in (1, 2)) else samples
 
 
-def _valid(samples: Samples, nodata: float | None) -> tuple[Mask | None, tuple[str, ...]]:
+def _valid(samples: Samples, picture: StoredPicture) -> tuple[Mask | None, tuple[str, ...]]:
     """Which pixels hold a value: a finite number other than the file's own "no data"; None where all do."""
+    nodata = picture.nodata
     valid = np.ones(samples.shape[:2], bool)
     notes: tuple[str, ...] = ()
     if samples.dtype.kind == "f":
@@ -118,6 +143,8 @@ def _valid(samples: Samples, nodata: float | None) -> tuple[Mask | None, tuple[s
         if 0 < count < int(valid.sum()):
             valid &= ~empty
             notes += (f"Pixels that the file marks as having no data (value {nodata:,g}), shown black: {count:,}.",)
+    if picture.missing is not None and (valid & ~picture.missing).any():
+        valid &= ~picture.missing
     return (None if valid.all() else valid), notes
 
 
@@ -225,19 +252,35 @@ def _through_window(band: Samples, centre: float, width: float) -> Float32[np.nd
         return np.clip((band.astype(np.float64) - centre) / width + 0.5, 0, 1).astype(np.float32)
 
 
+def _through_curve(band: Samples, curve: Curve) -> Float32[np.ndarray, "rows W C"]:
+    """The shade at each value; beyond its ends, that of its ends."""
+    places = (band.astype(np.float64) - curve.first) / curve.step
+    last = len(curve.shades) - 1
+    if band.dtype.kind in "iu" and curve.step == 1:
+        shades: Float32[np.ndarray, "rows W C"] = curve.shades[np.clip(places, 0, last).astype(np.int64)]
+        return shades
+    return np.asarray(np.interp(places, np.arange(last + 1), curve.shades), np.float32)
+
+
+def _exact(window: Range, counted: bool) -> Range:
+    """A window's exact centre and width. One that counts whole values is one narrower, half a value lower."""
+    centre, width = window
+    return (centre - 0.5, max(width - 1, _NARROWEST)) if counted else window
+
+
 def _keeps_steps(centre: float, width: float) -> bool:
     """Whether a window maps 8-bit values to whole 255ths again."""
     steps = _through_window(np.arange(256, dtype=np.uint8).reshape(1, 256, 1), centre, width) * 255
     return bool(np.abs(steps - np.rint(steps)).max() <= 1e-3)
 
 
-def _window_range(window: Range, grey: bool) -> Range:
+def _window_range(window: Range, grey: bool, counted: bool) -> Range:
     """The stored values at a window's two ends."""
     if not grey:
         raise PictureError("A window (centre, width) fits grey pictures only; this one has colours.", "Leave it out.")
-    centre, width = window
+    centre, width = _exact(window, counted)
     low, high = centre - width / 2, centre + width / 2
-    if not (math.isfinite(low) and math.isfinite(high) and width > 0):
+    if not (math.isfinite(low) and math.isfinite(high) and window[1] > 0):
         raise PictureError(
             "The window needs a finite centre and a finite width above 0.",
             "Give both in the picture's stored values, for instance 40 and 400.",

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Bool, Float32, Shaped, UInt8
 from PIL import Image, ImageCms
 
 from gradcam_core.errors import PictureError
+from gradcam_core.picture import AS_STORED, Greys
 
 # Memory for one decoded picture: its stored samples and the float32 copy that is shown and analysed.
 MOST_BYTES = 1 << 30
@@ -33,6 +34,7 @@ class StoredPicture:
     values are white. `orientation` is EXIF's number, 1 for upright. `frames` counts pages or frames.
     `nodata` is the value that stands for "no data". `profile` is the embedded ICC colour profile.
     `channels` are all of a picture that has more than are shown, as satellites and microscopes record.
+    `missing` pixels hold no value. `greys` and `spacing` are as in ImageRecord.
     """
 
     samples: Shaped[np.ndarray, "H W C"]
@@ -45,6 +47,9 @@ class StoredPicture:
     nodata: float | None = None
     profile: bytes = b""
     channels: Shaped[np.ndarray, "H W N"] | None = None
+    missing: Bool[np.ndarray, "H W"] | None = None
+    greys: Greys = AS_STORED
+    spacing: float | None = None
 
 
 def reader(kind: str) -> Callable[[Function], Function]:

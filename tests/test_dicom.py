@@ -1,0 +1,344 @@
+"""DICOM pictures: pydicom's own files against its own pipeline, and files made for what those do not show."""
+
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
+from pydicom.sequence import Sequence
+from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+
+from gradcam_core import GradcamError, read_image
+from gradcam_core.errors import PictureError
+from gradcam_core.kinds import recognise
+
+SHIPPED = Path(pydicom.__file__).parent / "data"
+NO_DICOM = {".py", ".pyc", ".json", ".txt", ".sql", ".md", ".dump", ".icc", ".gz"}
+# A DICOM file that begins with a blank is none: no other reader opens it either.
+NOT_READ = {"README", "no_meta.dcm"}
+FILES = sorted(
+    path for path in SHIPPED.rglob("*") if path.is_file() and path.suffix not in NO_DICOM and path.name not in NOT_READ
+)
+PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+
+def shipped(name: str) -> bytes:
+    return next(path for path in FILES if path.name == name).read_bytes()
+
+
+def expected(dataset: Dataset) -> np.ndarray | None:
+    """What pydicom's own steps show of the first frame, 0..1; None where the file states no greys."""
+    stored = pixel_array(dataset, index=0)
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        stored = apply_color_lut(stored, dataset)
+    if stored.ndim == 3:
+        return stored / np.iinfo(stored.dtype).max
+    values = apply_modality_lut(stored, dataset)
+    if "WindowCenter" not in dataset and not dataset.get("VOILUTSequence"):
+        return None
+    shown = apply_voi_lut(values, dataset).astype(np.float64)
+    if dataset.get("VOILUTSequence"):
+        shown /= 2 ** dataset.VOILUTSequence[0].LUTDescriptor[2] - 1
+    else:
+        ends = np.array([0, 2**dataset.BitsStored - 1]) - dataset.PixelRepresentation * 2 ** (dataset.BitsStored - 1)
+        low, high = ends * float(dataset.get("RescaleSlope", 1)) + float(dataset.get("RescaleIntercept", 0))
+        shown = (shown - low) / (high - low)
+    return 1 - shown if dataset.PhotometricInterpretation == "MONOCHROME1" else shown
+
+
+def picture_files() -> Iterator[Path]:
+    for path in FILES:
+        dataset = dcmread(path, force=True, stop_before_pixels=False)
+        if any(keyword in dataset for keyword in PIXEL_KEYWORDS):
+            yield path
+
+
+DEFECTIVE = {
+    "JPEG2000-embedded-sequence-delimiter.dcm",
+    "MR_truncated.dcm",
+    "badVR.dcm",
+    "meta_missing_tsyntax.dcm",
+    "nested_priv_SQ.dcm",
+}
+# Stretched to their true shape: their pixels are not square.
+NOT_SQUARE = {"6293", "6924"}
+
+
+def test_every_sound_picture_that_pydicom_ships_is_read_as_pydicom_reads_it() -> None:
+    read = 0
+    for path in picture_files():
+        if path.name in DEFECTIVE:
+            continue
+        image = read_image(path)
+        reference = expected(dcmread(path, force=True))
+        read += 1
+        if reference is None or path.name in NOT_SQUARE:
+            continue
+        reference = reference[..., None] if reference.ndim == 2 else reference
+        # Palettes of 16 bits are shown in their upper 8.
+        tolerance = 1 / 255 if path.name == "examples_palette.dcm" else 1e-6
+        assert np.abs(image.pixels - reference).max() <= tolerance, path.name
+    assert read > 90
+
+
+@pytest.mark.parametrize("name", sorted(DEFECTIVE))
+def test_a_defective_file_is_refused_in_words(name: str) -> None:
+    with pytest.raises(PictureError, match="damaged"):
+        read_image(shipped(name))
+
+
+def test_files_without_a_picture_say_what_they_are() -> None:
+    texts = {}
+    for path in set(FILES) - set(picture_files()):
+        with pytest.raises(GradcamError) as raised:
+            read_image(path)
+        texts[path.name] = str(raised.value)
+    assert all(text.startswith("This DICOM file holds no picture") for text in texts.values())
+    assert "structured report" in texts["test-SR.dcm"]
+    assert "DICOMDIR" in texts["DICOMDIR"]
+    assert "radiotherapy" in texts["rtplan.dcm"]
+
+
+def dicom(pixels: np.ndarray, **elements: Any) -> Dataset:
+    """A CT slice with these stored numbers [H W] or frames [N H W]; further elements by keyword."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = CTImageStorage
+    meta.MediaStorageSOPInstanceUID = "2.25.1"
+    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = CTImageStorage, "2.25.1", "CT"
+    dataset.PatientName, dataset.PatientID = "Secret^Name", "ID-12345"
+    dataset.Rows, dataset.Columns = pixels.shape[-2:]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 8 * pixels.dtype.itemsize
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    if pixels.ndim == 3:
+        dataset.NumberOfFrames = len(pixels)
+    dataset.PixelData = pixels.tobytes()
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def written(dataset: Dataset) -> bytes:
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+RAMP = np.arange(-1024, 1024, dtype=np.int16).reshape(32, 64)
+
+
+def test_a_window_is_the_files_own_in_hounsfield_units() -> None:
+    content = written(dicom(RAMP + 1024, RescaleSlope=1, RescaleIntercept=-1024, WindowCenter=[40, -600],
+                            WindowWidth=[400, 1500], WindowCenterWidthExplanation=["SOFT", "LUNG"]))  # fmt: skip
+    image = read_image(content)
+    assert image.greys.unit == "HU"
+    assert [(window.name, window.centre, window.width) for window in image.greys.windows[:2]] == [
+        ("SOFT", 40, 400),
+        ("LUNG", -600, 1500),
+    ]
+    # PS3.3, C.11.2.1.2.1, literally.
+    shade = np.clip((RAMP - (40 - 0.5)) / (400 - 1) + 0.5, 0, 1)
+    assert np.abs(image.pixels[..., 0] - shade).max() < 1e-6
+    assert image.greys.counted
+    assert image.stored_range == (-160, 239)
+    other = read_image(content, window=(-600, 1500))
+    assert np.abs(other.pixels[..., 0] - np.clip((RAMP + 600.5) / 1499 + 0.5, 0, 1)).max() < 1e-6
+    assert "−" not in "".join(image.notes)
+    assert "level 40, width 400" in image.notes[-1]
+
+
+def test_a_window_of_one_value_parts_black_from_white() -> None:
+    image = read_image(written(dicom(RAMP, WindowCenter=100, WindowWidth=1)))
+    assert np.array_equal(image.pixels[..., 0], (RAMP >= 100).astype(np.float32))
+
+
+@pytest.mark.parametrize("function", ["LINEAR_EXACT", "SIGMOID"])
+def test_other_functions_of_a_window(function: str) -> None:
+    dataset = dicom(RAMP, WindowCenter=0, WindowWidth=300, VOILUTFunction=function)
+    values = RAMP.astype(float)
+    shade = np.clip(values / 300 + 0.5, 0, 1) if function == "LINEAR_EXACT" else 1 / (1 + np.exp(-4 * values / 300))
+    assert np.abs(read_image(written(dataset)).pixels[..., 0] - shade).max() < 1e-6
+
+
+def test_a_table_of_greys_is_followed_and_a_window_replaces_it() -> None:
+    item = Dataset()
+    item.LUTDescriptor = [256, 0, 8]
+    item.LUTData = (np.arange(256) ** 2 // 255).astype("<u2").tobytes()
+    item["LUTData"].VR = "OW"
+    stored = np.arange(256, dtype=np.uint16).reshape(16, 16) + np.uint16(20)
+    content = written(dicom(stored, Modality="DX", VOILUTSequence=Sequence([item])))
+    places = np.clip(stored, 0, 255).astype(int)
+    assert np.abs(read_image(content).pixels[..., 0] - places**2 // 255 / 255).max() < 1e-6
+    assert np.abs(read_image(content, window=(128, 256)).pixels[..., 0] - np.clip(stored / 255, 0, 1)).max() < 1e-6
+
+
+def test_monochrome1_shows_low_values_white_and_padding_black() -> None:
+    stored = np.full((20, 20), 500, np.uint16)
+    stored[:, :5], stored[0], stored[5, 5] = 100, 65535, 900
+    dataset = dicom(stored, Modality="CR", PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=65535,
+                    WindowCenter=500, WindowWidth=801)  # fmt: skip
+    shown = read_image(written(dataset)).pixels[..., 0]
+    assert shown[1, 0] == pytest.approx(1, abs=0.001)
+    assert shown[5, 5] == pytest.approx(0, abs=0.001)
+    assert (shown[0] == 0).all()
+
+
+def test_padding_with_the_wrong_sign_and_a_range_do_not_stretch_the_greys() -> None:
+    stored = np.tile(np.arange(100, 200, dtype=np.int16), (30, 1))
+    stored[:8], stored[8:10] = -2000, -1999
+    dataset = dicom(stored, Modality="MR")
+    dataset.add_new("PixelPaddingValue", "US", 65536 - 2000)
+    dataset.add_new("PixelPaddingRangeLimit", "SS", -1999)
+    image = read_image(written(dataset))
+    assert image.stored_range == (100, 199)
+    assert (image.pixels[:10] == 0).all()
+
+
+def test_pixels_that_are_not_square_get_their_true_shape() -> None:
+    stored = np.zeros((20, 40), np.uint16)
+    stored[10:] = 1000
+    image = read_image(written(dicom(stored, PixelSpacing=[1.5, 0.5], WindowCenter=500, WindowWidth=1001)))
+    assert (image.height, image.width) == (60, 40)
+    assert image.spacing == 0.5
+    assert image.pixels[25].max() < 0.001
+    assert image.pixels[35].min() > 0.998
+    aspect = read_image(written(dicom(stored, PixelAspectRatio=[1, 2])))
+    assert (aspect.height, aspect.width) == (20, 80)
+    assert aspect.spacing is None
+    strange = read_image(written(dicom(stored, PixelAspectRatio=[1, 2000])))
+    assert (strange.height, strange.width) == (20, 40)
+
+
+def test_spacing_at_the_detector_is_said() -> None:
+    image = read_image(written(dicom(RAMP, Modality="DX", ImagerPixelSpacing=[0.2, 0.2])))
+    assert image.spacing == 0.2
+    assert any("at the detector" in note for note in image.notes)
+
+
+def test_each_frame_has_the_rescaling_and_window_of_its_own_groups() -> None:
+    def groups(slope: float, centre: float) -> Dataset:
+        item, values, greys = Dataset(), Dataset(), Dataset()
+        values.RescaleSlope, values.RescaleIntercept, values.RescaleType = slope, -100, "HU"
+        greys.WindowCenter, greys.WindowWidth = centre, 101
+        item.PixelValueTransformationSequence, item.FrameVOILUTSequence = Sequence([values]), Sequence([greys])
+        return item
+
+    shared, measures = Dataset(), Dataset()
+    measures.PixelSpacing = [0.7, 0.7]
+    shared.PixelMeasuresSequence = Sequence([measures])
+    frames = np.stack([np.full((8, 8), 100, np.uint16), np.full((8, 8), 200, np.uint16)])
+    frames[:, 0] = 0
+    dataset = dicom(frames, SharedFunctionalGroupsSequence=Sequence([shared]),
+                    PerFrameFunctionalGroupsSequence=Sequence([groups(1, 0), groups(2, 250)]))  # fmt: skip
+    content = written(dataset)
+    first, second = (read_image(content, frame=frame) for frame in (0, 1))
+    assert (first.frames, second.frame, first.spacing, first.greys.unit) == (2, 1, 0.7, "HU")
+    assert first.greys.windows[0].centre == 0
+    assert second.greys.windows[0].centre == 250
+    assert first.pixels[4, 4, 0] == pytest.approx(np.clip(0.5 / 100 + 0.5, 0, 1), abs=1e-6)
+    assert second.pixels[4, 4, 0] == pytest.approx((300 - 249.5) / 100 + 0.5 if 300 < 299 else 1, abs=1e-6)
+    with pytest.raises(PictureError, match="2 frames"):
+        read_image(content, frame=2)
+
+
+def test_a_mask_of_one_bit_is_black_and_white() -> None:
+    image = read_image(shipped("liver_1frame.dcm"))
+    assert set(np.unique(image.pixels)) == {0.0, 1.0}
+
+
+def test_a_file_without_preamble_is_read() -> None:
+    content = written(dicom(RAMP))
+    bare = content[132:]
+    assert recognise(bare).name == "DICOM"
+    assert np.array_equal(read_image(bare).pixels, read_image(content).pixels)
+    without_meta = bare[12 + int.from_bytes(bare[8:12], "little") :]
+    assert np.array_equal(read_image(without_meta).pixels, read_image(content).pixels)
+    for name in ("ExplVR_BigEndNoMeta.dcm", "rtstruct.dcm"):
+        assert recognise(shipped(name)).name == "DICOM"
+
+
+def test_a_deflated_file_that_unpacks_to_gigabytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradcam_core.readers.dicom.dataset.LARGEST_INFLATED", 1 << 20)
+    packed = zlib.compressobj(9, wbits=-15)
+    meta = dicom(RAMP).file_meta
+    meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    stream = io.BytesIO(b"\0" * 128 + b"DICM")
+    stream.seek(132)
+    pydicom.filewriter.write_file_meta_info(pydicom.filebase.DicomFileLike(stream), meta)
+    bomb = stream.getvalue() + packed.compress(bytes(1 << 24)) + packed.flush()
+    with pytest.raises(PictureError, match="larger than"):
+        read_image(bomb)
+
+
+def test_compressed_pixels_of_another_size_than_the_header_says_are_not_decoded() -> None:
+    dataset = dcmread(SHIPPED / "test_files" / "JPEG2000.dcm")
+    dataset.Rows = 16
+    with pytest.raises(PictureError, match="disagree about the size"):
+        read_image(written(dataset))
+
+
+def test_a_compression_that_is_not_read_is_named() -> None:
+    dataset = dicom(RAMP)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.MPEG4HP41
+    dataset.PixelData = pydicom.encaps.encapsulate([b"\0" * 64])
+    with pytest.raises(PictureError, match="MPEG-4"):
+        read_image(written(dataset))
+
+
+def test_the_header_is_checked_before_pixels_are_decoded() -> None:
+    dataset = dicom(RAMP)
+    dataset.Rows, dataset.Columns = 60_000, 60_000
+    with pytest.raises(PictureError, match="too large"):
+        read_image(written(dataset))
+    dataset = dicom(RAMP, NumberOfFrames=40)
+    with pytest.raises(PictureError, match="ends before"):
+        read_image(written(dataset), frame=39)
+
+
+def test_burned_in_text_is_said_and_the_patient_is_not_taken_up(caplog: pytest.LogCaptureFixture) -> None:
+    image = read_image(written(dicom(RAMP, BurnedInAnnotation="YES")))
+    assert any("burned into" in note for note in image.notes)
+    assert not any("burned into" in note for note in read_image(written(dicom(RAMP))).notes)
+    assert "Secret" not in repr(image.notes) + repr(image.greys.windows) + caplog.text
+    broken = dicom(RAMP, BitsAllocated=13)
+    with pytest.raises(PictureError) as raised:
+        read_image(written(broken))
+    chain: BaseException | None = raised.value
+    while chain is not None:
+        assert "Secret" not in str(chain)
+        chain = chain.__cause__ or chain.__context__
+
+
+def mutated(content: bytes, numbers: np.random.Generator) -> bytes:
+    changed = bytearray(content)
+    for place in numbers.integers(0, len(changed), numbers.integers(1, 12)):
+        changed[place] = numbers.integers(0, 256)
+    end = int(numbers.integers(len(changed) // 2, len(changed))) if numbers.random() < 0.3 else len(changed)
+    return bytes(changed[:end])
+
+
+def test_mutated_files_are_read_or_refused_in_words() -> None:
+    numbers = np.random.default_rng(7)
+    names = ("CT_small.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "JPGExtended.dcm", "SC_rgb_jpeg_gdcm.dcm")
+    sources = [shipped(name) for name in names]
+    for _ in range(8):
+        for source in sources:
+            with suppress(GradcamError):  # any other exception fails the test
+                read_image(mutated(source, numbers))
+
+
+def test_two_windows_by_the_field_are_offered_with_hounsfield_units_alone() -> None:
+    image = read_image(written(dicom(RAMP, RescaleSlope=1, RescaleIntercept=0)))
+    assert image.greys.windows[0].name == "Lung"
+    assert read_image(written(dicom(RAMP, Modality="MR", RescaleSlope=2, RescaleIntercept=0))).greys.windows == ()
