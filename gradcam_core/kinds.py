@@ -29,6 +29,7 @@ DEVELOP = "Export it as JPEG or TIFF from the camera maker's program or a photo 
 _MODELS = "Open it under models, and choose a picture here."
 _SLICE = "Export the slice as PNG or TIFF."
 
+STACK_FOLDER = "dicom-series/"  # how the members of a stack are named, see readers/dicom/series.py
 _PACKED = (b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")
 
 Mark = Callable[[bytes], bool]
@@ -248,6 +249,7 @@ KINDS: tuple[Kind, ...] = (
         "A download link led to a page: download the file itself, often named 'raw'.",
     ),
     Kind("SVG", "an SVG drawing", lambda head: b"<svg" in _markup(head)[:2048] and _is_text(head), "Export it as PNG."),
+    Kind("DICOM series", "a stack of DICOM files", _starts(STACK_FOLDER.encode(), at=30), picture=True),
     Kind("zip checkpoint", "a model's checkpoint", lambda head: head[:4] == b"PK\3\4" and b"data.pkl" in head, _MODELS),
     Kind("ZIP", "a ZIP archive or an office document", _starts(b"PK\3\4"), _UNPACK),
     Kind("HDF5", "a Keras or other HDF5 file (.h5)", _starts(b"\x89HDF\r\n\x1a\n"), _SLICE, _CONVERT),

@@ -52,10 +52,11 @@ class ImageRecord:
 
     `pixels` is float32 in 0..1. `bits` is 8 where `pixels * 255` are whole numbers, so that the model's own 8-bit
     resampling can be followed exactly; otherwise 16 or 32. `stored_range` holds the stored values shown as black and
-    white, `usual_range` those without a `window`. `laid_on_white` is true where see-through parts were laid on white.
-    `sha256` is that of the file's bytes. `notes` are sentences about what was done to the picture (stretched, turned
-    upright, ...). `seconds` is how long decoding took. `channels` are all stored channels where there are more than
-    are shown, and `channel_range` the stored values that a model for as many channels gets as 0 and 1. `spacing` is
+    white, `usual_range` those without a `window`; `value_range` are the least and the largest that there are.
+    `laid_on_white` is true where see-through parts were laid on white. `sha256` is that of the file's bytes. `notes`
+    are sentences about what was done to the picture (stretched, turned upright, ...). `seconds` is how long decoding
+    took. `channels` are all stored channels where there are more than are shown, and `channel_range` the stored values
+    that a model for as many channels gets as 0 and 1. `greys` is how the file wants grey values shown. `spacing` is
     how many mm lie from one pixel to the next, where that is known.
     """
 
@@ -76,6 +77,7 @@ class ImageRecord:
     channel_range: tuple[float, float] = (0.0, 1.0)
     spacing: float | None = None
     greys: Greys = AS_STORED
+    value_range: tuple[float, float] = (0.0, 255.0)
 
     @property
     def width(self) -> int:

@@ -11,11 +11,12 @@ from jaxtyping import Shaped
 from gradcam_core.errors import PictureError
 from gradcam_core.kinds import HEAD_BYTES, not_a_picture, recognise
 from gradcam_core.readers.depth import Shown, range_of_channels, show
+from gradcam_core.readers.dicom.series import stacks_of
 from gradcam_core.readers.formats import READERS
 from gradcam_core.readers.stored import StoredPicture, damaged, profile_note
 from gradcam_core.records import ImageRecord
 
-__all__ = ["read_image"]
+__all__ = ["read_image", "stacks_of"]
 
 _MIB = 1 << 20
 
@@ -60,6 +61,7 @@ def read_image(
         channel_range=(0.0, 1.0) if picture.channels is None else range_of_channels(picture),
         spacing=picture.spacing,
         greys=picture.greys,
+        value_range=shown.value_range,
     )
 
 

@@ -29,12 +29,16 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """What is shown: `stored_range` as black and white, in stored values; `usual_range` is that without a window."""
+    """What is shown: `stored_range` as black and white, in stored values; `usual_range` is that without a window.
+
+    `value_range` are the least and the largest value.
+    """
 
     pixels: Pixels
     bits: int
     stored_range: Range
     usual_range: Range
+    value_range: Range
     laid_on_white: bool
     notes: tuple[str, ...]
 
@@ -78,7 +82,8 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
         pixels[rows] = np.rint(shown * 255) / np.float32(255) if exact else shown
     bits = 8 if eight else 16 if samples.dtype.itemsize <= 2 and samples.dtype != np.uint8 else 32
     ends, own_ends = ((second, first) if picture.inverted else (first, second) for first, second in ((low, high), own))
-    return Shown(pixels, bits, ends, own_ends, alpha is not None, notes + (WHITE_NOTE,) * (alpha is not None))
+    values = (0.0, 255.0) if samples.dtype == np.uint8 else _extremes(samples, valid, -math.inf, math.inf)
+    return Shown(pixels, bits, ends, own_ends, values, alpha is not None, notes + (WHITE_NOTE,) * (alpha is not None))
 
 
 def range_of_channels(picture: StoredPicture) -> Range:

@@ -16,6 +16,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from gradcam_core import GradcamError, list_bundled, list_samples, read_sample
 from pages.components import remembered
 from pages.components.analysis.requests import ModelChoice
+from pages.components.stacks import in_stacks
 from pages.components.words import shown_name
 
 MOST_FILES, MOST_BYTES, MOST_MEGABYTES = 2000, 2 * 2**30, 256
@@ -165,8 +166,8 @@ def accepted(files: Iterable[Any]) -> list[UploadedFile]:
 
 
 def taken(files: Iterable[Any]) -> list[Upload]:
-    """The content of uploaded files, as far as the session may keep them; for what it may not, say why."""
-    return [Upload(file.name, file.getvalue()) for file in accepted(files)]
+    """Uploaded files, as far as the session may keep them, DICOM series as stacks; for what it may not, say why."""
+    return [Upload(*file) for file in in_stacks((file.name, file.getvalue()) for file in accepted(files))]
 
 
 def _sizes() -> list[int]:

@@ -8,25 +8,29 @@ if TYPE_CHECKING:
     from gradcam_core import ImageRecord
 
 
+ALL = -1
+
+
 def window_of(image: "ImageRecord") -> Any:
     """The window through which a picture is displayed; None: as the model sees it."""
-    return _windows("windows", image.sha256).get(image.frame)
+    return _windows("windows", image.sha256).get(_frames(image))
 
 
 def keep_window(image: "ImageRecord", window: Any) -> None:
     """Keep the window through which a picture is displayed."""
-    _windows("windows", image.sha256)[image.frame] = window
+    _windows("windows", image.sha256)[_frames(image)] = window
 
 
 def model_window(sha256: str, frame: int) -> tuple[float, float] | None:
     """The window (centre, width) in stored values through which the model sees a picture; None: the usual range."""
-    window: tuple[float, float] | None = _windows("model windows", sha256).get(frame)
+    given = _windows("model windows", sha256)
+    window: tuple[float, float] | None = given.get(frame, given.get(ALL))
     return window
 
 
 def give_window(image: "ImageRecord", window: tuple[float, float] | None) -> None:
     """Let the model see a picture through another window; the display follows it."""
-    _windows("model windows", image.sha256)[image.frame] = window
+    _windows("model windows", image.sha256)[_frames(image)] = window
     kept = window_of(image)
     inverted = kept is not None and kept["invert"]
     usual = window and {"level": window[0], "width": window[1], "invert": True}
@@ -38,6 +42,11 @@ def forget_given(sha256: str) -> bool:
     given = [window for window in _windows("model windows", sha256).values() if window is not None]
     _windows("model windows", sha256).clear()
     return bool(given)
+
+
+def _frames(image: "ImageRecord") -> int:
+    """Which frames share a window: all of a DICOM picture, whose values have one meaning; of others, each its own."""
+    return ALL if image.format == "DICOM" else image.frame
 
 
 def _windows(name: str, sha256: str) -> dict[int, Any]:

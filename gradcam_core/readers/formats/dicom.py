@@ -13,6 +13,7 @@ from gradcam_core.picture import Greys
 from gradcam_core.readers.dicom.dataset import open_dataset
 from gradcam_core.readers.dicom.frames import of_frame
 from gradcam_core.readers.dicom.pixels import Samples, decode, frames_of
+from gradcam_core.readers.dicom.series import read_slice
 from gradcam_core.readers.dicom.size import DETECTOR_NOTE, in_true_shape, spacing_of
 from gradcam_core.readers.dicom.values import padding_of, unit_of, values_of
 from gradcam_core.readers.dicom.windows import OF_CT, counts_exactly, curve_of, windows_of
@@ -45,6 +46,13 @@ def read_dicom(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     if stored.shape[2] == 1:
         picture = _grey(picture, stored, elements)
     return in_true_shape(picture, elements, spacing, max_pixels)
+
+
+@reader("DICOM series")
+def read_series(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
+    """Read one slice of a stack."""
+    content, slices = read_slice(data, frame)
+    return replace(read_dicom(content, 0, max_pixels), frames=slices)
 
 
 def _grey(picture: StoredPicture, stored: Samples, elements: Dataset) -> StoredPicture:

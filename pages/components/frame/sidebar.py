@@ -16,7 +16,7 @@ from pages.components.words import plain
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from gradcam_core import LoadedModel
+    from gradcam_core import ImageRecord, LoadedModel
 
 LARGE_MP = 1.0
 FITS_INTO_LIST = 26  # letters; a longer name is cut off there
@@ -124,6 +124,14 @@ def pick_frame(picked: Picked, frames: int) -> int:
     """Pick one frame, counted from 0, of a picture that has several."""
     kept: dict[str, Any] = session.kept(f"frame {picked.sha256}", 1)
     return int(picked.below_picture.number_input(f"Frame (1–{frames})", 1, frames, **kept)) - 1
+
+
+def choose_frame(image: ImageRecord, frame: object) -> bool:
+    """Choose another frame of a picture, as if it was picked; whether that changes anything."""
+    if not isinstance(frame, int) or not 0 <= frame < image.frames or frame == image.frame:
+        return False
+    session.choose(f"frame {image.sha256}", int(frame) + 1)
+    return True
 
 
 def pick_device(picked: Picked) -> str:

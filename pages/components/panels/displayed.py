@@ -10,6 +10,8 @@ from pages.components import session, windows
 from pages.components.analysis import cache
 from pages.components.viewer import Settings, Window
 
+NARROWEST = 1e-6  # as viewer/window.js has it
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Display:
@@ -51,6 +53,18 @@ def display_of(image: ImageRecord, settings: Settings) -> Display:
     return Display(image, settings, windows.window_of(image), session.content_of(image.sha256))
 
 
+def _shades(stored: np.ndarray, image: ImageRecord, window: Window) -> np.ndarray:
+    """0 (black) to 1 (white) for stored values, as if low values were black."""
+    greys, (first, last) = image.greys, sorted(image.stored_range)
+    counted = 1 if greys.counted else 0
+    usual = ((first + last + counted) / 2, last - first + counted)
+    if greys.curve is not None and image.window is None and (window["level"], window["width"]) == usual:
+        places = (stored - greys.curve.first) / greys.curve.step
+        return np.interp(places, np.arange(len(greys.curve.shades)), greys.curve.shades)
+    level, width = window["level"] - counted / 2, max(window["width"] - counted, NARROWEST)
+    return np.clip((stored - level) / width + 0.5, 0, 1)
+
+
 def displayed(display: Display) -> ImageRecord:
     """The picture through the window of its display, by the viewer's formula (see viewer/__init__.py)."""
     image, window = display.image, display.window
@@ -58,7 +72,7 @@ def displayed(display: Display) -> ImageRecord:
         return image
     values = cache.values(image, display.content)
     stored = values.offset + values.step * np.arange(65536)
-    shades = np.clip((stored - window["level"]) / window["width"] + 0.5, 0, 1)
+    shades = _shades(stored, image, window)
     if window["invert"] != (image.stored_range[0] > image.stored_range[1]):
         shades = 1 - shades
     if values.empty >= 0:

@@ -23,6 +23,7 @@ from gradcam_core import (
 )
 from pages.components import session, windows
 from pages.components.frame import note_shown
+from pages.components.frame.sidebar import choose_frame
 from pages.components.viewer import DEFAULTS, Settings, checked_window, viewer
 from pages.components.viewer.encoding import colours_of, panel_of, picture_of
 from pages.components.words import NO_BREAK, plain, shortened
@@ -174,6 +175,9 @@ def _follow(image: ImageRecord, result: dict[str, Any], picture: str) -> None:
     """Go to another picture, or give the model another window, where that was clicked."""
     wanted = result["model_window"]
     if isinstance(result["turn"], int) and session.choose_at(result["turn"]):
+        st.rerun()
+    rested = result["frame"]
+    if isinstance(rested, Mapping) and rested.get("picture") == picture and choose_frame(image, rested["frame"]):
         st.rerun()
     if isinstance(wanted, Mapping) and wanted.get("picture") == picture:
         window = checked_window(wanted)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gradcam_core import ImageRecord
 
 PATH = "/pixels"
-PART = re.compile(r"whole|(?P<level>[0-6])-(?P<column>[0-9]{1,3})-(?P<row>[0-9]{1,3})")
+PART = re.compile(r"whole|frame-(?P<frame>[0-9]{1,5})|(?P<level>[0-6])-(?P<column>[0-9]{1,3})-(?P<row>[0-9]{1,3})")
 MOST_OFFERED = 16  # pictures of one session
 
 
@@ -103,6 +103,8 @@ def _cut(offer: Offer, part: re.Match[str]) -> tuple[bytes | None, dict[str, str
     from pages.components.analysis import cache
     from pages.components.pixels.tiles import tile_of, whole_of
 
+    if part["frame"]:
+        return _frame(offer, int(part["frame"]))
     about: dict[str, Any] = {}
     try:
         # Tiles of what is decoded already need not wait for others' pictures.
@@ -120,7 +122,34 @@ def _cut(offer: Offer, part: re.Match[str]) -> tuple[bytes | None, dict[str, str
         samples = tile_of(picture, *(int(part[name]) for name in ("level", "column", "row")))
     if samples is None:
         return None, {}
+    return _answer(samples, about)
+
+
+def _frame(offer: Offer, frame: int) -> tuple[bytes | None, dict[str, str]]:
+    """All of another frame of the same file, reduced."""
+    from gradcam_core import GradcamError
+    from pages.components.analysis import cache
+    from pages.components.pixels.tiles import colours_of_frame, levels_of_frame
+    from pages.components.pixels.values import read_frame
+
+    try:
+        image = cache.picture(offer.sha256, offer.content, offer.frame, offer.window)
+        if not 0 <= frame < image.frames:
+            return None, {}
+        with DECODING:
+            if not offer.grey:
+                return _answer(colours_of_frame(offer.content, frame), {})
+            values = read_frame(image, offer.content, frame)
+    except GradcamError:  # this frame is damaged, or memory is short
+        return None, {}
+    about = {"offset": values.offset, "step": values.step, "empty": values.empty}
+    return _answer(levels_of_frame(values), about)
+
+
+def _answer(samples: Any, about: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
+    """Samples for the browser, with what they mean."""
     about |= {"height": samples.shape[0], "width": samples.shape[1], "bytes": samples.dtype.itemsize}
+    about["channels"] = samples.shape[2] if samples.ndim == 3 else 1
     # Said to be encoded already, so that the server does not spend a tenth of a second on compressing each tile.
     headers = {"Samples": json.dumps(about), "Content-Encoding": "identity", "Cache-Control": "no-store"}
     return samples.astype(samples.dtype.newbyteorder("<")).tobytes(), headers

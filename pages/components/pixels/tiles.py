@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 from jaxtyping import Shaped
 
-from gradcam_core import ImageRecord
+from gradcam_core import ImageRecord, read_image
 from pages.components.pixels.values import GreyValues
 
 TILE = 512
 MOST_LEVEL = 6
-LONGEST_SIDE = 1600
+LONGEST_SIDE, LONGEST_OF_STACK = 1600, 768
 
 Samples = Shaped[np.ndarray, "H W ..."]
 
@@ -33,6 +33,18 @@ def tile_of(picture: ImageRecord | GreyValues, level: int, column: int, row: int
 def whole_of(values: GreyValues) -> Samples:
     """All of a grey picture, reduced to at most 1600 pixels a side."""
     return _reduced(values.levels, max(1.0, max(values.levels.shape) / LONGEST_SIDE))
+
+
+def levels_of_frame(values: GreyValues) -> Samples:
+    """One frame of many, reduced to at most 768 pixels a side: hundreds stay in the browser's memory."""
+    return _reduced(values.levels, max(1.0, max(values.levels.shape) / LONGEST_OF_STACK))
+
+
+def colours_of_frame(content: bytes, frame: int) -> Samples:
+    """The same of a frame in colour (uint8 [H W 3])."""
+    pixels = read_image(content, frame=frame).pixels
+    reduced = _reduced(pixels, max(1.0, max(pixels.shape[:2]) / LONGEST_OF_STACK))
+    return np.rint(np.clip(reduced, 0, 1) * 255).astype(np.uint8)
 
 
 def _reduced(part: Samples, factor: float) -> Samples:

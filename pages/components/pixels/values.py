@@ -7,8 +7,8 @@ from jaxtyping import Float32, UInt16
 
 from gradcam_core import ImageRecord, read_image
 
-# A window a little wider than the values of all types of up to 16 bits: read through it, none is cut off, and only
-# pixels without a value are wholly black, or white where low values are white.
+# A little more than the values of all types of up to 16 bits: read over this range, none is cut off, and only pixels
+# without a value are wholly black, or white where low values are white.
 LEAST, MOST = -32769, 65536
 LEVELS = 65535
 WHOLE_NUMBER = 0.05  # float32 pixels are off by less than this, brought back to stored values
@@ -25,25 +25,35 @@ class GreyValues:
 
 
 def read_values(image: ImageRecord, content: bytes) -> GreyValues:
-    """Read a grey picture's stored values: exact up to 16 bits, otherwise 65,536 steps over the range that is shown."""
-    usual = image if image.window is None else read_image(content, frame=image.frame)
-    inverted = usual.stored_range[0] > usual.stored_range[1]
-    if usual.bits <= 16:
-        window = ((LEAST + MOST) / 2, MOST - LEAST)
-        stored = _upwards(read_image(content, frame=image.frame, window=window), inverted) * np.float32(MOST - LEAST)
+    """Read a grey picture's stored values: exact up to 16 bits, otherwise 65,534 steps over all of them."""
+    if image.bits <= 16:
+        stored = _upwards(image, content, LEAST, MOST) * np.float32(MOST - LEAST)
         stored += np.float32(LEAST)
         whole = np.rint(stored)
         if np.abs(stored - whole).max() < WHOLE_NUMBER:
             return _whole(whole)
-    low, high = sorted(usual.stored_range)
-    levels = np.rint(_upwards(usual, inverted) * np.float32(LEVELS)).astype(np.uint16)
-    return GreyValues(levels, low, (high - low) / LEVELS)
+    low, high = image.value_range
+    step = (high - low) / (LEVELS - 2) or 1.0
+    levels = np.rint(_upwards(image, content, low - step, high + step) * np.float32(LEVELS)).astype(np.uint16)
+    return GreyValues(levels, low - step, step, LEVELS if _inverted(image) else 0)
 
 
-def _upwards(image: ImageRecord, inverted: bool) -> Float32[np.ndarray, "H W"]:
-    """The pixels, growing with the stored values."""
-    shown = image.pixels[..., 0]
-    return 1 - shown if inverted else shown.copy()
+def read_frame(image: ImageRecord, content: bytes, frame: int) -> GreyValues:
+    """Read another frame of a picture. Those of a DICOM picture of up to 16 bits are alike, and read at once."""
+    alike = image.format == "DICOM" and image.bits <= 16
+    return read_values(dataclasses.replace(image, frame=frame) if alike else read_image(content, frame=frame), content)
+
+
+def _inverted(image: ImageRecord) -> bool:
+    return image.stored_range[0] > image.stored_range[1]
+
+
+def _upwards(image: ImageRecord, content: bytes, low: float, high: float) -> Float32[np.ndarray, "H W"]:
+    """The pixels, 0 at `low` and 1 at `high`. Those without a value are at the end that is shown black."""
+    counted = 1 if image.greys.counted else 0  # such a window is one wider than the values between its ends
+    window = ((low + high + counted) / 2, high - low + counted)
+    shown = read_image(content, frame=image.frame, window=window).pixels[..., 0]
+    return 1 - shown if _inverted(image) else shown.copy()
 
 
 def _whole(stored: Float32[np.ndarray, "H W"]) -> GreyValues:

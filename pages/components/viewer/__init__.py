@@ -16,7 +16,8 @@ How it paints, so that exported pictures can follow it:
 - the view "heatmap": cover 1 from the threshold on, nothing below it; dark grey and hatched where NaN.
 
 - a grey picture through a window: `(stored - level) / width + 0.5`, cut to 0..1, and 1 minus that where low values are
-  white or where it is inverted.
+  white or where it is inverted. A counted window has half a value less in its level and one less in its width; where
+  the file has a curve, it stands for its usual window.
 
 `gradcam_core.render` follows the same formula and owns the colour tables; a browser test compares the two.
 """
@@ -36,12 +37,14 @@ from pages.components.component import Exchange, component, ignore
 VIEWS = ("overlay", "heatmap", "original")
 SCALES = ("own", "shared")
 MOST_VALUE = 1e30
-CLICKS = ("selected", "turn", "model_window", "picked")
+CLICKS = ("selected", "turn", "model_window", "picked", "frame")
 SCRIPTS = (
     "grid.js",
     "colour.js",
     "view.js",
     "window.js",
+    "ruler.js",
+    "stack.js",
     "picture.js",
     "tiles.js",
     "stage.js",
@@ -97,7 +100,7 @@ def viewer(
     the window; `chosen`, the place of the picture in the sidebar's list and how many there are, so that the viewer
     offers the others (`turn`, a place, once) and to give the model a window (`model_window`, once); `places`, a click
     on a picture gives that place. So does one on a panel's `marks` (`picked`, once: `mark`, and x and y in the
-    picture's pixels).
+    picture's pixels). Where one rests on another frame of the picture, `frame` names it once.
     """
     exchange = Exchange.of(key, "settings", {**settings, "window": window}, picture.get("key", ""))
     data = {

@@ -42,7 +42,30 @@ def picture_of(image: ImageRecord) -> dict[str, Any]:
         "height": image.height,
         "range": list(image.stored_range),
         "window": image.window,
+        **_greys(image),
+        "file": hashlib.sha256(image.sha256.encode()).hexdigest()[:12],
+        "frame": image.frame,
+        "frames": image.frames,
+        "stack": offer(image, preview["grey"]) if image.frames > 1 else "",
         "pixels": "" if _is_whole(preview, image) else offer(image, preview["grey"]),
+    }
+
+
+def _greys(image: ImageRecord) -> dict[str, Any]:
+    """How the file wants its greys shown, and how large its pixels are. A window of the model's replaces the curve."""
+    greys = image.greys
+    curve = greys.curve if image.window is None else None
+    return {
+        "unit": greys.unit,
+        "spacing": image.spacing,
+        "counted": greys.counted,
+        "named": [[window.name, window.centre, window.width] for window in greys.windows],
+        "curve": curve
+        and {
+            "first": curve.first,
+            "step": curve.step,
+            "shades": _base64(np.rint(curve.shades * 255).astype(np.uint8).tobytes()),
+        },
     }
 
 

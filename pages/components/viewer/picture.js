@@ -26,14 +26,14 @@ function valuesOfPreview({ picture: { range: [black, white], window, pixels }, p
   const { data } = preview.getContext("2d").getImageData(0, 0, width, height);
   const levels = new Uint8Array(width * height);
   for (let i = 0; i < levels.length; i++) levels[i] = data[4 * i];
-  return { levels, width, height, offset: black, step: (white - black) / 255, empty: -1, exact: exact && !window && !pixels };
+  return { levels, width, height, offset: black, step: (white - black) / 255, empty: -1, preview: true, exact: exact && !window && !pixels };
 }
 
 // Fetch the stored values of a grey picture, reduced to the screen's size.
 async function fetchValues(viewer, source) {
   if (!source.values || !source.picture.pixels) return;
   const samples = await fetched(`${source.picture.pixels}/whole`).catch(() => null);
-  if (viewer.source !== source) return;
+  if (viewer.own !== source) return;
   if (!samples) {
     source.failed = true;
     return viewer.repaint();
@@ -56,7 +56,7 @@ async function fetched(address, signal) {
 function applyWindow({ source, picture, settings }) {
   if (!source.values) return;
   const { values } = source;
-  source.shades = shadesOf(values, settings.window ?? usualWindow(picture), picture.range[0] > picture.range[1]);
+  source.shades = shadesOf(values, settings.window, picture);
   if (source.tinted?.levels !== values.levels) source.tinted = tintedOf(values.levels, values.width, values.height);
 }
 
@@ -91,7 +91,7 @@ function drawBase(context, frame, { picture, source }) {
 // The stored value of a grey picture at a pixel, and whether it is exact; null where there is none.
 function storedAt(source, x, y) {
   const { values, picture } = source;
-  if (!values) return null;
+  if (!values || (values.preview && picture.curve)) return null;
   const tile = source.tiles.get(tileKey(0, Math.floor(x / TILE), Math.floor(y / TILE)));
   const [level, exact] = tile?.levels
     ? [tile.levels[(y % TILE) * tile.canvas.width + (x % TILE)], true]

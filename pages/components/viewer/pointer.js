@@ -41,11 +41,12 @@ function onWheel(viewer, panel, event) {
   if (!panel) return;
   const meant = event.ctrlKey || event.metaKey;
   const clicked = viewer.big || viewer.parent.activeElement === viewer.root.querySelector(".panels");
-  const nothingLeft = panel.view.zoom === 1 && event.deltaY > 0;
+  const nothingLeft = panel.view.zoom === 1 && event.deltaY > 0 && viewer.stack?.frames === 1;
   if (!meant && (!clicked || nothingLeft)) return;
   event.preventDefault();
   viewer.active = panel;
   const turned = event.deltaMode === 0 ? event.deltaY : event.deltaY * 33;
+  if (viewer.stack?.frames > 1 && !meant) return scrollStack(viewer, turned);
   const factor = Math.exp(-Math.min(Math.max(turned, -200), 200) * 0.0022);
   viewer.zoom(factor, placeUnder(viewer, panel, event), panel);
 }
@@ -57,6 +58,8 @@ function onMove(viewer, panel, event) {
   viewer.active = panel;
   if (viewer.dragged === "window") {
     dragWindow(viewer, event.movementX, event.movementY);
+  } else if (viewer.dragged === "ruler") {
+    stretchRuler(viewer, placeUnder(viewer, panel, event));
   } else if (viewer.dragged === "picture") {
     const ratio = viewer.size.width / panel.canvas.clientWidth;
     moveBy(panel.view, viewer.picture, viewer.size, -event.movementX * ratio, -event.movementY * ratio);
@@ -72,7 +75,8 @@ function onPress(viewer, panel, event) {
   if (event.button === 2 && !windowing) return;
   viewer.active = panel;
   viewer.pressed = [event.clientX, event.clientY];
-  viewer.dragged = windowing ? "window" : "picture";
+  viewer.dragged = windowing ? "window" : viewer.measuring && event.button === 0 ? "ruler" : "picture";
+  if (viewer.dragged === "ruler") startRuler(viewer, placeUnder(viewer, panel, event));
   viewer.drag = null;
   viewer.root.classList.add(windowing ? "windowing" : "dragging");
   panel.canvas.setPointerCapture(event.pointerId);
@@ -97,7 +101,8 @@ function placeText(source, x, y) {
   const stored = storedAt(source, x, y);
   const text = `x ${x}  y ${y}`;
   if (!source.values) return text;
-  return stored ? `${text}  value ${stored.exact ? "" : "≈ "}${withMinus(shortNumber(stored.value))}` : `${text}  no value`;
+  const unit = source.picture.unit ? ` ${source.picture.unit}` : "";
+  return stored ? `${text}  value ${stored.exact ? "" : "≈ "}${withMinus(shortNumber(stored.value))}${unit}` : `${text}  no value`;
 }
 
 function bindKeys(viewer) {
@@ -141,6 +146,8 @@ function keyActions(viewer) {
     Enter: () => enlarge(viewer),
     Escape: () => (viewer.big ? leaveBig(viewer) : viewer.parent.activeElement?.blur()),
     ...(viewer.layout.chosen && { PageDown: () => press("picture-after"), PageUp: () => press("picture-before") }),
+    ...(viewer.stack?.frames > 1 && { ",": () => turnTo(viewer, viewer.stack.at - 1), ".": () => turnTo(viewer, viewer.stack.at + 1) }),
+    m: () => viewer.root.querySelector('[name="measuring"]').click(),
     ...grey, ...big,
   };
 }

@@ -10,6 +10,7 @@ function panelOf(data, viewer, comparable) {
     data, element,
     canvas: element.querySelector("canvas"),
     value: part("value"),
+    words: part("words"),
     crosses: [part("across"), part("down")],
     map: data.kind === "picture" ? null : mapOf(data, viewer.picture),
     heat: data.kind !== "picture" && data.state === "ok",
@@ -77,12 +78,19 @@ function rawText(raw) {
 }
 
 function paintPanel(panel, viewer) {
-  const { settings, picture, size } = viewer;
   const context = panel.canvas.getContext("2d");
-  const frame = frameOf(panel.view, picture, size);
-  const shown = panel.map ? settings.view : "original";
+  const frame = frameOf(panel.view, viewer.picture, viewer.size);
+  paintLayers(context, panel, frame, viewer);
+  paintLengths(context, frame, viewer);
+}
+
+function paintLayers(context, panel, frame, viewer) {
+  const { settings, picture, size } = viewer;
+  const explained = atExplained(viewer);
+  const shown = panel.map && explained ? settings.view : "original";
   context.clearRect(0, 0, size.width, size.height);
   if (shown !== "heatmap") context.drawImage(pictureLayer(panel.view, frame, viewer), 0, 0);
+  if (!explained) return;
   if (!panel.map) outlineTarget(context, panel.data.outlines ?? [], frame, size.ratio);
   if (shown === "original") return paintMarks(panel, frame, viewer);
   if (panel.heat) context.drawImage(heatLayer(panel, frame, viewer), 0, 0);
@@ -198,7 +206,7 @@ function pointAt(panel, place, viewer) {
   const inside = place && place.x >= 0 && place.y >= 0 && place.x < picture.width && place.y < picture.height;
   const [across, down] = panel.crosses;
   across.hidden = down.hidden = !inside;
-  panel.value.textContent = inside ? readout(panel, place, settings) : "";
+  panel.value.textContent = inside && atExplained(viewer) ? readout(panel, place, settings) : "";
   if (!inside) return;
   const frame = frameOf(panel.view, picture, size);
   const [left, top, right, bottom] = shownPart(frame, picture);

@@ -18,7 +18,7 @@ function tilesOf(view, frame, viewer) {
   const level = levelFor(frame.scale);
   const span = TILE << level;
   const tiles = [];
-  if (picture.pixels && !shown.exact && frame.scale * picture.width > 1.02 * shown.width) {
+  if (picture.pixels && !source.browsed && !shown.exact && frame.scale * picture.width > 1.02 * shown.width) {
     const [columns, rows] = [
       tileRange(frame.left, frame.width, frame.scale * span, picture.width / span),
       tileRange(frame.top, frame.height, frame.scale * span, picture.height / span),

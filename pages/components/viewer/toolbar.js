@@ -79,7 +79,7 @@ function showLegend(viewer) {
   set(".meaning", meaningOfOne(hot, settings));
   // Differences have one fixed scale, whatever the scale of the maps beside them.
   set(".signed-meaning", panels.some(({ data }) => data.fixed) ? "1, differences" : "1, for maps with both signs");
-  set(".cell", meaningOfCell(maps));
+  set(".cell", meaningOfCell(maps, picture));
   const veiled = maps.some(({ map }) => isPartlyUnseen(map, picture));
   root.querySelector(".veil").hidden = settings.view === "original" || !veiled;
   root.dataset.maps = maps.length;
@@ -98,15 +98,16 @@ function meaningOfOne(hot, { scale }) {
   return units.size === 1 ? `1 = the highest peak of all maps (raw ${rawText(highest)})` : "1 = the highest peak of each method and layer";
 }
 
-function meaningOfCell(maps) {
+function meaningOfCell(maps, { spacing }) {
   const sizes = [...new Set(maps.map(({ map }) => cellText(map)))];
   if (sizes.length > 1) return `one map cell = ${sizes[0]} to ${sizes.at(-1)} px`;
   const places = [...new Set(maps.map(({ data }) => data.place).filter(Boolean))];
-  return [`one map cell = ${sizes[0] ?? "no"} px`, ...(places.length === 1 ? places : [])].join(", ");
+  const inMm = spacing && sizes.length ? ` (${cellText(maps[0].map, spacing)} mm)` : "";
+  return [`one map cell = ${sizes[0] ?? "no"} px${inMm}`, ...(places.length === 1 ? places : [])].join(", ");
 }
 
-function cellText({ h, w, top, left, bottom, right }) {
-  const short = (length) => String(Number(length.toFixed(length < 10 ? 1 : 0)));
+function cellText({ h, w, top, left, bottom, right }, spacing = 1) {
+  const short = (length) => String(Number((length * spacing).toFixed(length * spacing < 10 ? 1 : 0)));
   return `${short((right - left) / w)} × ${short((bottom - top) / h)}`;
 }
 

@@ -27,6 +27,7 @@ function viewerIn(parent) {
   const viewer = {
     parent, root: parent.querySelector(".viewer"), settings: {}, panels: [], picture: null, source: null, layout: {},
     size: null, linked: true, active: null, pointer: null, place: null, frame: 0, turn: 0, big: null, dragged: "",
+    measuring: false, ruler: null, stack: null, own: null, turned: 0,
   };
   viewer.repaint = () => { viewer.frame ||= requestAnimationFrame(() => paint(viewer)); };
   viewer.commit = () => commit(viewer);
@@ -52,7 +53,7 @@ function viewerIn(parent) {
     viewer.repaint();
   };
   viewer.link = (linked) => link(viewer, linked);
-  for (const bind of [bindToolbar, bindWindow, bindBig, bindMouse, bindKeys]) bind(viewer);
+  for (const bind of [bindToolbar, bindWindow, bindRuler, bindStack, bindBig, bindMouse, bindKeys]) bind(viewer);
   viewer.host = viewer.root.getRootNode().host;
   viewer.onWindow = () => { viewer.above = null; arrange(viewer); };
   window.addEventListener("resize", viewer.onWindow);
@@ -109,7 +110,10 @@ function highestOf(panels, unit) {
 }
 
 function takePicture(viewer, source) {
-  Object.assign(viewer, { picture: source.picture, source, stale: true, view: wholeView(source.picture) });
+  Object.assign(viewer, { picture: source.picture, source, stale: true, view: wholeView(source.picture), ruler: null });
+  viewer.own = source;
+  listPresets(viewer);
+  takeStack(viewer);
   fetchValues(viewer, source);
 }
 

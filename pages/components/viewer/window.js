@@ -8,26 +8,43 @@ const PRESETS = [
   ["Bright half", [0.5, 0.99]],
 ];
 
+const NARROWEST = 1e-6; // a window of one value parts black from white
+
 // The window in which the picture came: the range that the model gets.
-function usualWindow({ range: [black, white] }) {
-  return { level: (black + white) / 2, width: Math.abs(white - black) || 1, invert: false };
+function usualWindow({ range: [black, white], counted }) {
+  const more = counted ? 1 : 0;
+  return { level: (black + white + more) / 2, width: Math.abs(white - black) + more || 1, invert: false };
 }
 
 function windowOf(viewer) {
   return viewer.settings.window ?? usualWindow(viewer.picture);
 }
 
-// A stored value as 0 (black) to 255; low values are white where the file says so, or where it is inverted.
-function shade(value, { level, width, invert }, lowIsWhite) {
-  const share = Math.min(Math.max((value - level) / width + 0.5, 0), 1);
-  return Math.round(255 * (invert !== lowIsWhite ? 1 - share : share));
+// What turns a stored value into 0 (black) to 1 (white): the file's curve, or the window.
+function shader({ level, width }, picture) {
+  const usual = usualWindow(picture);
+  const { curve, counted } = picture;
+  if (curve && level === usual.level && width === usual.width) {
+    const shades = (picture.shades ??= bytesOf(curve.shades));
+    return (value) => shades[Math.min(Math.max(Math.round((value - curve.first) / curve.step), 0), shades.length - 1)] / 255;
+  }
+  const [centre, wide] = counted ? [level - 0.5, Math.max(width - 1, NARROWEST)] : [level, width];
+  return (value) => Math.min(Math.max((value - centre) / wide + 0.5, 0), 1);
 }
 
 // RGBA for each level of the values, packed as the little-endian words of an ImageData.
-function shadesOf({ offset, step, empty, levels }, window, lowIsWhite) {
+// Low values are white where the file says so, or where it is inverted. A preview is in the usual window already.
+function shadesOf({ offset, step, empty, levels, preview }, window, picture) {
   const shades = new Uint32Array(levels.BYTES_PER_ELEMENT === 1 ? 256 : 65536);
+  const chosen = window ?? usualWindow(picture);
+  const [share, lowIsWhite] = [shader(chosen, picture), picture.range[0] > picture.range[1]];
+  const greyOf = (level) => {
+    if (preview && !window) return level;
+    const shown = share(offset + step * level);
+    return Math.round(255 * (chosen.invert !== lowIsWhite ? 1 - shown : shown));
+  };
   for (let level = 0; level < shades.length; level++) {
-    const grey = level === empty ? 0 : shade(offset + step * level, window, lowIsWhite);
+    const grey = level === empty ? 0 : greyOf(level);
     shades[level] = (0xff000000 | (grey << 16) | (grey << 8) | grey) >>> 0;
   }
   return shades;
@@ -62,9 +79,23 @@ function valueBelow({ levels, offset, step, empty }, share) {
   return offset + step * level;
 }
 
+// The windows that the file and its field name, below those that suit every picture.
+function listPresets({ root, picture: { named, unit } }) {
+  const presets = root.querySelector('[name="preset"]');
+  const options = PRESETS.map(([label], place) => new Option(`${place + 1}  ${label}`, place));
+  const text = ([name, level, width]) => withMinus(`${name || "Window of the file"}: level ${shortNumber(level)}, window ${shortNumber(width)}`);
+  options.push(...named.map((window, place) => new Option(text(window), PRESETS.length + place)));
+  presets.replaceChildren(presets.options[0], ...options);
+  for (const name of ["level", "width"]) root.querySelector(`[name="${name}"]`).title = unit;
+}
+
 function setPreset(viewer, place) {
   if (!viewer.source?.values) return;
   const { invert } = windowOf(viewer);
+  if (place >= PRESETS.length) {
+    const [, level, width] = viewer.picture.named[place - PRESETS.length];
+    return setWindow(viewer, { level, width, invert });
+  }
   const shares = PRESETS[place][1];
   if (!shares) return setWindow(viewer, { ...usualWindow(viewer.picture), invert });
   const [low, high] = shares.map((share) => valueBelow(viewer.source.values, share));
@@ -108,7 +139,6 @@ function bindWindow(viewer) {
   field("invert").onchange = ({ target }) => setWindow(viewer, { ...windowOf(viewer), invert: target.checked });
   field("windowing").onchange = ({ target }) => { viewer.windowing = target.checked; };
   const presets = field("preset");
-  PRESETS.forEach(([label], place) => presets.append(new Option(`${place + 1}  ${label}`, place)));
   presets.onchange = () => { setPreset(viewer, Number(presets.value)); presets.value = ""; };
   field("give-window").onclick = () => {
     const { level, width } = windowOf(viewer);

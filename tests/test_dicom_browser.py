@@ -1,0 +1,90 @@
+"""DICOM in a real browser: the file's windows and tables of greys, units, lengths in mm, and a stack that scrolls."""
+
+import re
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from gradcam_core import read_image
+from tests.test_app import address, page, settled
+from tests.test_big_view import enlarge, explain, point, sharp, shown
+from tests.test_dicom import dicom, written
+from tests.test_dicom_series import slice_at
+
+__all__ = ["address", "page"]
+
+
+def with_table() -> bytes:
+    """A radiograph of 12 bits with a table of greys that is no straight line, low values white, and a spacing."""
+    item = Dataset()
+    item.LUTDescriptor = [4096, 0, 8]
+    item.LUTData = np.rint(255 * (np.arange(4096) / 4095) ** 2).astype("<u2").tobytes()
+    item["LUTData"].VR = "OW"
+    down, across = np.mgrid[:600, :500]
+    stored = (down * 4 + across * 3 + np.random.default_rng(3).integers(0, 50, (600, 500))).astype(np.uint16)
+    return written(
+        dicom(
+            stored,
+            Modality="DX",
+            PhotometricInterpretation="MONOCHROME1",
+            VOILUTSequence=Sequence([item]),
+            WindowCenter=2048,
+            WindowWidth=1000,
+            WindowCenterWidthExplanation="Narrow",
+            PixelSpacing=[0.5, 0.5],
+        )
+    )
+
+
+def test_the_viewer_follows_the_files_table_its_windows_and_its_size(page: Any, address: str) -> None:
+    content = with_table()
+    explain(page, address, "table.dcm", content)
+    page.locator('.viewer[data-depth="16"]').wait_for()
+    assert re.search(r"one map cell = .* px \(.* mm\)", page.locator(".legend .cell").inner_text())
+    enlarge(page)
+    page.keyboard.press("p")
+    sharp(page)
+
+    def compare(image: Any) -> None:
+        pixels = shown(page)
+        x, y = point(page, 0, 0.45, 0.45)
+        down, across = (round(0.45 * length) for length in pixels.shape[:2])
+        part = pixels[down : down + 40, across : across + 40, 0].astype(int)
+        assert np.abs(part - np.rint(255 * image.pixels[y : y + 40, x : x + 40, 0])).max() <= 1
+
+    compare(read_image(content))
+    page.locator("select[name=preset]").select_option(label="Narrow: level 2048, window 1000")
+    page.wait_for_timeout(200)
+    compare(read_image(content, window=(2048, 1000)))
+    page.keyboard.press("Escape")
+    page.keyboard.press("m")
+    canvas = page.locator(".panel canvas").first.bounding_box()
+    page.mouse.move(canvas["x"] + 20, canvas["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(canvas["x"] + 60, canvas["y"] + 20)
+    page.mouse.up()
+    assert page.locator("input[name=measuring]").is_checked()
+
+
+def test_a_stack_scrolls_and_explains_where_one_rests(page: Any, address: str) -> None:
+    explain(page, address)
+    slices = [slice_at(place, depth=place) for place in (3, 1, 0, 2)]
+    files = [{"name": f"{place}.dcm", "mimeType": "", "buffer": content} for place, content in enumerate(slices)]
+    page.locator("input[type=file]").first.set_input_files(files)
+    page.locator(".viewer.stacked").wait_for(timeout=90_000)
+    settled(page)
+    canvas = page.locator(".panel canvas").first
+    canvas.click()
+    assert page.locator(".frame output").inner_text() == "1 of 4"
+    page.keyboard.press(".")
+    page.keyboard.press(".")
+    assert page.locator(".frame output").inner_text() == "3 of 4"
+    assert page.locator(".viewer.browsing").count() == 1
+    assert "answers are those of frame 1" in page.locator(".panel .words").nth(1).inner_text()
+    page.locator(".viewer:not(.browsing)").wait_for(timeout=30_000)
+    settled(page)
+    assert page.get_by_label("Frame (1–4)").input_value() == "3"
+    page.locator(".panel canvas").first.hover()
+    assert page.locator(".viewer .place").text_content().endswith("value 102")

@@ -1,0 +1,77 @@
+"""Files of one series become a stack in the order in which the slices lie."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from gradcam_core import GradcamError, read_image, stacks_of
+from tests.test_dicom import dicom, shipped, written
+
+
+def slice_at(place: int, *, series: str = "2.25.7", depth: float | None = None) -> bytes:
+    pixels = np.full((8, 8), 100 + place, np.int16)
+    pixels[0, 0] = 0
+    dataset = dicom(pixels, SeriesInstanceUID=series, InstanceNumber=place, WindowCenter=100, WindowWidth=201)
+    if depth is not None:
+        dataset.ImagePositionPatient = [0, 0, depth]
+        dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    return written(dataset)
+
+
+def values(stack: bytes) -> list[int]:
+    frames = read_image(stack).frames
+    return [round(float(read_image(stack, frame=frame).pixels[4, 4, 0]) * 200 - 0.5) for frame in range(frames)]
+
+
+def test_slices_are_ordered_by_where_they_lie() -> None:
+    files = [(f"{place}.dcm", slice_at(place, depth=-place)) for place in (2, 0, 3, 1)]
+    ((name, stack),) = stacks_of(files)
+    assert name == "2.dcm and 3 more"
+    assert values(stack) == [103, 102, 101, 100]
+    assert stacks_of(files)[0][1] == stack, "the same files make the same stack"
+
+
+def test_slices_without_a_position_are_ordered_by_number() -> None:
+    ((_, stack),) = stacks_of([(f"{place}.dcm", slice_at(place)) for place in (2, 0, 1)])
+    assert values(stack) == [100, 101, 102]
+    with pytest.raises(GradcamError, match="3 frames"):
+        read_image(stack, frame=3)
+
+
+def test_other_files_and_other_series_stay_apart() -> None:
+    alone, several = slice_at(1, series="2.25.8"), shipped("examples_ybr_color.dcm")
+    files = [("a", slice_at(1)), ("b", alone), ("c", several), ("d", slice_at(2)), ("e", b"\x89PNG\r\n\x1a\n")]
+    result = stacks_of(files)
+    assert [name for name, _ in result] == ["a and 1 more", "b", "c", "e"]
+    assert [content for _, content in result[1:]] == [alone, several, files[4][1]]
+    same = slice_at(1)
+    assert stacks_of([("a", same), ("b", same)]) == [("a", same), ("b", same)]
+
+
+def packed(*contents: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for place, content in enumerate(contents):
+            archive.writestr(f"IMG{place}", content)
+    return stream.getvalue()
+
+
+def test_a_zip_of_a_series_is_a_stack_and_another_zip_is_none() -> None:
+    ((_, stack),) = stacks_of([("series.zip", packed(slice_at(1), b"readme", slice_at(0)))])
+    assert values(stack) == [100, 101]
+    other = packed(b"a text", b"another")
+    assert stacks_of([("other.zip", other)]) == [("other.zip", other)]
+    with pytest.raises(GradcamError, match="ZIP"):
+        read_image(other)
+
+
+def test_a_damaged_stack_is_refused_in_words() -> None:
+    ((_, stack),) = stacks_of([("a", slice_at(0)), ("b", slice_at(1))])
+    with pytest.raises(GradcamError, match="cannot be unpacked"):
+        read_image(stack[: len(stack) // 2])
+    changed = bytearray(stack)
+    changed[500] ^= 255
+    with pytest.raises(GradcamError):
+        read_image(bytes(changed))
