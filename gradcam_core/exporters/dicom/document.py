@@ -5,19 +5,19 @@ from pydicom.dataset import Dataset
 from pydicom.uid import EncapsulatedPDFStorage
 
 from gradcam_core.errors import GradcamError
-from gradcam_core.exporters.dicom.study import BANNER, Export, long_text
+from gradcam_core.exporters.dicom.study import Export
 
 
 def encapsulated_pdf(export: Export, report: bytes, series: int) -> Dataset:
     """Write a PDF as an encapsulated document that refers to the source. Raises GradcamError for anything else."""
     if not report.startswith(b"%PDF-"):
         raise GradcamError("The report is no PDF.", "Give the report as PDF.")
-    stand_in = export.stand_in
+    image = export.image
     written = SOPClass(
-        study_instance_uid=stand_in.StudyInstanceUID,
+        study_instance_uid=image.StudyInstanceUID,
         sop_class_uid=EncapsulatedPDFStorage,
         modality="DOC",
-        series_description=long_text(f"Heatmap report. {BANNER}"),
+        series_description="Heatmap report. Research only",
         **export.equipment(series),
     )
     written.ConversionType = "WSD"
@@ -31,6 +31,6 @@ def encapsulated_pdf(export: Export, report: bytes, series: int) -> Dataset:
     written.EncapsulatedDocumentLength = len(report)
     written.EncapsulatedDocument = report + b"\0" * (len(report) % 2)
     item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = stand_in.SOPClassUID, stand_in.SOPInstanceUID
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
     written.SourceInstanceSequence = [item]
     return written

@@ -10,7 +10,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from gradcam_core.exporters.dicom.source import Source
-from gradcam_core.exporters.dicom.study import Export, add_side, long_text
+from gradcam_core.exporters.dicom.study import Export, add_side, long_text, stand_in
 from gradcam_core.records import Heatmap
 from gradcam_core.shapes import Heat
 
@@ -22,15 +22,15 @@ ARBITRARY = Code("[arb'U]", "UCUM", "arbitrary unit")
 
 
 def parametric_map(export: Export, source: Source, heatmap: Heatmap, series: int, title: str) -> Dataset:
-    """Write one heatmap as float32, 0 to 1, on the source's rows and columns; -1 to 1 of a signed one.
+    """Write one heatmap as float32 on the rows and columns of a source whose plane is known.
 
-    Two mappings give the share of the map's own peak and the raw values. Pixels that the model did not see have the
-    padding value.
+    Values are 0 to 1; -1 to 1 of a signed heatmap. Two mappings give the share of the map's own peak and the raw
+    values. Pixels that the model did not see have the padding value.
     """
     values = on_source(heatmap, source)
     window = VOILUTTransformation(window_center=0.0 if heatmap.signed else 0.5, window_width=2.0 - (not heatmap.signed))
     written = ParametricMap(
-        source_images=[export.stand_in],
+        source_images=[stand_in(export.explanation, source, source.plane)],
         pixel_array=np.where(np.isnan(values), np.float32(UNSEEN), values),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=_mappings(heatmap),
@@ -41,6 +41,10 @@ def parametric_map(export: Export, source: Source, heatmap: Heatmap, series: int
         **export.equipment(series),
     )
     written.FloatPixelPaddingValue = written.FloatPixelPaddingRangeLimit = UNSEEN
+    measures = written.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    for keyword, known in (("SpacingBetweenSlices", False), ("PixelSpacing", source.spacing is not None)):
+        if keyword in measures and not known:  # highdicom fills them in
+            del measures[keyword]
     add_side(written, source)
     return written
 

@@ -6,8 +6,7 @@ from pydicom.sr.codedict import codes
 
 from gradcam_core.checks.panel import Trust
 from gradcam_core.exporters.caption import Captioned, caption_lines, meaning_of_one, with_caption
-from gradcam_core.exporters.dicom.source import element_of
-from gradcam_core.exporters.dicom.study import BANNER, Export, add_side, long_text
+from gradcam_core.exporters.dicom.study import BANNER, Export, add_side, long_text, orientation_of
 from gradcam_core.placement import place_words
 from gradcam_core.records import Heatmap
 from gradcam_core.render import overlay
@@ -23,7 +22,7 @@ def secondary_capture(
     """
     uid, series, instance = place
     written = SCImage.from_ref_dataset(
-        ref_dataset=export.stand_in,
+        ref_dataset=export.image,
         pixel_array=captioned(export, heatmap, trust),
         photometric_interpretation="RGB",
         bits_allocated=8,
@@ -32,16 +31,14 @@ def secondary_capture(
         series_description=long_text(title),
         **export.equipment(series, instance) | {"series_instance_uid": uid},
     )
-    header = Dataset() if export.source is None else export.source.header
-    orientation = element_of(header, "PatientOrientation")
-    written.PatientOrientation = None if orientation is None else orientation.value
+    written.PatientOrientation = orientation_of(export.source)
     written.ConversionType = "WSD"
     # The words do not name a patient; the picture below them may.
     written.BurnedInAnnotation = "YES"
     written.ImageComments = BANNER
     written.DerivationDescription = "Heatmap of an image model over the source image"
     if export.source is not None:
-        written.SourceImageSequence = [_reference(export.stand_in)]
+        written.SourceImageSequence = [_reference(export.image)]
     add_side(written, export.source)
     return written
 
@@ -69,7 +66,7 @@ def cell_words(export: Export, heatmap: Heatmap) -> str:
     return f"{'; '.join(filter(None, (words, place_words(heatmap.placement, brief=True))))}."
 
 
-def _reference(stand_in: Dataset) -> Dataset:
+def _reference(image: Dataset) -> Dataset:
     """Refer to the source as what the picture was computed from."""
     item, purpose = Dataset(), Dataset()
     code = codes.DCM.SourceImageForImageProcessingOperation
@@ -78,6 +75,6 @@ def _reference(stand_in: Dataset) -> Dataset:
         code.scheme_designator,
         code.meaning,
     )
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = stand_in.SOPClassUID, stand_in.SOPInstanceUID
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
     item.PurposeOfReferenceCodeSequence = [purpose]
     return item

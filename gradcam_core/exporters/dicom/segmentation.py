@@ -8,7 +8,7 @@ from pydicom.sr.codedict import codes
 
 from gradcam_core.exporters.dicom.parametric_map import on_source
 from gradcam_core.exporters.dicom.source import Source
-from gradcam_core.exporters.dicom.study import Export, long_text, own_code
+from gradcam_core.exporters.dicom.study import Export, long_text, orientation_of, own_code, stand_in
 from gradcam_core.records import Heatmap
 
 HOTTEST = 0.2
@@ -34,8 +34,9 @@ def attention_segmentation(export: Export, source: Source, heatmap: Heatmap, ser
         algorithm_type="AUTOMATIC",
         algorithm_identification=algorithm,
     )
-    return Segmentation(
-        source_images=[export.stand_in],
+    plane = source.plane if source.plane and source.plane.reference and source.plane.thickness else None
+    written = Segmentation(
+        source_images=[stand_in(export.explanation, source, plane)],
         pixel_array=((values > 0) & (values >= least)).astype(np.uint8)[None],
         segmentation_type="BINARY",
         segment_descriptions=[segment],
@@ -44,3 +45,6 @@ def attention_segmentation(export: Export, source: Source, heatmap: Heatmap, ser
         series_description=long_text(title),
         **export.equipment(series),
     )
+    if plane is None:
+        written.PatientOrientation = orientation_of(source)
+    return written

@@ -103,10 +103,10 @@ def check_shape(image: ImageRecord, shape: tuple[int, int]) -> None:
 def element_of(dataset: Dataset, keyword: str) -> DataElement | None:
     """Return an element, None where it is absent, empty or damaged."""
     try:
-        element = dataset[keyword] if keyword in dataset else None
-        return None if element is None or element.is_empty else element
+        element = dataset[keyword]
     except FAULTS:
         return None
+    return None if element.is_empty else element
 
 
 def text_of(dataset: Dataset, keyword: str) -> str:

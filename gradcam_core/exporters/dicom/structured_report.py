@@ -1,7 +1,7 @@
 """An explanation -> Structured Report (TID 1500): answers, heatmaps, checks, and the objects that show them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -55,37 +55,36 @@ def structured_report(
     notes = (BANNER, DISCLAIMER, *explanation.unsuited, *explanation.notes)
     report[0].ContentSequence.extend(_text(note) for note in dict.fromkeys(notes))
     return EnhancedSR(
-        evidence=[export.stand_in, *(each for shown in objects.values() for each in shown)],
+        evidence=[export.image, *(each for shown in objects.values() for each in shown)],
         content=report[0],
         is_complete=True,
         series_description="Heatmaps: predictions and checks",
         coding_schemes=own_scheme(),
-        **{name: value for name, value in export.equipment(series).items()},
+        **export.equipment(series),
     )
 
 
 def _prediction(export: Export, prediction: Prediction) -> Group:
-    present = [] if prediction.present is None else [_evaluation("present", "Reaches its threshold", prediction.present)]
-    return _group(export, f"Prediction, class {prediction.index}", _amounts(prediction), [_class(prediction), *present])
+    rated = [_class(prediction)]
+    if prediction.present is not None:
+        answer = codes.SCT.Yes if prediction.present else codes.SCT.No
+        rated.append(QualitativeEvaluation(own_code("present", "Reaches its threshold"), answer))
+    return _group(export, f"Prediction, class {prediction.index}", _amounts(prediction), rated)
 
 
 def _heatmap(export: Export, place: int, shown: Sequence[Dataset], trust: Trust | None) -> Group:
-    """A heatmap with its class, method, layer and peak, the outcomes of its checks, and what shows it."""
-    heatmap: Heatmap = export.explanation.heatmaps[place]
+    """A heatmap with its class, method and peak, the outcomes of its checks, and the objects that show it."""
+    heatmap = export.explanation.heatmaps[place]
     size = heatmap.raw_size if heatmap.signed else heatmap.raw_peak
     peak = Measurement(own_code("raw_peak", "Largest raw value of the map"), size, codes.UCUM.NoUnits)
     method = own_code(heatmap.method, find_method(heatmap.method, {}).title)
-    evaluations = [_class(heatmap.target), QualitativeEvaluation(own_code("method", "Method of the heatmap"), method)]
-    checks = trust.checks if trust else ()
-    evaluations += [
+    rated = [_class(heatmap.target), QualitativeEvaluation(own_code("method", "Method of the heatmap"), method)]
+    rated += [
         QualitativeEvaluation(own_code(check.name, check.question), own_code(check.outcome, check.outcome))
-        for check in checks
+        for check in (trust.checks if trust else ())
     ]
-    group = _group(export, f"Heatmap {place + 1}", [*_amounts(heatmap.target), peak], evaluations)
-    lines = [f"Class: {heatmap.target.label}", f"Layer: {heatmap.layer or 'the input'}", f"State: {heatmap.state}", cell_words(export, heatmap)]
-    lines += [f"{check.question} {check.outcome}: {check.sentence}" for check in checks]
-    lines += [trust.outcome, *trust.always] if trust else ["No checks were made of this heatmap."]
-    group[0].ContentSequence.extend(_text(line) for line in lines)
+    group = _group(export, f"Heatmap {place + 1}", [*_amounts(heatmap.target), peak], rated)
+    group[0].ContentSequence.extend(_text(line) for line in _lines(export, heatmap, trust))
     group[0].ContentSequence.extend(
         ImageContentItem(
             name=own_code("heatmap", "Object that shows the heatmap"),
@@ -98,8 +97,22 @@ def _heatmap(export: Export, place: int, shown: Sequence[Dataset], trust: Trust 
     return group
 
 
+def _lines(export: Export, heatmap: Heatmap, trust: Trust | None) -> Iterator[str]:
+    """What has no code: the class in full, the layer, and the sentences of the checks."""
+    yield f"Class: {heatmap.target.label}"
+    yield f"Layer: {heatmap.layer or 'the input'}"
+    yield f"State: {heatmap.state}"
+    yield cell_words(export, heatmap)
+    if trust is None:
+        yield "No checks were made of this heatmap."
+        return
+    for check in trust.checks:
+        yield f"{check.question} {check.outcome}: {check.sentence}"
+    yield from (trust.outcome, *trust.always)
+
+
 def _group(export: Export, name: str, measurements: list[Measurement], rated: list[QualitativeEvaluation]) -> Group:
-    explanation, stand_in = export.explanation, export.stand_in
+    explanation, image = export.explanation, export.image
     settings = explanation.preprocessing
     parameters = [
         f"architecture {explanation.architecture}",
@@ -113,7 +126,7 @@ def _group(export: Export, name: str, measurements: list[Measurement], rated: li
         ),
         measurements=measurements or None,
         qualitative_evaluations=rated,
-        source_images=[SourceImageForMeasurementGroup(stand_in.SOPClassUID, stand_in.SOPInstanceUID)],
+        source_images=[SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID)],
     )
 
 
@@ -125,15 +138,13 @@ def _amounts(thing: Prediction | Target) -> list[Measurement]:
         return [Measurement(own_code("value", words), value, codes.UCUM.NoUnits)]
     if not math.isfinite(thing.probability):
         return []
-    return [Measurement(own_code("probability", "Probability that the model gives"), thing.probability, codes.UCUM.NoUnits)]
+    return [
+        Measurement(own_code("probability", "Probability that the model gives"), thing.probability, codes.UCUM.NoUnits)
+    ]
 
 
 def _class(thing: Prediction | Target) -> QualitativeEvaluation:
     return QualitativeEvaluation(own_code("class", "Class of the model"), own_code(f"class {thing.index}", thing.label))
-
-
-def _evaluation(value: str, question: str, holds: bool) -> QualitativeEvaluation:
-    return QualitativeEvaluation(own_code(value, question), codes.SCT.Yes if holds else codes.SCT.No)
 
 
 def _text(words: str) -> TextContentItem:
