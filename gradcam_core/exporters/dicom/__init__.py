@@ -30,6 +30,6 @@ def dicom_objects(
     try:
         from gradcam_core.exporters.dicom.objects import write_objects
     except ModuleNotFoundError as error:
-        raise GradcamError("DICOM objects are written by the package highdicom.", "pip install highdicom.") from error
+        raise GradcamError("DICOM objects need the package highdicom.", "Install it: pip install highdicom.") from error
     places = range(len(explanation.heatmaps)) if heatmaps is None else heatmaps
     return write_objects(explanation, source, tuple(places), checks or {}, report, segmentation)

@@ -10,7 +10,7 @@ from gradcam_core.exporters.dicom.document import encapsulated_pdf
 from gradcam_core.exporters.dicom.parametric_map import parametric_map
 from gradcam_core.exporters.dicom.secondary_capture import secondary_capture
 from gradcam_core.exporters.dicom.segmentation import attention_segmentation
-from gradcam_core.exporters.dicom.source import quiet, read_source
+from gradcam_core.exporters.dicom.source import read_source
 from gradcam_core.exporters.dicom.structured_report import structured_report
 from gradcam_core.exporters.dicom.study import Export, begin_export, new_uid, write
 from gradcam_core.exporters.names import heatmap_names
@@ -30,18 +30,17 @@ def write_objects(
     segmentation: bool,
 ) -> tuple[tuple[str, bytes], ...]:
     """Write the objects; see `dicom_objects`."""
-    with quiet():
-        origin = None if source is None else read_source(source, explanation.image)
-        export = begin_export(explanation, origin)
-        numbers = itertools.count(1)
-        shown = dict(_shown(export, places, checks, numbers, segmentation))
-        written = [named for objects in shown.values() for named in objects]
-        if origin is not None:
-            objects = {place: [each for _, each in named] for place, named in shown.items()}
-            written.append(("structured_report", structured_report(export, objects, checks, next(numbers))))
-        if origin is not None and report is not None:
-            written.append(("report", encapsulated_pdf(export, report, next(numbers))))
-        return tuple((f"{name}.dcm", write(export, each)) for name, each in written)
+    origin = None if source is None else read_source(source, explanation.image)
+    export = begin_export(explanation, origin)
+    numbers = itertools.count(1)
+    shown = dict(_shown(export, places, checks, numbers, segmentation))
+    written = [named for objects in shown.values() for named in objects]
+    if origin is not None:
+        objects = {place: [each for _, each in named] for place, named in shown.items()}
+        written.append(("structured_report", structured_report(export, objects, checks, next(numbers))))
+    if origin is not None and report is not None:
+        written.append(("report", encapsulated_pdf(export, report, next(numbers))))
+    return tuple((f"{name}.dcm", write(export, each)) for name, each in written)
 
 
 def _shown(

@@ -46,8 +46,9 @@ def secondary_capture(
 def captioned(export: Export, heatmap: Heatmap, trust: Trust | None) -> Captioned:
     """Draw the heatmap over the picture, with its words below."""
     explanation = export.explanation
+    named, *rest = caption_lines(explanation, heatmap)
     checked = (f"Checks: {trust.outcome}",) if trust else ()
-    lines = (BANNER, cell_words(export, heatmap), *checked, *caption_lines(explanation, heatmap))
+    lines = (BANNER, *explanation.unsuited, named, cell_words(export, heatmap), *checked, *rest)
     return with_caption(
         overlay(explanation.image, heatmap), lines, signed=heatmap.signed, meaning=meaning_of_one(heatmap)
     )

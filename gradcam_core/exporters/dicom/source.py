@@ -2,15 +2,14 @@
 
 import hashlib
 import io
+import logging
 import math
 import struct
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import pydicom
+from pydicom import config, dcmread
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
@@ -18,10 +17,16 @@ from pydicom.errors import InvalidDicomError
 from gradcam_core.errors import PictureError
 from gradcam_core.records import ImageRecord
 
+# They quote odd values, such as a patient's name, in warnings and logs.
+warnings.filterwarnings("ignore", module=r"(pydicom|highdicom)(\.|$)")
+for _package in ("pydicom", "highdicom"):
+    logging.getLogger(_package).setLevel(logging.CRITICAL)
+config.settings.reading_validation_mode = config.IGNORE
+
 # What reading a damaged value raises in pydicom.
 FAULTS = (ValueError, TypeError, ArithmeticError, LookupError, NotImplementedError, AttributeError, struct.error)
 IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+SPACINGS = ("PixelSpacing", "NominalScannedPixelSpacing", "ImagerPixelSpacing")
 # The letters of Patient Orientation, as directions in DICOM's patient coordinates.
 DIRECTIONS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
 Numbers = tuple[float, ...]
@@ -62,20 +67,12 @@ class Source:
         return str(self.header.SOPInstanceUID)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep pydicom's warnings away from logs: they quote values, such as a patient's name."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def read_source(content: bytes, image: ImageRecord) -> Source:
     """Read the header of the DICOM file that a picture was read from. Raises PictureError."""
     if hashlib.sha256(content).hexdigest() != image.sha256:
         raise PictureError("The DICOM file is another one than the picture explained.", "Give the file that was read.")
     try:
-        header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True, force=True)
+        header = dcmread(io.BytesIO(content), stop_before_pixels=True, force=True)
     except (*FAULTS, InvalidDicomError, EOFError, OSError) as error:
         raise PictureError("The file is no DICOM file.", "Give none for an ordinary picture.") from error
     missing = [keyword for keyword in IDENTIFIERS if not text_of(header, keyword)]
@@ -149,7 +146,7 @@ def _spacing(groups: tuple[Dataset, ...]) -> tuple[tuple[float, float] | None, b
     for keyword in SPACINGS:
         spacing = _first(groups, keyword, 2)
         if spacing and min(spacing) > 0:
-            return (spacing[0], spacing[1]), keyword != "PixelSpacing"
+            return (spacing[0], spacing[1]), keyword == "ImagerPixelSpacing"
     return None, False
 
 
