@@ -131,6 +131,7 @@ from .exporters import comparison_archive as comparison_archive
 from .exporters import contact_sheet as contact_sheet
 from .exporters import difference_picture as difference_picture
 from .exporters import comparison_to_dict as comparison_to_dict
+from .exporters.dicom import dicom_objects as dicom_objects
 from .exporters import display_words as display_words
 from .exporters import drift_to_dict as drift_to_dict
 from .exporters import evaluation_to_dict as evaluation_to_dict

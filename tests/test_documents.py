@@ -87,7 +87,7 @@ def test_the_app_and_the_package_ask_for_the_same_versions() -> None:
     app = {line.split("#")[0].strip() for line in lines} - {""}
     package = set(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"])
     assert package <= app
-    assert {re.split(r"[>=]", line)[0] for line in app - package} == {"streamlit", "plotly"}
+    assert {re.split(r"[>=]", line)[0] for line in app - package} == {"streamlit", "plotly", "highdicom"}
 
 
 def test_the_version_is_the_same_everywhere() -> None:

@@ -20,6 +20,7 @@ from gradcam_core.commands.flags import (
 )
 from gradcam_core.commands.terminal import SOME_FAILED, WORKED, results_of, say, warn
 from gradcam_core.errors import GradcamError
+from gradcam_core.files import write_whole
 from gradcam_core.text import one_line
 
 SIMILAR = "similar:"
@@ -49,6 +50,8 @@ def explain_flags(flags: Flags) -> None:
     picture_flags(flags)
     names_flag(flags)
     flags.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    words = "write DICOM objects too, into the study of a DICOM picture: they name its patient"
+    flags.add_argument("--dicom", action="store_true", help=words)
     flags.add_argument("--quiet", action="store_true", help="print only what failed")
 
 
@@ -69,13 +72,23 @@ def explain(given: Given) -> int:
     def write(place: int, path: Path) -> tuple[Path, core.Explanation]:
         image, progress = read_chosen(path, given), progress_of(given)
         explanation = core.explain(image, model, top_k=given.top_k, on_progress=progress, **request)
-        return folders.write(explanation, given.names), explanation
+        record = folders.write(explanation, given.names)
+        if given.dicom:
+            write_dicom(record.parent, path, explanation)
+        return record, explanation
 
     failed, printed = list[Path](), set[str]()
     for record, explanation in results_of(given.images, given.names, write, failed):
         if not given.quiet:
             report(record, explanation, printed)
     return SOME_FAILED if failed else WORKED
+
+
+def write_dicom(folder: Path, path: Path, explanation: core.Explanation) -> None:
+    """Write an explanation's DICOM objects, into the study of a picture that is DICOM. Raises GradcamError, OSError."""
+    source = path.read_bytes() if explanation.image.format == "DICOM" else None
+    for name, content in core.dicom_objects(explanation, source=source):
+        write_whole(folder / name, content)
 
 
 def chosen_target(text: str, model: core.LoadedModel, given: Given) -> str | core.Target:

@@ -116,8 +116,8 @@ def _wide_enough(pixels: Colours) -> Captioned:
 
 
 def _printable(line: str) -> str:
-    """The font has the letters of Latin-1 only; a class is known by its number, too."""
-    line = line.translate({0x202F: " ", 0x2019: "'", 0x2212: "-"})
+    """The font has the letters of Latin-1 without ×; a class is known by its number, too."""
+    line = line.translate({0x202F: " ", 0x2019: "'", 0x2212: "-", 0xD7: "x"})
     return line.replace("\u00a0", " ").encode("latin-1", "replace").decode("latin-1")
 
 
