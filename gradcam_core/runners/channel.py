@@ -1,0 +1,110 @@
+"""Values between two processes: small ones through a pipe, arrays and files through memory that both have.
+
+Both take turns: one sends, then the other. The memory has no name in the file system, so no other program can open
+it, and it is gone with the two processes however they end. Where a system has none (all but Linux), everything
+passes through the pipe.
+"""
+
+import mmap
+import os
+import pickle
+from collections.abc import Sequence
+from itertools import accumulate
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+_ALIGNED = 64
+# More than this is given back to the system after each picture.
+_KEPT = 64 << 20
+
+
+class Memory:
+    """Memory that another process has as well. It grows as needed, and stays mapped: mapping it again takes longer."""
+
+    def __init__(self, file: int) -> None:
+        self.file = file
+        self._map: mmap.mmap | None = None
+
+    def mapped(self, size: int) -> mmap.mmap:
+        """The memory, with room for so many bytes."""
+        if self._map is None or len(self._map) < size:
+            self.unmap()
+            size = max(size, os.fstat(self.file).st_size)
+            os.ftruncate(self.file, size)
+            self._map = mmap.mmap(self.file, size)
+        return self._map
+
+    def give_back(self) -> None:
+        """Free what is above the usual size, in both processes."""
+        if self._map is not None and len(self._map) > _KEPT:
+            self._map.madvise(mmap.MADV_REMOVE, _KEPT)
+
+    def unmap(self) -> None:
+        """Leave the memory to the other process."""
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+
+    def close(self) -> None:
+        """Unmap it, and close its file here."""
+        self.unmap()
+        os.close(self.file)
+
+
+class Channel:
+    """One end of the connection: a pipe and, with `memory`, memory that both ends have."""
+
+    def __init__(self, link: Connection, memory: Memory | None) -> None:
+        self.link, self.memory = link, memory
+
+    def send(self, value: object) -> None:
+        """Send a value. Arrays and `pickle.PickleBuffer`s in it are copied once. Raises OSError without the other end."""
+        buffers: list[pickle.PickleBuffer] = []
+        packed = pickle.dumps(value, 5, buffer_callback=buffers.append)
+        parts = [buffer.raw() for buffer in buffers]
+        if self.memory is not None and parts:
+            starts, size = _places([part.nbytes for part in parts])
+            mapped = self.memory.mapped(size)
+            for start, part in zip(starts, parts, strict=True):
+                mapped[start : start + part.nbytes] = part
+        self.link.send_bytes(pickle.dumps((packed, [part.nbytes for part in parts])))
+        if self.memory is None:
+            for part in parts:
+                self.link.send_bytes(part)
+
+    def receive(self) -> Any:
+        """Wait for a value. Its arrays cannot be written to. Raises EOFError or OSError without the other end."""
+        packed, sizes = pickle.loads(self.link.recv_bytes())
+        buffers = self._through_pipe(sizes) if self.memory is None else self._through_memory(self.memory, sizes)
+        return pickle.loads(packed, buffers=[memoryview(buffer).toreadonly() for buffer in buffers])
+
+    def _through_pipe(self, sizes: Sequence[int]) -> list[bytes]:
+        return [self.link.recv_bytes(size) for size in sizes]
+
+    def _through_memory(self, memory: Memory, sizes: Sequence[int]) -> list[UInt8[np.ndarray, "bytes"]]:
+        starts, size = _places(sizes)
+        if not size:
+            return []
+        with memoryview(memory.mapped(size)) as mapped:
+            return [_copy(mapped[start : start + count]) for start, count in zip(starts, sizes, strict=True)]
+
+    def close(self) -> None:
+        """Close this end."""
+        self.link.close()
+        if self.memory is not None:
+            self.memory.close()
+
+
+def _places(sizes: Sequence[int]) -> tuple[list[int], int]:
+    """Where parts of these sizes start, and where the last one ends; each starts where any type of number may."""
+    *starts, end = accumulate((-(-size // _ALIGNED) * _ALIGNED for size in sizes), initial=0)
+    return starts, end
+
+
+def _copy(part: memoryview) -> UInt8[np.ndarray, "bytes"]:
+    """Copy bytes into memory of large pages, as numpy allocates it."""
+    with part:
+        return np.frombuffer(part, np.uint8).copy() if part.nbytes else np.empty(0, np.uint8)
