@@ -61,7 +61,7 @@ class Channel:
         self.link, self.memory = link, memory
 
     def send(self, value: object) -> None:
-        """Send a value. Arrays and `pickle.PickleBuffer`s in it are copied once. Raises OSError without the other end."""
+        """Send a value. Arrays and `pickle.PickleBuffer`s in it are copied once. Raises OSError if the other end closed."""
         buffers: list[pickle.PickleBuffer] = []
         packed = pickle.dumps(value, 5, buffer_callback=buffers.append)
         parts = [buffer.raw() for buffer in buffers]
@@ -76,20 +76,11 @@ class Channel:
                 self.link.send_bytes(part)
 
     def receive(self) -> Any:
-        """Wait for a value. Its arrays cannot be written to. Raises EOFError or OSError without the other end."""
+        """Wait for a value; its arrays are read-only. Raises EOFError or OSError if the other end closed."""
         packed, sizes = pickle.loads(self.link.recv_bytes())
-        buffers = self._through_pipe(sizes) if self.memory is None else self._through_memory(self.memory, sizes)
-        return pickle.loads(packed, buffers=[memoryview(buffer).toreadonly() for buffer in buffers])
-
-    def _through_pipe(self, sizes: Sequence[int]) -> list[bytes]:
-        return [self.link.recv_bytes(size) for size in sizes]
-
-    def _through_memory(self, memory: Memory, sizes: Sequence[int]) -> list[UInt8[np.ndarray, "bytes"]]:
-        starts, size = _places(sizes)
-        if not size:
-            return []
-        with memoryview(memory.mapped(size)) as mapped:
-            return [_copy(mapped[start : start + count]) for start, count in zip(starts, sizes, strict=True)]
+        if self.memory is None:
+            return pickle.loads(packed, buffers=[self.link.recv_bytes(size) for size in sizes])
+        return pickle.loads(packed, buffers=[part.data.toreadonly() for part in _taken(self.memory, sizes)])
 
     def close(self) -> None:
         """Close this end."""
@@ -104,7 +95,10 @@ def _places(sizes: Sequence[int]) -> tuple[list[int], int]:
     return starts, end
 
 
-def _copy(part: memoryview) -> UInt8[np.ndarray, "bytes"]:
-    """Copy bytes into memory of large pages, as numpy allocates it."""
-    with part:
-        return np.frombuffer(part, np.uint8).copy() if part.nbytes else np.empty(0, np.uint8)
+def _taken(memory: Memory, sizes: Sequence[int]) -> list[UInt8[np.ndarray, "bytes"]]:
+    """Copy parts out, into memory of large pages, as numpy allocates it."""
+    starts, end = _places(sizes)
+    if not end:
+        return [np.empty(0, np.uint8) for _ in sizes]
+    with memoryview(memory.mapped(end)) as mapped:
+        return [np.array(mapped[start : start + size]) for start, size in zip(starts, sizes, strict=True)]

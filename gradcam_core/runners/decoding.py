@@ -9,7 +9,7 @@ import os
 import pickle
 import queue
 import subprocess
-import time
+import sys
 from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -66,13 +66,10 @@ class Decoder:
 
     def start(self) -> None:
         """Begin the processes now, so that the first picture need not wait for them."""
-        with suppress(OSError, queue.Empty):
-            waiting = [self._idle.get_nowait() for _ in self._all]
-            for process in reversed(waiting):
-                try:
-                    process.start()
-                finally:
-                    self._idle.put(process)
+        for process in self._take_idle():
+            with suppress(OSError):  # then `read_image` finds it out
+                process.start()
+            self._idle.put(process)
 
     def read_image(
         self,
@@ -103,6 +100,8 @@ class Decoder:
             return _read_here(content, options)
         except _EndedError:
             raise self._note_ended(content) from None
+        except MemoryError as error:
+            raise PictureError("There is not enough memory to read this picture.", "Close other programs.") from error
         except TimeoutError:
             seconds = f"{self._limits.seconds:g} seconds"
             raise PictureError(f"The picture could not be read within {seconds}.", SAVE_AGAIN) from None
@@ -111,9 +110,18 @@ class Decoder:
         return _record(reply)
 
     def end(self) -> None:
-        """End the processes. The next picture begins them again."""
-        for process in self._all:
+        """End the processes that are idle. The others end with this program."""
+        for process in self._take_idle():
             process.end()
+            self._idle.put(process)
+
+    def _take_idle(self) -> list[_Process]:
+        """Take those that are idle, the one to be used last first."""
+        idle: list[_Process] = []
+        with suppress(queue.Empty):
+            while True:
+                idle.insert(0, self._idle.get_nowait())
+        return idle
 
     def _wait_for_process(self) -> _Process:
         try:
@@ -159,32 +167,31 @@ class _Process:
             raise
         finally:
             other.close()
-        import sys
-
         with suppress(OSError):  # where it has ended at once, `read` begins another one
             link.send(sys.path)
             self._channel.send(self._limits)
 
     def read(self, content: bytes | bytearray | memoryview, options: dict[str, Any]) -> Reply:
         """Read a picture. Raises _NotBegunError, _EndedError or TimeoutError; then a new process begins at once."""
-        for _ in range(MOST_STARTS):
-            try:
-                self.start()
-                self._give(content, options)
-                break
-            except TimeoutError:
-                self.end()
-            except (EOFError, OSError):  # it ended before it had the picture
-                self.end()
-        else:
-            raise _NotBegunError
+        self._give_surely(content, options)
         try:
             return self._taken()
-        except (TimeoutError, _EndedError):
+        except (TimeoutError, MemoryError, _EndedError):
             self.end()
             with suppress(OSError):
                 self.start()
             raise
+
+    def _give_surely(self, content: bytes | bytearray | memoryview, options: dict[str, Any]) -> None:
+        """Give it a picture; where it ends before it has it, give it to another one."""
+        for _ in range(MOST_STARTS):
+            try:
+                self.start()
+                return self._give(content, options)
+            except (EOFError, OSError) as error:  # a TimeoutError is one
+                self.end()
+                problem = error
+        raise _NotBegunError from problem
 
     def _give(self, content: bytes | bytearray | memoryview, options: dict[str, Any]) -> None:
         if not self._ready:

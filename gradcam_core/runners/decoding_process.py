@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -58,13 +59,16 @@ def serve(channel: Channel) -> None:
         _limit_memory(limits.megabytes)
         channel.send("ready")
         while True:
-            content, options = channel.receive()
-            channel.send("begun")
-            channel.send(_answer(lambda: read_image(content, **options), limits.seconds))  # noqa: B023
-            del content
+            _serve_one(channel, read_image, limits)
 
 
-def _answer(read: Callable[[], Any], seconds: float) -> Reply:
+def _serve_one(channel: Channel, read: Callable[..., Any], limits: Limits) -> None:
+    content, options = channel.receive()
+    channel.send("begun")
+    channel.send(answer(partial(read, content, **options), limits.seconds))
+
+
+def answer(read: Callable[[], Any], seconds: float) -> Reply:
     """Read a picture; whatever a decoder raises becomes a reply. Some of them raise no Exception but BaseException."""
     _set_alarm(int(seconds) + GRACE_S)
     try:
