@@ -61,7 +61,7 @@ class Channel:
         self.link, self.memory = link, memory
 
     def send(self, value: object) -> None:
-        """Send a value. Arrays and `pickle.PickleBuffer`s in it are copied once. Raises OSError if the other end closed."""
+        """Send a value; arrays and `pickle.PickleBuffer`s are copied once. Raises OSError if the other end closed."""
         buffers: list[pickle.PickleBuffer] = []
         packed = pickle.dumps(value, 5, buffer_callback=buffers.append)
         parts = [buffer.raw() for buffer in buffers]
