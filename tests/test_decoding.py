@@ -1,6 +1,8 @@
 """Pictures decoded in processes of their own: equal to `read_image`, and no file can do more than end its process."""
 
+import multiprocessing
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -19,7 +21,7 @@ from pydicom.data import get_testdata_file
 from gradcam_core import Decoder, ImageRecord
 from gradcam_core.errors import PictureError
 from gradcam_core.readers import read_image
-from gradcam_core.runners.channel import _KEPT
+from gradcam_core.runners.channel import _KEPT, Channel
 from gradcam_core.runners.decoding_process import answer
 from tests.browser import ROOT
 from tests.hostile_pictures import flat_png
@@ -204,6 +206,25 @@ def test_what_a_decoder_raises_beside_exceptions_is_an_error_in_words() -> None:
     assert fault.kind == "fault"
     assert "KeyError" in fault.content
     assert "test_decoding" in fault.content
+
+
+class RunsCode:
+    def __init__(self, what: object) -> None:
+        self.what = what
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return self.what, ("PATIENT",)
+
+
+@pytest.mark.parametrize("what", [os.system, eval, np.load, Path, Decoder])
+def test_a_process_cannot_make_the_program_run_code(what: object) -> None:
+    here, there = multiprocessing.Pipe()
+    here.send_bytes(pickle.dumps((pickle.dumps(RunsCode(what)), [])))
+    with pytest.raises(pickle.UnpicklingError):
+        Channel(there, None).receive()
+    here.send_bytes(pickle.dumps(RunsCode(what)))
+    with pytest.raises(pickle.UnpicklingError):
+        Channel(there, None).receive()
 
 
 def test_where_no_process_can_be_started_the_program_itself_reads(
