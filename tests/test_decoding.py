@@ -253,6 +253,25 @@ def test_large_pictures_do_not_stay_in_the_shared_memory(decoder: Decoder) -> No
     assert max(os.fstat(file).st_blocks * 512 for file in files) <= _KEPT
 
 
+def test_a_process_has_the_file_whose_frames_are_read_and_forgets_it_after_a_while() -> None:
+    animation = SEEDS["apng"] + bytes(5_000_000)
+    with running() as decoder:
+        for frame in (0, 1, 0):
+            assert_equal(decoder.read_image(animation, frame=frame), read_image(animation, frame=frame))
+        changed = bytearray(animation)
+        first = decoder.read_image(changed)
+        changed[:] = PNG
+        assert_equal(decoder.read_image(changed), read_image(PNG))
+        assert not np.array_equal(first.pixels, decoder.read_image(PNG).pixels)
+        (before,) = pids(decoder)
+        decoder.renew(600)
+        assert pids(decoder) == [before]
+        decoder.renew(0)
+        assert pids(decoder) != [before]
+        assert decoder._all[0]._content is None
+        assert_equal(decoder.read_image(PNG), read_image(PNG))
+
+
 KILLED = """
 import sys, time
 from gradcam_core.runners.decoding import Decoder

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import multiprocessing
 import os
 import pickle
 import queue
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -115,6 +117,15 @@ class Decoder:
             process.end()
             self._idle.put(process)
 
+    def renew(self, idle_s: float) -> None:
+        """Begin processes again that have read nothing for so long, so that no picture stays in their memory."""
+        for process in self._take_idle():
+            if process.last_used < time.monotonic() - idle_s:
+                process.end()
+                with suppress(OSError):
+                    process.start()
+            self._idle.put(process)
+
     def _take_idle(self) -> list[_Process]:
         """Take those that are idle, the one to be used last first."""
         idle: list[_Process] = []
@@ -149,6 +160,8 @@ class _Process:
         self._limits, self._shared = limits, shared
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
+        self._content: bytes | bytearray | memoryview | None = None
+        self.last_used = math.inf
 
     def start(self) -> None:
         """Begin it where it does not run. Raises OSError."""
@@ -197,7 +210,10 @@ class _Process:
         if not self._ready:
             self._receive(START_WITHIN_S)
             self._ready = True
-        self._channel.send((pickle.PickleBuffer(content), options))
+        # The frames of a large file are read one after another: it has the file then.
+        given = None if content is self._content and isinstance(content, bytes) else pickle.PickleBuffer(content)
+        self._channel.send((given, options))
+        self._content, self.last_used = content, time.monotonic()
         self._receive(START_WITHIN_S)
 
     def _taken(self) -> Reply:
@@ -222,7 +238,7 @@ class _Process:
             self._process.kill()
             self._process.wait()
             self._channel.close()
-            self._process = None
+            self._process, self._content, self.last_used = None, None, math.inf
 
 
 def _read_here(content: bytes | bytearray | memoryview, options: dict[str, Any]) -> ImageRecord:

@@ -58,14 +58,12 @@ def serve(channel: Channel) -> None:
         limits: Limits = channel.receive()
         _limit_memory(limits.megabytes)
         channel.send("ready")
+        content = b""
         while True:
-            _serve_one(channel, read_image, limits)
-
-
-def _serve_one(channel: Channel, read: Callable[..., Any], limits: Limits) -> None:
-    content, options = channel.receive()
-    channel.send("begun")
-    channel.send(answer(partial(read, content, **options), limits.seconds))
+            given, options = channel.receive()
+            channel.send("begun")
+            content = content if given is None else bytes(given)
+            channel.send(answer(partial(read_image, content, **options), limits.seconds))
 
 
 def answer(read: Callable[[], Any], seconds: float) -> Reply:
