@@ -32,6 +32,7 @@ from .targets import TextTarget as TextTarget
 from .targets import similar_to_text as similar_to_text
 from .readers import read_image as read_image
 from .readers import stacks_of as stacks_of
+from .runners.decoding import Decoder as Decoder
 from .samples import list_samples as list_samples
 from .samples import read_sample as read_sample
 from .samples import read_truths as read_truths

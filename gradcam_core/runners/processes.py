@@ -23,14 +23,16 @@ ENDED = "Reading this picture ended the program that read it. It may be damaged;
 MOST_STARTS = 3
 # How long results are waited for before the caller is asked whether it still wants them.
 WAIT_S = 0.5
-# What a process runs. `multiprocessing` would run the program's main file again in it: in an app that is a page.
-PROGRAM = """
+# How a process begins. `multiprocessing` would run the program's main file again in it: in an app that is a page.
+BEGINNING = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program in the foreground decides
 from multiprocessing import connection
 kind = connection.PipeConnection if sys.platform == "win32" else connection.Connection
 link = kind(int(sys.argv[1]))
 sys.path[:] = link.recv()
+"""
+PROGRAM = f"""{BEGINNING}
 import timm
 from gradcam_core.batch import working
 from gradcam_core.runners.processes import serve
@@ -156,9 +158,7 @@ class Process(Generic[Item, Outcome]):
 
     def _start(self) -> None:
         self.link, other = multiprocessing.Pipe()
-        command = [sys.executable, "-P", "-c", PROGRAM, str(other.fileno())]
-        environment = {**os.environ, **dict.fromkeys(THREADS, str(self._threads))}
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, **_inherits(other))
+        self._process = begin(PROGRAM, other.fileno(), threads=self._threads)
         other.close()
         with suppress(OSError):  # where it has ended at once, there is nothing to receive from it either
             self.link.send(sys.path)
@@ -228,12 +228,19 @@ def share_cores(count: int) -> list[Process[Any, Any]]:
     return [Process(max(1, cores() // count)) for _ in range(count)]
 
 
-def _inherits(link: Connection) -> dict[str, Any]:
-    """The arguments with which a process gets this end of a link, and no other one."""
+def begin(program: str, *handles: int, threads: int = 1, **options: Any) -> subprocess.Popen[bytes]:
+    """Begin a process that runs `program` and gets these files or links, and no other ones, as its arguments."""
+    command = [sys.executable, "-P", "-c", program, *map(str, handles)]
+    environment = {**os.environ, **dict.fromkeys(THREADS, str(threads))}
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, **_inherited(handles), **options)
+
+
+def _inherited(handles: Sequence[int]) -> dict[str, Any]:
     if sys.platform == "win32":
-        os.set_handle_inheritable(link.fileno(), True)
-        return {"startupinfo": subprocess.STARTUPINFO(lpAttributeList={"handle_list": [link.fileno()]})}
-    return {"pass_fds": [link.fileno()]}
+        for handle in handles:
+            os.set_handle_inheritable(handle, True)
+        return {"startupinfo": subprocess.STARTUPINFO(lpAttributeList={"handle_list": list(handles)})}
+    return {"pass_fds": handles}
 
 
 def serve(link: Connection) -> None:

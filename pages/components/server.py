@@ -18,6 +18,7 @@ from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from pages.components import pixels
 from pages.components.analysis import files
+from pages.components.analysis.decoding import DECODER
 from pages.components.batch import archive
 
 SWEEP_S = 10
@@ -123,12 +124,14 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
     sweeping.cancel()
     if work := sys.modules.get("pages.components.analysis.work"):
         work.cancel_all()
+    DECODER.end()
 
 
 def _warm_up() -> None:
     """Load the libraries and the first model, once a server; its first visitor's page goes first."""
     try:
         threading.Event().wait(WARM_UP_AFTER_S)
+        DECODER.start()
         _load()
     finally:
         gc.enable()

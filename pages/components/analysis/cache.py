@@ -27,7 +27,6 @@ from gradcam_core import (
     lowers,
     override_preprocessing,
     predict,
-    read_image,
     release_memory,
     similar,
     similar_to_text,
@@ -36,6 +35,7 @@ from gradcam_core import (
     with_task,
 )
 from pages.components.analysis import files
+from pages.components.analysis.decoding import DECODER, read_image
 from pages.components.analysis.requests import Analysis, ModelChoice
 from pages.components.analysis.shelf import Shelf
 from pages.components.pixels.values import GreyValues, read_values
@@ -100,6 +100,7 @@ def sweep() -> None:
     """Drop what was not used for some minutes."""
     for shelf in (PICTURES, VALUES, EXPLANATIONS, PREDICTED, CHECKS, MEASURED, COMPARISONS):
         shelf.sweep()
+    DECODER.renew(IDLE_S)
 
 
 def choice_key(choice: ModelChoice, device: str) -> str:

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Shaped
 
-from gradcam_core import ImageRecord, read_image
+from gradcam_core import ImageRecord
+from pages.components.analysis.decoding import read_image
 from pages.components.pixels.values import GreyValues
 
 TILE = 512

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float32, UInt16
 
-from gradcam_core import ImageRecord, read_image
+from gradcam_core import ImageRecord
+from pages.components.analysis.decoding import read_image
 
 # A little more than the values of all types of up to 16 bits: read over this range, none is cut off, and only pixels
 # without a value are wholly black, or white where low values are white.

@@ -1,0 +1,257 @@
+"""Pictures decoded in processes of their own. A decoder that ends over a damaged file ends only its process."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import multiprocessing
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from gradcam_core.errors import PictureError
+from gradcam_core.runners.channel import Channel, Memory
+from gradcam_core.runners.decoding_process import Limits, Reply
+from gradcam_core.runners.processes import BEGINNING, begin
+
+if TYPE_CHECKING:
+    from gradcam_core.records import ImageRecord
+
+PROGRAM = f"""{BEGINNING}
+from gradcam_core.runners.channel import Channel, Memory
+from gradcam_core.runners.decoding_process import serve
+serve(Channel(link, Memory(int(sys.argv[2])) if sys.argv[2:] else None))
+"""
+START_WITHIN_S = 60.0
+# How often a process is begun for one picture where it ends before it has the picture.
+MOST_STARTS = 3
+# A file that ends so many processes is not read again.
+MOST_ENDED = 2
+MOST_REMEMBERED = 10_000
+SAVE_AGAIN = "Open it in another program, and save it again, for instance as PNG."
+_MIB = 1 << 20
+
+
+class _EndedError(Exception):
+    """The process ended while it read the picture."""
+
+
+class _NotBegunError(Exception):
+    """The process cannot be started, or ended before it had the picture."""
+
+
+class Decoder:
+    """Read pictures in `processes` processes, which are begun again whenever they end.
+
+    A picture may take `seconds`, and a process `megabytes` of memory, where the system can limit it. Every thread may
+    use the same decoder: each process reads one picture at a time, and others wait for it.
+    """
+
+    def __init__(
+        self, processes: int = 2, *, seconds: float = 15.0, megabytes: int = 3072, shared_memory: bool = True
+    ) -> None:
+        self._limits = Limits(seconds, megabytes)
+        shared = shared_memory and hasattr(os, "memfd_create")
+        self._all = [_Process(self._limits, shared) for _ in range(processes)]
+        self._idle: queue.LifoQueue[_Process] = queue.LifoQueue()  # the one used last needs no more memory
+        for process in reversed(self._all):
+            self._idle.put(process)
+        self._ended: dict[str, int] = {}
+        self._lock = Lock()
+
+    def start(self) -> None:
+        """Begin the processes now, so that the first picture need not wait for them."""
+        for process in self._take_idle():
+            with suppress(OSError):  # then `read_image` finds it out
+                process.start()
+            self._idle.put(process)
+
+    def read_image(
+        self,
+        content: bytes | bytearray | memoryview,
+        *,
+        name: str = "",
+        frame: int = 0,
+        window: tuple[float | int, float | int] | None = None,
+        max_pixels: int = 50_000_000,
+        max_bytes: int = 256 * _MIB,
+    ) -> ImageRecord:
+        """Read one picture as `gradcam_core.read_image` does. Raises PictureError, also where its decoder ended.
+
+        Where processes cannot be started, the picture is read in this one.
+        """
+        self._refuse_what_ended_others(content)
+        options: dict[str, Any] = {
+            "name": name,
+            "frame": frame,
+            "window": window,
+            "max_pixels": max_pixels,
+            "max_bytes": max_bytes,
+        }
+        process = self._wait_for_process()
+        try:
+            reply = process.read(content, options)
+        except _NotBegunError:
+            return _read_here(content, options)
+        except _EndedError:
+            raise self._note_ended(content) from None
+        except MemoryError as error:
+            raise PictureError("There is not enough memory to read this picture.", "Close other programs.") from error
+        except TimeoutError:
+            seconds = f"{self._limits.seconds:g} seconds"
+            raise PictureError(f"The picture could not be read within {seconds}.", SAVE_AGAIN) from None
+        finally:
+            self._idle.put(process)
+        return _record(reply)
+
+    def end(self) -> None:
+        """End the processes that are idle. The others end with this program."""
+        for process in self._take_idle():
+            process.end()
+            self._idle.put(process)
+
+    def renew(self, idle_s: float) -> None:
+        """Begin processes again that have read nothing for so long, so that no picture stays in their memory."""
+        for process in self._take_idle():
+            if process.last_used < time.monotonic() - idle_s:
+                process.end()
+                with suppress(OSError):
+                    process.start()
+            self._idle.put(process)
+
+    def _take_idle(self) -> list[_Process]:
+        """Take those that are idle, the one to be used last first."""
+        idle: list[_Process] = []
+        with suppress(queue.Empty):
+            while True:
+                idle.insert(0, self._idle.get_nowait())
+        return idle
+
+    def _wait_for_process(self) -> _Process:
+        try:
+            return self._idle.get(timeout=START_WITHIN_S + 2 * self._limits.seconds)
+        except queue.Empty:
+            raise PictureError("Too many pictures are being read at this moment.", "Try again in a minute.") from None
+
+    def _refuse_what_ended_others(self, content: bytes | bytearray | memoryview) -> None:
+        if self._ended and self._ended.get(hashlib.sha256(content).hexdigest(), 0) >= MOST_ENDED:
+            raise PictureError("This file stopped the decoder twice and is not read again.", SAVE_AGAIN)
+
+    def _note_ended(self, content: bytes | bytearray | memoryview) -> PictureError:
+        sha256 = hashlib.sha256(content).hexdigest()
+        with self._lock:
+            self._ended[sha256] = self._ended.pop(sha256, 0) + 1
+            while len(self._ended) > MOST_REMEMBERED:
+                del self._ended[next(iter(self._ended))]
+        return PictureError("The picture could not be read: its decoder stopped.", SAVE_AGAIN)
+
+
+class _Process:
+    """A process that reads pictures, one at a time."""
+
+    def __init__(self, limits: Limits, shared: bool) -> None:
+        self._limits, self._shared = limits, shared
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready = False
+        self._content: bytes | bytearray | memoryview | None = None
+        self.last_used = math.inf
+
+    def start(self) -> None:
+        """Begin it where it does not run. Raises OSError."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.end()
+        link, other = multiprocessing.Pipe()
+        memory = Memory(os.memfd_create("")) if self._shared else None
+        self._channel, self._ready = Channel(link, memory), False
+        handles = [other.fileno()] if memory is None else [other.fileno(), memory.file]
+        try:
+            # What decoders print may contain parts of a file.
+            self._process = begin(PROGRAM, *handles, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        except OSError:
+            self._channel.close()
+            raise
+        finally:
+            other.close()
+        with suppress(OSError):  # where it has ended at once, `read` begins another one
+            link.send(sys.path)
+            self._channel.send(self._limits)
+
+    def read(self, content: bytes | bytearray | memoryview, options: dict[str, Any]) -> Reply:
+        """Read a picture. Raises _NotBegunError, _EndedError or TimeoutError; then a new process begins at once."""
+        self._give_surely(content, options)
+        try:
+            return self._taken()
+        except (TimeoutError, MemoryError, _EndedError):
+            self.end()
+            with suppress(OSError):
+                self.start()
+            raise
+
+    def _give_surely(self, content: bytes | bytearray | memoryview, options: dict[str, Any]) -> None:
+        """Give it a picture; where it ends before it has it, give it to another one."""
+        for _ in range(MOST_STARTS):
+            try:
+                self.start()
+                return self._give(content, options)
+            except (EOFError, OSError) as error:  # a TimeoutError is one
+                self.end()
+                problem = error
+        raise _NotBegunError from problem
+
+    def _give(self, content: bytes | bytearray | memoryview, options: dict[str, Any]) -> None:
+        if not self._ready:
+            self._receive(START_WITHIN_S)
+            self._ready = True
+        # The frames of a large file are read one after another: it has the file then.
+        given = None if content is self._content and isinstance(content, bytes) else pickle.PickleBuffer(content)
+        self._channel.send((given, options))
+        self._content, self.last_used = content, time.monotonic()
+        self._receive(START_WITHIN_S)
+
+    def _taken(self) -> Reply:
+        try:
+            reply: Reply = self._receive(self._limits.seconds)
+        except (TimeoutError, MemoryError):
+            raise
+        except Exception as error:  # closed, or what a damaged process sent
+            raise _EndedError from error
+        if self._channel.memory is not None:
+            self._channel.memory.give_back()
+        return reply
+
+    def _receive(self, seconds: float) -> Any:
+        if not self._channel.link.poll(seconds):
+            raise TimeoutError
+        return self._channel.receive()
+
+    def end(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._channel.close()
+            self._process, self._content, self.last_used = None, None, math.inf
+
+
+def _read_here(content: bytes | bytearray | memoryview, options: dict[str, Any]) -> ImageRecord:
+    from gradcam_core.readers import read_image
+
+    logging.getLogger(__name__).warning("No process can be started: pictures are decoded in the program itself.")
+    return read_image(content, **options)
+
+
+def _record(reply: Reply) -> ImageRecord:
+    if reply.kind == "error":
+        raise reply.content
+    if reply.kind == "fault":
+        raise RuntimeError(reply.content)
+    record: ImageRecord = reply.content
+    return record
