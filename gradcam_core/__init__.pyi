@@ -154,8 +154,10 @@ from .audit import append_audit as append_audit
 from .audit import audit_folder as audit_folder
 from .audit import audit_lines as audit_lines
 from .audit import audit_to_csv as audit_to_csv
+from .audit import audited_checks as audited_checks
 from .audit import audited_explanation as audited_explanation
 from .audit import audited_model as audited_model
+from .audit import audited_predictions as audited_predictions
 from .audit import read_audit as read_audit
 from .many import explain_many as explain_many
 from .batch.records import Job as Job

@@ -253,7 +253,7 @@ for page in pages():
     run = AppTest.from_file(page.path, default_timeout=60).run()
     assert run.title, page.path
     assert run.sidebar.get("page_link") or run.sidebar.caption, page.path
-    if page.path == "app.py":
+    if page.path in ("app.py", "pages/8_Audit.py"):
         assert not run.exception and not tried, (run.exception, tried)
     else:
         assert tried.pop() == "torch", "it goes on to load torch, and to nothing else that fails"

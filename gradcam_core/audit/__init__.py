@@ -18,5 +18,7 @@ from gradcam_core.audit.entries import AUDIT_EVENTS as AUDIT_EVENTS
 from gradcam_core.audit.entries import AuditAnswer as AuditAnswer
 from gradcam_core.audit.entries import AuditEntry as AuditEntry
 from gradcam_core.audit.entries import audit_to_csv as audit_to_csv
+from gradcam_core.audit.subjects import audited_checks as audited_checks
 from gradcam_core.audit.subjects import audited_explanation as audited_explanation
 from gradcam_core.audit.subjects import audited_model as audited_model
+from gradcam_core.audit.subjects import audited_predictions as audited_predictions

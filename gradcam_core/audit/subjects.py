@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gradcam_core.audit.entries import AuditAnswer, AuditEntry
 from gradcam_core.text import one_line
 
 if TYPE_CHECKING:
-    from gradcam_core.records import Explanation
+    from gradcam_core.checks import Trust
+    from gradcam_core.records import Explanation, ImageRecord, LoadedModel
     from gradcam_core.tasks import Prediction, Target
 
 # References that name a model without a place on somebody's disk.
@@ -51,3 +54,24 @@ def audited_answer(answer: Prediction | Target) -> AuditAnswer:
 
 def _rounded(number: float | None) -> float | None:
     return None if number is None or not math.isfinite(number) else float(f"{number:.6g}")
+
+
+def audited_predictions(
+    image: ImageRecord, model: LoadedModel, predictions: Sequence[Prediction], event: str
+) -> AuditEntry:
+    """Describe answers without a heatmap for the log."""
+    return AuditEntry(
+        event,
+        picture=image.sha256,
+        frame=image.frame,
+        model=audited_model(model.reference),
+        fingerprint=model.fingerprint,
+        answers=tuple(map(audited_answer, predictions[:TOP])),
+    )
+
+
+def audited_checks(explanation: Explanation, checked: Trust) -> AuditEntry:
+    """Describe the checks of one heatmap of an explanation for the log: each with its outcome."""
+    one = dataclasses.replace(explanation, heatmaps=(checked.heatmap,))
+    outcomes = tuple(f"{check.name}: {check.outcome}" for check in checked.checks)
+    return dataclasses.replace(audited_explanation(one, "checked"), checks=outcomes)
