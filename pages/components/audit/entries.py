@@ -39,7 +39,9 @@ def pick_entries(entries: Sequence[AuditEntry]) -> list[AuditEntry]:
         user = st.selectbox("User", [ALL, *users], format_func=lambda user: user or "All users")
     with places[3]:
         newest = dict.fromkeys(entry.picture for entry in reversed(entries) if entry.picture)
-        picture = st.selectbox("Picture", [ALL, *newest], format_func=_picture)
+        own = session.pictures()
+        titles = {ALL: "All pictures"} | {sha256: _title(sha256, own.get(sha256, "")) for sha256 in newest}
+        picture = st.selectbox("Picture", list(titles), format_func=titles.get)
     return [
         entry
         for entry in reversed(entries)
@@ -54,10 +56,9 @@ def _event(event: str) -> str:
     return AUDIT_EVENTS.get(event, event)
 
 
-def _picture(sha256: str) -> str:
+def _title(sha256: str, title: str) -> str:
     """The first characters of a picture's hash, and the title that this session itself has for it."""
-    title = session.pictures().get(sha256, "")
-    return f"{sha256[:SHORT]} · {title}" if title else sha256[:SHORT] or "All pictures"
+    return f"{sha256[:SHORT]} · {title}" if title else sha256[:SHORT]
 
 
 def show_entries(entries: Sequence[AuditEntry]) -> None:
