@@ -87,8 +87,13 @@ def note_page(title: str) -> None:
     """Note which page is shown: what it shows was not viewed yet, and has no subject."""
     if st.session_state.get(PLACE) != title:
         st.session_state[PLACE] = title
-        st.session_state.pop(VIEW, None)
+        note_hidden()
     st.session_state.pop(SUBJECT, None)
+
+
+def note_hidden() -> None:
+    """Note that nothing is on the screen any more: the next results are a view of their own."""
+    st.session_state.pop(VIEW, None)
 
 
 def note_results(key: str, subjects: Sequence[AuditEntry]) -> None:

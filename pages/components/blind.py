@@ -60,6 +60,7 @@ def show_form(image: ImageRecord) -> None:
     """Show the picture alone, and ask for the reader's impression of it."""
     from pages.components.panels.heatmaps import PICTURE_PANEL, show_panels
 
+    audited.note_hidden()
     left, right = st.columns([1.7, 1], gap="large")
     with right:
         st.markdown(
@@ -111,20 +112,25 @@ def show_switch() -> None:
     )
 
 
-def show_reading(image: ImageRecord) -> None:
-    """Fold away the switch; with an impression of this picture, ask first whether the reader changed their mind."""
-    reading = reading_of(image.sha256)
-    if reading is not None:
-        st.header("Did you change your mind?")
-        st.markdown(f"**Before:** {_quoted(reading.impression)}")
-        if reading.revised is None:
-            _ask_again(image, reading)
-        else:
-            words = "changed" if reading.changed else "kept"
-            st.markdown(f"**Afterwards:** {_quoted(reading.revised) if reading.changed else 'the same.'}")
-            st.caption(f"You {words} your impression. {_where()}")
+def offer_blind_reading() -> None:
+    """Fold away the switch."""
     with st.expander("Blind reading", key="blind reading"):
         show_switch()
+
+
+def show_reading(image: ImageRecord) -> None:
+    """Show what the reader wrote about this picture, and ask whether the answer changed it."""
+    reading = reading_of(image.sha256)
+    if reading is None:
+        return
+    st.header("Did you change your mind?")
+    st.markdown(f"**Before:** {_quoted(reading.impression)}")
+    if reading.revised is None:
+        _ask_again(image, reading)
+    elif reading.changed:
+        st.markdown(f"**Afterwards:** {_quoted(reading.revised)}")
+    else:
+        st.markdown("**Afterwards:** the same.")
 
 
 def _ask_again(image: ImageRecord, reading: Reading) -> None:
@@ -134,7 +140,9 @@ def _ask_again(image: ImageRecord, reading: Reading) -> None:
     )
     revised = reading.impression
     if choice == CHANGED:
-        revised = st.text_area("Your impression now", revised, max_chars=LONGEST, height=110, key=f"revised {short}")
+        revised = st.text_area(
+            "Your impression now", revised, max_chars=LONGEST, height=110, width=760, key=f"revised {short}"
+        )
         st.caption(NO_NAMES)
     if choice is None or not st.button("Save", key=f"save {short}"):
         return
@@ -161,8 +169,7 @@ def _keep(sha256: str, reading: Reading) -> None:
 
 
 def _where() -> str:
-    log = "goes into the audit log" if audited.is_on() else "stays in this tab"
-    return f"It {log}, and into the reports that you save."
+    return "It goes into the audit log." if audited.is_on() else "It is gone when this tab is closed."
 
 
 def _quoted(text: str) -> str:

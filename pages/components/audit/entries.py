@@ -6,6 +6,7 @@ import streamlit as st
 
 from gradcam_core import AUDIT_EVENTS, AuditAnswer, AuditEntry, counted, percent, quantity
 from pages.components import audited, session
+from pages.components.panels.heatmaps import METHODS
 from pages.components.words import plain
 
 MOST_ROWS = 2000
@@ -78,6 +79,7 @@ def show_entries(entries: Sequence[AuditEntry]) -> None:
         column_config={
             "No.": st.column_config.NumberColumn(width="small"),
             "Time (UTC)": st.column_config.TextColumn(width="medium"),
+            "Details": st.column_config.TextColumn(help="The file, the impression or the checks", width="large"),
             "Picture": st.column_config.TextColumn(help="The first characters of the sha256 of its file"),
             "Session": st.column_config.TextColumn(help="A random word for one visit"),
             **empty,
@@ -92,14 +94,12 @@ def _row(entry: AuditEntry) -> dict[str, str | int]:
         "Event": _event(entry.event),
         "User": entry.user,
         "Picture": _subject(entry),
+        "Details": "; ".join(filter(None, (entry.export, entry.impression, ", ".join(entry.checks)))),
         "Top answer": _words(entry.answers[:1]),
         "Heatmaps for": _words(entry.targets),
-        "Method": ", ".join(entry.methods),
+        "Method": ", ".join(METHODS[name].title if name in METHODS else name for name in entry.methods),
         "Layer": ", ".join(entry.layers),
         "Model": entry.model if entry.model != "file" else f"file {entry.fingerprint[:SHORT]}",
-        "Saved as": entry.export,
-        "Impression": entry.impression,
-        "Checks": ", ".join(entry.checks),
         "Session": entry.session[:SHORT],
     }
 

@@ -103,7 +103,7 @@ def result_of(task: Task[Result], folder: Folder) -> Result | None:
 def _is_logged(task: Task[Any], result: PartlyDone) -> bool:
     """Log results that are about to be shown; where that fails, say why."""
     try:
-        audited.note_results(task.key, audited.job_of(task.key, result.count, task.models))
+        audited.note_results(f"{task.key} {result.count}", audited.job_of(task.key, result.count, task.models))
     except GradcamError as error:
         show_error(error)
         return False
