@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from gradcam_core import (
+    AUDIT_EVENTS,
     AuditAnswer,
     AuditEntry,
     Reading,
@@ -412,6 +413,11 @@ def test_the_command_checks_and_exports(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["audit", str(folder), "--export", str(tmp_path / "x.pdf")]) == 2
     assert "--export" in capsys.readouterr().err
     assert main(["audit", str(tmp_path / "none")]) == 2
+
+
+def test_the_documentation_names_every_event() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "audit.md").read_text("utf-8")
+    assert not [event for event in AUDIT_EVENTS if f"`{event}`" not in text]
 
 
 def test_a_reading_says_whether_the_reader_changed_their_mind() -> None:

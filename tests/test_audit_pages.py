@@ -9,6 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from gradcam_core import AuditEntry, AuditError, AuditReading, append_audit, read_audit
 from pages.components import audited
+from pages.components.analysis.requests import ModelChoice
+from pages.components.models.candidate import Candidate
 from tests.test_pages import ROOT, text_of
 
 EXPLAIN, AUDIT = "pages/1_Explain.py", "pages/8_Audit.py"
@@ -159,6 +161,22 @@ def test_a_user_sees_own_entries_only(log: Path, monkeypatch: pytest.MonkeyPatch
     assert not [button for button in run.get("download_button") if "JSONL" in button.proto.label]
 
 
+# Many pictures
+
+
+def test_a_job_is_logged_with_its_number_of_pictures(log: Path) -> None:
+    run = started()
+    run.session_state["folder_wanted"] = "no_markers"
+    run.session_state["kept values"] = {"model": "bundled:radiograph_clean"}
+    run.switch_page("pages/5_Folder.py").run()
+    next(button for button in run.button if button.label.startswith("Evaluate")).click().run()
+    assert not run.exception
+    assert [(entry.event, entry.pictures, entry.model) for entry in read(log).entries] == [
+        ("analysed", 45, "bundled:radiograph_clean"),
+        ("viewed", 45, "bundled:radiograph_clean"),
+    ]
+
+
 # Exports
 
 
@@ -212,6 +230,19 @@ def test_pages_for_many_pictures_wait_until_blind_reading_is_off(page: str) -> N
     assert "waits until blind reading is off" in text_of(run)
     run.toggle(key="blind").set_value(False).run()
     assert "waits until" not in text_of(run)
+
+
+def test_the_models_page_tests_no_model_on_a_picture_that_is_read_blind() -> None:
+    run = started()
+    run.session_state["kept values"] = {"blind": True}
+    run.session_state["candidate"] = Candidate(ModelChoice("Mine", "bundled:efficientnet_lite0"), "name")
+    run.switch_page("pages/6_Models.py").run()
+    assert not run.exception
+    assert "Choose a picture in the sidebar" in text_of(run)
+    assert "16.1" not in everything(run)
+    run.session_state["kept values"] = {"blind": False}
+    run.run()
+    assert "16.1" in everything(run)
 
 
 def test_an_empty_impression_reveals_nothing() -> None:

@@ -91,17 +91,16 @@ def _as_far_as_shown(
     except GradcamError as error:
         show_error(error)
         return None, None
-    if loaded is None or not blind.is_on():
+    if not blind.is_on():
         return image, loaded
-    if not picture:
+    if not picture and loaded is not None:
         blind.show_for_many()
         return None, None
     if image is None or not blind.holds_back(image.sha256):
         return image, loaded
-    if not form:
-        return None, loaded
-    blind.show_form(image)
-    return None, None
+    if form and loaded is not None:
+        blind.show_form(image)
+    return None, None if form else loaded
 
 
 def _on_paper(picked: Picked | None) -> str:
