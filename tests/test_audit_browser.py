@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gradcam_core import read_audit
-from pages.components.audited import SETTING
+from pages.components.audited import AUDITORS, SETTING, USER_HEADER
 from tests.browser import ROOT, free_port, running
 from tests.test_app import settled
 from tests.test_front_door import pick
@@ -25,8 +25,14 @@ def log(tmp_path: Path) -> Path:
 def page(chromium: Any, log: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A visitor of a server whose audit log is on; `page.received` is all that the server sent over its socket."""
     monkeypatch.setenv(SETTING, str(log))
+    monkeypatch.setenv(USER_HEADER, "X-Forwarded-User")
+    monkeypatch.setenv(AUDITORS, "anna")
     with running(ROOT / "app.py", ROOT, free_port()) as address:
-        context = chromium.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+        context = chromium.new_context(
+            viewport={"width": 1440, "height": 900},
+            accept_downloads=True,
+            extra_http_headers={"X-Forwarded-User": "anna"},
+        )
         page = context.new_page()
         page.received = []
 
@@ -73,6 +79,7 @@ def test_a_blind_reading_from_the_impression_to_the_log(page: Any, log: Path) ->
     before, own = [("analysed", False), ("viewed", False)], ["impression", "analysed", "viewed", "kept", "exported"]
     assert events == [*before, *((event, True) for event in own)]
     assert reading.entries[-1].export == "Record, JSON"
+    assert {entry.user for entry in reading.entries} == {"anna"}
     page.locator(".st-key-navigation").get_by_role("link", name="Audit", exact=True).click()
     page.get_by_text("The chain is whole: 7 entries").wait_for(timeout=60_000)
     settled(page)
