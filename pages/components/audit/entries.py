@@ -94,7 +94,7 @@ def _row(entry: AuditEntry) -> dict[str, str | int]:
         "Event": _event(entry.event),
         "User": entry.user,
         "Picture": _subject(entry),
-        "Details": "; ".join(filter(None, (entry.export, entry.impression, ", ".join(entry.checks)))),
+        "Details": "; ".join(filter(None, (entry.export, entry.impression, _checks(entry.checks)))),
         "Top answer": _words(entry.answers[:1]),
         "Heatmaps for": _words(entry.targets),
         "Method": ", ".join(METHODS[name].title if name in METHODS else name for name in entry.methods),
@@ -102,6 +102,13 @@ def _row(entry: AuditEntry) -> dict[str, str | int]:
         "Model": entry.model if entry.model != "file" else f"file {entry.fingerprint[:SHORT]}",
         "Session": entry.session[:SHORT],
     }
+
+
+def _checks(checks: Sequence[str]) -> str:
+    """How many checks passed, and the outcomes of the others."""
+    others = [check for check in checks if not check.endswith(": passed")]
+    passed = f"{len(checks) - len(others)} of {len(checks)} passed" if checks else ""
+    return ", ".join(filter(None, (passed, *others)))
 
 
 def _subject(entry: AuditEntry) -> str:
