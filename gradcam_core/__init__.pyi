@@ -9,6 +9,7 @@ from .records import Preprocessing as Preprocessing
 from .progress import OnProgress as OnProgress
 from .progress import Progress as Progress
 
+from .errors import AuditError as AuditError
 from .errors import CatalogueError as CatalogueError
 from .errors import GradcamError as GradcamError
 from .text import DISCLAIMER as DISCLAIMER
@@ -146,6 +147,21 @@ from .exporters import to_json as to_json
 from .exporters import trust_to_dict as trust_to_dict
 from .exporters import with_caption as with_caption
 from .exporters import write_comparison as write_comparison
+from .reading import Reading as Reading
+from .audit import AUDIT_EVENTS as AUDIT_EVENTS
+from .audit import AuditAnswer as AuditAnswer
+from .audit import AuditEntry as AuditEntry
+from .audit import AuditFault as AuditFault
+from .audit import AuditReading as AuditReading
+from .audit import append_audit as append_audit
+from .audit import audit_folder as audit_folder
+from .audit import audit_lines as audit_lines
+from .audit import audit_to_csv as audit_to_csv
+from .audit import audited_checks as audited_checks
+from .audit import audited_explanation as audited_explanation
+from .audit import audited_model as audited_model
+from .audit import audited_predictions as audited_predictions
+from .audit import read_audit as read_audit
 from .many import explain_many as explain_many
 from .batch.records import Job as Job
 from .batch.records import Recipe as Recipe

@@ -49,3 +49,7 @@ class DeviceError(GradcamError):
 
 class CatalogueError(GradcamError):
     """A catalogue of models that cannot be read or written, or a model that it does not take."""
+
+
+class AuditError(GradcamError):
+    """An audit log that cannot be read or written, or a setting of it that is wrong."""

@@ -5,7 +5,7 @@ import streamlit as st
 from pages.components.frame import frame, note_shown
 from pages.components.session import take_remembered
 
-chosen = frame(__doc__, "Models")
+chosen = frame(__doc__, "Models", impression=False)
 
 from pages.components.models.film import show_film
 from pages.components.models.given import take_model

@@ -8,7 +8,8 @@ from pathlib import Path
 # Before any server is started: no test reads or writes the catalogue of the person who runs it.
 CONFIGURATION = tempfile.TemporaryDirectory(prefix="configuration-")
 os.environ["XDG_CONFIG_HOME"] = CONFIGURATION.name
-for setting in ("LIGHTBOX_CATALOGUE", "LIGHTBOX_MODEL_FOLDERS"):
+OWNERS = ("LIGHTBOX_CATALOGUE", "LIGHTBOX_MODEL_FOLDERS", "LIGHTBOX_AUDIT", "LIGHTBOX_USER_HEADER", "LIGHTBOX_AUDITORS")
+for setting in OWNERS:
     os.environ.pop(setting, None)
 
 from jaxtyping import install_import_hook

@@ -309,7 +309,7 @@ def test_a_large_picture_is_announced_and_the_former_maps_are_gone(page: Any, ad
     assert not page.locator(".viewer .panel").first.is_visible(), "a map of the former picture stands there"
     page.locator(".viewer .panel canvas").nth(1).wait_for(timeout=90_000)
     settled(page)
-    assert page.get_by_text("Reading").count() == 0
+    assert page.get_by_text("Reading chest.png").count() == 0
 
 
 def test_a_refused_picture_is_said_once_and_leaves_the_former_one_chosen(page: Any, address: str) -> None:

@@ -98,11 +98,9 @@ def _allowed(value: Any, default: Any, options: Collection[Any] | None, most: in
 def _take_change(key: str, then: Callable[[], None] | None) -> None:
     """Keep a value that the user changed. Streamlit also reports changes that are none."""
     value = st.session_state[key]
-    if value == _store("shown values").get(key):
-        return
-    choose(key, value)
-    if then is not None:
-        then()
+    if value != _store("shown values").get(key):
+        choose(key, value)
+        (then or (lambda: None))()
 
 
 def bundled() -> list[ModelChoice]:
@@ -112,8 +110,8 @@ def bundled() -> list[ModelChoice]:
 
 def pictures() -> dict[str, str]:
     """Keys and titles of the session's own pictures, newest first, then of the samples."""
-    uploads = reversed(st.session_state.uploads.items())
-    own = {sha256: shown_name(upload.name) or "Picture" for sha256, upload in uploads}
+    uploads = st.session_state.uploads
+    own = {sha256: shown_name(uploads[sha256].name) or "Picture" for sha256 in reversed(uploads)}
     return own | {sample.name: f"{sample.title} (sample)" for sample in list_samples()}
 
 
@@ -126,8 +124,8 @@ def models() -> dict[str, str]:
 
 def chosen_picture() -> str:
     """The key of the chosen picture; the first one where the chosen one was removed."""
-    key = value_of(PICTURE, list_samples()[0].name)
-    return str(key) if key in pictures() else next(iter(pictures()))
+    key, keys = value_of(PICTURE, list_samples()[0].name), pictures()
+    return str(key) if key in keys else next(iter(keys))
 
 
 def picture_content(key: str) -> tuple[str, bytes]:
@@ -173,8 +171,8 @@ def taken(files: Iterable[Any]) -> list[Upload]:
 def _sizes() -> list[int]:
     """The sizes of all files that this session brought. Those that lie on the server anyway do not count."""
     files = st.session_state.get("folder_files", {}).items()
-    sizes = [job.size for (_, sha256), job in files if sha256 and job.member is None]
-    return sizes + [len(upload.content) for upload in st.session_state.get("uploads", {}).values()]
+    sizes = (job.size for (_, sha256), job in files if sha256 and job.member is None)
+    return [*sizes, *(len(upload.content) for upload in st.session_state.get("uploads", {}).values())]
 
 
 def take_uploads(place: str = "sidebar") -> None:
@@ -261,7 +259,7 @@ def drop_picture(sha256: str) -> None:
     from pages.components.analysis import cache
 
     st.session_state.uploads.pop(sha256, None)
-    for name in ("regions", "masks", "encoded", "thumbnails", "windows", "model windows"):
+    for name in ("regions", "masks", "encoded", "thumbnails", "windows", "model windows", "readings"):
         st.session_state.get(name, {}).pop(sha256, None)
     for name in [name for name in st.session_state if str(name).startswith("last analysis")]:
         del st.session_state[name]  # they hold pixels

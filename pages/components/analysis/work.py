@@ -19,6 +19,7 @@ from streamlit import runtime
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
 from gradcam_core import Explanation, Heatmap, ImageRecord, overlay, percent
+from pages.components import audited, blind
 from pages.components.analysis import cache
 from pages.components.analysis.requests import Analysis, model_key
 from pages.components.panels.figures import figures
@@ -111,8 +112,10 @@ def explained(analysis: Analysis, key: str) -> tuple[Analysis, Explanation]:
     """Explain, showing how far it is where that takes long.
 
     If the user stopped it, return what the page `key` showed of the same picture and model before, and say so;
-    where there is nothing of that kind, end the page's run.
+    where there is nothing of that kind, end the page's run. What a blind reader may not see yet ends it too. Raises
+    AuditError where it cannot be logged.
     """
+    blind.hold(analysis.image)
     explanation = watched(
         analysis.key,
         lambda work: cache.explanation(analysis, work),
@@ -120,13 +123,20 @@ def explained(analysis: Analysis, key: str) -> tuple[Analysis, Explanation]:
     )
     if explanation is not None:
         st.session_state[f"last analysis {key}"] = analysis
-        return analysis, explanation
+        return analysis, _noted(analysis, explanation)
     last: Analysis | None = st.session_state.get(f"last analysis {key}")
     if last is None or not _same_subject(last, analysis) or last.key not in cache.EXPLANATIONS:
         st.stop()
     methods = ", ".join(METHODS[name].title for name, _ in last.request.methods)
     st.markdown(f"The heatmaps below are the previous ones: {plain(methods)}, {plain(', '.join(last.request.layers))}.")
-    return last, cache.explanation(last)
+    return last, _noted(last, cache.explanation(last))
+
+
+def _noted(analysis: Analysis, explanation: Explanation) -> Explanation:
+    """Log an explanation that is about to be shown."""
+    audited.note_explanations(analysis.key, explanation)
+    blind.note_answered(analysis.image)
+    return explanation
 
 
 def _same_subject(last: Analysis, now: Analysis) -> bool:

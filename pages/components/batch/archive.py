@@ -3,6 +3,7 @@
 An address contains an unguessable token, which is valid while its session lives. Loads no torch at import.
 """
 
+import asyncio
 import io
 import secrets
 import zipfile
@@ -17,6 +18,8 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from gradcam_core import AuditEntry, AuditError, append_audit
+from pages.components import audited
 from pages.components.pixels import base
 
 if TYPE_CHECKING:
@@ -27,11 +30,12 @@ PATH = "/overlays"
 
 @dataclass(frozen=True)
 class Offer:
-    """A folder of overlays that a session may fetch, and the names that its files get."""
+    """A folder of overlays that a session may fetch, the names that its files get, and the entry of the audit log."""
 
     session: str
     folder: Path
     names: Mapping[str, str]
+    export: AuditEntry | None = None
 
 
 OFFERS: dict[str, Offer] = {}
@@ -44,7 +48,9 @@ def offer_overlays(run: "BatchRun", names: str) -> None:
         return
     named = {f"{id_}.jpg": f"{PurePath(job.name).stem}-{id_[:8]}.jpg" for id_, job in run.jobs.items()}
     hashed = {name: name for name in named}
-    wanted = Offer(context.session_id, run.place / "overlays", named if names == "keep" else hashed)
+    names_in_zip = named if names == "keep" else hashed
+    export = audited.export_of("Overlays, ZIP")
+    wanted = Offer(context.session_id, run.place / "overlays", names_in_zip, export)
     token = next((token for token, offer in list(OFFERS.items()) if offer == wanted), "") or secrets.token_urlsafe(24)
     OFFERS[token] = wanted
     st.link_button("Overlays, ZIP", f"{base()}{PATH}/{token}/overlays.zip", icon=":material/download:")
@@ -61,6 +67,11 @@ async def _serve(request: Request) -> Response:
     elsewhere = f"/{request.path_params['base']}" != f"{base()}/"
     if elsewhere or offer is None or not offer.folder.is_dir():
         return PlainTextResponse("Not served.", 404)
+    if offer.export is not None:
+        try:
+            await asyncio.to_thread(append_audit, audited.folder(), [offer.export])
+        except AuditError as error:
+            return PlainTextResponse(str(error), 503)
     headers = {"Content-Disposition": 'attachment; filename="overlays.zip"', "Cache-Control": "no-store"}
     # Said to be encoded already: pictures cannot be compressed further.
     return StreamingResponse(

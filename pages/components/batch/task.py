@@ -68,7 +68,7 @@ def batch_task(
 
     labels = sorted((job.id, job.label) for job in jobs)
     key = digest([settings, folder.key, labels, overlays])
-    return Task(key, "Explain", "Explained with these settings.", compute, earlier)
+    return Task(key, "Explain", "Explained with these settings.", compute, earlier, (model,))
 
 
 def _run(private: PrivateFolder, place: Path, jobs: tuple[Job, ...], recipe: Recipe, work: LastingWork) -> int:

@@ -16,7 +16,7 @@ from gradcam_core import (
     to_json,
     trust_to_dict,
 )
-from pages.components import session
+from pages.components import audited, session
 from pages.components.analysis import cache
 from pages.components.analysis.requests import Analysis
 from pages.components.analysis.work import watched
@@ -43,6 +43,8 @@ def offer_checks(explanation: Explanation, analysis: Analysis, *, key: str) -> N
         return
     try:
         checked = watched(f"checks {name}", lambda work: cache.checked(analysis, explanation, place, work))
+        if checked is not None:
+            audited.note_checks(f"checks {name}", explanation, checked)
     except GradcamError as error:
         show_error(error)
         return

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from gradcam_core import Comparison, GradcamError, Trust, list_checks, trust
+from pages.components import audited
 from pages.components.analysis import cache
 from pages.components.analysis.work import watched
 from pages.components.checks import show_checks
@@ -42,6 +43,8 @@ def show_checks_of(comparison: Comparison, task: Task, place: int) -> Trust | No
         checked = watched(
             key, lambda work: cache.CHECKS.get(key, lambda: trust(explanation, heatmap, model, on_progress=work))
         )
+        if checked is not None:
+            audited.note_checks(key, explanation, checked)
     except GradcamError as error:
         show_error(error)
         return None

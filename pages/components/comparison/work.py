@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from gradcam_core import Comparison, ImageRecord, LoadedModel, OnProgress, compare
+from pages.components import audited, blind
 from pages.components.analysis import cache
 from pages.components.analysis.requests import digest, model_key
 from pages.components.analysis.work import watched
@@ -34,10 +35,16 @@ class Task:
 
 
 def compared(task: Task) -> Comparison:
-    """Compare, showing how far it is where that takes long. Ends the page's run if the user stopped it."""
+    """Compare, showing how far it is where that takes long. Ends the page's run if the user stopped it.
+
+    Raises AuditError where it cannot be logged.
+    """
+    blind.hold(task.image)
     comparison = watched(task.key, lambda work: computed(task, work))
     if comparison is None:
         st.stop()
+    audited.note_explanations(task.key, *comparison.explanations)
+    blind.note_answered(task.image)
     return comparison
 
 

@@ -67,4 +67,4 @@ def drift_task(folder: Folder, models: Models, method: Method, match: Mapping[in
         )
 
     key = digest(["drift", folder.key, model_key(first), model_key(second), method, sorted(match.items())])
-    return Task(key, "Compare", "Compared with these settings.", compute)
+    return Task(key, "Compare", "Compared with these settings.", compute, models=(first, second))

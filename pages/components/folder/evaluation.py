@@ -53,7 +53,7 @@ def evaluation_task(
 
     against = (reference.id, reference.size, reference.modified_ns) if reference else ()
     key = digest([folder.key, model_key(model), method, layers, against])
-    return Task(key, "Evaluate", "Evaluated with these settings.", compute)
+    return Task(key, "Evaluate", "Evaluated with these settings.", compute, models=(model,))
 
 
 def reading(files: Files) -> list[tuple[str, Callable[[], bytes]]]:

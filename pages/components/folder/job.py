@@ -7,10 +7,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import streamlit as st
 
-from gradcam_core import GradcamError, counted, percent
-from pages.components import session
+from gradcam_core import GradcamError, LoadedModel, counted, percent
+from pages.components import audited, session
 from pages.components.analysis.work import Cancelled, Job, LastingWork, begin_lasting, watch
 from pages.components.folder.files import Folder
+from pages.components.words import show_error
 
 
 class PartlyDone(Protocol):
@@ -34,7 +35,7 @@ class Task(Generic[Result]):
     """What to do with every picture of a folder, and its identity by content.
 
     `verb` is what its button says, and `done` what stands there afterwards. `compute` gets the rows that are known, and
-    may not touch the session. `earlier` looks for results that are kept elsewhere.
+    may not touch the session. `earlier` looks for results that are kept elsewhere. `models` are named in the audit log.
     """
 
     key: str
@@ -42,6 +43,7 @@ class Task(Generic[Result]):
     done: str
     compute: Callable[[Folder, tuple[Any, ...], LastingWork], Result]
     earlier: Callable[[], Result | None] = lambda: None
+    models: tuple[LoadedModel, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,9 +93,21 @@ def result_of(task: Task[Result], folder: Folder) -> Result | None:
         _keep(task.key, result)
         st.rerun()  # the button above was drawn while there was no result
     kept = _known(task, job)
+    if kept is not None and not _is_logged(task, kept):
+        return None
     if kept is not None and kept.count < len(folder.pictures):
         st.markdown(f"**Stopped after {kept.count} of {counted(len(folder.pictures), 'picture')}.**")
     return kept
+
+
+def _is_logged(task: Task[Any], result: PartlyDone) -> bool:
+    """Log results that are about to be shown; where that fails, say why."""
+    try:
+        audited.note_results(f"{task.key} {result.count}", audited.job_of(task.key, result.count, task.models))
+    except GradcamError as error:
+        show_error(error)
+        return False
+    return True
 
 
 def _stop() -> None:

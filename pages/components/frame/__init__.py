@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from gradcam_core import DISCLAIMER, GradcamError
-from pages.components import session, windows
+from pages.components import audited, blind, session, windows
 from pages.components.filmstrip import note_thumbnail, show_filmstrip
 from pages.components.frame.navigation import show_navigation, title_and_icon
 from pages.components.frame.sidebar import Picked, note_fit, pick_device, pick_frame, reading_words, show_pickers
@@ -39,12 +39,22 @@ class Chosen:
     changed: bool = False
 
 
-def frame(first_line: str, heading: str, *, pickers: bool = True, picture: bool = True, model: bool = True) -> Chosen:
+def frame(
+    first_line: str,
+    heading: str,
+    *,
+    pickers: bool = True,
+    picture: bool = True,
+    model: bool = True,
+    impression: bool = True,
+) -> Chosen:
     """Set the page up and draw what all pages share, then load what is chosen, as far as the page needs it.
 
-    `first_line` is the page's docstring. The title and the sidebar are sent before anything is loaded.
+    `first_line` is the page's docstring. The title and the sidebar are sent before anything is loaded. With
+    `impression`, a blind reader writes one here before the picture is given to the page.
     """
     title, _ = title_and_icon(first_line)
+    audited.note_page(title)
     st.set_page_config(f"{title} · CAM Lightbox", str(HERE / "icon.png"), "wide", "expanded")
     session.start_session()
     picked = _sidebar(pickers)
@@ -67,7 +77,30 @@ def frame(first_line: str, heading: str, *, pickers: bool = True, picture: bool 
     loaded = _model(picked, place) if picked and model else None
     for error in session.refusals():
         show_error(error)
+    image, loaded = _as_far_as_shown(image, loaded, picture=picture, model=model, form=impression)
     return Chosen(image, loaded, choice_made)
+
+
+def _as_far_as_shown(
+    image: ImageRecord | None, loaded: LoadedModel | None, *, picture: bool, model: bool, form: bool
+) -> tuple[ImageRecord | None, LoadedModel | None]:
+    """Hold back what may not be shown yet: before the reader's impression, or where the audit log cannot be kept."""
+    try:
+        if model and audited.is_on():
+            audited.folder()
+    except GradcamError as error:
+        show_error(error)
+        return None, None
+    if not blind.is_on():
+        return image, loaded
+    if not picture and loaded is not None:
+        blind.show_for_many()
+        return None, None
+    if image is None or not blind.holds_back(image.sha256):
+        return image, loaded
+    if form and loaded is not None:
+        blind.show_form(image)
+    return None, None if form else loaded
 
 
 def _on_paper(picked: Picked | None) -> str:

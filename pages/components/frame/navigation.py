@@ -8,7 +8,10 @@ from pathlib import Path
 import streamlit as st
 from streamlit.errors import StreamlitAPIException, StreamlitPageNotFoundError
 
+from pages.components import audited
+
 ROOT = Path(__file__).parents[3]
+AUDIT = "pages/8_Audit.py"
 FIRST_LINE = re.compile(r'"*(?P<title>[^(]+) \((?P<icon>:material/\w+:)\): ')
 
 
@@ -43,10 +46,11 @@ def title_and_icon(first_line: str) -> tuple[str, str]:
 
 
 def show_navigation() -> None:
-    """Links to all pages."""
+    """Links to all pages; to that of the audit log where there is one."""
     with st.container(key="navigation", gap="xxsmall"):
         for page in pages():
-            link(page.path, page.title, page.icon)
+            if page.path != AUDIT or audited.is_on():
+                link(page.path, page.title, page.icon)
 
 
 def link(path: str, label: str, icon: str) -> None:

@@ -13,8 +13,9 @@ from gradcam_core import (
     quantity,
     shown_input,
 )
-from pages.components import session
+from pages.components import audited, blind, session
 from pages.components.analysis import cache
+from pages.components.analysis.requests import digest, model_key
 from pages.components.models import candidate
 from pages.components.models.ranges import RANGES, in_shares, read_numbers
 from pages.components.panels.figures import figures, show_predictions
@@ -85,6 +86,8 @@ def show_test(image: ImageRecord | None, model: LoadedModel) -> None:
         fitted = cache.fitted(model, {"fit": fit})
         values, _ = prepare(image, fitted.preprocessing)
         predictions = predict(image, fitted, MOST_ANSWERS)
+        audited.note_predictions(f"test {image.sha256} {digest(model_key(fitted))}", image, fitted, predictions)
+        blind.note_answered(image)
     except GradcamError as error:
         show_error(error)
         return

@@ -28,7 +28,7 @@ from gradcam_core import (
     trust_to_dict,
     with_caption,
 )
-from pages.components import session
+from pages.components import audited, session
 from pages.components.panels.displayed import Display, display_of, displayed
 from pages.components.panels.heatmaps import METHODS, heatmap_title
 from pages.components.viewer import Settings
@@ -77,7 +77,8 @@ def readable(text: str) -> str:
 
 
 def download(label: str, make: Callable[[], bytes], file_name: str, kind: str, key: str) -> None:
-    """A download button whose file is made on the click."""
+    """A download button whose file is made, and logged, on the click."""
+    make = audited.logged(make, label)
     st.download_button(
         label, make, file_name, kind, key=f"download {key} {label}", on_click="ignore", icon=":material/download:"
     )

@@ -7,13 +7,14 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import ImageRecord, LoadedModel, Prediction, amount_of
+from gradcam_core import GradcamError, ImageRecord, LoadedModel, Prediction, amount_of
+from pages.components import audited
 from pages.components.analysis import cache
 from pages.components.analysis.requests import digest, model_key
 from pages.components.analysis.work import watched
 from pages.components.panels.heatmaps import PICTURE_PANEL, show_panels
 from pages.components.session import choose, kept, value_of
-from pages.components.words import shortened
+from pages.components.words import shortened, show_error
 
 MOST_PICKED = 5
 ABOUT = {"class": "Its class", "place": "Its place"}
@@ -70,6 +71,11 @@ def pick_objects(image: ImageRecord, model: LoadedModel, top: int) -> Picks | No
     """Pick up to five objects or regions; none stands for the `top` first ones. None where the model finds nothing."""
     name = digest([image.sha256, image.frame, image.window, model_key(model)])
     predictions = watched(f"objects {name}", lambda work: cache.predicted(image, model, name))
+    try:
+        audited.note_predictions(f"objects {name}", image, model, predictions or ())
+    except GradcamError as error:
+        show_error(error)
+        return None
     if not predictions:
         if predictions is not None:
             st.info(NOTHING[model.task])

@@ -21,7 +21,7 @@ from gradcam_core import (
     picture_pixels,
     place_words,
 )
-from pages.components import session
+from pages.components import audited, session
 from pages.components.analysis import cache
 from pages.components.analysis.requests import Analysis
 from pages.components.analysis.work import watched
@@ -112,6 +112,8 @@ def _checks(explanation: Explanation, analysis: Analysis, key: str) -> None:
         try:
             name = f"checks {analysis.key} {place}"
             checked = watched(name, lambda progress: cache.checked(analysis, explanation, place, progress))
+            if checked is not None:
+                audited.note_checks(name, explanation, checked)
         except GradcamError as error:
             show_error(error)
             return
