@@ -92,8 +92,10 @@ def archive(
             add_file(target, paths["file"], png(drawn))
             add_file(target, paths["heatmap_file"], png(alone))
             add_file(target, paths["raw_file"], npy(heatmap.raw))
-        drawing = {"opacity": opacity, "threshold": threshold, "colormap": colormap, "extras": extras}
-        for name, content in report_files(explanation, names=names, **drawing).items():
+        report = report_files(
+            explanation, names=names, opacity=opacity, threshold=threshold, colormap=colormap, extras=extras
+        )
+        for name, content in report.items():
             add_file(target, name, content)
     return packed.getvalue()
 

@@ -209,9 +209,8 @@ def _panel(explanation: Explanation, heatmap: Heatmap, image: ImageRecord, style
 
 def _bar(heatmap: Heatmap, style: Style, peak: float | None) -> Bar:
     largest = peak or (heatmap.raw_size if heatmap.signed else heatmap.raw_peak)
-    ends = ("0", number(largest, ".3g"))
-    if heatmap.signed:
-        ends = (number(-largest, ".3g"), *ends)
+    peak_words = number(largest, ".3g")
+    ends = (number(-largest, ".3g"), "0", peak_words) if heatmap.signed else ("0", peak_words)
     table = "diverging" if heatmap.signed else style["colormap"]
     return Bar(bar_picture(table, f"Colours from {ends[0]} to {ends[-1]}"), ends)
 

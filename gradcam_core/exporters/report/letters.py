@@ -22,10 +22,10 @@ OTHERS = ("DroidSansFallback", "DejaVuSans")
 REPLACEMENT = "\ufffd"
 RIGHT_TO_LEFT = ("R", "AL")
 SPACES = {0x202F: " ", 0xA0: " ", 0x2007: " ", 0x2009: " "}
-# A line may end before or after a sign of these scripts, but does not begin with closing punctuation.
+# A line may end before or after a sign of these scripts, but not before closing or after opening punctuation.
 WITHOUT_SPACES = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60"
 WORDS = re.compile(rf"[{WITHOUT_SPACES}]|[^\s{WITHOUT_SPACES}]+|\s+")
-CLOSING = frozenset("、。，．：；！？）」』】》〉’”")
+CLOSING, OPENING = frozenset("、。，．：；！？）」』】》〉’”"), frozenset("（「『【《〈‘“")
 LEADING = 1.36
 LOCK = threading.Lock()
 
@@ -90,7 +90,7 @@ def _words(text: str) -> Iterator[str]:
     """Parts that are not divided: words, spaces, single signs of scripts without spaces with what closes them."""
     waiting = ""
     for word in WORDS.findall(text):
-        if waiting and word[0] not in CLOSING:
+        if waiting and word[0] not in CLOSING and waiting[-1] not in OPENING:
             yield waiting
             waiting = ""
         waiting += word

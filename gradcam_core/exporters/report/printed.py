@@ -30,9 +30,11 @@ ACCENT = (0.58, 0.3, 0.02)
 HEADLINE, HEADING, TEXT = Type(15, INK, True), Type(9, INK, True), Type(8, INK)
 STRONG, WARNING, SMALL, TINY = Type(8, INK, True), Type(8, ACCENT, True), Type(7, QUIET), Type(6.4, QUIET)
 STRONG_SMALL, WARNING_SMALL, DARK_SMALL = Type(7, INK, True), Type(7, ACCENT, True), Type(7, INK)
-PAGE_WIDTH, PAGE_HEIGHT = A4
+PAGE_WIDTH, PAGE_HEIGHT = map(float, A4)
 MARGIN, TOP, BOTTOM, GUTTER = 42.0, 34.0, 46.0, 12.0
 WIDTH, HEIGHT = PAGE_WIDTH - 2 * MARGIN, PAGE_HEIGHT - TOP - BOTTOM
+# The first column of tables, in points.
+NAMES = 70.0
 # Points: heights of the picture, and of a heatmap; columns of heatmaps. The largest that fit on one page are taken.
 PICTURE_HEIGHTS, PANEL_HEIGHTS, COLUMNS = (
     (300, 260, 230, 205, 180, 160),
@@ -42,7 +44,7 @@ PICTURE_HEIGHTS, PANEL_HEIGHTS, COLUMNS = (
 # Where nothing fits on one page; more heatmaps than these never do.
 USUAL, MOST_ON_A_PAGE = (240.0, 150.0, 3), 24
 # The model's input beside the picture, at most and at least this high.
-LARGEST_INPUT, SMALLEST_INPUT = 140.0, 70.0
+LARGEST_INPUT, SMALLEST_INPUT, WIDE_ENOUGH = 140.0, 96.0, 220.0
 # Answers that are higher than this stand below the picture, over the whole width.
 TALLEST_ANSWERS, WIDEST_PICTURE, LEAST_WIDTH = 300.0, 345.0, 90.0
 
@@ -125,10 +127,19 @@ def _first_row(report: Report, sizes: Sizes) -> list[Block]:
     left = wide + 20
     answers = _answers(report, WIDTH - left)
     below = height_of(answers) > TALLEST_ANSWERS
-    beside_it = [] if below else answers
-    given = _given(report.given, WIDTH - left, height - height_of(beside_it))
-    row = beside([(0, picture), (left, stacked([*beside_it, *given]))])
+    column = _column(report, [] if below else answers, WIDTH - left, height)
+    row = beside([(0, picture), (left, column)])
     return [row, space(10), *([*_answers(report, WIDTH), space(10)] if below else [])]
+
+
+def _column(report: Report, answers: Sequence[Block], width: float, height: float) -> Block:
+    """The answers, and what the model saw: below them, or beside them where there is no room below but beside."""
+    rest = height - height_of(answers)
+    if answers and rest < SMALLEST_INPUT + 40 and width > WIDE_ENOUGH:
+        own = width - SMALLEST_INPUT - 20
+        given = stacked(_given(report.given, SMALLEST_INPUT, height))
+        return beside([(0, stacked(_answers(report, own))), (own + 20, given)])
+    return stacked([*answers, *([space(6)] if answers else []), *_given(report.given, width, rest)])
 
 
 def _given(panel: Panel, width: float, height: float) -> list[Block]:
@@ -136,7 +147,7 @@ def _given(panel: Panel, width: float, height: float) -> list[Block]:
     size = _fitted(panel.picture, width, min(LARGEST_INPUT, max(SMALLEST_INPUT, height - 40)))
     lines = [line for text in panel.lines for line in paragraph(text, TINY, width)]
     picture = image(panel.picture.content, *size)
-    return [space(6), *paragraph(panel.title, HEADING, width), space(4), picture, space(3), *lines]
+    return [*paragraph(panel.title, HEADING, width), space(4), picture, space(3), *lines]
 
 
 def _answers(report: Report, width: float) -> list[Block]:
@@ -195,20 +206,29 @@ def _below(panel: Panel, width: float, column: float) -> Block:
 
 def _after(report: Report) -> list[Block]:
     """The outcomes of the checks, notes, the reader's note, where it all comes from."""
-    notes = [line for text in report.notes for line in paragraph(text, TEXT, WIDTH)]
-    note = [line for text in report.note for line in paragraph(text, TEXT, WIDTH)]
-    rows = [_table_row((name, 64, STRONG_SMALL), (text, 0, SMALL)) for name, text in report.provenance]
+    rows = [_table_row((name, NAMES, STRONG_SMALL), (text, 0, SMALL)) for name, text in report.provenance]
+    checks = _section("Checks", _checks(report)) if report.checked else _texts("Checks", (NOT_RUN,))
     return [
-        *_section("Checks", _checks(report)),
-        *_section("Notes", notes),
-        *_section("Reader’s note", note),
+        *checks,
+        *_texts("Notes", report.notes),
+        *_texts("Reader’s note", report.note),
         *_section("Provenance", rows),
     ]
 
 
 def _section(title: str, blocks: Sequence[Block]) -> list[Block]:
+    """Blocks over the whole width, below a heading."""
     head = _together([hairline(WIDTH, RULE, 0, 4), *paragraph(title, HEADING, WIDTH), space(2)])
-    return [*head, *blocks, space(6)] if blocks else []
+    return [*head, *blocks, space(5)]
+
+
+def _texts(title: str, texts: Sequence[str]) -> list[Block]:
+    """Texts beside a heading; nothing without texts."""
+    lines = [line for text in texts for line in paragraph(text, TEXT, WIDTH, indent=NAMES)]
+    if not lines:
+        return []
+    first = beside([(0, stacked(paragraph(title, HEADING, WIDTH))), (0, lines[0])])
+    return [hairline(WIDTH, RULE, 0, 4), replace(first, stays=len(lines) > 1), *lines[1:], space(5)]
 
 
 def _checks(report: Report) -> list[Block]:
@@ -220,7 +240,7 @@ def _checks(report: Report) -> list[Block]:
         blocks += _together(paragraph(f"{checked.title}: {checked.outcome}", STRONG, WIDTH))
         for mark, question, sentence in checked.checks:
             style = WARNING_SMALL if mark == MARKS["attention"] else STRONG_SMALL
-            blocks.append(_table_row((mark, 64, style), (question, 118, STRONG_SMALL), (sentence, 0, DARK_SMALL)))
+            blocks.append(_table_row((mark, NAMES, style), (question, 118, STRONG_SMALL), (sentence, 0, DARK_SMALL)))
         blocks.append(space(2))
     return [*blocks, *paragraph(" ".join(report.always), TINY, WIDTH)]
 

@@ -19,7 +19,8 @@ def of_explanation(explanation: Explanation, names: Names, style: Style, extras:
     With names "hash", neither the picture nor a model file is named.
     """
     rows = [*_picture(explanation.image, names), *_model(explanation, names)]
-    rows += [("Method", words) for words in dict.fromkeys(_with_options(heatmap) for heatmap in explanation.heatmaps)]
+    methods = dict.fromkeys(map(_with_options, explanation.heatmaps))
+    rows += [("" if place else "Method", words) for place, words in enumerate(methods)]
     rows += [("Preprocessing", _preprocessing(explanation)), ("Drawing", _drawing(style, extras))]
     sets = dict.fromkeys(f"version {t.thresholds.version}, {t.thresholds.set}" for t in extras.checks.values())
     rows += [("Thresholds", words) for words in sets]
