@@ -49,6 +49,7 @@ def explain_flags(flags: Flags) -> None:
     picture_flags(flags)
     names_flag(flags)
     flags.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    flags.add_argument("--report", action="store_true", help="also write report.pdf and report.html for each picture")
     flags.add_argument("--quiet", action="store_true", help="print only what failed")
 
 
@@ -69,7 +70,7 @@ def explain(given: Given) -> int:
     def write(place: int, path: Path) -> tuple[Path, core.Explanation]:
         image, progress = read_chosen(path, given), progress_of(given)
         explanation = core.explain(image, model, top_k=given.top_k, on_progress=progress, **request)
-        return folders.write(explanation, given.names), explanation
+        return folders.write(explanation, given.names, report=given.report), explanation
 
     failed, printed = list[Path](), set[str]()
     for record, explanation in results_of(given.images, given.names, write, failed):

@@ -260,7 +260,7 @@ def drop_picture(sha256: str) -> None:
     from pages.components.analysis import cache
 
     st.session_state.uploads.pop(sha256, None)
-    for name in ("regions", "masks", "encoded", "thumbnails", "windows", "model windows"):
+    for name in ("regions", "masks", "encoded", "thumbnails", "windows", "model windows", "notes"):
         st.session_state.get(name, {}).pop(sha256, None)
     for name in [name for name in st.session_state if str(name).startswith("last analysis")]:
         del st.session_state[name]  # they hold pixels
