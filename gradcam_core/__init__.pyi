@@ -141,6 +141,8 @@ from .exporters import heatmap_names as heatmap_names
 from .exporters import meaning_of_one as meaning_of_one
 from .exporters import npy as npy
 from .exporters import png as png
+from .exporters import report_html as report_html
+from .exporters import report_pdf as report_pdf
 from .exporters import shared_peak as shared_peak
 from .exporters import to_dict as to_dict
 from .exporters import to_json as to_json

@@ -52,6 +52,7 @@ def explain_flags(flags: Flags) -> None:
     flags.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     words = "write DICOM objects too, into the study of a DICOM picture: they name its patient"
     flags.add_argument("--dicom", action="store_true", help=words)
+    flags.add_argument("--report", action="store_true", help="also write report.pdf and report.html for each picture")
     flags.add_argument("--quiet", action="store_true", help="print only what failed")
 
 
@@ -72,9 +73,9 @@ def explain(given: Given) -> int:
     def write(place: int, path: Path) -> tuple[Path, core.Explanation]:
         image, progress = read_chosen(path, given), progress_of(given)
         explanation = core.explain(image, model, top_k=given.top_k, on_progress=progress, **request)
-        record = folders.write(explanation, given.names)
+        record = folders.write(explanation, given.names, report=given.report)
         if given.dicom:
-            write_dicom(record.parent, path, explanation)
+            write_dicom(record.parent, path, explanation, given.report)
         return record, explanation
 
     failed, printed = list[Path](), set[str]()
@@ -84,10 +85,11 @@ def explain(given: Given) -> int:
     return SOME_FAILED if failed else WORKED
 
 
-def write_dicom(folder: Path, path: Path, explanation: core.Explanation) -> None:
+def write_dicom(folder: Path, path: Path, explanation: core.Explanation, report: bool) -> None:
     """Write an explanation's DICOM objects, into the study of a picture that is DICOM. Raises GradcamError, OSError."""
     source = path.read_bytes() if explanation.image.format == "DICOM" else None
-    for name, content in core.dicom_objects(explanation, source=source):
+    printed = (folder / "report.pdf").read_bytes() if report else None
+    for name, content in core.dicom_objects(explanation, source=source, report=printed):
         write_whole(folder / name, content)
 
 

@@ -9,6 +9,8 @@ from gradcam_core.errors import GradcamError
 from gradcam_core.exporters.encoding import png, to_json
 from gradcam_core.exporters.manifest import to_dict
 from gradcam_core.exporters.names import Names, file_name, heatmap_names, safe
+from gradcam_core.exporters.report import FILES as REPORTS
+from gradcam_core.exporters.report import report_files
 from gradcam_core.files import FileTooLargeError, folded, read_bounded, write_whole
 from gradcam_core.records import Explanation
 from gradcam_core.render import overlay
@@ -34,22 +36,27 @@ class ResultFolders:
         self._out = out
         self._taken: set[str] = set()
 
-    def write(self, explanation: Explanation, names: Names) -> Path:
+    def write(self, explanation: Explanation, names: Names, *, report: bool = False) -> Path:
         """Write one overlay per heatmap, as large as the picture, and explanation.json; return its path.
 
-        The record is written last: a folder that has one is complete. Raises OSError.
+        With `report` also report.pdf and report.html. The record is written last: a folder that has one is complete.
+        Raises OSError.
         """
         image = explanation.image
         stem = Path(file_name(image.name)).stem
         folder = self._choose(safe(stem) if names == "keep" else image.sha256, image.sha256)
         folder.mkdir(exist_ok=True)
         record, files = folder / RECORD, [f"{name}.png" for name in heatmap_names(explanation.heatmaps)]
-        outdated = _overlays_in(record) - set(files)
+        reports = report_files(explanation, names=names) if report else {}
+        outdated = _files_in(record) - set(files) - set(reports)
         record.unlink(missing_ok=True)
         for file, heatmap in zip(files, explanation.heatmaps, strict=True):
             write_whole(folder / file, png(overlay(image, heatmap)))
+        for file, content in reports.items():
+            write_whole(folder / file, content)
         listed = {index: {"file": file} for index, file in enumerate(files)}
-        write_whole(record, to_json(to_dict(explanation, names=names, files=listed)))
+        written = {"report": list(reports)} if report else {}
+        write_whole(record, to_json(to_dict(explanation, names=names, files=listed) | written))
         for file in outdated:
             (folder / file).unlink(missing_ok=True)
         return record
@@ -86,8 +93,10 @@ def read_record(path: Path, lists: str) -> dict[str, Any] | None:
     return record if isinstance(parts[0], dict) and isinstance(parts[1], list) else None
 
 
-def _overlays_in(record: Path) -> set[str]:
-    """Return the overlays that a record lists, as plain names: a record cannot name files outside its folder."""
-    entries = (read_record(record, "heatmaps") or {}).get("heatmaps", [])
-    files = {str(entry.get("file")) for entry in entries if isinstance(entry, dict)}
-    return {file for file in files if file == f"{safe(Path(file).stem)}.png"}
+def _files_in(record: Path) -> set[str]:
+    """Return the files that a record lists, as plain names: a record cannot name files outside its folder."""
+    content = read_record(record, "heatmaps") or {}
+    files = {str(heatmap.get("file")) for heatmap in content.get("heatmaps", []) if isinstance(heatmap, dict)}
+    reports = content.get("report")
+    overlays = {file for file in files if file == f"{safe(Path(file).stem)}.png"}
+    return overlays | {file for file in REPORTS if isinstance(reports, list) and file in reports}

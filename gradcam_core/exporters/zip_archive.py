@@ -3,17 +3,17 @@
 import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from gradcam_core.checks.panel import Trust
 from gradcam_core.exporters.caption import Captioned, caption_lines, meaning_of_one, with_caption
 from gradcam_core.exporters.encoding import npy, png, to_json
+from gradcam_core.exporters.extras import Extras, shared_peak
 from gradcam_core.exporters.manifest import to_dict, trust_to_dict
 from gradcam_core.exporters.names import Names, heatmap_names
+from gradcam_core.exporters.report import report_files
 from gradcam_core.methods import what_it_reads
 from gradcam_core.placement import place_words
-from gradcam_core.records import Explanation, Heatmap, ImageRecord
+from gradcam_core.records import Explanation, Heatmap
 from gradcam_core.render import (
     COLOUR_MAP,
     OPACITY,
@@ -42,6 +42,7 @@ heatmaps/           each heatmap alone, in the same colours, black below the thr
 raw/                the model's own maps before any scaling, as signed numbers (NumPy, float32, one
                     array row per row of the map): numpy.load("raw/...npy")
 explanation.json    the record: model, preprocessing, predictions, versions
+report.pdf          all of it on a page to file; report.html says the same on the screen
 
 HOW TO READ A HEATMAP
 Colours run from 0 (no positive evidence) to 1 (the map's own largest value). Each map has its own
@@ -57,22 +58,6 @@ PREDICTIONS: {task}
 HEATMAPS
 {heatmaps}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Extras:
-    """What else an archive holds: the picture as it was displayed, captions in the pictures, outcomes of checks.
-
-    `display` adds to the record how the picture was displayed. `checks` are by the heatmap's position. `outlined`
-    draws the cells of each map.
-    """
-
-    shown: ImageRecord | None = None
-    captions: bool = False
-    shared_scale: bool = False
-    display: Mapping[str, Any] = field(default_factory=dict)
-    checks: Mapping[int, Trust] = field(default_factory=dict)
-    outlined: bool = False
 
 
 def archive(
@@ -95,6 +80,8 @@ def archive(
     record = to_dict(explanation, names=names, files=files) | {"drawing": style | dict(extras.display)}
     if extras.checks:
         record["checks"] = [{"heatmap": place} | trust_to_dict(trust) for place, trust in extras.checks.items()]
+    if extras.note:
+        record["note"] = extras.note
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as target:
         add_file(target, "README.txt", _readme(explanation, stems, style, extras).encode())
@@ -105,6 +92,11 @@ def archive(
             add_file(target, paths["file"], png(drawn))
             add_file(target, paths["heatmap_file"], png(alone))
             add_file(target, paths["raw_file"], npy(heatmap.raw))
+        report = report_files(
+            explanation, names=names, opacity=opacity, threshold=threshold, colormap=colormap, extras=extras
+        )
+        for name, content in report.items():
+            add_file(target, name, content)
     return packed.getvalue()
 
 
@@ -135,12 +127,6 @@ def _drawn(
         with_caption(pixels, lines, colormap=colormap, signed=heatmap.signed, meaning=meaning) for pixels in drawn
     )
     return first, second
-
-
-def shared_peak(explanation: Explanation, heatmap: Heatmap) -> float:
-    """The highest peak among the heatmaps of one method and layer, whose raw values can be compared."""
-    alike = [h for h in explanation.heatmaps if (h.method, h.layer) == (heatmap.method, heatmap.layer)]
-    return max(h.raw_size if h.signed else h.raw_peak for h in alike)
 
 
 def add_file(target: zipfile.ZipFile, path: str, content: bytes) -> None:

@@ -15,6 +15,8 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from gradcam_core.errors import PictureError
+from gradcam_core.kinds import recognise
+from gradcam_core.readers.dicom.series import read_slice
 from gradcam_core.records import ImageRecord
 
 # They quote odd values, such as a patient's name, in warnings and logs.
@@ -71,6 +73,9 @@ def read_source(content: bytes, image: ImageRecord) -> Source:
     """Read the header of the DICOM file that a picture was read from. Raises PictureError."""
     if hashlib.sha256(content).hexdigest() != image.sha256:
         raise PictureError("The DICOM file is another one than the picture explained.", "Give the file that was read.")
+    frame_of_file = image.frame
+    if recognise(content).name == "DICOM series":
+        content, frame_of_file = read_slice(content, image.frame)[0], 0
     try:
         header = dcmread(io.BytesIO(content), stop_before_pixels=True, force=True)
     except (*FAULTS, InvalidDicomError, EOFError, OSError) as error:
@@ -85,9 +90,9 @@ def read_source(content: bytes, image: ImageRecord) -> Source:
     rows, columns = int(shape[0][0]), int(shape[1][0])
     check_shape(image, (rows, columns))
     frames = (numbers_of(header, "NumberOfFrames", 1) or (1.0,))[0]
-    groups = functional_groups(header, image.frame)
+    groups = functional_groups(header, frame_of_file)
     spacing, at_detector = _spacing(groups)
-    frame = image.frame + 1 if frames > 1 or "PerFrameFunctionalGroupsSequence" in header else 0
+    frame = frame_of_file + 1 if frames > 1 or "PerFrameFunctionalGroupsSequence" in header else 0
     return Source(header, frame, (rows, columns), spacing, at_detector, _plane(header, groups))
 
 

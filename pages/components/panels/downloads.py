@@ -3,6 +3,7 @@
 import functools
 import io
 import re
+import time
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,6 +23,8 @@ from gradcam_core import (
     outline_cells,
     overlay,
     png,
+    report_html,
+    report_pdf,
     shared_peak,
     to_dict,
     to_json,
@@ -35,17 +38,27 @@ from pages.components.viewer import Settings
 
 CAPTIONS = {"inside": "Caption in the picture", "beside": "Caption in a file beside it"}
 WORDS = re.compile(r"[^\w.+]+")
+REPORTS = (("pdf", "application/pdf", report_pdf), ("html", "text/html", report_html))
+LONGEST_NOTE = 4000
+# Seconds. A click on a download also ends the typing of a note, which the browser sends at the same time.
+ARRIVAL = 0.3
 
 
 def show_downloads(
     explanation: Explanation, settings: Settings, *, key: str, checks: Mapping[int, Trust] | None = None
 ) -> None:
-    """Offer the whole analysis as ZIP, one heatmap as pictures or numbers, and the record; `checks` by heatmap."""
+    """Offer a report, the whole analysis as ZIP, one heatmap, and the record; `checks` by heatmap."""
     stem = stem_of(explanation)
     display, checks = display_of(explanation.image, settings), checks or {}
+    with st.container(key=f"downloads-note-{key}"):
+        note = _take_note(explanation, key)
+    extras = lambda captions=False: _extras(display, checks, captions, note())  # noqa: E731
     with st.container(horizontal=True, key=f"downloads-{key}", vertical_alignment="center"):
+        for name, kind, write in REPORTS:
+            make = functools.partial(_report, write, explanation, display, extras)
+            download(f"Report, {name.upper()}", make, f"{stem}.{name}", kind, key)
         inside = pick_captions()
-        pack = lambda: _archive(explanation, display, checks, inside)  # noqa: E731
+        pack = lambda: archive(explanation, **display.style, extras=extras(inside))  # noqa: E731
         download("All as ZIP", pack, f"{stem}.zip", "application/zip", key)
         with st.popover("One heatmap", icon=":material/image:"):
             _one_heatmap(explanation, display, stem, key, inside)
@@ -84,11 +97,37 @@ def download(label: str, make: Callable[[], bytes], file_name: str, kind: str, k
     )
 
 
-def _archive(explanation: Explanation, display: Display, checks: Mapping[int, Trust], captions: bool) -> bytes:
-    extras = Extras(
-        displayed(display), captions, display.shared_scale, display.to_dict(), checks, outlined=display.cells
-    )
-    return archive(explanation, **display.style, extras=extras)
+def _take_note(explanation: Explanation, key: str) -> Callable[[], str]:
+    """Take the reader's own note on this picture, which is kept over pages; return a way to read it later."""
+    image = explanation.image
+    notes: dict[int, str] = st.session_state.setdefault("notes", {}).setdefault(image.sha256, {})
+    _note_field(notes, image.frame, f"note {key} {image.sha256[:12]} {image.frame}")
+
+    def read() -> str:
+        time.sleep(ARRIVAL)
+        return notes.get(image.frame, "")
+
+    return read
+
+
+@st.fragment
+def _note_field(notes: dict[int, str], frame: int, key: str) -> None:
+    """A fragment: a rerun of the whole page would withdraw the very download whose click ended the typing."""
+    st.session_state[key] = notes.get(frame, "")
+    keep = lambda: notes.update({frame: st.session_state[key]})  # noqa: E731
+    words = "Printed in the report. It stays in this session only."
+    st.text_area("Your note", key=key, on_change=keep, max_chars=LONGEST_NOTE, height=68, help=words)
+
+
+def _extras(display: Display, checks: Mapping[int, Trust], captions: bool, note: str) -> Extras:
+    shown, more = displayed(display), display.to_dict()
+    return Extras(shown, captions, display.shared_scale, more, checks, outlined=display.cells, note=note)
+
+
+def _report(
+    write: Callable[..., bytes], explanation: Explanation, display: Display, extras: Callable[[], Extras]
+) -> bytes:
+    return write(explanation, **display.style, extras=extras())
 
 
 def _record(explanation: Explanation, display: Display, checks: Mapping[int, Trust]) -> dict[str, Any]:
