@@ -144,6 +144,7 @@ from .exporters import png as png
 from .exporters import report_html as report_html
 from .exporters import report_pdf as report_pdf
 from .exporters import shared_peak as shared_peak
+from .exporters import seal as seal
 from .exporters import to_dict as to_dict
 from .exporters import to_json as to_json
 from .exporters import trust_to_dict as trust_to_dict
@@ -198,3 +199,7 @@ from .training import TrainingHeatmaps as TrainingHeatmaps
 from .training import film_document as film_document
 from .training import read_film as read_film
 from .version import __version__ as __version__
+from .verification import TOLERANCE as TOLERANCE
+from .verification import Verdict as Verdict
+from .verification import Verification as Verification
+from .verification import verify as verify

@@ -14,7 +14,7 @@ __version__ = "0.4.0"
 def versions() -> Mapping[str, str]:
     """Versions of the packages that shape the numbers. Read once: they do not change while the program runs."""
     installed = {"cam-lightbox": __version__, "python": platform.python_version()}
-    for package in ("torch", "torchvision", "timm", "numpy", "pillow"):
+    for package in ("torch", "torchvision", "timm", "numpy", "pillow", "simplejpeg", "imagecodecs", "pydicom"):
         with suppress(PackageNotFoundError):
             installed[package] = version(package)
     return MappingProxyType(installed)

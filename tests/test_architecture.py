@@ -27,7 +27,7 @@ ROWS = [
     {"comparison"},
     {"evaluation"},
     {"exporters", "audit"},
-    {"batch", "runners"},
+    {"batch", "runners", "verification"},
     {"commands", "training"},
     {"cli", "__main__"},
 ]

@@ -19,6 +19,7 @@ from gradcam_core.exporters.extras import shared_peak as shared_peak
 from gradcam_core.exporters.folder import ResultFolders as ResultFolders
 from gradcam_core.exporters.gallery import GalleryRow as GalleryRow
 from gradcam_core.exporters.gallery import write_gallery as write_gallery
+from gradcam_core.exporters.manifest import seal as seal
 from gradcam_core.exporters.manifest import to_dict as to_dict
 from gradcam_core.exporters.manifest import trust_to_dict as trust_to_dict
 from gradcam_core.exporters.names import heatmap_names as heatmap_names

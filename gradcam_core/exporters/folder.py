@@ -7,7 +7,7 @@ from typing import Any
 
 from gradcam_core.errors import GradcamError
 from gradcam_core.exporters.encoding import png, to_json
-from gradcam_core.exporters.manifest import to_dict
+from gradcam_core.exporters.manifest import seal, to_dict
 from gradcam_core.exporters.names import Names, file_name, heatmap_names, safe
 from gradcam_core.exporters.report import FILES as REPORTS
 from gradcam_core.exporters.report import report_files
@@ -56,7 +56,7 @@ class ResultFolders:
             write_whole(folder / file, content)
         listed = {index: {"file": file} for index, file in enumerate(files)}
         written = {"report": list(reports)} if report else {}
-        write_whole(record, to_json(to_dict(explanation, names=names, files=listed) | written))
+        write_whole(record, to_json(seal(to_dict(explanation, names=names, files=listed) | written)))
         for file in outdated:
             (folder / file).unlink(missing_ok=True)
         return record

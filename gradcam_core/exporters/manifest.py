@@ -1,13 +1,19 @@
 """An explanation, or the checks of a heatmap -> plain values for JSON."""
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
 
 from gradcam_core.checks.panel import Trust
 from gradcam_core.exporters.names import Names, file_name, shown_reference
 from gradcam_core.placement import Placement
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
+from gradcam_core.shapes import Map
 from gradcam_core.targets import Box, BoxTarget, ContrastTarget, LoweredTarget, box_on_picture
 from gradcam_core.tasks import Prediction, Target
 from gradcam_core.text import DISCLAIMER, percent
@@ -15,6 +21,8 @@ from gradcam_core.text import DISCLAIMER, percent
 Files = Mapping[int, Mapping[str, str]]
 # Less than this is a pixel or two at an edge, lost to rounding.
 LEAST = 0.01
+SEAL = "record_sha256"
+MOST_PARTS = 16
 
 
 def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | None = None) -> dict[str, Any]:
@@ -46,6 +54,30 @@ def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | N
         "created": explanation.created,
     }
     return {key: _strict(value) for key, value in record.items()}
+
+
+def seal(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the checksum of everything else in a record, so that a later change of it is noticed."""
+    return {**record, SEAL: checksum(record)}
+
+
+def checksum(record: Mapping[str, Any]) -> str:
+    """The sha256 of a record's values as JSON, in the order of their names; its own checksum does not count."""
+    values = {key: value for key, value in record.items() if key != SEAL}
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def pixels_checksum(image: ImageRecord) -> str:
+    """The sha256 of a picture's pixels as the model got them: float32, little endian, row by row."""
+    return hashlib.sha256(np.ascontiguousarray(image.pixels, "<f4").data).hexdigest()
+
+
+def means_of(raw: Map) -> Float64[np.ndarray, "rows columns"]:
+    """A map's means over at most 16 x 16 parts of it: each value of a small map itself."""
+    rows, columns = (np.linspace(0, length, min(length, MOST_PARTS) + 1).astype(int) for length in raw.shape)
+    sums = np.add.reduceat(np.add.reduceat(raw.astype(np.float64), rows[:-1], axis=0), columns[:-1], axis=1)
+    return np.asarray(sums / np.outer(np.diff(rows), np.diff(columns)))
 
 
 def cropped_words(placement: Placement) -> tuple[str, ...]:
@@ -94,6 +126,7 @@ def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
     name = {"name": file_name(image.name)} if names == "keep" else {}
     return name | {
         "sha256": image.sha256,
+        "pixels_sha256": pixels_checksum(image),
         "width": image.width,
         "height": image.height,
         "format": image.format,
@@ -109,6 +142,7 @@ def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
 def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
     """`cell_size` is height and width of a map cell in picture pixels; `grid` is rows and columns.
 
+    `raw_means` are the map's means over at most 16 x 16 parts: what `verify` compares.
     `cell_offset` is how far (down, right) the cells' centres lie beside those of an even tiling of the placement's box,
     and `cell_known_to` how closely that is known, both in picture pixels; null where it was not measured.
     """
@@ -123,6 +157,7 @@ def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
         "fusion": heatmap.fusion,
         "state": heatmap.state,
         "raw_peak": heatmap.raw_peak,
+        "raw_means": [[float(f"{value:.7g}") for value in row] for row in means_of(heatmap.raw)],
         "signed": heatmap.signed,
         "grid": grid,
         "cell_size": heatmap.placement.cell_size((grid[0], grid[1])),

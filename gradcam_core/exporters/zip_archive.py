@@ -8,7 +8,7 @@ from gradcam_core.checks.panel import Trust
 from gradcam_core.exporters.caption import Captioned, caption_lines, meaning_of_one, with_caption
 from gradcam_core.exporters.encoding import npy, png, to_json
 from gradcam_core.exporters.extras import Extras, shared_peak
-from gradcam_core.exporters.manifest import to_dict, trust_to_dict
+from gradcam_core.exporters.manifest import seal, to_dict, trust_to_dict
 from gradcam_core.exporters.names import Names, heatmap_names
 from gradcam_core.exporters.report import report_files
 from gradcam_core.methods import what_it_reads
@@ -85,7 +85,7 @@ def archive(
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as target:
         add_file(target, "README.txt", _readme(explanation, stems, style, extras).encode())
-        add_file(target, "explanation.json", to_json(record))
+        add_file(target, "explanation.json", to_json(seal(record)))
         add_file(target, "picture.png", png(picture_pixels(extras.shown or explanation.image)))
         for heatmap, paths in zip(explanation.heatmaps, files.values(), strict=True):
             drawn, alone = _drawn(explanation, heatmap, names, opacity, threshold, colormap, extras)

@@ -25,6 +25,7 @@ from gradcam_core import (
     png,
     report_html,
     report_pdf,
+    seal,
     shared_peak,
     to_dict,
     to_json,
@@ -134,7 +135,7 @@ def _record(explanation: Explanation, display: Display, checks: Mapping[int, Tru
     record = to_dict(explanation, names="hash") | {"drawing": display.style | display.to_dict()}
     if checks:
         record["checks"] = [{"heatmap": place} | trust_to_dict(trust) for place, trust in checks.items()]
-    return record
+    return seal(record)
 
 
 def _one_heatmap(explanation: Explanation, display: Display, stem: str, key: str, inside: bool) -> None:
