@@ -186,7 +186,7 @@ def test_a_change_of_the_log_shows(
 
 
 def test_every_changed_byte_shows(tmp_path: Path) -> None:
-    path = log_of(tmp_path, 3)
+    path = log_of(tmp_path, 2)
     content = path.read_bytes()
     for place in range(len(content)):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])

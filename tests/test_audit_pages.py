@@ -164,6 +164,7 @@ def test_a_user_sees_own_entries_only(log: Path, monkeypatch: pytest.MonkeyPatch
 # Many pictures
 
 
+@pytest.mark.slow
 def test_a_job_is_logged_with_its_number_of_pictures(log: Path) -> None:
     run = started()
     run.session_state["folder_wanted"] = "no_markers"
