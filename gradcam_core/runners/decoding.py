@@ -201,7 +201,7 @@ class _Process:
             try:
                 self.start()
                 return self._give(content, options)
-            except (EOFError, OSError) as error:  # a TimeoutError is one
+            except (EOFError, OSError, pickle.UnpicklingError) as error:  # a TimeoutError is an OSError
                 self.end()
                 problem = error
         raise _NotBegunError from problem
@@ -218,11 +218,13 @@ class _Process:
 
     def _taken(self) -> Reply:
         try:
-            reply: Reply = self._receive(self._limits.seconds)
+            reply = self._receive(self._limits.seconds)
         except (TimeoutError, MemoryError):
             raise
         except Exception as error:  # closed, or what a damaged process sent
             raise _EndedError from error
+        if not isinstance(reply, Reply):
+            raise _EndedError
         if self._channel.memory is not None:
             self._channel.memory.give_back()
         return reply
