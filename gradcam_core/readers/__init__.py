@@ -50,9 +50,8 @@ def read_image(
     """Read one picture, upright, as float32 [H W 3] in 0..1.
 
     `name` is the path's file name unless given. `frame` counts pages and frames from 0. `window` is
-    (centre, width) in stored values, as in radiology, for grey pictures. Kind, bytes and pixels are
-    checked before decoding. `decode` decodes elsewhere, for instance in another process.
-    A picture that cannot be read raises PictureError; its text never contains the name.
+    (centre, width) in stored values, for grey pictures. Kind, bytes and pixels are checked before decoding.
+    `decode` may do that elsewhere. What cannot be read raises PictureError; its text never contains the name.
     """
     window = _check_request(frame, window)
     start = time.perf_counter()
