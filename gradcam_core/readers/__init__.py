@@ -2,7 +2,9 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,19 @@ __all__ = ["read_image", "stacks_of"]
 _MIB = 1 << 20
 
 Stored = Shaped[np.ndarray, "..."]
+Decode = Callable[[bytes, int, int], StoredPicture]
+
+
+def decode(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
+    """Decode by the reader of the file's kind; whatever a decoder raises becomes a PictureError."""
+    kind = recognise(data).name
+    try:
+        picture = READERS[kind](data, frame, max_pixels)
+    except (PictureError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise dozens of kinds of exceptions over damaged files, and document none
+        raise damaged(kind, "it cannot be decoded") from error
+    return replace(picture, notes=picture.notes + profile_note(picture.profile), profile=b"")
 
 
 def read_image(
@@ -31,17 +46,18 @@ def read_image(
     window: tuple[float | int, float | int] | None = None,
     max_pixels: int = 50_000_000,
     max_bytes: int = 256 * _MIB,
+    decode: Decode = decode,
 ) -> ImageRecord:
     """Read one picture, upright, as float32 [H W 3] in 0..1.
 
     `name` is the path's file name unless given. `frame` counts pages and frames from 0. `window` is
-    (centre, width) in stored values, as in radiology, for grey pictures. Kind, bytes and pixels are
-    checked before decoding. A picture that cannot be read raises PictureError; its text never contains the name.
+    (centre, width) in stored values, for grey pictures. Kind, bytes and pixels are checked before decoding.
+    `decode` may do that elsewhere. What cannot be read raises PictureError; its text never contains the name.
     """
     window = _check_request(frame, window)
     start = time.perf_counter()
     data = _read_source(source, max_bytes)
-    picture, shown = _decode_and_show(data, frame, max_pixels, window)
+    picture, shown = _decode_and_show(partial(decode, data, frame, max_pixels), window)
     shown.pixels.setflags(write=False)
     return ImageRecord(
         pixels=shown.pixels,
@@ -55,7 +71,7 @@ def read_image(
         frames=picture.frames,
         window=window,
         laid_on_white=shown.laid_on_white,
-        notes=picture.notes + profile_note(picture.profile) + shown.notes,
+        notes=picture.notes + shown.notes,
         seconds=time.perf_counter() - start,
         channels=None if picture.channels is None else _frozen(picture.channels),
         channel_range=(0.0, 1.0) if picture.channels is None else range_of_channels(picture),
@@ -146,17 +162,10 @@ def _check_content(head: bytes, size: int, max_bytes: int) -> None:
 
 
 def _decode_and_show(
-    data: bytes, frame: int, max_pixels: int, window: tuple[float, float] | None
+    decode: Callable[[], StoredPicture], window: tuple[float, float] | None
 ) -> tuple[StoredPicture, Shown]:
-    """Decode by the reader of the file's kind; whatever a decoder raises becomes a PictureError."""
-    kind = recognise(data).name
     try:
-        try:
-            picture = _upright(READERS[kind](data, frame, max_pixels))
-        except (PictureError, MemoryError):
-            raise
-        except Exception as error:  # decoders raise dozens of kinds of exceptions over damaged files, and document none
-            raise damaged(kind, "it cannot be decoded") from error
+        picture = _upright(decode())
         return picture, show(picture, window)
     except MemoryError as error:
         raise PictureError(

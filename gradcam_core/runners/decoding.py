@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from gradcam_core.runners.decoding_process import Limits, Reply
 from gradcam_core.runners.processes import BEGINNING, begin
 
 if TYPE_CHECKING:
+    from gradcam_core.readers.stored import StoredPicture
     from gradcam_core.records import ImageRecord
 
 PROGRAM = f"""{BEGINNING}
@@ -75,7 +77,7 @@ class Decoder:
 
     def read_image(
         self,
-        content: bytes | bytearray | memoryview,
+        source: bytes | bytearray | memoryview | str | Path,
         *,
         name: str = "",
         frame: int = 0,
@@ -85,31 +87,36 @@ class Decoder:
     ) -> ImageRecord:
         """Read one picture as `gradcam_core.read_image` does. Raises PictureError, also where its decoder ended.
 
-        Where processes cannot be started, the picture is read in this one.
+        Where processes cannot be started, the picture is decoded in this one.
         """
-        self._refuse_what_ended_others(content)
-        options: dict[str, Any] = {
-            "name": name,
-            "frame": frame,
-            "window": window,
-            "max_pixels": max_pixels,
-            "max_bytes": max_bytes,
-        }
+        from gradcam_core.readers import read_image
+
+        return read_image(
+            source,
+            name=name,
+            frame=frame,
+            window=window,
+            max_pixels=max_pixels,
+            max_bytes=max_bytes,
+            decode=self.decode,
+        )
+
+    def decode(self, data: bytes, frame: int, max_pixels: int) -> StoredPicture:
+        """Decode one picture to its stored values. Raises PictureError, MemoryError."""
+        self._refuse_what_ended_others(data)
         process = self._wait_for_process()
         try:
-            reply = process.read(content, options)
+            reply = process.read(data, frame, max_pixels)
         except _NotBegunError:
-            return _read_here(content, options)
+            return _decode_here(data, frame, max_pixels)
         except _EndedError:
-            raise self._note_ended(content) from None
-        except MemoryError as error:
-            raise PictureError("There is not enough memory to read this picture.", "Close other programs.") from error
+            raise self._note_ended(data) from None
         except TimeoutError:
             seconds = f"{self._limits.seconds:g} seconds"
             raise PictureError(f"The picture could not be read within {seconds}.", SAVE_AGAIN) from None
         finally:
             self._idle.put(process)
-        return _record(reply)
+        return _picture(reply)
 
     def end(self) -> None:
         """End the processes that are idle. The others end with this program."""
@@ -140,12 +147,12 @@ class Decoder:
         except queue.Empty:
             raise PictureError("Too many pictures are being read at this moment.", "Try again in a minute.") from None
 
-    def _refuse_what_ended_others(self, content: bytes | bytearray | memoryview) -> None:
-        if self._ended and self._ended.get(hashlib.sha256(content).hexdigest(), 0) >= MOST_ENDED:
+    def _refuse_what_ended_others(self, data: bytes) -> None:
+        if self._ended and self._ended.get(hashlib.sha256(data).hexdigest(), 0) >= MOST_ENDED:
             raise PictureError("This file stopped the decoder twice and is not read again.", SAVE_AGAIN)
 
-    def _note_ended(self, content: bytes | bytearray | memoryview) -> PictureError:
-        sha256 = hashlib.sha256(content).hexdigest()
+    def _note_ended(self, data: bytes) -> PictureError:
+        sha256 = hashlib.sha256(data).hexdigest()
         with self._lock:
             self._ended[sha256] = self._ended.pop(sha256, 0) + 1
             while len(self._ended) > MOST_REMEMBERED:
@@ -160,7 +167,7 @@ class _Process:
         self._limits, self._shared = limits, shared
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
-        self._content: bytes | bytearray | memoryview | None = None
+        self._data: bytes | None = None
         self.last_used = math.inf
 
     def start(self) -> None:
@@ -184,9 +191,9 @@ class _Process:
             link.send(sys.path)
             self._channel.send(self._limits)
 
-    def read(self, content: bytes | bytearray | memoryview, options: dict[str, Any]) -> Reply:
+    def read(self, data: bytes, frame: int, max_pixels: int) -> Reply:
         """Read a picture. Raises _NotBegunError, _EndedError or TimeoutError; then a new process begins at once."""
-        self._give_surely(content, options)
+        self._give_surely(data, frame, max_pixels)
         try:
             return self._taken()
         except (TimeoutError, MemoryError, _EndedError):
@@ -195,34 +202,36 @@ class _Process:
                 self.start()
             raise
 
-    def _give_surely(self, content: bytes | bytearray | memoryview, options: dict[str, Any]) -> None:
+    def _give_surely(self, data: bytes, frame: int, max_pixels: int) -> None:
         """Give it a picture; where it ends before it has it, give it to another one."""
         for _ in range(MOST_STARTS):
             try:
                 self.start()
-                return self._give(content, options)
-            except (EOFError, OSError) as error:  # a TimeoutError is one
+                return self._give(data, frame, max_pixels)
+            except (EOFError, OSError, pickle.UnpicklingError) as error:  # a TimeoutError is an OSError
                 self.end()
                 problem = error
         raise _NotBegunError from problem
 
-    def _give(self, content: bytes | bytearray | memoryview, options: dict[str, Any]) -> None:
+    def _give(self, data: bytes, frame: int, max_pixels: int) -> None:
         if not self._ready:
             self._receive(START_WITHIN_S)
             self._ready = True
         # The frames of a large file are read one after another: it has the file then.
-        given = None if content is self._content and isinstance(content, bytes) else pickle.PickleBuffer(content)
-        self._channel.send((given, options))
-        self._content, self.last_used = content, time.monotonic()
+        given = None if data is self._data else pickle.PickleBuffer(data)
+        self._channel.send((given, frame, max_pixels))
+        self._data, self.last_used = data, time.monotonic()
         self._receive(START_WITHIN_S)
 
     def _taken(self) -> Reply:
         try:
-            reply: Reply = self._receive(self._limits.seconds)
+            reply = self._receive(self._limits.seconds)
         except (TimeoutError, MemoryError):
             raise
         except Exception as error:  # closed, or what a damaged process sent
             raise _EndedError from error
+        if not isinstance(reply, Reply):
+            raise _EndedError
         if self._channel.memory is not None:
             self._channel.memory.give_back()
         return reply
@@ -238,20 +247,22 @@ class _Process:
             self._process.kill()
             self._process.wait()
             self._channel.close()
-            self._process, self._content, self.last_used = None, None, math.inf
+            self._process, self._data, self.last_used = None, None, math.inf
 
 
-def _read_here(content: bytes | bytearray | memoryview, options: dict[str, Any]) -> ImageRecord:
-    from gradcam_core.readers import read_image
+def _decode_here(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
+    from gradcam_core.readers import decode
 
     logging.getLogger(__name__).warning("No process can be started: pictures are decoded in the program itself.")
-    return read_image(content, **options)
+    return decode(data, frame, max_pixels)
 
 
-def _record(reply: Reply) -> ImageRecord:
+def _picture(reply: Reply) -> StoredPicture:
     if reply.kind == "error":
         raise reply.content
+    if reply.kind == "memory":
+        raise MemoryError
     if reply.kind == "fault":
         raise RuntimeError(reply.content)
-    record: ImageRecord = reply.content
-    return record
+    picture: StoredPicture = reply.content
+    return picture

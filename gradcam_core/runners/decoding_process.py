@@ -31,7 +31,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What comes back: a "record", an "error" to raise, or a "fault" of this program: its type and where it was."""
+    """What comes back: a "picture", an "error" to raise, "memory" that is short, or a "fault": its type and place."""
 
     kind: str
     content: Any = None
@@ -52,7 +52,7 @@ class _TypesOnly(ModuleType):
 def serve(channel: Channel) -> None:
     """Read pictures until the channel is closed, as it is when the program that began this one has ended."""
     sys.modules.setdefault("torch", _TypesOnly("torch"))
-    from gradcam_core.readers import read_image
+    from gradcam_core.readers import decode
 
     with suppress(EOFError, OSError):
         limits: Limits = channel.receive()
@@ -60,19 +60,21 @@ def serve(channel: Channel) -> None:
         channel.send("ready")
         content = b""
         while True:
-            given, options = channel.receive()
+            given, frame, max_pixels = channel.receive()
             channel.send("begun")
             content = content if given is None else bytes(given)
-            channel.send(answer(partial(read_image, content, **options), limits.seconds))
+            channel.send(answer(partial(decode, content, frame, max_pixels), limits.seconds))
 
 
 def answer(read: Callable[[], Any], seconds: float) -> Reply:
     """Read a picture; whatever a decoder raises becomes a reply. Some of them raise no Exception but BaseException."""
     _set_alarm(int(seconds) + GRACE_S)
     try:
-        return Reply("record", read())
+        return Reply("picture", read())
     except GradcamError as error:
         return Reply("error", type(error)(error.message, error.remedy, error.option))
+    except MemoryError:
+        return Reply("memory")
     except Exception as error:  # a fault of this program: it stays visible, without its text, which may hold contents
         return Reply("fault", f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}")
     except BaseException:  # what a decoder written in Rust raises
