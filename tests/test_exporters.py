@@ -220,7 +220,7 @@ def test_an_archive_holds_the_picture_every_heatmap_and_words() -> None:
     example = explanation()
     files = unpack(archive(example, colormap="viridis", opacity=0.5))
     record = json.loads(files["explanation.json"])
-    assert set(files) == {"README.txt", "explanation.json", "picture.png"} | {
+    assert set(files) == {"README.txt", "explanation.json", "picture.png", "report.pdf", "report.html"} | {
         entry[key] for entry in record["heatmaps"] for key in ("file", "heatmap_file", "raw_file")
     }
     assert len(files) == 3 + 3 * 2

@@ -84,7 +84,7 @@ def _placed(placement: Placement, image: ImageRecord) -> Placement:
     return replace(placement, image_size=(image.height, image.width), box=box)
 
 
-def _reduced(pixels: UInt8[np.ndarray, "rows columns 3"], longest: int) -> UInt8[np.ndarray, "rows columns 3"]:
+def _reduced(pixels: UInt8[np.ndarray, "_ _ 3"], longest: int) -> UInt8[np.ndarray, "_ _ 3"]:
     """Make a picture smaller, never larger."""
     height, width = pixels.shape[:2]
     share = longest / max(height, width)

@@ -83,14 +83,18 @@ def pdf_pages(report: Report) -> bytes:
 
 def _sizes(report: Report, height: float) -> Sizes:
     """The largest picture and heatmaps that fit into this height; the usual ones where none do."""
-    usual = Sizes(*USUAL)
-    if len(report.panels) > MOST_ON_A_PAGE:
-        return usual
-    candidates = [Sizes(*sizes) for sizes in itertools.product(PICTURE_HEIGHTS, PANEL_HEIGHTS, COLUMNS)]
-    fitting = [
-        sizes for sizes in candidates if height_of([*_first_row(report, sizes), *_grid(report, sizes)]) <= height
-    ]
-    return max(fitting, key=lambda sizes: _area(report, sizes), default=usual)
+
+    def fits(sizes: Sizes) -> bool:
+        return height_of([*_first_row(report, sizes), *_grid(report, sizes)]) <= height
+
+    columns = COLUMNS[: len(report.panels)]
+    smallest = [Sizes(PICTURE_HEIGHTS[-1], PANEL_HEIGHTS[-1], count) for count in columns]
+    if len(report.panels) > MOST_ON_A_PAGE or not any(map(fits, smallest)):
+        return Sizes(*USUAL)
+    candidates = [Sizes(*sizes) for sizes in itertools.product(PICTURE_HEIGHTS, PANEL_HEIGHTS, columns)]
+    different = {_area(report, sizes): sizes for sizes in candidates}
+    largest_first = sorted(different.items(), reverse=True, key=lambda item: item[0])
+    return next((sizes for _, sizes in largest_first if fits(sizes)), Sizes(*USUAL))
 
 
 def _area(report: Report, sizes: Sizes) -> float:
@@ -173,6 +177,8 @@ def _answer(answer: Answer, width: float, first: bool) -> Block:
 
 def _grid(report: Report, sizes: Sizes) -> list[Block]:
     """The heatmaps in rows."""
+    if not report.panels:
+        return []
     panels, step = report.panels, sizes.columns
     rows = [panels[place : place + step] for place in range(0, len(panels), step)]
     head = [*paragraph("Heatmaps", HEADING, WIDTH), *paragraph(report.scale, SMALL, WIDTH), space(5)]
