@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import gradcam_core as core
 from gradcam_core.commands import Flags, list_commands
-from gradcam_core.commands.flags import keep_minus
+from gradcam_core.commands.flags import keep_minus, settle_names
 from gradcam_core.commands.terminal import STOPPED, WORKED, WRONG_USAGE, warn, words_of
 from gradcam_core.errors import GradcamError
 
@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None, *, as_program: bool = False) ->
     """
     try:
         given = build_parser().parse_args(keep_minus(sys.argv[1:] if arguments is None else arguments))
+        settle_names(given)
         if as_program:
             gc.set_threshold(RARELY)
             core.tune_allocator()

@@ -223,7 +223,7 @@ def test_an_archive_holds_the_picture_every_heatmap_and_words() -> None:
     assert set(files) == {"README.txt", "explanation.json", "picture.png", "report.pdf", "report.html"} | {
         entry[key] for entry in record["heatmaps"] for key in ("file", "heatmap_file", "raw_file")
     }
-    assert len(files) == 3 + 3 * 2
+    assert len(files) == 5 + 3 * 2
     assert (decoded(files["picture.png"]) == picture_pixels(example.image)).all()
     for entry, one in zip(record["heatmaps"], example.heatmaps, strict=True):
         drawn = overlay(example.image, one, colormap="viridis", opacity=0.5)

@@ -14,6 +14,7 @@ from gradcam_core.commands import Flags, Given
 from gradcam_core.commands.terminal import show_progress, warn
 from gradcam_core.errors import GradcamError, MethodError
 from gradcam_core.files import read_bounded, write_whole
+from gradcam_core.kinds import HEAD_BYTES, recognise
 
 MINUS = "\u2212"
 LARGEST_TABLE = 20_000_000
@@ -84,8 +85,25 @@ def checked_flags(flags: Flags) -> None:
 
 def names_flag(flags: Flags) -> None:
     """Add the flag that says how pictures are named in what is written."""
-    words = "hash: name pictures and model files by their checksum alone (keep)"
-    flags.add_argument("--names", choices=("keep", "hash"), default="keep", help=words)
+    words = "hash: name pictures and model files by their checksum alone (keep; hash for DICOM)"
+    flags.add_argument("--names", choices=("keep", "hash"), help=words)
+
+
+def settle_names(given: Given) -> None:
+    """Name pictures as usual where the flag is not given: DICOM files, whose names may be patients', by checksum."""
+    if getattr(given, "names", "") is None:
+        paths = [*getattr(given, "images", ()), *filter(None, [getattr(given, "image", None)])]
+        given.names = "hash" if any(map(_is_dicom, paths)) else "keep"
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        if not path.is_file():  # a pipe may never end
+            return False
+        with path.open("rb") as file:
+            return recognise(file.read(HEAD_BYTES)).name == "DICOM"
+    except (OSError, ValueError):  # reading it says what is wrong
+        return False
 
 
 def picture_flags(flags: Flags) -> None:

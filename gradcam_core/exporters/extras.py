@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gradcam_core.checks.panel import Trust
+from gradcam_core.reading import Reading
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
 
 
@@ -14,6 +15,7 @@ class Extras:
 
     `display` adds to the record how the picture was displayed. `checks` are by the heatmap's position. `outlined`
     draws the cells of each map. `captions` are those in the pictures of an archive. `note` is the reader's own text.
+    `reading` is what the reader thought before the answer was shown, and afterwards.
     """
 
     shown: ImageRecord | None = None
@@ -23,6 +25,7 @@ class Extras:
     checks: Mapping[int, Trust] = field(default_factory=dict)
     outlined: bool = False
     note: str = ""
+    reading: Reading | None = None
 
 
 def shared_peak(explanation: Explanation, heatmap: Heatmap) -> float:

@@ -136,6 +136,8 @@ def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
         "frame": image.frame,
         "frames": image.frames,
         "window": image.window,
+        "unit": image.greys.unit,
+        "spacing_mm": image.spacing,
     }
 
 

@@ -58,9 +58,8 @@ def read_image(
     start = time.perf_counter()
     data = _read_source(source, max_bytes)
     picture, shown = _decode_and_show(partial(decode, data, frame, max_pixels), window)
-    shown.pixels.setflags(write=False)
     return ImageRecord(
-        pixels=shown.pixels,
+        pixels=_frozen(shown.pixels),
         sha256=hashlib.sha256(data).hexdigest(),
         name=name or (Path(source).name if isinstance(source, str | Path) else ""),
         format=picture.format,

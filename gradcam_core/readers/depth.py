@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float32, Shaped
@@ -52,27 +53,27 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
     """
     samples = _as_grey(picture.samples, window is not None)
     valid, notes = _valid(samples, picture)
-    alpha, words = _opacity(picture)
-    notes += words
-    grey = samples.shape[2] == 1
+    alpha, clear = _opacity(picture)
     own, words = _own_range(picture, samples, _both(valid, alpha))
-    low, high = own if window is None else _window_range(window, grey, picture.greys.counted)
-    notes += words if window is None else ()
+    low, high = own if window is None else _window_range(window, samples.shape[2] == 1, picture.greys.counted)
+    notes += clear + (words if window is None else ())
     curve = picture.greys.curve if window is None else None
     through = window or picture.greys.usual
     straight = _exact(through, picture.greys.counted) if through and curve is None else None
     eight = samples.dtype == np.uint8 and curve is None and (straight is None or _keeps_steps(*straight))
     exact = eight and (straight is not None or alpha is not None or picture.inverted)
     plain = eight and straight is None and valid is None and alpha is None and not picture.inverted
+    shade = partial(_stretch, low=low, high=high)
+    if curve is not None:
+        shade = partial(_through_curve, curve=curve)
+    elif straight:
+        shade = partial(_through_window, centre=straight[0], width=straight[1])
     pixels = np.empty((*samples.shape[:2], 3), np.float32)
     for rows in _bands(samples):
         if plain:
             np.divide(samples[rows], np.float32(255), out=pixels[rows])
             continue
-        if curve is not None:
-            shown = _through_curve(samples[rows], curve)
-        else:
-            shown = _through_window(samples[rows], *straight) if straight else _stretch(samples[rows], low, high)
+        shown = shade(samples[rows])
         if picture.inverted:
             shown = 1 - shown
         if valid is not None:

@@ -169,7 +169,7 @@ def _keep(sha256: str, reading: Reading) -> None:
 
 
 def _where() -> str:
-    return "It goes into the audit log." if audited.is_on() else "It is gone when this tab is closed."
+    return "It goes into the report and the audit log." if audited.is_on() else "It goes into the report."
 
 
 def _quoted(text: str) -> str:

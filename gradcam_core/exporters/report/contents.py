@@ -22,6 +22,7 @@ from gradcam_core.exporters.report.pictures import (
 )
 from gradcam_core.exporters.report.provenance import Row, of_explanation, place_of
 from gradcam_core.methods import find_method
+from gradcam_core.reading import Reading
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
 from gradcam_core.tasks import Prediction, amount_of
 from gradcam_core.text import counted, number, one_line
@@ -115,9 +116,19 @@ def report_of(explanation: Explanation, names: Names, style: Style, extras: Extr
         checked=tuple(_checked(trust) for trust in trusts.values()),
         always=tuple(_sentences(always)),
         notes=tuple(note for note in notes if note not in warnings),
-        note=note_lines(extras.note),
+        note=(*_reading(extras.reading), *note_lines(extras.note)),
         provenance=of_explanation(explanation, names, style, extras),
     )
+
+
+def _reading(reading: Reading | None) -> tuple[str, ...]:
+    """The impression before the model's answer was shown, and what became of it."""
+    if reading is None:
+        return ()
+    lines = [f"Before the answer was shown ({reading.written_at}):", *note_lines(reading.impression)]
+    if reading.revised is not None and reading.changed:
+        return (*lines, "Afterwards:", *note_lines(reading.revised))
+    return (*lines, "Afterwards: not changed." if reading.revised is not None else "Afterwards: not stated.")
 
 
 def note_lines(note: str) -> tuple[str, ...]:
@@ -198,7 +209,10 @@ def _panel(explanation: Explanation, heatmap: Heatmap, image: ImageRecord, style
     picture = heatmap_picture(image, heatmap, style, peak, extras.outlined, f"Heatmap for {label}")
     height, width = heatmap.placement.cell_size((heatmap.raw.shape[0], heatmap.raw.shape[1]))
     rows, columns = heatmap.raw.shape
-    lines = [f"One cell {width:.0f} × {height:.0f} px; {columns} × {rows} cells"]
+    mm = ""
+    if image.spacing is not None:
+        mm = f" ({number(width * image.spacing, '.2g')} × {number(height * image.spacing, '.2g')} mm)"
+    lines = [f"One cell {width:.0f} × {height:.0f} px{mm}; {columns} × {rows} cells"]
     if len({place_of(each) for each in explanation.heatmaps}) > 1:
         lines.insert(0, place_of(heatmap))
     if heatmap.state != "ok":

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from gradcam_core.exporters.extras import Extras
+from gradcam_core.exporters.manifest import pixels_checksum
 from gradcam_core.exporters.names import Names, file_name, shown_reference
 from gradcam_core.exporters.report.pictures import Style
 from gradcam_core.methods import find_method, what_it_reads
@@ -47,7 +48,9 @@ def _picture(image: ImageRecord, names: Names) -> Iterator[Row]:
     if names == "keep":
         yield "File", file_name(image.name)
     yield "Picture", f"SHA-256 {image.sha256}"
+    yield "", f"SHA-256 of its pixels {pixels_checksum(image)}"
     black, white = (number(value) for value in image.stored_range)
+    white += f" {image.greys.unit}" if image.greys.unit else ""
     kind = f"{image.format}, {image.width} × {image.height} px, {image.bits} bits"
     frame = f", frame {image.frame + 1} of {image.frames}" if image.frames > 1 else ""
     window = ""

@@ -14,10 +14,12 @@ from gradcam_core import (
     Explanation,
     Extras,
     Heatmap,
+    Reading,
     Trust,
     archive,
     caption_lines,
     colour_heatmap,
+    dicom_objects,
     meaning_of_one,
     npy,
     outline_cells,
@@ -32,7 +34,7 @@ from gradcam_core import (
     trust_to_dict,
     with_caption,
 )
-from pages.components import audited, session
+from pages.components import audited, blind, session
 from pages.components.panels.displayed import Display, display_of, displayed
 from pages.components.panels.heatmaps import METHODS, heatmap_title
 from pages.components.viewer import Settings
@@ -41,6 +43,10 @@ CAPTIONS = {"inside": "Caption in the picture", "beside": "Caption in a file bes
 WORDS = re.compile(r"[^\w.+]+")
 REPORTS = (("pdf", "application/pdf", report_pdf), ("html", "text/html", report_html))
 LONGEST_NOTE = 4000
+DICOM_WORDS = (
+    "Parametric map, secondary capture, structured report and PDF, for the archive that the picture comes from. "
+    "They go into its study, and so contain its patient’s name."
+)
 # Seconds. A click on a download also ends the typing of a note, which the browser sends at the same time.
 ARRIVAL = 0.3
 
@@ -53,7 +59,8 @@ def show_downloads(
     display, checks = display_of(explanation.image, settings), checks or {}
     with st.container(key=f"downloads-note-{key}"):
         note = _take_note(explanation, key)
-    extras = lambda captions=False: _extras(display, checks, captions, note())  # noqa: E731
+    reading = blind.reading_of(explanation.image.sha256)
+    extras = lambda captions=False: _extras(display, checks, captions, note(), reading)  # noqa: E731
     with st.container(horizontal=True, key=f"downloads-{key}", vertical_alignment="center"):
         for name, kind, write in REPORTS:
             make = functools.partial(_report, write, explanation, display, extras)
@@ -63,6 +70,9 @@ def show_downloads(
         download("All as ZIP", pack, f"{stem}.zip", "application/zip", key)
         with st.popover("One heatmap", icon=":material/image:"):
             _one_heatmap(explanation, display, stem, key, inside)
+        if explanation.image.format == "DICOM":
+            make = functools.partial(_dicom, explanation, display, extras)
+            download("DICOM objects", make, f"{stem}_dicom.zip", "application/zip", key, help=DICOM_WORDS)
         record = lambda: to_json(_record(explanation, display, checks))  # noqa: E731
         download("Record, JSON", record, f"{stem}.json", "application/json", key)
         st.caption("Saved as displayed. File names are removed. Text burnt into the image is not.")
@@ -90,12 +100,13 @@ def readable(text: str) -> str:
     return WORDS.sub("-", text)[:40].strip("-._") or "unnamed"
 
 
-def download(label: str, make: Callable[[], bytes], file_name: str, kind: str, key: str) -> None:
+def download(
+    label: str, make: Callable[[], bytes], file_name: str, kind: str, key: str, help: str | None = None
+) -> None:
     """A download button whose file is made, and logged, on the click."""
-    make = audited.logged(make, label)
-    st.download_button(
-        label, make, file_name, kind, key=f"download {key} {label}", on_click="ignore", icon=":material/download:"
-    )
+    make, icon = audited.logged(make, label), ":material/download:"
+    key = f"download {key} {label}"
+    st.download_button(label, make, file_name, kind, key=key, on_click="ignore", icon=icon, help=help)
 
 
 def _take_note(explanation: Explanation, key: str) -> Callable[[], str]:
@@ -120,15 +131,29 @@ def _note_field(notes: dict[int, str], frame: int, key: str) -> None:
     st.text_area("Your note", key=key, on_change=keep, max_chars=LONGEST_NOTE, height=68, help=words)
 
 
-def _extras(display: Display, checks: Mapping[int, Trust], captions: bool, note: str) -> Extras:
+def _extras(
+    display: Display, checks: Mapping[int, Trust], captions: bool, note: str, reading: Reading | None
+) -> Extras:
     shown, more = displayed(display), display.to_dict()
-    return Extras(shown, captions, display.shared_scale, more, checks, outlined=display.cells, note=note)
+    return Extras(shown, captions, display.shared_scale, more, checks, display.cells, note, reading)
 
 
 def _report(
     write: Callable[..., bytes], explanation: Explanation, display: Display, extras: Callable[[], Extras]
 ) -> bytes:
     return write(explanation, **display.style, extras=extras())
+
+
+def _dicom(explanation: Explanation, display: Display, extras: Callable[[], Extras]) -> bytes:
+    """The explanation as objects of the picture's own study, with the report, as ZIP."""
+    more = extras()
+    printed = report_pdf(explanation, **display.style, extras=more)
+    objects = dicom_objects(explanation, source=display.content, checks=more.checks, report=printed)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as target:
+        for name, content in objects:
+            target.writestr(name, content)
+    return packed.getvalue()
 
 
 def _record(explanation: Explanation, display: Display, checks: Mapping[int, Trust]) -> dict[str, Any]:
