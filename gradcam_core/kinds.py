@@ -128,7 +128,7 @@ def _brands(*names: bytes) -> Mark:
     return fits
 
 
-def _is_dicom(head: bytes) -> bool:
+def is_dicom(head: bytes) -> bool:
     """DICOM with its usual 128 free bytes and signature, or as old archives keep it: data elements from the start."""
     if head[128:132] == b"DICM":
         return True
@@ -215,7 +215,7 @@ KINDS: tuple[Kind, ...] = (
     # First, since the length that opens a safetensors file can look like any other file's signature.
     Kind("safetensors", "a model's checkpoint", lambda head: head[8:10] == b'{"', _MODELS),
     # Before TIFF: the 128 free bytes of DICOM may make the file a TIFF as well.
-    Kind("DICOM", "a DICOM file", _is_dicom, picture=True),
+    Kind("DICOM", "a DICOM file", is_dicom, picture=True),
     Kind("JPEG-LS", "a JPEG-LS picture", _is_jpeg_ls, picture=True),
     _format("JPEG", b"\xff\xd8\xff"),
     _format("PNG", b"\x89PNG\r\n\x1a\n"),

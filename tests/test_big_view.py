@@ -374,6 +374,7 @@ def test_what_is_saved_is_what_is_displayed(chest: Any) -> None:
     middle = np.s_[60:-60, 30:-30]  # without the hatching at the edges, whose lines depend on the size
     assert np.median(np.abs(shown_now[middle].astype(int) - scaled[middle])) <= 2
     page.locator("input[name=cells]").uncheck()
+    page.wait_for_timeout(COMMITTED_MS)
     settled(page)
     with page.expect_download(timeout=60_000) as waiting:
         page.get_by_role("button", name="All as ZIP").click()

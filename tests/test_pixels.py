@@ -113,7 +113,7 @@ def test_a_tile_is_served_with_what_its_bytes_mean(client: TestClient) -> None:
     assert np.array_equal(np.frombuffer(colours, np.uint8).reshape(TILE, TILE, 3), COLOURS[:TILE, :TILE])
     whole = client.get("/pixels/tokengrey/whole")
     assert json.loads(whole.headers["Samples"]) == {
-        "offset": float(NOISE.min()), "step": 1.0, "empty": -1, "height": 700, "width": 1100, "bytes": 2,
+        "offset": float(NOISE.min()), "step": 1.0, "empty": -1, "height": 700, "width": 1100, "bytes": 2, "channels": 1,
     }  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def explain(given: Given) -> int:
     return SOME_FAILED if failed else WORKED
 
 
-def write_dicom(folder: Path, path: Path, explanation: core.Explanation, report: bool) -> None:
+def write_dicom(folder: Path, path: Path, explanation: core.Explanation, report: bool = False) -> None:
     """Write an explanation's DICOM objects, into the study of a picture that is DICOM. Raises GradcamError, OSError."""
     source = path.read_bytes() if explanation.image.format == "DICOM" else None
     printed = (folder / "report.pdf").read_bytes() if report else None

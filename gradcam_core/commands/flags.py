@@ -14,7 +14,6 @@ from gradcam_core.commands import Flags, Given
 from gradcam_core.commands.terminal import show_progress, warn
 from gradcam_core.errors import GradcamError, MethodError
 from gradcam_core.files import read_bounded, write_whole
-from gradcam_core.kinds import HEAD_BYTES, recognise
 
 MINUS = "\u2212"
 LARGEST_TABLE = 20_000_000
@@ -101,7 +100,7 @@ def _is_dicom(path: Path) -> bool:
         if not path.is_file():  # a pipe may never end
             return False
         with path.open("rb") as file:
-            return recognise(file.read(HEAD_BYTES)).name == "DICOM"
+            return core.is_dicom(file.read(4096))
     except (OSError, ValueError):  # reading it says what is wrong
         return False
 

@@ -1,7 +1,7 @@
 """Stored values -> what is shown: 0 (black) to 1 (white), with words for what was done on the way."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -63,11 +63,7 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
     eight = samples.dtype == np.uint8 and curve is None and (straight is None or _keeps_steps(*straight))
     exact = eight and (straight is not None or alpha is not None or picture.inverted)
     plain = eight and straight is None and valid is None and alpha is None and not picture.inverted
-    shade = partial(_stretch, low=low, high=high)
-    if curve is not None:
-        shade = partial(_through_curve, curve=curve)
-    elif straight:
-        shade = partial(_through_window, centre=straight[0], width=straight[1])
+    shade = _shader(curve, straight, (low, high))
     pixels = np.empty((*samples.shape[:2], 3), np.float32)
     for rows in _bands(samples):
         if plain:
@@ -103,6 +99,15 @@ def _own_range(picture: StoredPicture, samples: Samples, seen: Mask | None) -> t
         return _window_range(picture.greys.usual, True, picture.greys.counted), ()
     low, high, words = _range(samples, seen, samples.shape[2] == 1, picture.inverted)
     return (low, high), words
+
+
+def _shader(curve: Curve | None, window: Range | None, ends: Range) -> Callable[[Samples], Samples]:
+    """How stored values become 0..1: along a curve, through a window, or from end to end."""
+    if curve is not None:
+        return partial(_through_curve, curve=curve)
+    if window is not None:
+        return partial(_through_window, centre=window[0], width=window[1])
+    return partial(_stretch, low=ends[0], high=ends[1])
 
 
 def _opacity(picture: StoredPicture) -> tuple[Float32[np.ndarray, "H W"] | None, tuple[str, ...]]:

@@ -56,6 +56,13 @@ SCRIPTS = (
 )
 
 
+# A picture of one frame without values of its own, as the example on Start is.
+PLAIN: Mapping[str, Any] = {
+    **{"named": [], "unit": "", "counted": False, "curve": None, "spacing": None},
+    **{"file": "", "frames": 1, "frame": 0, "stack": ""},
+}
+
+
 class Settings(TypedDict):
     """What the viewer's user chose: opacity and threshold in 0..1, names, and whether the map's cells are outlined."""
 
@@ -104,7 +111,7 @@ def viewer(
     """
     exchange = Exchange.of(key, "settings", {**settings, "window": window}, picture.get("key", ""))
     data = {
-        "picture": dict(picture),
+        "picture": {**PLAIN, **picture},
         "panels": [dict(panel) for panel in panels],
         **colours,
         "settings": dict(exchange.given),
