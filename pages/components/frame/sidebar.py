@@ -63,9 +63,9 @@ def _pick_picture() -> tuple[str, DeltaGenerator, DeltaGenerator]:
         key=session.uploader_key(),
         on_change=session.take_uploads,
         max_upload_size=session.MOST_MEGABYTES,
-        help="JPEG, PNG, TIFF, WebP, BMP, GIF, HEIC, AVIF, JPEG 2000 or DICOM, up to 50 megapixels and 256 MB. The files "
-        "of a DICOM series become one stack. All stay on this machine, and are removed a few minutes after this tab is "
-        "closed.",
+        help="JPEG, PNG, TIFF, WebP, BMP, GIF, HEIC, AVIF, JPEG 2000 or DICOM, up to 50 megapixels and 256 MB. The "
+        "files of a DICOM series become one stack. All stay on this machine, and are removed a few minutes after this "
+        "tab is closed.",
     )
     return picture, film, below
 
