@@ -5,6 +5,7 @@ A record comes from outside: every value is checked before it is used, and nothi
 
 import dataclasses
 import hashlib
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from gradcam_core.text import one_line, percent
 from gradcam_core.version import versions
 
 TOLERANCE = 1e-4
-MOST_HEATMAPS = 1_000
+MOST_HEATMAPS, MOST_METHODS = 1_000, 40
 ALTERED = "The record was altered after it was written: its checksum does not fit its contents."
 UNSEALED = "The record has no checksum, as those of older versions: whether it was altered cannot be told."
 OTHER_FILE = "This is not the picture that was explained: its file has another checksum."
@@ -68,9 +69,8 @@ def verify(
     lacks what is needed, and for a picture that cannot be read.
     """
     heatmaps = _heatmaps(record)
-    sealed = record.get(SEAL)
-    notes: tuple[str, ...] = () if sealed else (UNSEALED,)
-    problems = (ALTERED,) if sealed and sealed != checksum(record) else ()
+    notes: tuple[str, ...] = () if SEAL in record else (UNSEALED,)
+    problems = (ALTERED,) if SEAL in record and record[SEAL] != _checksum(record) else ()
     image = _part(record, "image")
     if hashlib.sha256(content).hexdigest() != image.get("sha256"):
         return Verification((*problems, OTHER_FILE), (), notes)
@@ -93,15 +93,21 @@ def _explained(
     heatmaps: Sequence[Mapping[str, Any]],
     on_progress: OnProgress | None,
 ) -> Explanation:
-    methods = {repr((h.get("method"), h.get("options"))): h for h in heatmaps}
+    runs = [
+        list(run) for _, run in itertools.groupby(heatmaps, key=lambda h: repr((h.get("method"), h.get("options"))))
+    ]
+    if len(runs) > MOST_METHODS:
+        raise GradcamError("The record has too many methods to compute again at once.", "Explain in smaller parts.")
+    first = str(runs[0][0].get("layer"))
+    # Methods are outermost, then targets, then layers. One that is named twice comes out as its targets, twice.
+    targets = [_target(_part(h, "target"), model) for h in runs[0] if str(h.get("layer")) == first]
     layers = list(dict.fromkeys(str(h["layer"]) for h in heatmaps if h.get("layer") and not h.get("fusion")))
-    targets = {repr(h.get("target")): _target(_part(h, "target"), model) for h in heatmaps}
     return explain(
         picture,
         model,
         top_k=max(len(_list(record, "predictions")), 1),
-        targets=list(targets.values()),
-        methods=[(str(h.get("method")), dict(_part(h, "options"))) for h in methods.values()],
+        targets=targets,
+        methods=[(str(run[0].get("method")), dict(_part(run[0], "options"))) for run in runs],
         layers=layers or None,
         on_progress=on_progress,
     )
@@ -149,30 +155,35 @@ def _verdict(then: Mapping[str, Any], heatmap: Heatmap) -> Verdict:
     """Compare one heatmap: its method, layer, probability, peak and map."""
     target = heatmap.target
     name = one_line(f"{heatmap.method}, {target.label}, {heatmap.layer or 'input'}", 200)
-    if (then.get("method"), then.get("layer"), _part(then, "target").get("index")) != (
-        heatmap.method,
-        heatmap.layer,
-        target.index,
-    ):
-        return Verdict(name, False, "Another heatmap is recorded in its place.")
+    recorded_target = _part(then, "target")
+    whose = [then.get(part) for part in ("method", "layer", "fusion", "state", "signed", "grid")]
+    now = [heatmap.method, heatmap.layer, heatmap.fusion, heatmap.state, heatmap.signed, list(heatmap.raw.shape)]
+    same = (recorded_target.get("index"), recorded_target.get("label")) == (target.index, target.label)
+    if whose != now or not same:
+        return Verdict(name, False, "What is recorded in its place is another heatmap, or says other things of it.")
     if not _close(_part(then, "target").get("probability"), target.probability):
         return Verdict(name, False, f"Its probability came out as {percent(target.probability, 2)}.")
-    means, recorded = means_of(heatmap.raw), _numbers(then.get("raw_means"))
-    size = heatmap.raw_size or 1.0
-    if recorded is None:
-        difference = abs(_number(then.get("raw_peak")) - heatmap.raw_peak) / size
-    elif recorded.shape != means.shape:
-        return Verdict(name, False, "Its map has another size.")
-    else:
-        peaks = abs(_number(then.get("raw_peak")) - heatmap.raw_peak)
-        difference = max(float(np.abs(recorded - means).max()), peaks) / size
+    difference = _difference(then, heatmap)
     if not difference <= TOLERANCE:  # NaN is no agreement
         return Verdict(name, False, f"Its map differs by up to {percent(difference, 2)} of its peak.", difference)
-    return Verdict(name, True, "Reproduced.", difference)
+    words = "Reproduced." if "raw_means" in then else "Its peak is reproduced; the record has no more of its map."
+    return Verdict(name, True, words, difference)
+
+
+def _difference(then: Mapping[str, Any], heatmap: Heatmap) -> float:
+    """The largest difference of the peak and of the map's means, as a share of the map's size; NaN for no number."""
+    differences = [abs(_number(then.get("raw_peak")) - heatmap.raw_peak)]
+    if "raw_means" in then:
+        means, recorded = means_of(heatmap.raw), _numbers(then["raw_means"])
+        differences.append(float(np.abs(recorded - means).max()) if recorded.shape == means.shape else math.nan)
+    return float(np.max(differences)) / (heatmap.raw_size or 1.0)
 
 
 def _other_answers(record: Mapping[str, Any], again: Explanation) -> tuple[str, ...]:
     """A sentence where the model's answers are not those of then."""
+    image = _part(record, "image")
+    if (image.get("width"), image.get("height")) != (again.image.width, again.image.height):
+        return ("The picture has another size than the record says.",)
     for then, now in zip(_list(record, "predictions"), again.predictions, strict=False):
         if then.get("index") != now.index or not _close(then.get("probability"), now.probability):
             return ("The model's answers are not those in the record.",)
@@ -193,7 +204,7 @@ def _close(then: Any, now: float) -> bool:
     """Whether a recorded probability is this one; null stands for none."""
     if not math.isfinite(now):
         return then is None
-    return isinstance(then, int | float) and abs(then - now) <= TOLERANCE
+    return abs(_number(then) - now) <= TOLERANCE
 
 
 def _heatmaps(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -232,17 +243,27 @@ def _window(image: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    """A finite number, NaN for anything else."""
+    try:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
-def _numbers(values: Any) -> np.ndarray | None:
-    """A recorded table of numbers; None where there is none."""
-    if values is None:
-        return None
+def _numbers(values: Any) -> np.ndarray:
+    """A recorded table of numbers. Raises GradcamError for anything else."""
     try:
         table = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         table = np.empty(0)
     if table.ndim != 2:
         raise GradcamError(NO_RECORD, GIVE_RECORD)
     return table
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+    try:
+        return checksum(record)
+    except (ValueError, TypeError, RecursionError):  # values that no record has
+        raise GradcamError(NO_RECORD, GIVE_RECORD) from None

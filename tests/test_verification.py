@@ -151,8 +151,33 @@ def test_a_changed_number_is_noticed_without_the_checksum(model: LoadedModel, ra
         ("heatmaps", 0, "target", "probability"): heatmap["target"]["probability"] - 0.001,
         ("predictions", 0, "probability"): record["predictions"][0]["probability"] - 0.001,
     }
+    forged |= {("heatmaps", 0, "raw_peak", kind): value for kind, value in enumerate((None, "x", 10**400, True))}
+    forged |= {("heatmaps", 0, "raw_means"): None, ("heatmaps", 0, "target", "label"): "other", ("image", "width"): 3}
     for path, value in forged.items():
+        if path[-2:-1] == ("raw_peak",):
+            path = path[:-1]
+        if value is None and path[-1] == "raw_means":
+            with pytest.raises(GradcamError, match="not the record"):
+                verify(with_other(record, path, value), radiograph, model)
+            continue
         assert not verify(with_other(record, path, value), radiograph, model).reproduced, path
+
+
+def test_targets_and_methods_that_are_named_twice_come_out_twice(model: LoadedModel, radiograph: bytes) -> None:
+    twice = {"targets": [0, 0, 1], "methods": ["grad_cam", "grad_cam", "cam"]}
+    assert verify(recorded(radiograph, model, **twice), radiograph, model).reproduced
+
+
+def test_a_checksum_that_is_emptied_or_of_no_record_is_noticed(model: LoadedModel, radiograph: bytes) -> None:
+    record = recorded(radiograph, model, methods=["grad_cam"], top_k=1)
+    for value in ("", None, 3):
+        assert verify(record | {"record_sha256": value}, radiograph, model).problems == (ALTERED,)
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (float("nan"), deep):
+        with pytest.raises(GradcamError, match="not the record"):
+            verify(record | {"more": value}, radiograph, model)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,10 @@ def verify_flags(flags: Flags) -> None:
 
 @command(verify_flags)
 def verify(given: Given) -> int:
-    """Compute a recorded explanation again, and compare; 1 where picture, weights, record or numbers differ."""
+    """Compute a recorded explanation again, and compare; 1 where picture, weights, record or numbers differ.
+
+    The record's checksum shows damage and changes by hand. It is no signature: it does not prove who wrote the record.
+    """
     record = read_record(given.record)
     if given.model is None:
         given.model = reference_of(record)
@@ -55,16 +58,21 @@ def verify(given: Given) -> int:
 def read_record(path: Path) -> Mapping[str, Any]:
     """Read a record. Raises GradcamError for another file."""
     try:
-        record = json.loads(read_bounded(path, LARGEST_RECORD))
+        record = json.loads(read_bounded(path, LARGEST_RECORD), parse_constant=_refused)
     except FileTooLargeError:
         raise GradcamError("The record is too large.", "Give an explanation.json.") from None
     except OSError as error:
         raise GradcamError(f"The record cannot be read: {error.strerror}.", "Check its path.") from None
     except (RecursionError, ValueError):
         record = None
-    if not isinstance(record, dict):
+    if not isinstance(record, dict) or not isinstance(record.get("heatmaps"), list):
         raise GradcamError("This is not the record of an explanation.", "Give an explanation.json.")
     return record
+
+
+def _refused(constant: str) -> None:
+    """Refuse NaN and infinities, which strict JSON does not have."""
+    raise ValueError(constant)
 
 
 def reference_of(record: Mapping[str, Any]) -> str:

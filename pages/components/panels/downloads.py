@@ -13,6 +13,7 @@ import streamlit as st
 from gradcam_core import (
     Explanation,
     Extras,
+    GradcamError,
     Heatmap,
     Reading,
     Trust,
@@ -148,7 +149,12 @@ def _dicom(explanation: Explanation, display: Display, extras: Callable[[], Extr
     """The explanation as objects of the picture's own study, with the report, as ZIP."""
     more = extras()
     printed = report_pdf(explanation, **display.style, extras=more)
-    objects = dicom_objects(explanation, source=display.content, checks=more.checks, report=printed)
+    try:
+        objects = dicom_objects(explanation, source=display.content, checks=more.checks, report=printed)
+    except GradcamError as error:  # a download cannot say why it failed: its file does
+        words = f"{error}\nSo these are pictures in a new study, without a patient.\n"
+        objects = dicom_objects(explanation, source=None, checks=more.checks)
+        objects = (("README.txt", words.encode()), *objects)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as target:
         for name, content in objects:
