@@ -93,24 +93,28 @@ def _explained(
     heatmaps: Sequence[Mapping[str, Any]],
     on_progress: OnProgress | None,
 ) -> Explanation:
-    runs = [
-        list(run) for _, run in itertools.groupby(heatmaps, key=lambda h: repr((h.get("method"), h.get("options"))))
-    ]
-    if len(runs) > MOST_METHODS:
+    runs = [list(run) for _, run in itertools.groupby(heatmaps, key=_method)]
+    # Methods are outermost, then targets, then layers; a method may be named twice in a row.
+    of_first_layer = [[h for h in run if h.get("layer") == run[0].get("layer")] for run in runs]
+    count = math.gcd(*map(len, of_first_layer))
+    targets = [_target(_part(h, "target"), model) for h in of_first_layer[0][:count]]
+    methods = [part[0] for part in of_first_layer for _ in range(len(part) // count)]
+    if len(methods) > MOST_METHODS:
         raise GradcamError("The record has too many methods to compute again at once.", "Explain in smaller parts.")
-    first = str(runs[0][0].get("layer"))
-    # Methods are outermost, then targets, then layers. One that is named twice comes out as its targets, twice.
-    targets = [_target(_part(h, "target"), model) for h in runs[0] if str(h.get("layer")) == first]
     layers = list(dict.fromkeys(str(h["layer"]) for h in heatmaps if h.get("layer") and not h.get("fusion")))
     return explain(
         picture,
         model,
         top_k=max(len(_list(record, "predictions")), 1),
         targets=targets,
-        methods=[(str(run[0].get("method")), dict(_part(run[0], "options"))) for run in runs],
+        methods=[(str(h.get("method")), dict(_part(h, "options"))) for h in methods],
         layers=layers or None,
         on_progress=on_progress,
     )
+
+
+def _method(heatmap: Mapping[str, Any]) -> str:
+    return repr((heatmap.get("method"), heatmap.get("options")))
 
 
 def _as_then(record: Mapping[str, Any], model: LoadedModel) -> LoadedModel:
