@@ -1,6 +1,7 @@
 """DICOM pictures: pydicom's own files against its own pipeline, and files made for what those do not show."""
 
 import io
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, p
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from gradcam_core import GradcamError, read_image
+from gradcam_core import Decoder, GradcamError, read_image
 from gradcam_core.errors import PictureError
 from gradcam_core.kinds import recognise
 
@@ -336,6 +337,19 @@ def test_mutated_files_are_read_or_refused_in_words() -> None:
         for source in sources:
             with suppress(GradcamError):  # any other exception fails the test
                 read_image(mutated(source, numbers))
+
+
+@pytest.mark.slow
+def test_two_thousand_mutated_files_are_answered_in_time_by_decoders_apart() -> None:
+    numbers = np.random.default_rng(11)
+    sources = [path.read_bytes() for path in picture_files() if path.stat().st_size < 400_000]
+    decoder = Decoder()
+    for place in range(2000):
+        start = time.monotonic()
+        with suppress(GradcamError):  # any other exception fails the test
+            decoder.read_image(mutated(sources[place % len(sources)], numbers))
+        assert time.monotonic() - start < 20
+    decoder.end()
 
 
 def test_two_windows_by_the_field_are_offered_with_hounsfield_units_alone() -> None:
