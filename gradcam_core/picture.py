@@ -18,7 +18,7 @@ class NamedWindow:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Curve:
+class GreyCurve:
     """How grey values are shown where that is no straight line: 0 (black) to 1 (white) at first, first + step, ..."""
 
     first: float
@@ -39,7 +39,7 @@ class Greys:
     unit: str = ""
     windows: tuple[NamedWindow, ...] = ()
     usual: tuple[float, float] | None = None
-    curve: Curve | None = None
+    curve: GreyCurve | None = None
     counted: bool = False
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gradcam_core.picture import Curve as Curve
+from gradcam_core.picture import GreyCurve as GreyCurve
 from gradcam_core.picture import Greys as Greys
 from gradcam_core.picture import ImageRecord as ImageRecord
 from gradcam_core.picture import NamedWindow as NamedWindow

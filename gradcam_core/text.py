@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 Cell = str | float | bool | None
+BANNER = "Research and demonstration. Not for diagnostic use."
 DISCLAIMER = "For research and teaching, not for diagnosis. A heatmap shows where the model’s score is sensitive."
 
 NARROW_SPACE = "\u202f"  # no line breaks at it

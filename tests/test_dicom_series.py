@@ -5,6 +5,8 @@ import zipfile
 
 import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from gradcam_core import GradcamError, read_image, stacks_of
 from tests.test_dicom import dicom, shipped, written
@@ -65,6 +67,27 @@ def test_a_zip_of_a_series_is_a_stack_and_another_zip_is_none() -> None:
     assert stacks_of([("other.zip", other)]) == [("other.zip", other)]
     with pytest.raises(GradcamError, match="ZIP"):
         read_image(other)
+
+
+def test_a_zip_that_unpacks_to_far_more_is_left_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = slice_at(0), slice_at(1)
+    zipped = packed(one, other)
+    monkeypatch.setattr("gradcam_core.readers.dicom.series.LARGEST_ZIP", len(one) + len(other) - 1)
+    assert stacks_of([("series.zip", zipped)]) == [("series.zip", zipped)]
+
+
+def test_the_header_of_a_slice_is_unpacked_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = [dicom(np.full((64, 64), place, np.int16), SeriesInstanceUID="2.25.7") for place in range(2)]
+    files = [(str(place), deflated(written(dataset))) for place, dataset in enumerate(large)]
+    assert len(stacks_of(files)) == 1
+    monkeypatch.setattr("gradcam_core.readers.dicom.series.LONGEST_HEADER", 2000)
+    assert stacks_of(files) == files
+
+
+def deflated(content: bytes) -> bytes:
+    dataset = dcmread(io.BytesIO(content))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    return written(dataset)
 
 
 def test_a_damaged_stack_is_refused_in_words() -> None:

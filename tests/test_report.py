@@ -19,8 +19,9 @@ from gradcam_core.checks.panel import Check, Trust
 from gradcam_core.checks.thresholds import read_thresholds
 from gradcam_core.exporters import Extras, ResultFolders, archive, report_html, report_pdf
 from gradcam_core.exporters.report import letters
-from gradcam_core.exporters.report.contents import NOT_RUN, PURPOSE
+from gradcam_core.exporters.report.contents import NOT_RUN
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, Prediction
+from gradcam_core.text import BANNER
 from tests.test_exporters import HOSTILE, PERSON, Class, explanation, heatmap, unpack
 
 CHINESE = "胸部正位片显示双肺纹理增粗紊乱并伴有右下肺野斑片状模糊影及少量胸腔积液（需要结合临床进一步检查）"
@@ -73,7 +74,7 @@ def test_a_report_says_everything_that_its_reader_must_know() -> None:
             *("Top answer: cat 70.0", "dog", "30.0", "0.0123", "One cell 10 × 10 px", "4 × 4 cells"),
             *("No positive evidence: nothing is coloured.", NOT_RUN, "Laid on white.", "Seen before.", "<b>cat</b>"),
             *("ab" * 32, "cd" * 32, "bundled:efficientnet_lite0", "Grad-CAM, layer layer4.1; steps 3", "torch 2"),
-            *("level 40, window 400", "mean 0.5", "2026-01-01T00:00:00+00:00", "opacity 0.6", PURPOSE),
+            *("level 40, window 400", "mean 0.5", "2026-01-01T00:00:00+00:00", "opacity 0.6", BANNER),
         ):
             assert part in text.replace("\u202f", " "), part
         assert PERSON not in text
@@ -197,7 +198,7 @@ def test_nothing_is_cut_or_lies_on_something_else(name: str) -> None:
                 assert across <= 0.5 or along <= 1.2, (page, one, other)
     texts = pages(content)
     assert all(len(text) > 200 for text in texts), "no page is empty"
-    assert all(PURPOSE in text and f"{place} / {len(texts)}" in text for place, text in enumerate(texts, 1))
+    assert all(BANNER in text and f"{place} / {len(texts)}" in text for place, text in enumerate(texts, 1))
     squeezed = "".join(texts).replace(" ", "")
     for prediction in example.predictions:
         assert prediction.label.replace(" ", "") in squeezed.replace("\ufffe", "")
@@ -296,4 +297,4 @@ def test_target_is_shown_by_its_own_amount() -> None:
     for text in both(example):
         assert "similar to that picture" in text
         assert not re.search(r"\bnan\b", text)
-    assert DISCLAIMER not in PURPOSE
+    assert DISCLAIMER not in BANNER

@@ -25,14 +25,22 @@ SEAL = "record_sha256"
 MOST_PARTS = 16
 
 
-def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | None = None) -> dict[str, Any]:
+def to_dict(
+    explanation: Explanation,
+    *,
+    names: Names = "keep",
+    files: Files | None = None,
+    checks: Mapping[int, Trust] | None = None,
+) -> dict[str, Any]:
     """Return everything about an explanation but its pixels, in values that strict JSON allows.
 
-    `files` adds entries such as {"file": "01_grad_cam_285_bn2.png"} to the heatmap at that position. With names
-    "hash", neither the picture nor a model file is named. A number that is not finite becomes null.
+    `files` adds entries such as {"file": "01_grad_cam_285_bn2.png"} to the heatmap at that position, and `checks` are
+    by position, too. With names "hash", neither the picture nor a model file is named. A number that is not finite
+    becomes null.
     """
     files = files or {}
-    record = {
+    checked = [{"heatmap": place} | trust_to_dict(trust) for place, trust in (checks or {}).items()]
+    record: dict[str, Any] = {
         "image": _image(explanation.image, names),
         "model": {
             "reference": shown_reference(explanation.reference, explanation.fingerprint, names),
@@ -47,6 +55,7 @@ def to_dict(explanation: Explanation, *, names: Names = "keep", files: Files | N
             _amounts(prediction) | _present(prediction) | _box(prediction.box) for prediction in explanation.predictions
         ],
         "heatmaps": [_heatmap(h) | {"file": None} | dict(files.get(i, {})) for i, h in enumerate(explanation.heatmaps)],
+        **({"checks": checked} if checked else {}),
         "notes": [*cropped_words(explanation.placement), *explanation.notes],
         "disclaimer": DISCLAIMER,
         "seconds": explanation.seconds,

@@ -8,7 +8,7 @@ from gradcam_core.checks.panel import Trust
 from gradcam_core.exporters.caption import Captioned, caption_lines, meaning_of_one, with_caption
 from gradcam_core.exporters.encoding import npy, png, to_json
 from gradcam_core.exporters.extras import Extras, shared_peak
-from gradcam_core.exporters.manifest import seal, to_dict, trust_to_dict
+from gradcam_core.exporters.manifest import seal, to_dict
 from gradcam_core.exporters.names import Names, heatmap_names
 from gradcam_core.exporters.report import report_files
 from gradcam_core.methods import what_it_reads
@@ -77,9 +77,8 @@ def archive(
         index: {"file": f"overlays/{stem}.png", "heatmap_file": f"heatmaps/{stem}.png", "raw_file": f"raw/{stem}.npy"}
         for index, stem in enumerate(stems)
     }
-    record = to_dict(explanation, names=names, files=files) | {"drawing": style | dict(extras.display)}
-    if extras.checks:
-        record["checks"] = [{"heatmap": place} | trust_to_dict(trust) for place, trust in extras.checks.items()]
+    record = to_dict(explanation, names=names, files=files, checks=extras.checks)
+    record |= {"drawing": style | dict(extras.display)}
     if extras.note:
         record["note"] = extras.note
     packed = io.BytesIO()

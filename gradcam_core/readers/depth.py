@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Shaped
 
 from gradcam_core.errors import PictureError
-from gradcam_core.picture import Curve
+from gradcam_core.picture import GreyCurve
 from gradcam_core.readers.stored import StoredPicture
 from gradcam_core.shapes import Pixels
 from gradcam_core.text import number
@@ -101,7 +101,7 @@ def _own_range(picture: StoredPicture, samples: Samples, seen: Mask | None) -> t
     return (low, high), words
 
 
-def _shader(curve: Curve | None, window: Range | None, ends: Range) -> Callable[[Samples], Samples]:
+def _shader(curve: GreyCurve | None, window: Range | None, ends: Range) -> Callable[[Samples], Samples]:
     """How stored values become 0..1: along a curve, through a window, or from end to end."""
     if curve is not None:
         return partial(_through_curve, curve=curve)
@@ -263,7 +263,7 @@ def _through_window(band: Samples, centre: float, width: float) -> Float32[np.nd
         return np.clip((band.astype(np.float64) - centre) / width + 0.5, 0, 1).astype(np.float32)
 
 
-def _through_curve(band: Samples, curve: Curve) -> Float32[np.ndarray, "rows W C"]:
+def _through_curve(band: Samples, curve: GreyCurve) -> Float32[np.ndarray, "rows W C"]:
     """The shade at each value; beyond its ends, that of its ends."""
     places = (band.astype(np.float64) - curve.first) / curve.step
     last = len(curve.shades) - 1

@@ -6,11 +6,11 @@ from pydicom.sr.codedict import codes
 
 from gradcam_core.checks.panel import Trust
 from gradcam_core.exporters.caption import Captioned, caption_lines, meaning_of_one, with_caption
-from gradcam_core.exporters.dicom.study import BANNER, Export, add_side, long_text, orientation_of
+from gradcam_core.exporters.dicom.study import Export, add_side, long_text, orientation_of
 from gradcam_core.placement import place_words
 from gradcam_core.records import Heatmap
 from gradcam_core.render import overlay
-from gradcam_core.text import number
+from gradcam_core.text import BANNER, number
 
 
 def secondary_capture(

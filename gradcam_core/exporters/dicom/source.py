@@ -9,26 +9,26 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from pydicom import config, dcmread
+from pydicom import dcmread
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from gradcam_core.errors import PictureError
 from gradcam_core.kinds import recognise
+from gradcam_core.readers.dicom.dataset import inflated
+from gradcam_core.readers.dicom.frames import of_frame
 from gradcam_core.readers.dicom.series import read_slice
+from gradcam_core.readers.dicom.size import spacing_of
 from gradcam_core.records import ImageRecord
 
-# They quote odd values, such as a patient's name, in warnings and logs.
-warnings.filterwarnings("ignore", module=r"(pydicom|highdicom)(\.|$)")
-for _package in ("pydicom", "highdicom"):
-    logging.getLogger(_package).setLevel(logging.CRITICAL)
-config.settings.reading_validation_mode = config.IGNORE
+# It quotes odd values, such as a patient's name, in warnings and logs; pydicom is silenced where it reads.
+warnings.filterwarnings("ignore", module=r"highdicom(\.|$)")
+logging.getLogger("highdicom").setLevel(logging.CRITICAL)
 
 # What reading a damaged value raises in pydicom.
 FAULTS = (ValueError, TypeError, ArithmeticError, LookupError, NotImplementedError, AttributeError, struct.error)
 IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-SPACINGS = ("PixelSpacing", "NominalScannedPixelSpacing", "ImagerPixelSpacing")
 # The letters of Patient Orientation, as directions in DICOM's patient coordinates.
 DIRECTIONS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
 Numbers = tuple[float, ...]
@@ -77,7 +77,7 @@ def read_source(content: bytes, image: ImageRecord) -> Source:
     if recognise(content).name == "DICOM series":
         content, frame_of_file = read_slice(content, image.frame)[0], 0
     try:
-        header = dcmread(io.BytesIO(content), stop_before_pixels=True, force=True)
+        header = dcmread(io.BytesIO(inflated(content)), stop_before_pixels=True, force=True)
     except (*FAULTS, InvalidDicomError, EOFError, OSError) as error:
         raise PictureError("The file is no DICOM file.", "Give none for an ordinary picture.") from error
     missing = [keyword for keyword in IDENTIFIERS if not text_of(header, keyword)]
@@ -91,7 +91,7 @@ def read_source(content: bytes, image: ImageRecord) -> Source:
     check_shape(image, (rows, columns))
     frames = (numbers_of(header, "NumberOfFrames", 1) or (1.0,))[0]
     groups = functional_groups(header, frame_of_file)
-    spacing, at_detector = _spacing(groups)
+    spacing, at_detector = spacing_of(of_frame(header, frame_of_file))
     frame = frame_of_file + 1 if frames > 1 or "PerFrameFunctionalGroupsSequence" in header else 0
     return Source(header, frame, (rows, columns), spacing, at_detector, _plane(header, groups))
 
@@ -145,14 +145,6 @@ def functional_groups(header: Dataset, frame: int) -> tuple[Dataset, ...]:
 
 def _first(groups: tuple[Dataset, ...], keyword: str, count: int) -> Numbers | None:
     return next(filter(None, (numbers_of(group, keyword, count) for group in groups)), None)
-
-
-def _spacing(groups: tuple[Dataset, ...]) -> tuple[tuple[float, float] | None, bool]:
-    for keyword in SPACINGS:
-        spacing = _first(groups, keyword, 2)
-        if spacing and min(spacing) > 0:
-            return (spacing[0], spacing[1]), keyword == "ImagerPixelSpacing"
-    return None, False
 
 
 def _plane(header: Dataset, groups: tuple[Dataset, ...]) -> Plane | None:

@@ -25,11 +25,11 @@ from pydicom.sr.coding import Code
 
 from gradcam_core.checks.panel import Trust
 from gradcam_core.exporters.dicom.secondary_capture import cell_words
-from gradcam_core.exporters.dicom.study import BANNER, MAKER, Export, new_uid, own_code, own_scheme
+from gradcam_core.exporters.dicom.study import MAKER, Export, new_uid, own_code, own_scheme
 from gradcam_core.methods import find_method
 from gradcam_core.records import Heatmap
 from gradcam_core.tasks import Prediction, Target
-from gradcam_core.text import DISCLAIMER, one_line
+from gradcam_core.text import BANNER, DISCLAIMER, one_line
 
 IMAGING = Code("363679005", "SCT", "Imaging")
 LONGEST_TEXT = 1000

@@ -17,7 +17,6 @@ from gradcam_core.exporters.names import shown_reference
 from gradcam_core.records import Explanation
 from gradcam_core.text import one_line
 
-BANNER = "Research and demonstration. Not for diagnostic use."
 MAKER = "CAM Lightbox"
 SCHEME = "99CAMLIGHTBOX"
 UTF_8 = "ISO_IR 192"

@@ -27,7 +27,6 @@ from gradcam_core.records import Explanation, Heatmap, ImageRecord
 from gradcam_core.tasks import Prediction, amount_of
 from gradcam_core.text import counted, number, one_line
 
-PURPOSE = "Research and demonstration. Not for diagnostic use."
 MEANING = "A heatmap shows where the model’s score is sensitive, not that the model is right."
 NOT_RUN = "The checks were not run."
 MARKS = {"passed": "Passed", "attention": "Needs attention", "not tested": "Not tested"}

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gradcam_core.exporters.pages import csp_hash, with_parts
-from gradcam_core.exporters.report.contents import MARKS, MEANING, NOT_RUN, PURPOSE, Answer, Checked, Panel, Report
+from gradcam_core.exporters.report.contents import MARKS, MEANING, NOT_RUN, Answer, Checked, Panel, Report
 from gradcam_core.exporters.report.pictures import Picture
+from gradcam_core.text import BANNER
 
 FOLDER = Path(__file__).parent
 
@@ -33,7 +34,7 @@ def html_page(report: Report) -> bytes:
             f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(text)}</td></tr>'
             for name, text in report.provenance
         ),
-        "purpose": html.escape(PURPOSE),
+        "purpose": html.escape(BANNER),
         "meaning": html.escape(MEANING),
     }
     return "".join(with_parts(template, parts)).encode("utf-8", "backslashreplace")

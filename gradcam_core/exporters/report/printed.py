@@ -21,9 +21,10 @@ from gradcam_core.exporters.report.blocks import (
     space,
     stacked,
 )
-from gradcam_core.exporters.report.contents import MARKS, MEANING, NOT_RUN, PURPOSE, Answer, Panel, Report
+from gradcam_core.exporters.report.contents import MARKS, MEANING, NOT_RUN, Answer, Panel, Report
 from gradcam_core.exporters.report.letters import Type, width_of
 from gradcam_core.exporters.report.pictures import Picture
+from gradcam_core.text import BANNER
 
 INK, QUIET, RULE, TRACK = (0.09, 0.1, 0.11), (0.36, 0.38, 0.41), (0.78, 0.78, 0.77), (0.92, 0.92, 0.91)
 ACCENT = (0.58, 0.3, 0.02)
@@ -71,7 +72,7 @@ def pdf_pages(report: Report) -> bytes:
     written = io.BytesIO()
     canvas = Canvas(written, pagesize=A4, pageCompression=1, invariant=1, lang="en")
     canvas.setTitle("Heatmap report")
-    canvas.setSubject(PURPOSE)
+    canvas.setSubject(BANNER)
     canvas.setCreator("CAM Lightbox")
     for place, page in enumerate(pages, 1):
         stacked(page).draw(canvas, MARGIN, PAGE_HEIGHT - TOP)
@@ -268,5 +269,5 @@ def _together(blocks: Sequence[Block]) -> list[Block]:
 
 def _footer(page: str) -> Block:
     return stacked(
-        [hairline(WIDTH, RULE, 0, 4), ends(PURPOSE, page, STRONG_SMALL, WIDTH), *paragraph(MEANING, TINY, WIDTH)]
+        [hairline(WIDTH, RULE, 0, 4), ends(BANNER, page, STRONG_SMALL, WIDTH), *paragraph(MEANING, TINY, WIDTH)]
     )

@@ -58,7 +58,7 @@ _OTHERS = {
 
 def open_dataset(data: bytes) -> Dataset:
     """Read the elements that a picture needs. Raises PictureError where the file holds no picture."""
-    dataset = _read(_inflated(data))
+    dataset = _read(inflated(data))
     if not any(keyword in dataset for keyword in PIXELS):
         raise _no_picture(dataset)
     if "TransferSyntaxUID" not in dataset.file_meta:
@@ -81,8 +81,9 @@ def _encoding(dataset: Dataset) -> UID:
     return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 
 
-def _inflated(data: bytes) -> bytes:
-    """Unpack a deflated file, up to a limit: pydicom would unpack it whatever its size."""
+def inflated(data: bytes, most: int | None = None) -> bytes:
+    """Unpack a deflated file, up to `most` bytes (1 GiB): pydicom would unpack it whatever its size."""
+    most = LARGEST_INFLATED if most is None else most
     name = str(DeflatedExplicitVRLittleEndian).encode()
     head = data[:HEAD_BYTES]
     if not re.search(rb"\x02\x00\x10\x00UI\x16\x00" + re.escape(name), head):
@@ -92,10 +93,10 @@ def _inflated(data: bytes) -> bytes:
         raise damaged("DICOM", "its header does not say where it ends")
     start = length.end() + int.from_bytes(length[1], "little")
     packed = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = packed.decompress(data[start:], LARGEST_INFLATED)
+    inflated = packed.decompress(data[start:], most)
     if packed.unconsumed_tail:
         raise PictureError(
-            f"Unpacked, this DICOM file is larger than {LARGEST_INFLATED / 1e9:.1f} GB.",
+            f"Unpacked, this DICOM file is larger than {most / 1e9:.1f} GB.",
             "Export it without compression of the whole file (not as 'deflated').",
         )
     plain = str(ExplicitVRLittleEndian).encode().ljust(len(name), b"\0")

@@ -16,11 +16,16 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from gradcam_core.errors import PictureError
-from gradcam_core.kinds import STACK_FOLDER, recognise
+from gradcam_core.kinds import HEAD_BYTES, STACK_FOLDER, recognise
+from gradcam_core.readers.dicom.dataset import inflated
 from gradcam_core.readers.dicom.frames import numbers
 from gradcam_core.readers.stored import MOST_FRAMES, check_frame, damaged
 
 LARGEST_MEMBER = 256 << 20
+# What is unpacked of one ZIP: a stack that is larger would not be read.
+LARGEST_ZIP = 256 << 20
+# Where a slice belongs stands in its first part; a longer header would keep its reader busy.
+LONGEST_HEADER = 4 << 20
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the same files make the same stack, whenever it is made
 _TAGS = ["SeriesInstanceUID", "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "InstanceNumber"]
 _TAGS += ["ImagePositionPatient", "ImageOrientationPatient"]
@@ -74,13 +79,16 @@ def read_slice(data: bytes, frame: int) -> tuple[bytes, int]:
 
 def _members(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
     """The DICOM files in a ZIP; the file itself where it is another one, or a ZIP without any."""
-    inside: list[tuple[str, bytes]] = []
+    inside, room = list[tuple[str, bytes]](), LARGEST_ZIP
     if recognise(content).name == "ZIP":
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 for place, member in enumerate(archive.infolist()[:MOST_FRAMES]):
-                    if not member.is_dir() and recognise(_unpacked(archive, member, 4096)).name == "DICOM":
-                        inside.append((f"{name} ({place + 1})", _unpacked(archive, member)))
+                    if not member.is_dir() and recognise(_unpacked(archive, member, HEAD_BYTES)).name == "DICOM":
+                        inside.append((f"{name} ({place + 1})", _unpacked(archive, member, room + 1)))
+                        room -= len(inside[-1][1])
+                    if room < 0:
+                        raise PictureError("The ZIP holds too much.", "Give the files of one series.")
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, PictureError):
             inside = []
     yield from inside or [(name, content)]
@@ -89,7 +97,7 @@ def _members(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int = LARGEST_MEMBER) -> bytes:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
         raise NotImplementedError
-    if member.file_size > LARGEST_MEMBER:
+    if member.file_size > LARGEST_MEMBER and most > HEAD_BYTES:
         raise PictureError("A slice of this stack is too large.", "Export the series with stronger compression.")
     with archive.open(member) as file:
         return file.read(most)
@@ -100,7 +108,8 @@ def _slice_of(content: bytes) -> _Slice | None:
     if recognise(content).name != "DICOM":
         return None
     try:
-        dataset = dcmread(io.BytesIO(content), specific_tags=_TAGS, force=True, stop_before_pixels=True)
+        header = inflated(content[:LONGEST_HEADER], LONGEST_HEADER)
+        dataset = dcmread(io.BytesIO(header), specific_tags=_TAGS, force=True, stop_before_pixels=True)
         series = str(dataset.get("SeriesInstanceUID", "") or "")
         if not series or int(dataset.get("NumberOfFrames") or 1) != 1:
             return None

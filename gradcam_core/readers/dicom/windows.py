@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 from pydicom.dataset import Dataset
 
-from gradcam_core.picture import Curve, NamedWindow
+from gradcam_core.picture import GreyCurve, NamedWindow
 from gradcam_core.readers.dicom.frames import numbers
 
 Samples = Shaped[np.ndarray, "H W C"]
@@ -42,7 +42,7 @@ def counts_exactly(elements: Dataset) -> bool:
     return str(elements.get("VOILUTFunction", "") or "").strip().upper() in ("LINEAR_EXACT", "SIGMOID")
 
 
-def curve_of(values: Samples, elements: Dataset) -> Curve | None:
+def curve_of(values: Samples, elements: Dataset) -> GreyCurve | None:
     """The first table of greys, or the first window where it is a sigmoid; None where the greys are a straight line."""
     if tables := elements.get("VOILUTSequence"):
         return _table(tables[0])
@@ -52,7 +52,7 @@ def curve_of(values: Samples, elements: Dataset) -> Curve | None:
     return None
 
 
-def _table(item: Dataset) -> Curve | None:
+def _table(item: Dataset) -> GreyCurve | None:
     entries, first, bits = (int(number) for number in item.LUTDescriptor)
     entries = entries or 1 << 16
     stored = item.LUTData
@@ -61,10 +61,10 @@ def _table(item: Dataset) -> Curve | None:
         return None
     first = first - (1 << 16) if item["LUTDescriptor"].VR == "SS" and first >= 1 << 15 else first
     shades = np.clip(table[:entries].astype(np.float32) / np.float32(2**bits - 1), 0, 1)
-    return Curve(float(first), 1.0, shades)
+    return GreyCurve(float(first), 1.0, shades)
 
 
-def _sigmoid(values: Samples, window: NamedWindow) -> Curve:
+def _sigmoid(values: Samples, window: NamedWindow) -> GreyCurve:
     """Sampled at each whole value of the picture, or at 65,536 places where there are more."""
     low, high = float(values.min()), float(values.max())
     whole = values.dtype.kind in "iu" and high - low < _MOST_STEPS
@@ -72,7 +72,7 @@ def _sigmoid(values: Samples, window: NamedWindow) -> Curve:
     places = low + step * np.arange(max(round((high - low) / step) + 1, 2))
     with np.errstate(over="ignore"):
         shades = 1 / (1 + np.exp(-4 * (places - window.centre) / window.width))
-    return Curve(low, step, shades.astype(np.float32))
+    return GreyCurve(low, step, shades.astype(np.float32))
 
 
 def _printable(name: str) -> str:

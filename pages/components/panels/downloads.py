@@ -32,7 +32,6 @@ from gradcam_core import (
     shared_peak,
     to_dict,
     to_json,
-    trust_to_dict,
     with_caption,
 )
 from pages.components import audited, blind, session
@@ -163,10 +162,8 @@ def _dicom(explanation: Explanation, display: Display, extras: Callable[[], Extr
 
 
 def _record(explanation: Explanation, display: Display, checks: Mapping[int, Trust]) -> dict[str, Any]:
-    record = to_dict(explanation, names="hash") | {"drawing": display.style | display.to_dict()}
-    if checks:
-        record["checks"] = [{"heatmap": place} | trust_to_dict(trust) for place, trust in checks.items()]
-    return seal(record)
+    record = to_dict(explanation, names="hash", checks=checks)
+    return seal(record | {"drawing": display.style | display.to_dict()})
 
 
 def _one_heatmap(explanation: Explanation, display: Display, stem: str, key: str, inside: bool) -> None:
