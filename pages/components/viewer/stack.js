@@ -14,7 +14,9 @@ function bindStack(viewer) {
 // Another frame of the same file keeps what was fetched of it.
 function takeStack(viewer) {
   const { picture, stack } = viewer;
-  const { frames, frame, file, stack: address } = picture;
+  const { frame, file } = picture;
+  const frames = viewer.layout.chosen ? picture.frames : 1; // elsewhere no other frame can be chosen
+  const address = frames > 1 ? picture.stack : "";
   viewer.root.classList.toggle("stacked", frames > 1);
   clearTimeout(stack?.resting);
   const kept = stack?.file === file ? stack : { file, parts: new Map(), asked: new Set(), bytes: 0 };
