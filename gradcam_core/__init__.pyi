@@ -31,7 +31,10 @@ from .targets import outlines_of as outlines_of
 from .targets import SimilarTarget as SimilarTarget
 from .targets import TextTarget as TextTarget
 from .targets import similar_to_text as similar_to_text
+from .picture import Area as Area
 from .kinds import is_dicom as is_dicom
+from .readers import check_areas as check_areas
+from .readers import corner_areas as corner_areas
 from .readers import read_image as read_image
 from .readers import stacks_of as stacks_of
 from .runners.decoding import Decoder as Decoder

@@ -194,7 +194,7 @@ def _first_pass(
     inputs, given = (torch.tensor(prepared[0])[None].to(model.device) for _ in range(2))
     tapped = with_usual_layer(model, layers, needs)
     outputs, targets, evidence = capture(model, given, usable, tapped, needs=needs, clock=clock)
-    origin = Origin(image.sha256, image.frame, image.window, model.fingerprint, model.preprocessing)
+    origin = Origin(image.identity, model.fingerprint, model.preprocessing)
     features = next((mean_features(part) for part in evidence if part.layer.name == model.default_layer), None)
     with clock("centres"):
         centres = centres_of(model, layers)

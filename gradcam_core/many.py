@@ -127,7 +127,7 @@ def _together(
         inputs, outputs = torch.from_numpy(array)[None].to(model.device), shared.outputs[place : place + 1]
         parts = tuple(_own_part(of_input(part, place), targets, model, choice) for part in shared.evidence)
         features = next((mean_features(part) for part in parts if part.layer.name == model.default_layer), None)
-        origin = Origin(image.sha256, image.frame, image.window, model.fingerprint, model.preprocessing)
+        origin = Origin(image.identity, model.fingerprint, model.preprocessing)
         first = FirstPass(model, inputs, outputs, targets, layers, parts[: len(layers)], placement, origin, centres)
         notes = Notes(sentences, tuple(left_out))
         results.append(concluded(image, model, array, first, features, [choice], 1, notes, Clock(), SILENT))

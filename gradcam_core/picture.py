@@ -1,11 +1,14 @@
 """A decoded picture, and how grey its values are shown."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Shaped
 
 from gradcam_core.shapes import Pixels
+
+Area = tuple[float, float, float, float]  # left, top, right, bottom: shares (0..1) of width and height
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,15 @@ class Greys:
 AS_STORED = Greys()
 
 
+class PictureIdentity(NamedTuple):
+    """What a picture's pixels follow from: its file, and how that is read."""
+
+    sha256: str
+    frame: int
+    window: tuple[float, float] | None
+    blanked: tuple[Area, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageRecord:
     """One decoded picture, upright, as it is shown and as the model gets it.
@@ -57,7 +69,7 @@ class ImageRecord:
     are sentences about what was done to the picture (stretched, turned upright, ...). `seconds` is how long decoding
     took. `channels` are all stored channels where there are more than are shown, and `channel_range` the stored values
     that a model for as many channels gets as 0 and 1. `greys` is how the file wants grey values shown. `spacing` is
-    how many mm lie from one pixel to the next, where that is known.
+    how many mm lie from one pixel to the next, where that is known. `blanked` are areas whose pixels were deleted.
     """
 
     pixels: Pixels
@@ -78,6 +90,12 @@ class ImageRecord:
     spacing: float | None = None
     greys: Greys = AS_STORED
     value_range: tuple[float, float] = (0.0, 255.0)
+    blanked: tuple[Area, ...] = ()
+
+    @property
+    def identity(self) -> PictureIdentity:
+        """The file's checksum, and how it was read."""
+        return PictureIdentity(self.sha256, self.frame, self.window, self.blanked)
 
     @property
     def width(self) -> int:

@@ -15,6 +15,7 @@ from gradcam_core.picture import GreyCurve as GreyCurve
 from gradcam_core.picture import Greys as Greys
 from gradcam_core.picture import ImageRecord as ImageRecord
 from gradcam_core.picture import NamedWindow as NamedWindow
+from gradcam_core.picture import PictureIdentity
 from gradcam_core.placement import Centres, Placement
 from gradcam_core.shapes import Head, Heat, InputArray, Map
 from gradcam_core.tasks import UNSTATED, Outputs, Task
@@ -161,11 +162,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a heatmap was computed from: picture, frame, window, model and preprocessing."""
+    """What a heatmap was computed from: a picture, model and preprocessing."""
 
-    sha256: str
-    frame: int
-    window: tuple[float, float] | None
+    picture: PictureIdentity
     fingerprint: str
     preprocessing: Preprocessing
 
@@ -257,4 +256,4 @@ class Explanation:
     @property
     def origin(self) -> Origin:
         """What its heatmaps were computed from."""
-        return Origin(self.image.sha256, self.image.frame, self.image.window, self.fingerprint, self.preprocessing)
+        return Origin(self.image.identity, self.fingerprint, self.preprocessing)

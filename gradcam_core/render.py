@@ -205,9 +205,9 @@ def _look_up(steps: UInt8[np.ndarray, "H W"], table: Shaped[np.ndarray, "256 3"]
 
 
 def _check_belongs(image: ImageRecord, heatmap: Heatmap) -> None:
-    """Raise GradcamError for a heatmap of another picture."""
+    """Raise GradcamError for a heatmap of another picture. The same one through another window is allowed."""
     origin = heatmap.origin
-    same = origin is None or (origin.sha256, origin.frame) == (image.sha256, image.frame)
+    same = origin is None or origin.picture._replace(window=None) == image.identity._replace(window=None)
     if not same or heatmap.placement.image_size != (image.height, image.width):
         raise GradcamError("This heatmap was computed for another picture.", "Give the picture that it explains.")
 

@@ -16,9 +16,11 @@ import numpy as np
 from gradcam_core.errors import GradcamError
 from gradcam_core.explanation import explain
 from gradcam_core.exporters.manifest import SEAL, checksum, means_of, pixels_checksum
+from gradcam_core.picture import Area
 from gradcam_core.preprocess import override_preprocessing
 from gradcam_core.progress import OnProgress
 from gradcam_core.readers import read_image
+from gradcam_core.readers.blanking import check_areas
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
 from gradcam_core.sources.heads import with_task
 from gradcam_core.targets import Wanted, contrast
@@ -76,7 +78,7 @@ def verify(
         return Verification((*problems, OTHER_FILE), (), notes)
     if model.fingerprint != _part(record, "model").get("fingerprint"):
         return Verification((*problems, OTHER_WEIGHTS), (), notes)
-    picture = read_image(content, frame=_frame(image), window=_window(image))
+    picture = read_image(content, frame=_frame(image), window=_window(image), blanked=_blanked(image))
     if image.get("pixels_sha256") not in (None, pixels_checksum(picture)):
         return Verification((*problems, OTHER_PIXELS, *_other_versions(record)), (), notes)
     if problems:
@@ -244,6 +246,13 @@ def _window(image: Mapping[str, Any]) -> tuple[float, float] | None:
     if not isinstance(window, list) or len(window) != 2:
         raise GradcamError(NO_RECORD, GIVE_RECORD)
     return _number(window[0]), _number(window[1])
+
+
+def _blanked(image: Mapping[str, Any]) -> tuple[Area, ...]:
+    areas = image.get("blanked", [])
+    if not isinstance(areas, list) or not all(isinstance(area, list) for area in areas):
+        raise GradcamError(NO_RECORD, GIVE_RECORD)
+    return check_areas([[_number(side) for side in area] for area in areas])
 
 
 def _number(value: Any) -> float:

@@ -39,9 +39,10 @@ class AuditAnswer:
 class AuditEntry:
     """One event. What does not apply is empty, and is left out of the line.
 
-    `picture` is the sha256 of the picture's file; a job over several `pictures` names itself in `job` instead. `model`
-    is a reference, or "file". `answers` are the model's top answers, `targets` what the heatmaps explain. `user` is
-    the name that a proxy gave, `session` a random word. `impression` is the reader's own text.
+    `picture` is the sha256 of the picture's file; a job over several `pictures` names itself in `job` instead.
+    `blanked` counts the areas of the picture that were deleted before. `model` is a reference, or "file". `answers` are
+    the model's top answers, `targets` what the heatmaps explain. `user` is the name that a proxy gave, `session` a
+    random word. `impression` is the reader's own text.
 
     The rest is filled in when the entry is written. `torn` is the sha256 of the remains of a write that was cut off
     before it, `counted` what the file of counts said where that did not fit the log: "missing" or a count and a hash.
@@ -52,6 +53,7 @@ class AuditEntry:
     user: str = ""
     picture: str = ""
     frame: int = 0
+    blanked: int = 0
     pictures: int = 0
     job: str = ""
     model: str = ""

@@ -11,6 +11,7 @@ from gradcam_core.evaluation.evaluating import RowsOf, blank_row, evaluated_row
 from gradcam_core.evaluation.matching import PictureFile
 from gradcam_core.evaluation.records import Row
 from gradcam_core.evaluation.requests import Request, checked_request
+from gradcam_core.picture import Area
 from gradcam_core.progress import Progress
 from gradcam_core.records import ImageRecord
 from gradcam_core.runners.processes import cores, in_processes, share_cores
@@ -24,7 +25,7 @@ Numbered = tuple[int, PictureFile]
 class EvaluationTask:
     """What a process needs to evaluate pictures: the model by the arguments of `load_model`, and what is asked of it.
 
-    `fingerprint` is that of the weights with which the evaluation began.
+    `fingerprint` is that of the weights with which the evaluation began; `blanked` areas of every picture are deleted.
     """
 
     reference: str
@@ -34,11 +35,12 @@ class EvaluationTask:
     thresholds: Thresholds | None = None
     picture: ImageRecord | None = None
     fingerprint: str = ""
+    blanked: tuple[Area, ...] = ()
 
     def begin(self) -> Callable[[Sequence[Numbered]], list[tuple[int, Row]]]:
         """Load the model; numbered files -> numbered rows."""
         model = model_of(self.reference, self.options, self.fingerprint)
-        request = checked_request(model, self.method, self.layers, self.thresholds, self.picture)
+        request = checked_request(model, self.method, self.layers, self.thresholds, self.picture, self.blanked)
         return lambda files: [(number, evaluated_row(file, request)) for number, file in files]
 
     def lost(self, numbered: Numbered, problem: str) -> tuple[int, Row]:

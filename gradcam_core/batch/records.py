@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradcam_core.choosing import Method
+from gradcam_core.picture import Area
 from gradcam_core.shapes import Map
 
 WORKED, FAILED = "ok", "failed"
@@ -21,6 +22,7 @@ class Recipe:
     `fingerprint` is that of the weights with which the batch began; `identity` that of everything that decides about a
     map; `together` is how many pictures share a pass. `overlays` is the folder for overlays, "" for none. `tiles`:
     whether small pictures are kept for the gallery. `named`: whether file names are kept; else a hash of each.
+    `blanked` areas of every picture are deleted before anything is computed.
     """
 
     reference: str
@@ -34,6 +36,7 @@ class Recipe:
     identity: str = ""
     together: int = 1
     named: bool = True
+    blanked: tuple[Area, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from gradcam_core.files import is_disk_full, write_whole
 from gradcam_core.many import explain_many
 from gradcam_core.preprocess import shown_input
 from gradcam_core.readers import read_image
+from gradcam_core.readers.blanking import blanked_words
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
 from gradcam_core.render import overlay
 from gradcam_core.sources import load_model
@@ -64,7 +65,7 @@ class Heatmaps:
 
 def identity_of(recipe: Recipe, model: LoadedModel) -> str:
     """What decides about every map besides the picture: model, task, layers, method, options, target, version."""
-    return digest((*parts_of(model, recipe.method, recipe.layers), recipe.target, __version__))
+    return digest((*parts_of(model, recipe.method, recipe.layers), recipe.target, recipe.blanked, __version__))
 
 
 def work(jobs: Sequence[Job], model: LoadedModel, recipe: Recipe) -> list[Result]:
@@ -83,7 +84,7 @@ def _together(jobs: Sequence[Job], model: LoadedModel, recipe: Recipe) -> list[R
         try:
             content = read_picture(job)
             sha256 = hashlib.sha256(content).hexdigest()
-            images[job.id] = read_image(content)
+            images[job.id] = read_image(content, blanked=recipe.blanked)
         except GradcamError as error:
             results[job.id] = failed(job, f"{error.message} {error.remedy}", sha256)
         except MemoryError:
@@ -120,7 +121,7 @@ def _result(
     heatmap, top = explanation.heatmaps[-1], next(iter(explanation.predictions), None)
     true, note = _true_class(job, model)
     correct = None if true is None or top is None else top.index == true
-    notes = dict.fromkeys((*explanation.notes, *filter(None, [note])))
+    notes = dict.fromkeys(filter(None, (blanked_words(image.blanked), *explanation.notes, note)))
     return Result(
         *(job.id, job.name, job.size, job.modified_ns),
         sha256=image.sha256,

@@ -10,6 +10,8 @@ from typing import Literal
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import (
+    blank_flags,
+    blanked_areas,
     labels_in,
     layer_flag,
     model_flags,
@@ -47,6 +49,7 @@ def batch_flags(flags: Flags) -> None:
     flags.add_argument("--again", action="store_true", help="repeat the pictures that failed before")
     flags.add_argument("--shard", type=_shard, metavar="I/N", help="only part I of N, for one of N machines")
     flags.add_argument("--merge", action="store_true", help="join the shards in --out; computes nothing")
+    blank_flags(flags)
     names_flag(flags)
     flags.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -91,6 +94,7 @@ def _compute(given: Given) -> int:
         given.target,
         str(given.out / "overlays") if given.overlays else "",
         named=given.names == "keep",
+        blanked=blanked_areas(given),
     )
     jobs = _pictures(given)
     if given.shard:

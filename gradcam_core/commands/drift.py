@@ -7,7 +7,16 @@ from pathlib import Path
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.compare import each_given, load_each
-from gradcam_core.commands.flags import model_flags, names_flag, pictures_in, progress_of, to_method, write_out
+from gradcam_core.commands.flags import (
+    blank_flags,
+    blanked_areas,
+    model_flags,
+    names_flag,
+    pictures_in,
+    progress_of,
+    to_method,
+    write_out,
+)
 from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, warn
 from gradcam_core.errors import GradcamError
 from gradcam_core.text import one_line
@@ -24,6 +33,7 @@ def drift_flags(flags: Flags) -> None:
     flags.add_argument("--layer", action="append", metavar="NAME", help="one for each model, or - for its usual one")
     flags.add_argument("--method", default="grad_cam", metavar="NAME", help="a name, or name:option=value (grad_cam)")
     flags.add_argument("--match", choices=("label", "index"), default="label", help="how classes are matched (label)")
+    blank_flags(flags)
     names_flag(flags)
     flags.add_argument("--out", type=Path, metavar="DIR", help=f"folder for {RECORD} and {TABLE}, the worst first")
     flags.add_argument("--json", action="store_true", help="the record as JSON, instead of words")
@@ -46,6 +56,7 @@ def drift(given: Given) -> int:
         match=given.match,
         method=method,
         layers=None if given.layer is None else each_given(given.layer, 2, "--layer"),
+        blanked=blanked_areas(given),
         on_progress=progress_of(given),
     )
     _report(result, given)

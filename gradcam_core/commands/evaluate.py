@@ -5,6 +5,8 @@ from pathlib import Path
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.flags import (
+    blank_flags,
+    blanked_areas,
     checked_flags,
     labels_in,
     layer_flag,
@@ -38,6 +40,7 @@ def evaluate_flags(flags: Flags) -> None:
     flags.add_argument("--reference", type=Path, metavar="IMAGE", help="of features: how similar each picture is to it")
     layer_flag(flags)
     checked_flags(flags)
+    blank_flags(flags)
     names_flag(flags)
     flags.add_argument("--out", type=Path, required=True, metavar="CSV", help="one row per picture, the worst first")
     flags.add_argument("--workers", type=whole(1), metavar="N", help="processes (default: as many as pay)")
@@ -47,15 +50,16 @@ def evaluate_flags(flags: Flags) -> None:
 @command(evaluate_flags)
 def evaluate(given: Given) -> int:
     """Evaluate a model on a folder of pictures, and write one row per picture, those to look at first on top."""
-    method, limits = to_method(given.method), thresholds_of(given)
+    method, limits, blanked = to_method(given.method), thresholds_of(given), blanked_areas(given)
     table = labels_in(given.table) if given.table else ()
     loads = pictures_in(given.folder, given.table, given.out)
     masks = core.find_masks(loads, table)
     model = load_chosen(given)
     core.check_request(model, methods=[method], layers=given.layer)
-    reference = core.read_image(given.reference) if given.reference else None
-    options = model_options(given)
-    task = core.EvaluationTask(given.model, options, method, given.layer, limits, reference, model.fingerprint)
+    reference = core.read_image(given.reference, blanked=blanked) if given.reference else None
+    task = core.EvaluationTask(
+        *(given.model, model_options(given), method, given.layer, limits, reference, model.fingerprint, blanked)
+    )
     evaluation = core.evaluate(
         [(name, load) for name, load in loads.items() if name not in masks],
         table,
@@ -65,6 +69,7 @@ def evaluate(given: Given) -> int:
         layers=given.layer,
         thresholds=limits,
         reference=reference,
+        blanked=blanked,
         on_progress=progress_of(given),
         rows_of=core.rows_in_processes(task, len(loads) - len(masks), given.workers),
     )

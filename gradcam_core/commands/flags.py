@@ -109,6 +109,34 @@ def picture_flags(flags: Flags) -> None:
     """Add the flags that say how a picture is read."""
     flags.add_argument("--frame", type=whole(0), default=0, metavar="N", help="page or frame, counted from 0")
     flags.add_argument("--window", nargs=2, type=number, metavar=("CENTRE", "WIDTH"), help="grey values to show")
+    blank_flags(flags)
+
+
+def blank_flags(flags: Flags) -> None:
+    """Add the flags that say which areas of every picture are blanked before anything is computed."""
+    flags.add_argument(
+        "--blank",
+        nargs=4,
+        type=number,
+        action="append",
+        metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
+        help="delete an area, such as text that names a patient, before anything is computed: its sides as shares of "
+        "width and height; may be repeated",
+    )
+    flags.add_argument(
+        "--blank-corners",
+        nargs="?",
+        type=number,
+        const=0.2,
+        metavar="SHARE",
+        help="delete the four corners, each so large a share of width and height (0.2)",
+    )
+
+
+def blanked_areas(given: Given) -> tuple[core.Area, ...]:
+    """The areas that the flags name. Raises GradcamError where they are none."""
+    areas = [tuple(area) for area in given.blank or ()]
+    return core.check_areas([*areas, *(() if given.blank_corners is None else core.corner_areas(given.blank_corners))])
 
 
 def load_chosen(given: Given) -> core.LoadedModel:
@@ -154,7 +182,8 @@ def progress_of(given: Given) -> core.OnProgress | None:
 
 def read_chosen(path: Path, given: Given) -> core.ImageRecord:
     """Read a picture as the flags say."""
-    return core.read_image(path, frame=given.frame, window=tuple(given.window) if given.window else None)
+    window = tuple(given.window) if given.window else None
+    return core.read_image(path, frame=given.frame, window=window, blanked=blanked_areas(given))
 
 
 def thresholds_of(given: Given) -> core.Thresholds:

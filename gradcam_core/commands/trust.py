@@ -9,6 +9,7 @@ import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
 from gradcam_core.commands.explain import chosen_target
 from gradcam_core.commands.flags import (
+    blanked_areas,
     checked_flags,
     files_in,
     layer_flag,
@@ -96,7 +97,7 @@ def _report(explanation: core.Explanation, name: str, checked: core.Trust, as_js
 def _calibrate(given: Given, model: core.LoadedModel) -> int:
     paths, failed = files_in(given.calibrate), list[Path]()
     derived = core.derive_thresholds(
-        results_of(paths, given.names, lambda place, path: core.read_image(path), failed),
+        results_of(paths, given.names, lambda place, path: core.read_image(path, blanked=blanked_areas(given)), failed),
         model,
         name="",
         method=to_method(given.method),

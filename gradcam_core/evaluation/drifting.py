@@ -20,8 +20,10 @@ from gradcam_core.evaluation.requests import digest, known_rows, parts_of
 from gradcam_core.explanation import Method, check_request
 from gradcam_core.files import last_part
 from gradcam_core.methods import find_method, reads_layer
+from gradcam_core.picture import Area
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.readers import read_image
+from gradcam_core.readers.blanking import blanked_words, check_areas
 from gradcam_core.records import LoadedModel
 from gradcam_core.tasks import TASK_WORDS, Prediction, amount_of
 from gradcam_core.version import versions
@@ -37,6 +39,7 @@ class _Request:
     method: Method
     layers: Layers
     match: Match
+    blanked: tuple[Area, ...]
 
 
 def drift(
@@ -47,6 +50,7 @@ def drift(
     match: Match = "label",
     method: Method = "grad_cam",
     layers: Layers | None = None,
+    blanked: Sequence[Area] = (),
     known: Iterable[DriftRow] | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
@@ -55,13 +59,16 @@ def drift(
 
     Each picture is a name and a function that returns its bytes. The compared heatmaps are those of the first model's
     top prediction; `match` finds its class in the second model, as in `compare`. `layers` has a layer for each model,
-    None for its default. One picture at a time is in memory; each costs one explanation in each model. What is wrong
-    with one picture is kept in its row. Raises a GradcamError for what suits no picture: the method, the layers,
-    models without a class in common. Raise an exception in `on_progress` to cancel.
+    None for its default. `blanked` areas are deleted in every picture (see ImageRecord). One picture at a time is in
+    memory; each costs one explanation in each model. What is wrong with one picture is kept in its row. Raises a
+    GradcamError for what suits no picture: the method, the layers, models without a class in common. Raise an
+    exception in `on_progress` to cancel.
 
     `stop` and `known` end a drift early and go on with it, as those of `evaluate` do.
     """
-    request = _Request((first, second), method, (None, None) if layers is None else tuple(layers), match)
+    request = _Request(
+        (first, second), method, (None, None) if layers is None else tuple(layers), match, check_areas(blanked)
+    )
     _check(request)
     key = _key(request)
     kept = known_rows(known, key, DriftRow)
@@ -76,7 +83,7 @@ def _key(request: _Request) -> str:
     """The identity of what is compared, by content."""
     models = zip(request.models, request.layers, strict=True)
     match = sorted(request.match.items(), key=repr) if isinstance(request.match, Mapping) else request.match
-    return digest((match, *(parts_of(model, request.method, layer) for model, layer in models)))
+    return digest((match, request.blanked, *(parts_of(model, request.method, layer) for model, layer in models)))
 
 
 def _check(request: _Request) -> None:
@@ -100,7 +107,7 @@ def _check(request: _Request) -> None:
 
 def _compared(row: DriftRow, content: bytes, progress: Progress, *, request: _Request) -> DriftRow:
     comparison = compare(
-        read_image(content, name=row.name),
+        read_image(content, name=row.name, blanked=request.blanked),
         request.models,
         top_k=1,
         match=request.match,
@@ -141,9 +148,10 @@ def _share_of(answer: Prediction | None) -> float:
 
 def _with_evidence(row: DriftRow, comparison: Comparison) -> DriftRow:
     unsuited = unsuited_models(comparison.explanations)
+    notes = *filter(None, [blanked_words(comparison.image.blanked)]), *unsuited
     row = replace(row, unsuited=bool(unsuited))
     if not comparison.classes[0].pairs:
-        return replace(row, note=" ".join((*unsuited, _why_alone(comparison))))
+        return replace(row, note=" ".join((*notes, _why_alone(comparison))))
     pair = comparison.classes[0].pairs[0]
     reason = f"Evidence: {pair.reason}." if pair.reason else ""
     return replace(
@@ -153,7 +161,7 @@ def _with_evidence(row: DriftRow, comparison: Comparison) -> DriftRow:
         correlation=pair.correlation,
         overlap=pair.overlap,
         chance=pair.chance,
-        note=" ".join(filter(None, (*unsuited, reason))),
+        note=" ".join(filter(None, (*notes, reason))),
     )
 
 

@@ -20,8 +20,10 @@ from gradcam_core.evaluation.requests import Request, checked_files, checked_req
 from gradcam_core.evaluation.summary import LOCALISATION, summarise
 from gradcam_core.explanation import Method, explain
 from gradcam_core.measures import measure
+from gradcam_core.picture import Area
 from gradcam_core.progress import SILENT, OnProgress, Progress
 from gradcam_core.readers import read_image
+from gradcam_core.readers.blanking import blanked_words
 from gradcam_core.readers.truth import read_truth
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
 from gradcam_core.tasks import Target
@@ -40,6 +42,7 @@ def evaluate(
     layers: str | Sequence[str] | None = None,
     thresholds: Thresholds | None = None,
     reference: ImageRecord | None = None,
+    blanked: Sequence[Area] = (),
     known: Iterable[Row] | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
@@ -50,16 +53,16 @@ def evaluate(
     The explained class is the table's label (of findings, the first positive one), or the top prediction where there
     is none; hiding parts of the edge is always measured on the top prediction. Of a detector or segmenter it is the
     best object, or the region, of the label, for both. Of an embedding it is the similarity to the `reference`.
-    `masks`, by name, mark the reference regions. One picture at a time is in memory; each takes one forward pass, its
-    backward pass and fifteen forward passes more. What is wrong with one picture is kept in its row. Raises a
-    GradcamError for what suits no picture: the method, the layers, labels of another model. Raise an exception in
-    `on_progress` to cancel.
+    `masks`, by name, mark the reference regions. `blanked` areas are deleted in every picture (see ImageRecord). One
+    picture at a time is in memory; each takes one forward pass, its backward pass and fifteen forward passes more.
+    What is wrong with one picture is kept in its row. Raises a GradcamError for what suits no picture: the method, the
+    layers, labels of another model. Raise an exception in `on_progress` to cancel.
 
     `stop` is called before each picture: once it returns True, the pictures so far are summarised. To go on later,
     pass the rows of that evaluation as `known`: the same pictures with the same labels and masks are not computed
     again. Rows of another model or of other settings are refused. `rows_of` computes the rows elsewhere, all of them.
     """
-    request = checked_request(model, method, layers, thresholds, reference)
+    request = checked_request(model, method, layers, thresholds, reference, blanked)
     kept = known_rows(known, request.key, Row)
     pairs, table_rows, loads = checked_files(pictures, table, masks)
     files = match(pairs, table_rows, loads)
@@ -107,7 +110,7 @@ def _evaluated(row: Row, content: bytes, progress: Progress, *, file: PictureFil
             "Several pictures match the same row of the table.",
             "Give each picture a name of its own, in the table too.",
         )
-    model, image = request.model, read_image(content, name=file.name)
+    model, image = request.model, read_image(content, name=file.name, blanked=request.blanked)
     one_class = model.task == "single_label"
     said = None if one_class else answer(image, file.row, model, request.reference)
     if said and said.wanted is None:
@@ -134,7 +137,7 @@ def _evaluated(row: Row, content: bytes, progress: Progress, *, file: PictureFil
         region=region,
         lost=lost,
         edge_decides=lost > request.limits.numbers["most_lost_at_edge"],
-        note=" ".join(filter(None, (*explanation.unsuited, note))),
+        note=" ".join(filter(None, (blanked_words(image.blanked), *explanation.unsuited, note))),
         unsuited=bool(explanation.unsuited),
         **measured,
     )

@@ -13,6 +13,8 @@ from gradcam_core.evaluation.records import TableRow
 from gradcam_core.explanation import Method, check_request
 from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import choose_method
+from gradcam_core.picture import Area
+from gradcam_core.readers.blanking import check_areas
 from gradcam_core.records import ImageRecord, LoadedModel
 from gradcam_core.similarity import similar
 from gradcam_core.targets import SimilarTarget
@@ -30,6 +32,7 @@ class Request:
     limits: Thresholds
     key: str
     reference: SimilarTarget | None = None
+    blanked: tuple[Area, ...] = ()
 
 
 def checked_request(
@@ -38,6 +41,7 @@ def checked_request(
     layers: str | Sequence[str] | None,
     thresholds: Thresholds | None,
     reference: ImageRecord | None = None,
+    blanked: Sequence[Area] = (),
 ) -> Request:
     """Settle what suits every picture or none. Raises a GradcamError for what cannot work."""
     if not isinstance(model, LoadedModel):
@@ -50,12 +54,11 @@ def checked_request(
             "Give a reference picture, or use a model with classes.",
         )
     check_request(model, methods=[method], layers=layers)
-    limits = thresholds or read_thresholds()
-    parts = (*parts_of(model, method, layers), sorted(limits.numbers.items()))
-    if reference is None:
-        return Request(model, method, layers, limits, digest(parts))
-    key = digest((*parts, reference.sha256, reference.frame, reference.window))
-    return Request(model, method, layers, limits, key, similar(reference, model))
+    limits, areas = thresholds or read_thresholds(), check_areas(blanked)
+    of_reference = () if reference is None else (reference.identity,)
+    parts = (*parts_of(model, method, layers), sorted(limits.numbers.items()), areas, *of_reference)
+    target = None if reference is None else similar(reference, model)
+    return Request(model, method, layers, limits, digest(parts), target, areas)
 
 
 def parts_of(model: LoadedModel, method: Method, layers: str | Sequence[str] | None) -> tuple[Any, ...]:

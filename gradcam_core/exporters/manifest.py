@@ -128,7 +128,7 @@ def trust_to_dict(trust: Trust) -> dict[str, Any]:
 
 
 def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
-    """`frame` and `window` are what `read_image` needs to read the same pixels again.
+    """`frame`, `window` and `blanked` are what `read_image` needs to read the same pixels again.
 
     `stored_range` are the stored values that the model got as black and white, `usual_range` those without a window.
     """
@@ -145,6 +145,7 @@ def _image(image: ImageRecord, names: Names) -> dict[str, Any]:
         "frame": image.frame,
         "frames": image.frames,
         "window": image.window,
+        "blanked": image.blanked,
         "unit": image.greys.unit,
         "spacing_mm": image.spacing,
     }

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,15 @@ from jaxtyping import Shaped
 
 from gradcam_core.errors import PictureError
 from gradcam_core.kinds import HEAD_BYTES, not_a_picture, recognise
+from gradcam_core.picture import Area, PictureIdentity
+from gradcam_core.readers.blanking import blank, check_areas, corner_areas
 from gradcam_core.readers.depth import Shown, range_of_channels, show
 from gradcam_core.readers.dicom.series import stacks_of
 from gradcam_core.readers.formats import READERS
 from gradcam_core.readers.stored import StoredPicture, damaged, profile_note
 from gradcam_core.records import ImageRecord
 
-__all__ = ["read_image", "stacks_of"]
+__all__ = ["check_areas", "corner_areas", "read_image", "stacks_of"]
 
 _MIB = 1 << 20
 
@@ -44,6 +46,7 @@ def read_image(
     name: str = "",
     frame: int = 0,
     window: tuple[float | int, float | int] | None = None,
+    blanked: Sequence[Area] = (),
     max_pixels: int = 50_000_000,
     max_bytes: int = 256 * _MIB,
     decode: Decode = decode,
@@ -51,32 +54,36 @@ def read_image(
     """Read one picture, upright, as float32 [H W 3] in 0..1.
 
     `name` is the path's file name unless given. `frame` counts pages and frames from 0. `window` is
-    (centre, width) in stored values, for grey pictures. Kind, bytes and pixels are checked before decoding.
-    `decode` may do that elsewhere. What cannot be read raises PictureError; its text never contains the name.
+    (centre, width) in stored values, for grey pictures. Areas that are `blanked` (see ImageRecord) are black, whatever
+    the window. Kind, bytes and pixels are checked before decoding. `decode` may do that elsewhere. What cannot be read
+    raises PictureError; its text never contains the name.
     """
-    window = _check_request(frame, window)
+    window, blanked = _check_request(frame, window), check_areas(blanked)
     start = time.perf_counter()
     data = _read_source(source, max_bytes)
-    picture, shown = _decode_and_show(partial(decode, data, frame, max_pixels), window)
+    picture, shown = _decode_and_show(partial(decode, data, frame, max_pixels), window, blanked)
+    name = name or (Path(source).name if isinstance(source, str | Path) else "")
+    identity = PictureIdentity(hashlib.sha256(data).hexdigest(), frame, window, blanked)
+    return replace(_record(picture, shown, identity, name), seconds=time.perf_counter() - start)
+
+
+def _record(picture: StoredPicture, shown: Shown, identity: PictureIdentity, name: str) -> ImageRecord:
     return ImageRecord(
         pixels=_frozen(shown.pixels),
-        sha256=hashlib.sha256(data).hexdigest(),
-        name=name or (Path(source).name if isinstance(source, str | Path) else ""),
+        name=name,
         format=picture.format,
         bits=shown.bits,
         stored_range=shown.stored_range,
         usual_range=shown.usual_range,
-        frame=frame,
         frames=picture.frames,
-        window=window,
         laid_on_white=shown.laid_on_white,
         notes=picture.notes + shown.notes,
-        seconds=time.perf_counter() - start,
         channels=None if picture.channels is None else _frozen(picture.channels),
         channel_range=(0.0, 1.0) if picture.channels is None else range_of_channels(picture),
         spacing=picture.spacing,
         greys=picture.greys,
         value_range=shown.value_range,
+        **identity._asdict(),
     )
 
 
@@ -161,10 +168,10 @@ def _check_content(head: bytes, size: int, max_bytes: int) -> None:
 
 
 def _decode_and_show(
-    decode: Callable[[], StoredPicture], window: tuple[float, float] | None
+    decode: Callable[[], StoredPicture], window: tuple[float, float] | None, blanked: Sequence[Area]
 ) -> tuple[StoredPicture, Shown]:
     try:
-        picture = _upright(decode())
+        picture = blank(_upright(decode()), blanked)
         return picture, show(picture, window)
     except MemoryError as error:
         raise PictureError(

@@ -12,6 +12,7 @@ import queue
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -23,6 +24,7 @@ from gradcam_core.runners.decoding_process import Limits, Reply
 from gradcam_core.runners.processes import BEGINNING, begin
 
 if TYPE_CHECKING:
+    from gradcam_core.picture import Area
     from gradcam_core.readers.stored import StoredPicture
     from gradcam_core.records import ImageRecord
 
@@ -82,6 +84,7 @@ class Decoder:
         name: str = "",
         frame: int = 0,
         window: tuple[float | int, float | int] | None = None,
+        blanked: Sequence[Area] = (),
         max_pixels: int = 50_000_000,
         max_bytes: int = 256 * _MIB,
     ) -> ImageRecord:
@@ -96,6 +99,7 @@ class Decoder:
             name=name,
             frame=frame,
             window=window,
+            blanked=blanked,
             max_pixels=max_pixels,
             max_bytes=max_bytes,
             decode=self.decode,

@@ -177,7 +177,7 @@ def export_of(label: str) -> AuditEntry | None:
 
 def entry_about(image: ImageRecord, event: str, **parts: Any) -> AuditEntry:
     """An entry about a picture alone."""
-    return AuditEntry(event, picture=image.sha256, frame=image.frame, **parts)
+    return AuditEntry(event, picture=image.sha256, frame=image.frame, blanked=len(image.blanked), **parts)
 
 
 def subject(image: ImageRecord) -> AuditEntry:
