@@ -6,12 +6,13 @@ other's. Explanations are kept without pixels. What is not used is dropped after
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from threading import Semaphore
 from typing import Any
 
 from gradcam_core import (
+    Area,
     Comparison,
     Explanation,
     Heatmap,
@@ -74,20 +75,24 @@ COMPARISONS: Shelf[Comparison] = Shelf(16, most_bytes=1e8, idle_s=IDLE_S, size=_
 tune_allocator()  # once a process: passes of many pictures are then two to three times as fast
 
 
-def picture_key(sha256: str, frame: int = 0, window: Window | None = None) -> str:
+def picture_key(sha256: str, frame: int = 0, window: Window | None = None, blanked: Sequence[Area] = ()) -> str:
     """The identity of a decoded picture."""
-    return f"{sha256} {frame} {window or ''}"
+    return f"{sha256} {frame} {window or ''} {blanked or ''}"
 
 
-def picture(sha256: str, content: bytes, frame: int = 0, window: Window | None = None) -> ImageRecord:
+def picture(
+    sha256: str, content: bytes, frame: int = 0, window: Window | None = None, blanked: Sequence[Area] = ()
+) -> ImageRecord:
     """Decode a picture once for all sessions that have these bytes."""
-    key = picture_key(sha256, frame, window)
-    return PICTURES.get(key, lambda: read_image(content, frame=frame, window=window))
+    key = picture_key(sha256, frame, window, blanked)
+    return PICTURES.get(key, lambda: read_image(content, frame=frame, window=window, blanked=blanked))
 
 
 def values(image: ImageRecord, content: bytes) -> GreyValues:
     """Read a grey picture's stored values once for all sessions that have these bytes."""
-    return VALUES.get(picture_key(image.sha256, image.frame), lambda: read_values(image, content))
+    return VALUES.get(
+        picture_key(image.sha256, image.frame, blanked=image.blanked), lambda: read_values(image, content)
+    )
 
 
 def forget_picture(sha256: str) -> None:

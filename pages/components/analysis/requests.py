@@ -67,8 +67,8 @@ class Analysis:
     @property
     def key(self) -> str:
         """The identity of this analysis, by content. It begins with the picture's sha256."""
-        other = self.reference.sha256 if self.reference else ""
-        parts = [self.image.frame, self.image.window, model_key(self.model), dataclasses.asdict(self.request), other]
+        other = self.reference.identity if self.reference else ""
+        parts = [self.image.identity, model_key(self.model), dataclasses.asdict(self.request), other]
         return f"{self.image.sha256} {digest(parts)}"
 
 

@@ -141,8 +141,7 @@ def _noted(analysis: Analysis, explanation: Explanation) -> Explanation:
 
 def _same_subject(last: Analysis, now: Analysis) -> bool:
     image, before = now.image, last.image
-    same_picture = (image.sha256, image.frame, image.window) == (before.sha256, before.frame, before.window)
-    return same_picture and model_key(last.model) == model_key(now.model)
+    return image.identity == before.identity and model_key(last.model) == model_key(now.model)
 
 
 def watched(

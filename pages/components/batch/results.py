@@ -189,7 +189,7 @@ def _offer_picture(result: Result | None, run: BatchRun) -> None:
             opened = st.button(
                 "Open in Explain",
                 on_click=bring,
-                args=(run.jobs[result.id],),
+                args=(run.jobs[result.id], run.blanked),
                 key="open in explain",
                 icon=":material/center_focus_strong:",
             )

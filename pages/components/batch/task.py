@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import Job, Journal, JournalError, LoadedModel, Recipe, Standing, journal_name, run_batch
+from gradcam_core import Area, Job, Journal, JournalError, LoadedModel, Recipe, Standing, journal_name, run_batch
 from pages.components import session
 from pages.components.analysis.files import PrivateFolder
 from pages.components.analysis.requests import ModelChoice, digest, model_key
@@ -24,13 +24,15 @@ OVERLAYS = "overlays"
 class BatchRun:
     """What a batch has so far: how many of its pictures have a result, and the folder with its journal.
 
-    `jobs` are the pictures by id. The journal has no names, so that none is on the disk.
+    `jobs` are the pictures by id, all of which have the `blanked` areas deleted. The journal has no names, so that none
+    is on the disk.
     """
 
     count: int
     place: Path
     jobs: Mapping[str, Job]
     overlays: bool
+    blanked: tuple[Area, ...] = ()
     rows: tuple[Any, ...] = ()
 
 
@@ -44,7 +46,7 @@ def batch_task(
     overlays: bool,
 ) -> Task[BatchRun]:
     """Return the task. Each choice of model, method, layer and class has a journal of its own."""
-    settings = digest(["batch", model_key(model), method, layers, target])
+    settings = digest(["batch", model_key(model), method, layers, target, folder.blanked])
     private = spool.session_folder()
     place = private.path / "batch" / settings
     recipe = Recipe(
@@ -55,16 +57,17 @@ def batch_task(
         "" if target is None else _named(model, target),
         str(place / OVERLAYS) if overlays else "",
         named=False,
+        blanked=folder.blanked,
     )
     by_id = {job.id: job for job in jobs}
 
     def compute(folder: Folder, known: tuple[Any, ...], work: LastingWork) -> BatchRun:
         count = _run(private, place, jobs, recipe, work)
-        return BatchRun(count, place, by_id, overlays)
+        return BatchRun(count, place, by_id, overlays, folder.blanked)
 
     def earlier() -> BatchRun | None:
         count = _finished(place, jobs, recipe.overlays)
-        return BatchRun(count, place, by_id, overlays) if count else None
+        return BatchRun(count, place, by_id, overlays, folder.blanked) if count else None
 
     labels = sorted((job.id, job.label) for job in jobs)
     key = digest([settings, folder.key, labels, overlays])

@@ -30,7 +30,7 @@ class Task:
         """The identity of this comparison, by content. It begins with the picture's sha256."""
         models = [model_key(model) for _, model in self.models]
         match = [sorted(mapping.items()) for mapping in self.match]
-        parts = [self.image.frame, self.image.window, models, self.method, self.target, match]
+        parts = [self.image.identity, models, self.method, self.target, match]
         return f"{self.image.sha256} models {digest(parts)}"
 
 

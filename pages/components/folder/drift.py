@@ -61,6 +61,7 @@ def drift_task(folder: Folder, models: Models, method: Method, match: Mapping[in
             second,
             match=match,
             method=(method[0], dict(method[1])),
+            blanked=folder.blanked,
             known=known,
             stop=work.stop.is_set,
             on_progress=work,

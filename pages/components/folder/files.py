@@ -15,15 +15,27 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import GradcamError, Job, counted, drawn_folder, find_masks, is_old_text, read_picture, read_table
+from gradcam_core import (
+    Area,
+    GradcamError,
+    Job,
+    counted,
+    drawn_folder,
+    find_masks,
+    is_old_text,
+    read_picture,
+    read_table,
+)
 from pages.components import session
 from pages.components.analysis.requests import digest
+from pages.components.blanking import keep_blanked
 from pages.components.chosen import forget_chosen, note_chosen, show_chosen
 from pages.components.folder import spool
 from pages.components.folder.places import SETTING, Place, files_of, members_of, offered_places
 from pages.components.session import Upload
 from pages.components.words import show_error
 
+CORNERS = "folder corners"
 TABLES = (".csv", ".tsv", ".txt")
 MEGABYTES = 2048  # of one file: a ZIP may be large
 SAMPLE_SIZE = 45
@@ -41,13 +53,17 @@ Files = dict[tuple[str, str], Job]
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """Its pictures and masks, and the rows of its table. `key` identifies all of it; `is_old_text` is of the table."""
+    """Its pictures and masks, and the rows of its table. `key` identifies all of it; `is_old_text` is of the table.
+
+    `blanked` areas of every picture are deleted before anything is computed.
+    """
 
     pictures: Files
     masks: Files
     table: tuple[Any, ...]
     key: str
     is_old_text: bool = False
+    blanked: tuple[Area, ...] = ()
 
     def find(self, row: Any) -> Job | None:
         """The picture's file for a row of results, which has the last part of its name and its sha256."""
@@ -91,10 +107,10 @@ def choose_files(intro: str) -> Folder | None:
         _show_bar("The table cannot be used.")
         show_error(error)
         return None
-    _show_bar(_words(folder))
+    _show_bar(_words(folder), corners=True)
     if folder.is_old_text:
         st.caption("The table is not UTF-8: it was read as Windows-1252. Check its accented letters.")
-    return folder if folder.pictures else None
+    return _blanked(folder) if folder.pictures else None
 
 
 @st.cache_data(max_entries=4, ttl=3600, show_spinner=False)
@@ -155,15 +171,28 @@ def _open_place(place: Place) -> None:
     session.suggest_fit("model")
 
 
-def _show_bar(words: str) -> None:
-    """One line on what is in the folder, and the ways to change it."""
+def _show_bar(words: str, *, corners: bool = False) -> None:
+    """One line on what is in the folder, and the ways to change it; with `corners`, also how its pictures are read."""
     with st.container(horizontal=True, vertical_alignment="center", key="folder-bar"):
         st.markdown(words, width="content")
         with st.popover("Add files", icon=":material/add:", type="tertiary", key="folder add"):
             _uploader("Add pictures, a ZIP of them, their table and their masks")
             _how_files_belong()
         st.button("Clear", on_click=_clear, key="folder clear", icon=":material/delete:", type="tertiary")
+        if corners:
+            help_words = "Deletes a fifth of width and height at each corner, before anything is computed."
+            st.toggle("Blank the corners of every picture", help=help_words, **session.kept(CORNERS, False))
     show_chosen("folder")
+
+
+def _blanked(folder: Folder) -> Folder:
+    """The folder with the corners of its pictures blanked, where its user wants that."""
+    from gradcam_core import corner_areas
+
+    if not session.value_of(CORNERS, False):
+        return folder
+    areas = corner_areas()
+    return dataclasses.replace(folder, blanked=areas, key=digest([folder.key, areas]))
 
 
 def _uploader(label: str) -> None:
@@ -217,10 +246,13 @@ def _add(files: Sequence[tuple[str, Any]]) -> None:
     state.folder_files = {**state.folder_files, **added}
 
 
-def bring(job: Job) -> None:
-    """Choose a picture for the other pages. One that cannot be read is said on the next page."""
+def bring(job: Job, blanked: tuple[Area, ...]) -> None:
+    """Choose a picture for the other pages, blanked as here. One that cannot be read is said on the next page."""
     try:
-        session.choose_picture(session.keep_picture(Upload(PurePath(job.name).name, read_picture(job))))
+        key = session.keep_picture(Upload(PurePath(job.name).name, read_picture(job)))
+        if blanked:
+            keep_blanked(key, blanked)
+        session.choose_picture(key)
     except GradcamError as error:
         session.refuse(error)
 

@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from gradcam_core import (
+    Area,
     Evaluation,
     GradcamError,
     Job,
@@ -148,7 +149,7 @@ def _show_pictures(evaluation: Evaluation, folder: Folder, key: str) -> None:
         opened = st.button(
             "Open in Explain",
             on_click=bring,
-            args=(file,),
+            args=(file, folder.blanked),
             key="open in explain",
             icon=":material/center_focus_strong:",
         )
@@ -230,15 +231,15 @@ def thumbnails(rows: Sequence[Any], folder: Folder, key: str) -> dict[str, str]:
         for row in rows[:MOST_THUMBNAILS]:
             file = folder.find(row)
             if file is not None and file.size <= LARGEST_FILE and not row.problem:
-                kept["pictures"][row.sha256] = _thumbnail(file)
+                kept["pictures"][row.sha256] = _thumbnail(file, folder.blanked)
     pictures: dict[str, str] = kept["pictures"]
     return pictures
 
 
-def _thumbnail(file: Job) -> str:
+def _thumbnail(file: Job, blanked: tuple[Area, ...]) -> str:
     """A picture as a small data URL; "" where it cannot be read."""
     try:
-        pixels = read_image(read_picture(file)).pixels
+        pixels = read_image(read_picture(file), blanked=blanked).pixels
     except GradcamError:
         return ""
     scale = THUMBNAIL / max(pixels.shape[:2])

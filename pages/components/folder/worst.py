@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from gradcam_core import (
+    Area,
     Drift,
     GradcamError,
     Heatmap,
@@ -83,7 +84,7 @@ def offer_comparison(row: Any, folder: Folder, method: Method, *, key: str, kind
 
 def _choose(row: Any, folder: Folder, method: str) -> None:
     if (file := folder.find(row)) is not None:
-        bring(file)
+        bring(file, folder.blanked)
     session.choose(OTHERS, [session.value_of(OTHER)])
     session.choose("models_method", method)
 
@@ -94,7 +95,7 @@ def _stills(rows: Sequence[Any], folder: Folder, task: Task, key: str) -> dict[s
     wanted = [key, *(row.sha256 for row in rows)]
     if kept.get("of") != wanted:
         files = {row.sha256: file for row in rows if (file := folder.find(row)) is not None}
-        drawn = watched(f"worst {' '.join(wanted)}", lambda work: _drawn(rows, files, task, work))
+        drawn = watched(f"worst {' '.join(wanted)}", lambda work: _drawn(rows, files, task, folder.blanked, work))
         if drawn is None:
             return {}
         kept.update(of=wanted, stills=drawn)
@@ -102,13 +103,15 @@ def _stills(rows: Sequence[Any], folder: Folder, task: Task, key: str) -> dict[s
     return stills
 
 
-def _drawn(rows: Sequence[Any], files: Mapping[str, Job], task: Task, work: OnProgress) -> dict[str, Stills]:
+def _drawn(
+    rows: Sequence[Any], files: Mapping[str, Job], task: Task, blanked: tuple[Area, ...], work: OnProgress
+) -> dict[str, Stills]:
     """Compute what Compare models shows of these pictures, and draw the heatmaps of the first class."""
     stills = {}
     for place, row in enumerate(rows):
         part = Progress(work).part(place, len(rows), "Drawing the heatmaps")
         try:
-            image = cache.picture(row.sha256, read_picture(files[row.sha256]))
+            image = cache.picture(row.sha256, read_picture(files[row.sha256]), blanked=blanked)
             comparison = computed(
                 dataclasses.replace(task, image=image), lambda share, words, drafts, part=part: part(share)
             )

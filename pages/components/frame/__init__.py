@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from gradcam_core import DISCLAIMER, GradcamError
-from pages.components import audited, blind, session, windows
+from pages.components import audited, blanking, blind, session, windows
 from pages.components.filmstrip import note_thumbnail, show_filmstrip
 from pages.components.frame.navigation import show_navigation, title_and_icon
 from pages.components.frame.sidebar import Picked, note_fit, pick_device, pick_frame, reading_words, show_pickers
@@ -71,6 +71,9 @@ def frame(
     choice_made = st.session_state.pop("choice_made", False)
     place = st.empty()
     image = _picture(picked, place) if picked and picture else None
+    if picked and image:
+        with picked.below_picture:
+            blanking.offer_blanking(image, picked.content)
     if picked:
         with picked.film:  # after the picture is read, and so has a thumbnail
             show_filmstrip()
@@ -166,16 +169,16 @@ def _picture(picked: Picked, place: Any) -> ImageRecord | None:
 def _decoded(picked: Picked, place: Any) -> ImageRecord:
     cache = _cache(place)
     kept = int(session.value_of(f"frame {picked.sha256}", 1)) - 1
-    window = windows.model_window(picked.sha256, kept)
-    if cache.picture_key(picked.sha256, kept, window) in cache.PICTURES:
-        image = cache.picture(picked.sha256, picked.content, kept, window)
+    window, blanked = windows.model_window(picked.sha256, kept), blanking.blanked_areas(picked.sha256)
+    if cache.picture_key(picked.sha256, kept, window, blanked) in cache.PICTURES:
+        image = cache.picture(picked.sha256, picked.content, kept, window, blanked)
     else:
         with _waiting(place, "picture", reading_words(picked)):
-            image = cache.picture(picked.sha256, picked.content, kept, window)
+            image = cache.picture(picked.sha256, picked.content, kept, window, blanked)
     if image.frames == 1:
         return image
     frame = pick_frame(picked, image.frames)
-    return cache.picture(picked.sha256, picked.content, frame, windows.model_window(picked.sha256, frame))
+    return cache.picture(picked.sha256, picked.content, frame, windows.model_window(picked.sha256, frame), blanked)
 
 
 def _model(picked: Picked, place: Any) -> LoadedModel | None:

@@ -14,7 +14,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pages.components.component import Exchange, component, ignore
 
@@ -27,8 +27,16 @@ Shape = dict[str, Any]
 _mount = component("marker", Path(__file__).parent, SCRIPTS)
 
 
-def marker(picture: Mapping[str, Any], *, shapes: Sequence[Mapping[str, Any]], key: str) -> list[Shape]:
+def marker(
+    picture: Mapping[str, Any],
+    *,
+    shapes: Sequence[Mapping[str, Any]],
+    key: str,
+    purpose: Literal["finding", "blanking"] = "finding",
+) -> list[Shape]:
     """Show a picture to be marked; return the shapes that its user has drawn, oldest first.
+
+    Areas to be blanked are boxes alone.
 
     Pass as `shapes` where it starts (none, for a new picture) and, from then on, those it returned last; others
     overrule its user. So they are kept over pages, too. Malformed shapes are dropped.
@@ -40,7 +48,8 @@ def marker(picture: Mapping[str, Any], *, shapes: Sequence[Mapping[str, Any]], k
         """Take what the browser sent, unless it was drawn on the picture that was there before."""
         if not isinstance(drawing, Mapping) or drawing.get("picture") != name:
             return otherwise
-        return _checked(drawing.get("shapes"), size)
+        drawn = _checked(drawing.get("shapes"), size)
+        return [shape for shape in drawn if shape["kind"] == "box"] if purpose == "blanking" else drawn
 
     exchange = Exchange.of(key, "drawing", _checked(shapes, size), name)
     data = {
@@ -49,6 +58,7 @@ def marker(picture: Mapping[str, Any], *, shapes: Sequence[Mapping[str, Any]], k
         "overruled": exchange.overruled,
         "most": MOST_SHAPES,
         "most_points": MOST_POINTS,
+        "purpose": purpose,
     }
     drawing = _mount(key=key, data=data, on_drawing_change=ignore).get("drawing")
     return [dict(shape) for shape in exchange.result(drawing, read, name)]

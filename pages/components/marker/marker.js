@@ -24,7 +24,12 @@ function markerIn(parent) {
   marker.repaint = () => { marker.painting ||= requestAnimationFrame(() => paint(marker)); };
   marker.change = (shapes) => { marker.history.push(marker.shapes); settle(marker, shapes); };
   marker.undo = () => undo(marker);
-  marker.choose = (tool) => { abandon(marker); marker.tool = tool; showPointer(marker, marker.pointer); };
+  marker.choose = (tool) => {
+    if (root.dataset.purpose === "blanking") return;
+    abandon(marker);
+    marker.tool = tool;
+    showPointer(marker, marker.pointer);
+  };
   marker.resize = (diameter) => resize(marker, diameter);
   bindToolbar(marker);
   bindPointer(marker);
@@ -38,6 +43,7 @@ function markerIn(parent) {
 async function receive(marker, data) {
   marker.newest = data;
   const { picture } = data;
+  marker.root.dataset.purpose = data.purpose;
   const same = marker.picture?.name === picture.name;
   const image = same ? marker.image : await decodedImage(picture.src);
   if (marker.newest !== data) return;

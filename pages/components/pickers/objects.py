@@ -69,7 +69,7 @@ class Picks:
 
 def pick_objects(image: ImageRecord, model: LoadedModel, top: int) -> Picks | None:
     """Pick up to five objects or regions; none stands for the `top` first ones. None where the model finds nothing."""
-    name = digest([image.sha256, image.frame, image.window, model_key(model)])
+    name = digest([image.identity, model_key(model)])
     predictions = watched(f"objects {name}", lambda work: cache.predicted(image, model, name))
     try:
         audited.note_predictions(f"objects {name}", image, model, predictions or ())

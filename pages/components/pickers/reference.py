@@ -5,6 +5,7 @@ import streamlit as st
 from gradcam_core import GradcamError, ImageRecord, LoadedModel
 from pages.components import session
 from pages.components.analysis import cache
+from pages.components.blanking import blanked_areas
 from pages.components.words import show_error
 
 
@@ -23,7 +24,8 @@ def pick_reference(model: LoadedModel) -> ImageRecord | None:
         "the two the other way round to see the other side.",
     )
     try:
-        return cache.picture(*session.picture_content(chosen))
+        sha256, content = session.picture_content(chosen)
+        return cache.picture(sha256, content, blanked=blanked_areas(sha256))
     except GradcamError as error:
         show_error(error)
         st.stop()

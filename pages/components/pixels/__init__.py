@@ -39,6 +39,7 @@ class Offer:
     content: bytes
     frame: int
     window: tuple[float, float] | None
+    blanked: tuple[tuple[float, float, float, float], ...]
     grey: bool
 
 
@@ -52,7 +53,7 @@ def offer(image: "ImageRecord", grey: bool) -> str:
     context = get_script_run_ctx()
     if content is None or context is None:
         return ""
-    wanted = Offer(context.session_id, image.sha256, content, image.frame, image.window, grey)
+    wanted = Offer(context.session_id, image.sha256, content, image.frame, image.window, image.blanked, grey)
     tokens: list[str] = st.session_state.setdefault("pixel tokens", [])
     token = next((token for token in tokens if OFFERS.get(token) == wanted), "")
     if not token:
@@ -108,10 +109,10 @@ def _cut(offer: Offer, part: re.Match[str]) -> tuple[bytes | None, dict[str, str
     about: dict[str, Any] = {}
     try:
         # Tiles of what is decoded already need not wait for others' pictures.
-        decoded = cache.picture_key(offer.sha256, offer.frame, offer.window) in cache.PICTURES
-        read = not offer.grey or cache.picture_key(offer.sha256, offer.frame) in cache.VALUES
+        decoded = cache.picture_key(offer.sha256, offer.frame, offer.window, offer.blanked) in cache.PICTURES
+        read = not offer.grey or cache.picture_key(offer.sha256, offer.frame, blanked=offer.blanked) in cache.VALUES
         with nullcontext() if decoded and read else DECODING:
-            image = cache.picture(offer.sha256, offer.content, offer.frame, offer.window)
+            image = cache.picture(offer.sha256, offer.content, offer.frame, offer.window, offer.blanked)
             picture = cache.values(image, offer.content) if offer.grey else image
     except GradcamError:  # it was read before, so only memory can be short
         return None, {}
@@ -133,12 +134,12 @@ def _frame(offer: Offer, frame: int) -> tuple[bytes | None, dict[str, str]]:
     from pages.components.pixels.values import read_frame
 
     try:
-        image = cache.picture(offer.sha256, offer.content, offer.frame, offer.window)
+        image = cache.picture(offer.sha256, offer.content, offer.frame, offer.window, offer.blanked)
         if not 0 <= frame < image.frames:
             return None, {}
         with DECODING:
             if not offer.grey:
-                return _answer(colours_of_frame(offer.content, frame), {})
+                return _answer(colours_of_frame(image, offer.content, frame), {})
             values = read_frame(image, offer.content, frame)
     except GradcamError:  # this frame is damaged, or memory is short
         return None, {}

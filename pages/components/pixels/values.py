@@ -42,7 +42,9 @@ def read_values(image: ImageRecord, content: bytes) -> GreyValues:
 def read_frame(image: ImageRecord, content: bytes, frame: int) -> GreyValues:
     """Read another frame of a picture. Those of a DICOM picture of up to 16 bits are alike, and read at once."""
     alike = image.format == "DICOM" and image.bits <= 16
-    return read_values(dataclasses.replace(image, frame=frame) if alike else read_image(content, frame=frame), content)
+    if not alike:
+        return read_values(read_image(content, frame=frame, blanked=image.blanked), content)
+    return read_values(dataclasses.replace(image, frame=frame), content)
 
 
 def _inverted(image: ImageRecord) -> bool:
@@ -53,7 +55,7 @@ def _upwards(image: ImageRecord, content: bytes, low: float, high: float) -> Flo
     """The pixels, 0 at `low` and 1 at `high`. Those without a value are at the end that is shown black."""
     counted = 1 if image.greys.counted else 0  # such a window is one wider than the values between its ends
     window = ((low + high + counted) / 2, high - low + counted)
-    shown = read_image(content, frame=image.frame, window=window).pixels[..., 0]
+    shown = read_image(content, frame=image.frame, window=window, blanked=image.blanked).pixels[..., 0]
     return 1 - shown if _inverted(image) else shown.copy()
 
 

@@ -28,7 +28,7 @@ def picture_of(image: ImageRecord) -> dict[str, Any]:
     encoded: dict[str, dict[str, dict[str, Any]]] = st.session_state.setdefault("encoded", {})
     variants = encoded.pop(image.sha256.split(" ")[0], {})
     encoded[image.sha256.split(" ")[0]] = variants
-    variant = f"{image.sha256} {image.frame} {image.window}"
+    variant = f"{image.identity}"
     if variant not in variants:
         variants[variant] = _preview(image)
     for old in list(variants)[:-MOST_ENCODED]:
@@ -37,13 +37,13 @@ def picture_of(image: ImageRecord) -> dict[str, Any]:
         del encoded[former]
     preview = variants[variant]
     return preview | {
-        "key": hashlib.sha256(f"{image.sha256} {image.frame}".encode()).hexdigest()[:12],
+        "key": hashlib.sha256(f"{image.sha256} {image.frame} {image.blanked or ''}".encode()).hexdigest()[:12],
         "width": image.width,
         "height": image.height,
         "range": list(image.stored_range),
         "window": image.window,
         **_greys(image),
-        "file": hashlib.sha256(image.sha256.encode()).hexdigest()[:12],
+        "file": hashlib.sha256(f"{image.sha256} {image.blanked or ''}".encode()).hexdigest()[:12],
         "frame": image.frame,
         "frames": image.frames,
         "stack": offer(image, preview["grey"]) if image.frames > 1 else "",
