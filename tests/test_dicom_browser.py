@@ -88,3 +88,26 @@ def test_a_stack_scrolls_and_explains_where_one_rests(page: Any, address: str) -
     assert page.get_by_label("Frame (1–4)").input_value() == "3"
     page.locator(".panel canvas").first.hover()
     assert page.locator(".viewer .place").text_content().endswith("value 102")
+
+
+def test_blanked_corners_are_black_under_every_window(page: Any, address: str) -> None:
+    content = with_table()
+    explain(page, address, "table.dcm", content)
+    page.get_by_role("button", name="Blank areas").click()
+    page.get_by_role("button", name="Add the four corners").click()
+    page.get_by_role("status").filter(has_text="4 marks").wait_for()
+    page.get_by_role("button", name="Blank", exact=True).click()
+    page.get_by_role("button", name="Blanked: 4 areas").wait_for()
+    page.get_by_text("Blanked before anything was computed: 4 areas.").wait_for()
+    settled(page)
+    assert read_image(content).pixels[10, 10, 0] > 0.9
+    for preset in ("", "Narrow: level 2048, window 1000"):
+        if preset:
+            page.locator("select[name=preset]").select_option(label=preset)
+            page.wait_for_timeout(300)
+        pixels = shown(page)
+        height, width = pixels.shape[:2]
+        edge = (width - height * 500 / 600) / 2  # the picture stands in the middle of its panel
+        corner = pixels[5 : height // 6, round(edge) + 5 : round(edge + height * 500 / 600 / 6)]
+        assert corner.max() == 0
+        assert pixels[height // 2 - 9 : height // 2, width // 2].min() > 0
