@@ -96,8 +96,8 @@ def test_all_of_a_grey_picture_fits_the_screen_in_its_own_depth() -> None:
 def client() -> Any:
     content = tiff(NOISE)
     sha256 = hashlib.sha256(content).hexdigest()
-    OFFERS["tokengrey"] = Offer("one", sha256, content, 0, None, True)
-    OFFERS["tokencolour"] = Offer("two", "colours", PNG, 0, None, False)
+    OFFERS["tokengrey"] = Offer("one", sha256, content, 0, None, (), True)
+    OFFERS["tokencolour"] = Offer("two", "colours", PNG, 0, None, (), False)
     yield TestClient(Starlette(routes=[ROUTE]))
     OFFERS.clear()
     for key in (sha256, "colours"):

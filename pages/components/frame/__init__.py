@@ -71,9 +71,6 @@ def frame(
     choice_made = st.session_state.pop("choice_made", False)
     place = st.empty()
     image = _picture(picked, place) if picked and picture else None
-    if picked and image:
-        with picked.below_picture:
-            blanking.offer_blanking(image, picked.content)
     if picked:
         with picked.film:  # after the picture is read, and so has a thumbnail
             show_filmstrip()
@@ -163,6 +160,8 @@ def _picture(picked: Picked, place: Any) -> ImageRecord | None:
         return None
     session.note_read(picked.picture)
     note_thumbnail(picked.picture, image)
+    with picked.below_picture:
+        blanking.offer_blanking(image, picked.content)
     return image
 
 
