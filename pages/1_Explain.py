@@ -11,7 +11,7 @@ if chosen.image is None or chosen.model is None:
 from gradcam_core import GradcamError
 from pages.components.analysis.requests import Analysis, Request
 from pages.components.analysis.work import explained
-from pages.components.blind import offer_blind_reading, show_reading
+from pages.components.blind import show_reading
 from pages.components.checks import offer_checks, outcomes
 from pages.components.panels.details import show_details, show_help, show_times
 from pages.components.panels.downloads import show_downloads
@@ -62,7 +62,6 @@ offer_presenting(explanation, analysis, key="explain")
 offer_checks(explanation, analysis, key="explain")
 show_reading(chosen.image)
 show_downloads(explanation, settings, key="explain", checks=outcomes(explanation, analysis))
-offer_blind_reading()
 show_details(explanation)
 show_times(explanation)
 show_help(explanation, chosen.model)

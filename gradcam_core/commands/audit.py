@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import gradcam_core as core
@@ -13,7 +14,12 @@ from gradcam_core.files import write_whole
 
 def audit_flags(flags: Flags) -> None:
     """Add the flags of `audit`."""
-    flags.add_argument("place", nargs="?", metavar="PLACE", help="a log's folder, or a file of one (this user's log)")
+    flags.add_argument(
+        "place",
+        nargs="?",
+        metavar="PLACE",
+        help="a log's folder, or a file of one (that of LIGHTBOX_AUDIT, or this user's)",
+    )
     flags.add_argument("--export", metavar="FILE", help="write the entries: .csv, or .jsonl as they are in the log")
 
 
@@ -24,7 +30,7 @@ def audit(given: Given) -> int:
     The exit code is 1 where an entry was changed, removed, inserted or moved. Note the last hash elsewhere: only that
     shows whether the whole log was written again.
     """
-    place = Path(given.place) if given.place else core.audit_folder()
+    place = Path(given.place) if given.place else _usual_place()
     if not place.exists():
         remedy = "Start the app with LIGHTBOX_AUDIT set to on, or name a log's folder."
         raise AuditError("There is no audit log here.", remedy)
@@ -40,6 +46,12 @@ def audit(given: Given) -> int:
     if given.export:
         _export(place, Path(given.export), reading)
     return WORKED if reading.is_whole else SOME_FAILED
+
+
+def _usual_place() -> Path:
+    """The folder that the app's setting names, or the one in the user's data folder."""
+    stated = Path(os.environ.get("LIGHTBOX_AUDIT", "")).expanduser()
+    return stated if stated.is_absolute() else core.audit_folder()
 
 
 def _export(place: Path, file: Path, reading: core.AuditReading) -> None:

@@ -9,6 +9,7 @@ import dataclasses
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from gradcam_core import (
     audited_explanation,
     audited_model,
     audited_predictions,
+    read_audit,
 )
 from pages.components import remembered
 
@@ -122,6 +124,19 @@ def note_explanations(key: str, *explanations: Explanation) -> None:
     """Log explanations that are about to be shown. Raises AuditError."""
     if is_on():
         note_results(key, [audited_explanation(explanation, "") for explanation in explanations])
+
+
+def was_shown(sha256: str) -> bool:
+    """Whether the log says that this user was shown an answer to a picture, also in an earlier session."""
+    seen: dict[str, bool] = st.session_state.setdefault("audit shown", {})
+    if not (is_on() and user()):
+        return False
+    if sha256 not in seen:
+        events = ("analysed", "viewed", "checked")
+        with suppress(AuditError):  # what cannot be read cannot be written either, and says so then
+            entries = read_audit(folder()).entries
+            seen[sha256] = any((e.picture, e.user) == (sha256, user()) and e.event in events for e in entries)
+    return seen.get(sha256, False)
 
 
 def note_predictions(key: str, image: ImageRecord, model: LoadedModel, predictions: Sequence[Prediction]) -> None:

@@ -6,6 +6,7 @@ The frame of every page holds the answers back on the server. Nothing of them is
 from __future__ import annotations
 
 import dataclasses
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,15 +19,21 @@ from pages.components.words import plain, show_error
 if TYPE_CHECKING:
     from gradcam_core import ImageRecord
 
+SETTING = "LIGHTBOX_BLIND"
 SWITCH, READINGS, ANSWERED = "blind", "readings", "answered pictures"
 LONGEST = 2000
 KEPT, CHANGED = "I keep my impression", "I changed my mind"
-NO_NAMES = "Write no name and nothing else that identifies the patient: the text is saved as you write it."
+NO_NAMES = "Write no name and nothing else that identifies the patient: the text is saved word for word."
+
+
+def is_always_on() -> bool:
+    """Whether the owner of the server has everybody read blind."""
+    return os.environ.get(SETTING, "").strip().lower() in ("on", "1", "true", "yes")
 
 
 def is_on() -> bool:
     """Whether this session reads blind."""
-    return bool(session.value_of(SWITCH, False))
+    return is_always_on() or bool(session.value_of(SWITCH, False))
 
 
 def reading_of(sha256: str) -> Reading | None:
@@ -66,10 +73,9 @@ def show_form(image: ImageRecord) -> None:
         st.markdown(
             "**What do you see?** The model’s answer and its heatmaps are shown after you have written it down."
         )
-        if image.sha256 in st.session_state.get(ANSWERED, set()):
-            st.caption("An answer to this picture was already shown here: this reading is not blind.")
+        if image.sha256 in st.session_state.get(ANSWERED, set()) or audited.was_shown(image.sha256):
+            st.caption("An answer to this picture was already shown to you: this reading is not blind.")
         _ask(image)
-        show_switch()
     with left:
         show_panels(image, [PICTURE_PANEL], "blind", chosen=True)
 
@@ -79,7 +85,6 @@ def show_for_many() -> None:
     st.markdown(
         "Blind reading is on. This page shows answers to many pictures, so it waits until blind reading is off."
     )
-    show_switch()
 
 
 def _ask(image: ImageRecord) -> None:
@@ -102,7 +107,10 @@ def _ask(image: ImageRecord) -> None:
 
 
 def show_switch() -> None:
-    """Draw the switch."""
+    """Draw the switch. A reload forgets it, unless the server's owner has set it."""
+    if is_always_on():
+        st.caption("Blind reading is on for everybody on this server.")
+        return
     st.toggle(
         "Blind reading",
         **session.kept(SWITCH, False),
@@ -110,12 +118,6 @@ def show_switch() -> None:
         "shown, and say afterwards whether you changed your mind. A reader who sees the answer first tends to agree "
         "with it, also where it is wrong.",
     )
-
-
-def offer_blind_reading() -> None:
-    """Fold away the switch."""
-    with st.expander("Blind reading", key="blind reading"):
-        show_switch()
 
 
 def show_reading(image: ImageRecord) -> None:
@@ -138,15 +140,17 @@ def _ask_again(image: ImageRecord, reading: Reading) -> None:
     choice = st.segmented_control(
         "After seeing the answer", (KEPT, CHANGED), key=f"mind {short}", label_visibility="collapsed"
     )
-    revised = reading.impression
-    if choice == CHANGED:
-        revised = st.text_area(
-            "Your impression now", revised, max_chars=LONGEST, height=110, width=760, key=f"revised {short}"
-        )
-        st.caption(NO_NAMES)
-    if choice is None or not st.button("Save", key=f"save {short}"):
+    if choice is None:
         return
-    changed = choice == CHANGED
+    revised, changed = reading.impression, choice == CHANGED
+    with st.form(f"mind form {short}", border=False):
+        if changed:
+            revised = st.text_area(
+                "Your impression now", revised, max_chars=LONGEST, height=110, width=760, key=f"revised {short}"
+            )
+            st.caption(NO_NAMES)
+        if not st.form_submit_button("Save", key=f"save {short}"):
+            return
     if changed and revised.strip() in ("", reading.impression):
         show_error(GradcamError("The impression is still the same.", "Write what you think now, or keep it."))
         return

@@ -49,6 +49,8 @@ def offer_checks(explanation: Explanation, analysis: Analysis, *, key: str) -> N
         show_error(error)
         return
     if checked is not None:
+        if explanation.unsuited:
+            st.warning(plain(" ".join(explanation.unsuited)), icon=":material/warning:")
         show_checks(checked, explanation.preprocessing)
         _offer_record(checked, explanation, key)
 

@@ -125,6 +125,7 @@ def _sidebar(pickers: bool) -> Picked | None:
         st.html('<div class="brand"><span class="mark"></span>CAM Lightbox</div>')
         show_navigation()
         picked = show_pickers() if pickers else None
+        blind.show_switch()
         st.caption(DISCLAIMER)
     return picked
 

@@ -3,7 +3,7 @@
 
 const EXPLAIN_AFTER_MS = 700;
 const FETCHED_AT_ONCE = 3;
-const NOTCH = 90; // a little less than a mouse wheel reports at once
+const NOTCH = 90, LARGE_NOTCH = 120; // what mouse wheels report at once
 const MOST_STACK_BYTES = 4e8;
 
 function bindStack(viewer) {
@@ -40,11 +40,12 @@ function turnTo(viewer, frame) {
   showFrame(viewer);
 }
 
-// The wheel: each notch is a frame; finer movements add up.
+// The wheel: each notch is a frame, whatever the mouse counts for it; finer movements add up.
 function scrollStack(viewer, turned) {
-  viewer.turned += turned;
+  const notches = Math.sign(turned) * Math.max(1, Math.round(Math.abs(turned) / LARGE_NOTCH));
+  viewer.turned = Math.abs(turned) < NOTCH ? viewer.turned + turned : notches * NOTCH;
   const steps = Math.trunc(viewer.turned / NOTCH);
-  viewer.turned -= steps * NOTCH;
+  viewer.turned = Math.abs(turned) < NOTCH ? viewer.turned - steps * NOTCH : 0;
   if (steps) turnTo(viewer, viewer.stack.at + steps);
 }
 
