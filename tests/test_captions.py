@@ -9,6 +9,7 @@ import pytest
 from gradcam_core.checks.panel import Check, Trust
 from gradcam_core.checks.thresholds import read_thresholds
 from gradcam_core.exporters import Extras, archive, caption_lines, meaning_of_one, shared_peak, with_caption
+from gradcam_core.exporters.letters import REPLACEMENT
 from gradcam_core.render import colour_heatmap, colour_table, overlay, picture_pixels
 from tests.test_exporters import HOSTILE, PERSON, decoded, explanation, heatmap, unpack
 
@@ -115,3 +116,24 @@ def test_a_caption_says_through_which_window_the_picture_was_displayed() -> None
     assert "Displayed" not in "\n".join(caption_lines(example, example.heatmaps[0]))
     drawn = with_caption(np.zeros((90, 800, 3), np.uint8), ("90.2\u202f% 7\u00a0%",))
     assert np.array_equal(drawn, with_caption(np.zeros((90, 800, 3), np.uint8), ("90.2 % 7 %",))), "no missing letters"
+
+
+@pytest.mark.parametrize("text", ["结节与钙化", "лёгких", "Ακτινογραφία", "Łódź, Ệ", "흉부", "0.5 × 10⁻³ −2"])
+def test_text_of_every_script_with_a_font_stands_in_pictures_and_none_is_cut(text: str) -> None:
+    pixels = np.zeros((9, 700, 3), np.uint8)
+    drawn = with_caption(pixels, (text * 30,))
+    assert not np.array_equal(drawn, with_caption(pixels, (text[::-1] * 30,))), "each sign has its own shape"
+    assert not np.array_equal(
+        drawn, with_caption(pixels, ("".join(REPLACEMENT if s != " " else s for s in text) * 30,))
+    )
+    below = drawn[40:]
+    assert (below[:, :5] > 250).all()
+    assert (below[:, -5:] > 250).all(), "lines are as wide as computed"
+    assert (below[-8:] > 250).all()
+    assert (below < 100).any()
+
+
+def test_what_one_stands_for_is_cut_visibly_where_it_has_no_room() -> None:
+    drawn = with_caption(np.zeros((9, 640, 3), np.uint8), ("cat",), meaning="a long sentence " * 9)
+    assert (drawn[:, -5:][9:] > 250).all()
+    assert (drawn[9:35, 600:635] < 100).any()

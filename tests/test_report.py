@@ -18,7 +18,7 @@ from gradcam_core import DISCLAIMER
 from gradcam_core.checks.panel import Check, Trust
 from gradcam_core.checks.thresholds import read_thresholds
 from gradcam_core.exporters import Extras, ResultFolders, archive, report_html, report_pdf
-from gradcam_core.exporters.report import letters
+from gradcam_core.exporters import letters
 from gradcam_core.exporters.report.contents import NOT_RUN
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, Prediction
 from gradcam_core.text import BANNER

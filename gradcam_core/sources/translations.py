@@ -59,7 +59,7 @@ def fit_to(
 
 
 def fit_in_order(recipe: Architecture, fitted: FittedTensors, wanted: Mapping[str, Any]) -> FittedTensors | None:
-    """Fit the fitted tensors by their order alone; None where that does not fit entirely, or names do."""
+    """Fit the same tensors by their order alone; None where that does not fit entirely, or names do."""
     if fitted.fit.complete:
         return None
     shapes, expected = shapes_of(fitted.tensors), shapes_of(fitted.fit.expected)

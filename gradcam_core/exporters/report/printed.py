@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
+from gradcam_core.exporters.letters import Type, width_of
 from gradcam_core.exporters.report.blocks import (
     Block,
     beside,
@@ -22,7 +23,6 @@ from gradcam_core.exporters.report.blocks import (
     stacked,
 )
 from gradcam_core.exporters.report.contents import MARKS, MEANING, NOT_RUN, Answer, Panel, Report
-from gradcam_core.exporters.report.letters import Type, width_of
 from gradcam_core.exporters.report.pictures import Picture
 from gradcam_core.text import BANNER
 
