@@ -8,7 +8,15 @@ import pytest
 
 from gradcam_core.checks.panel import Check, Trust
 from gradcam_core.checks.thresholds import read_thresholds
-from gradcam_core.exporters import Extras, archive, caption_lines, meaning_of_one, shared_peak, with_caption
+from gradcam_core.exporters import (
+    Drawing,
+    ReportContents,
+    archive,
+    caption_lines,
+    meaning_of_one,
+    shared_peak,
+    with_caption,
+)
 from gradcam_core.exporters.letters import REPLACEMENT
 from gradcam_core.render import colour_heatmap, colour_table, overlay, picture_pixels
 from tests.test_exporters import HOSTILE, PERSON, decoded, explanation, heatmap, unpack
@@ -83,8 +91,8 @@ def test_an_archive_follows_the_display_and_holds_the_outcomes_of_checks() -> No
     example = explanation(first, second)
     shown = dataclasses.replace(example.image, pixels=1 - example.image.pixels)
     display = {"scale": "shared", "display_window": {"level": 50.0, "width": 10.0, "invert": True}}
-    extras = Extras(shown=shown, shared_scale=True, display=display, checks={1: trust_of(second)})
-    files = unpack(archive(example, opacity=0.4, extras=extras))
+    drawing = Drawing(opacity=0.4, shown=shown, shared_scale=True, display=display)
+    files = unpack(archive(example, ReportContents(drawing, checks={1: trust_of(second)})))
     record = json.loads(files["explanation.json"])
     assert record["drawing"] == {"opacity": 0.4, "threshold": 0.0, "colormap": "inferno", **display}
     assert (decoded(files["picture.png"]) == picture_pixels(shown)).all()
@@ -95,7 +103,7 @@ def test_an_archive_follows_the_display_and_holds_the_outcomes_of_checks() -> No
     assert (checked["heatmap"], checked["checks"][0]["outcome"]) == (1, "attention")
     words = files["README.txt"].decode()
     assert "Is it {stable}? attention. It moved by {0}." in words
-    captioned = unpack(archive(example, extras=dataclasses.replace(extras, captions=True)))
+    captioned = unpack(archive(example, ReportContents(dataclasses.replace(drawing, captions=True))))
     assert decoded(captioned[record["heatmaps"][0]["file"]]).shape[1] >= 640
 
 

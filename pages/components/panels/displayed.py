@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcam_core import ImageRecord
+from gradcam_core import Drawing, ImageRecord
 from pages.components import session, windows
 from pages.components.analysis import cache
 from pages.components.viewer import Settings, Window
@@ -79,3 +79,15 @@ def displayed(display: Display) -> ImageRecord:
         shades[values.empty] = 0
     shown = shades.astype(np.float32)[values.levels]
     return dataclasses.replace(image, pixels=np.repeat(shown[..., None], 3, axis=2))
+
+
+def drawing_of(display: Display, captions: bool = False) -> Drawing:
+    """How files are drawn so that they look as it is displayed."""
+    return Drawing(
+        **display.style,
+        shared_scale=display.shared_scale,
+        outlined=display.cells,
+        captions=captions,
+        shown=displayed(display),
+        display=display.to_dict(),
+    )
