@@ -8,15 +8,6 @@ from jaxtyping import Float32, Shaped
 from gradcam_core.shapes import Pixels
 
 
-@dataclass(frozen=True, slots=True)
-class NamedWindow:
-    """A window on a picture's values, as its file or its field names it."""
-
-    name: str
-    centre: float
-    width: float
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class GreyCurve:
     """How grey values are shown where that is no straight line: 0 (black) to 1 (white) at first, first + step, ..."""
@@ -24,6 +15,16 @@ class GreyCurve:
     first: float
     step: float
     shades: Float32[np.ndarray, " N"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedWindow:
+    """A window on a picture's values, as its file or its field names it. `curve` replaces the straight line."""
+
+    name: str
+    centre: float
+    width: float
+    curve: GreyCurve | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
