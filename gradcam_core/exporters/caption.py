@@ -64,9 +64,10 @@ def _target_words(target: Target) -> str:
 
 
 def display_words(window: Mapping[str, Any]) -> str:
-    """Say through which window (level, width, invert) a picture is displayed."""
+    """Say through which window (level, width, invert) a picture is displayed, and which table of greys it `named`."""
+    table = f", by table of greys {window['named'] + 1} of the file" if "named" in window else ""
     inverted = ", inverted" if window["invert"] else ""
-    return f"Displayed with level {number(window['level'])}, window {number(window['width'])}{inverted}."
+    return f"Displayed with level {number(window['level'])}, window {number(window['width'])}{table}{inverted}."
 
 
 def meaning_of_one(heatmap: Heatmap, peak: float | None = None) -> str:
