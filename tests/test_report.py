@@ -20,6 +20,7 @@ from gradcam_core.checks.thresholds import read_thresholds
 from gradcam_core.exporters import ReportContents, ResultFolders, archive, letters, report_html, report_pdf
 from gradcam_core.exporters.report.contents import NOT_RUN
 from gradcam_core.exporters.report_contents import PLAIN
+from gradcam_core.reading import Reading
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, Prediction
 from gradcam_core.text import BANNER
 from tests.test_exporters import HOSTILE, PERSON, Class, explanation, heatmap, unpack
@@ -78,6 +79,20 @@ def test_a_report_says_everything_that_its_reader_must_know() -> None:
         ):
             assert part in text.replace("\u202f", " "), part
         assert PERSON not in text
+
+
+def test_a_blind_reading_and_the_note_are_told_apart() -> None:
+    reading = Reading("Nodule, left.", "2026-01-01T09:30:00Z", "2026-01-01T09:31:00Z", "No nodule.")
+    for text in both(explanation(), ReportContents(note="Seen twice.", reading=reading)):
+        said = (
+            "Before the answer was shown (2026-01-01T09:30:00Z): Nodule, left. Afterwards: No nodule. Note: Seen twice."
+        )
+        assert said in " ".join(text.split())
+    for text in both(explanation(), ReportContents(reading=dataclasses.replace(reading, revised=reading.impression))):
+        assert "Afterwards: not changed." in text
+        assert "Note:" not in text
+    for text in both(explanation(), ReportContents(note="Seen twice.")):
+        assert "Note:" not in text
 
 
 def test_names_are_those_that_the_user_chose() -> None:

@@ -114,15 +114,21 @@ def report_of(explanation: Explanation, contents: ReportContents) -> Report:
         checked=tuple(_checked(trust) for trust in trusts.values()),
         always=tuple(_sentences(always)),
         notes=tuple(note for note in notes if note not in warnings),
-        note=(*_reading(contents.reading), *note_lines(contents.note)),
+        note=_note(contents.reading, contents.note),
         provenance=of_explanation(explanation, contents),
     )
 
 
-def _reading(reading: Reading | None) -> tuple[str, ...]:
-    """The impression before the model's answer was shown, and what became of it."""
+def _note(reading: Reading | None, note: str) -> tuple[str, ...]:
+    """The reader's own note, after a blind reading where there was one."""
+    lines = note_lines(note)
     if reading is None:
-        return ()
+        return lines
+    return (*_reading(reading), *(("Note:", *lines) if lines else ()))
+
+
+def _reading(reading: Reading) -> tuple[str, ...]:
+    """The impression before the model's answer was shown, and what became of it."""
     lines = [f"Before the answer was shown ({reading.written_at}):", *note_lines(reading.impression)]
     if reading.revised is not None and reading.changed:
         return (*lines, "Afterwards:", *note_lines(reading.revised))

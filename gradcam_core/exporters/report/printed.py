@@ -234,7 +234,8 @@ def _texts(title: str, texts: Sequence[str]) -> list[Block]:
     lines = [line for text in texts for line in paragraph(text, TEXT, WIDTH, indent=NAMES)]
     if not lines:
         return []
-    first = beside([(0, stacked(paragraph(title, HEADING, WIDTH))), (0, lines[0])])
+    lower = space(1.06 * (HEADING.size - TEXT.size))  # so that both stand on one line
+    first = beside([(0, stacked(paragraph(title, HEADING, WIDTH))), (0, stacked([lower, lines[0]]))])
     return [hairline(WIDTH, RULE, 0, 4), replace(first, stays=len(lines) > 1), *lines[1:], space(5)]
 
 

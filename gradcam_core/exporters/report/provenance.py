@@ -47,13 +47,13 @@ def _picture(image: ImageRecord, names: Names) -> Iterator[Row]:
     yield "Picture", f"SHA-256 {image.sha256}"
     yield "", f"SHA-256 of its pixels {pixels_checksum(image)}"
     black, white = (number(value) for value in image.stored_range)
-    white += f" {image.greys.unit}" if image.greys.unit else ""
+    unit = f" {image.greys.unit}" if image.greys.unit else ", as stored"
     kind = f"{image.format}, {image.width} × {image.height} px, {image.bits} bits"
     frame = f", frame {image.frame + 1} of {image.frames}" if image.frames > 1 else ""
     window = ""
     if image.window is not None:
         window = f", given to the model with level {number(image.window[0])}, window {number(image.window[1])}"
-    yield "", f"{kind}{frame}; black is {black} and white {white}, as stored{window}"
+    yield "", f"{kind}{frame}; black is {black} and white {white}{unit}{window}"
 
 
 def _model(explanation: Explanation, names: Names) -> Iterator[Row]:
