@@ -121,6 +121,8 @@ def test_a_caption_says_through_which_window_the_picture_was_displayed() -> None
     window = {"level": 40.0, "width": 400.0, "invert": True}
     text = "\n".join(caption_lines(example, example.heatmaps[0], display_window=window))
     assert "Displayed with level 40, window 400, inverted. The model did not see it so." in text
+    text = "\n".join(caption_lines(example, example.heatmaps[0], display_window={**window, "named": 1}))
+    assert "Displayed with level 40, window 400, by table of greys 2 of the file, inverted." in text
     assert "Displayed" not in "\n".join(caption_lines(example, example.heatmaps[0]))
     drawn = with_caption(np.zeros((90, 800, 3), np.uint8), ("90.2\u202f% 7\u00a0%",))
     assert np.array_equal(drawn, with_caption(np.zeros((90, 800, 3), np.uint8), ("90.2 % 7 %",))), "no missing letters"

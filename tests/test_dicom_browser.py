@@ -4,11 +4,12 @@ import re
 from typing import Any
 
 import numpy as np
+import pytest
 from pydicom.sequence import Sequence
 
 from gradcam_core import read_image
 from pages.components.panels.displayed import Display, displayed
-from pages.components.viewer import DEFAULTS, Window
+from pages.components.viewer import DEFAULTS, Window, checked_window
 from tests.test_app import address, page, settled
 from tests.test_big_view import enlarge, explain, point, sharp, shown
 from tests.test_dicom import dicom, table, written
@@ -62,13 +63,14 @@ def test_the_viewer_follows_the_files_table_its_windows_and_its_size(page: Any, 
     soft = displayed(Display(image, DEFAULTS, Window(**window), content)).pixels
     assert np.abs(soft - image.pixels).max() > 0.2
     compare(soft)
+    page.get_by_text("by table of greys 2 of the file").wait_for(state="attached", timeout=30_000)
     presets.select_option(label="Table 1 of the file: level 2048, window 4096, table of greys")
     page.wait_for_timeout(200)
     compare(image.pixels)
     presets.select_option(label="Narrow: level 2048, window 1000")
     page.wait_for_timeout(200)
     compare(read_image(content, window=(2048, 1000)).pixels)
-    assert page.get_by_text("The model saw the picture without this window").count() == 1
+    page.get_by_text("The model saw the picture without this window").wait_for(state="attached", timeout=30_000)
     page.keyboard.press("Escape")
     page.keyboard.press("m")
     canvas = page.locator(".panel canvas").first.bounding_box()
@@ -77,6 +79,16 @@ def test_the_viewer_follows_the_files_table_its_windows_and_its_size(page: Any, 
     page.mouse.move(canvas["x"] + 60, canvas["y"] + 20)
     page.mouse.up()
     assert page.locator("input[name=measuring]").is_checked()
+
+
+@pytest.mark.parametrize("named", [True, -1, "0", 1.0, None])
+def test_the_browser_can_name_a_window_only_by_its_place(named: object) -> None:
+    window = {"level": 1.0, "width": 2.0, "invert": False}
+    assert checked_window({**window, "named": named}) == window
+    assert checked_window({**window, "named": 3}) == {**window, "named": 3}
+    image = read_image(with_table())
+    far = displayed(Display(image, DEFAULTS, Window(level=2048.0, width=1000.0, invert=False, named=99), with_table()))
+    assert np.abs(far.pixels - read_image(with_table(), window=(2048, 1000)).pixels).max() < 1e-3, "a straight line"
 
 
 def test_a_stack_scrolls_and_explains_where_one_rests(page: Any, address: str) -> None:

@@ -164,9 +164,12 @@ def show_panels(
         **layout,
     )
     st.session_state.display = {name: result[name] for name in DEFAULTS}
+    changed = result["window"] != windows.window_of(image)
     windows.keep_window(image, result["window"])
     if chosen:
         _follow(image, result, picture["key"])
+    if changed:  # the notes above say through which window the picture is displayed
+        st.rerun()
     note_shown()
     return result
 
