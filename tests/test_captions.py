@@ -18,7 +18,10 @@ from gradcam_core.exporters import (
     with_caption,
 )
 from gradcam_core.exporters.letters import REPLACEMENT
-from gradcam_core.render import colour_heatmap, colour_table, overlay, picture_pixels
+from gradcam_core.render import colour_heatmap, colour_table, outline_cells, overlay, picture_pixels
+from pages.components.panels.displayed import Display
+from pages.components.panels.downloads import _picture_file
+from pages.components.viewer import DEFAULTS
 from tests.test_exporters import HOSTILE, PERSON, decoded, explanation, heatmap, unpack
 
 
@@ -147,3 +150,20 @@ def test_what_one_stands_for_is_cut_visibly_where_it_has_no_room() -> None:
     drawn = with_caption(np.zeros((9, 640, 3), np.uint8), ("cat",), meaning="a long sentence " * 9)
     assert (drawn[:, -5:][9:] > 250).all()
     assert (drawn[9:35, 600:635] < 100).any()
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_one_heatmap_is_saved_as_it_is_displayed(over: bool) -> None:
+    example = explanation(heatmap())
+    shown = Display(example.image, {**DEFAULTS, "cells": True, "colormap": "viridis"}, None, None)
+    drawn = overlay(example.image, example.heatmaps[0], colormap="viridis", opacity=0.6)
+    drawn = outline_cells(
+        drawn if over else colour_heatmap(example.heatmaps[0], colormap="viridis"), example.heatmaps[0]
+    )
+    captioned = decoded(_picture_file(example, example.heatmaps[0], shown, "x", over, True))
+    lines = caption_lines(example, example.heatmaps[0])
+    meaning = meaning_of_one(example.heatmaps[0])
+    assert np.array_equal(captioned, with_caption(drawn, lines, colormap="viridis", meaning=meaning))
+    files = unpack(_picture_file(example, example.heatmaps[0], shown, "x", over, False))
+    assert np.array_equal(decoded(files["x.png"]), drawn)
+    assert json.loads(files["x.json"])["caption"] == {"lines": list(lines), "one": meaning}
