@@ -127,7 +127,7 @@ from .evaluation import Drift as Drift
 from .evaluation import drift as drift
 from .evaluation import drift_sentences as drift_sentences
 from .evaluation import drift_to_csv as drift_to_csv
-from .exporters import Extras as Extras
+from .exporters import ReportContents as ReportContents
 from .exporters import GalleryRow as GalleryRow
 from .exporters import ResultFolders as ResultFolders
 from .exporters import archive as archive
@@ -139,6 +139,7 @@ from .exporters import difference_picture as difference_picture
 from .exporters import comparison_to_dict as comparison_to_dict
 from .exporters.dicom import dicom_objects as dicom_objects
 from .exporters import display_words as display_words
+from .exporters import draw_heatmap as draw_heatmap
 from .exporters import drift_to_dict as drift_to_dict
 from .exporters import evaluation_to_dict as evaluation_to_dict
 from .exporters import heatmap_names as heatmap_names

@@ -11,15 +11,6 @@ from gradcam_core.shapes import Pixels
 Area = tuple[float, float, float, float]  # left, top, right, bottom: shares (0..1) of width and height
 
 
-@dataclass(frozen=True, slots=True)
-class NamedWindow:
-    """A window on a picture's values, as its file or its field names it."""
-
-    name: str
-    centre: float
-    width: float
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class GreyCurve:
     """How grey values are shown where that is no straight line: 0 (black) to 1 (white) at first, first + step, ..."""
@@ -27,6 +18,16 @@ class GreyCurve:
     first: float
     step: float
     shades: Float32[np.ndarray, " N"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedWindow:
+    """A window on a picture's values, as its file or its field names it. `curve` replaces the straight line."""
+
+    name: str
+    centre: float
+    width: float
+    curve: GreyCurve | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

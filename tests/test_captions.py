@@ -8,8 +8,20 @@ import pytest
 
 from gradcam_core.checks.panel import Check, Trust
 from gradcam_core.checks.thresholds import read_thresholds
-from gradcam_core.exporters import Extras, archive, caption_lines, meaning_of_one, shared_peak, with_caption
-from gradcam_core.render import colour_heatmap, colour_table, overlay, picture_pixels
+from gradcam_core.exporters import (
+    Drawing,
+    ReportContents,
+    archive,
+    caption_lines,
+    meaning_of_one,
+    shared_peak,
+    with_caption,
+)
+from gradcam_core.exporters.letters import REPLACEMENT
+from gradcam_core.render import colour_heatmap, colour_table, outline_cells, overlay, picture_pixels
+from pages.components.panels.displayed import Display
+from pages.components.panels.downloads import _picture_file
+from pages.components.viewer import DEFAULTS
 from tests.test_exporters import HOSTILE, PERSON, decoded, explanation, heatmap, unpack
 
 
@@ -82,8 +94,8 @@ def test_an_archive_follows_the_display_and_holds_the_outcomes_of_checks() -> No
     example = explanation(first, second)
     shown = dataclasses.replace(example.image, pixels=1 - example.image.pixels)
     display = {"scale": "shared", "display_window": {"level": 50.0, "width": 10.0, "invert": True}}
-    extras = Extras(shown=shown, shared_scale=True, display=display, checks={1: trust_of(second)})
-    files = unpack(archive(example, opacity=0.4, extras=extras))
+    drawing = Drawing(opacity=0.4, shown=shown, shared_scale=True, display=display)
+    files = unpack(archive(example, ReportContents(drawing, checks={1: trust_of(second)})))
     record = json.loads(files["explanation.json"])
     assert record["drawing"] == {"opacity": 0.4, "threshold": 0.0, "colormap": "inferno", **display}
     assert (decoded(files["picture.png"]) == picture_pixels(shown)).all()
@@ -94,7 +106,7 @@ def test_an_archive_follows_the_display_and_holds_the_outcomes_of_checks() -> No
     assert (checked["heatmap"], checked["checks"][0]["outcome"]) == (1, "attention")
     words = files["README.txt"].decode()
     assert "Is it {stable}? attention. It moved by {0}." in words
-    captioned = unpack(archive(example, extras=dataclasses.replace(extras, captions=True)))
+    captioned = unpack(archive(example, ReportContents(dataclasses.replace(drawing, captions=True))))
     assert decoded(captioned[record["heatmaps"][0]["file"]]).shape[1] >= 640
 
 
@@ -112,6 +124,46 @@ def test_a_caption_says_through_which_window_the_picture_was_displayed() -> None
     window = {"level": 40.0, "width": 400.0, "invert": True}
     text = "\n".join(caption_lines(example, example.heatmaps[0], display_window=window))
     assert "Displayed with level 40, window 400, inverted. The model did not see it so." in text
+    text = "\n".join(caption_lines(example, example.heatmaps[0], display_window={**window, "named": 1}))
+    assert "Displayed with level 40, window 400, by table of greys 2 of the file, inverted." in text
     assert "Displayed" not in "\n".join(caption_lines(example, example.heatmaps[0]))
     drawn = with_caption(np.zeros((90, 800, 3), np.uint8), ("90.2\u202f% 7\u00a0%",))
     assert np.array_equal(drawn, with_caption(np.zeros((90, 800, 3), np.uint8), ("90.2 % 7 %",))), "no missing letters"
+
+
+@pytest.mark.parametrize("text", ["结节与钙化", "лёгких", "Ακτινογραφία", "Łódź, Ệ", "흉부", "0.5 × 10⁻³ −2"])
+def test_text_of_every_script_with_a_font_stands_in_pictures_and_none_is_cut(text: str) -> None:
+    pixels = np.zeros((9, 700, 3), np.uint8)
+    drawn = with_caption(pixels, (text * 30,))
+    assert not np.array_equal(drawn, with_caption(pixels, (text[::-1] * 30,))), "each sign has its own shape"
+    assert not np.array_equal(
+        drawn, with_caption(pixels, ("".join(REPLACEMENT if s != " " else s for s in text) * 30,))
+    )
+    below = drawn[40:]
+    assert (below[:, :5] > 250).all()
+    assert (below[:, -5:] > 250).all(), "lines are as wide as computed"
+    assert (below[-8:] > 250).all()
+    assert (below < 100).any()
+
+
+def test_what_one_stands_for_is_cut_visibly_where_it_has_no_room() -> None:
+    drawn = with_caption(np.zeros((9, 640, 3), np.uint8), ("cat",), meaning="a long sentence " * 9)
+    assert (drawn[:, -5:][9:] > 250).all()
+    assert (drawn[9:35, 600:635] < 100).any()
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_one_heatmap_is_saved_as_it_is_displayed(over: bool) -> None:
+    example = explanation(heatmap())
+    shown = Display(example.image, {**DEFAULTS, "cells": True, "colormap": "viridis"}, None, None)
+    drawn = overlay(example.image, example.heatmaps[0], colormap="viridis", opacity=0.6)
+    drawn = outline_cells(
+        drawn if over else colour_heatmap(example.heatmaps[0], colormap="viridis"), example.heatmaps[0]
+    )
+    captioned = decoded(_picture_file(example, example.heatmaps[0], shown, "x", over, True))
+    lines = caption_lines(example, example.heatmaps[0])
+    meaning = meaning_of_one(example.heatmaps[0])
+    assert np.array_equal(captioned, with_caption(drawn, lines, colormap="viridis", meaning=meaning))
+    files = unpack(_picture_file(example, example.heatmaps[0], shown, "x", over, False))
+    assert np.array_equal(decoded(files["x.png"]), drawn)
+    assert json.loads(files["x.json"])["caption"] == {"lines": list(lines), "one": meaning}

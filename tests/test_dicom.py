@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from pydicom import dcmread
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
 from pydicom.sequence import Sequence
-from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from gradcam_core import Decoder, GradcamError, read_image
 from gradcam_core.errors import PictureError
@@ -182,6 +182,90 @@ def test_a_table_of_greys_is_followed_and_a_window_replaces_it() -> None:
     places = np.clip(stored, 0, 255).astype(int)
     assert np.abs(read_image(content).pixels[..., 0] - places**2 // 255 / 255).max() < 1e-6
     assert np.abs(read_image(content, window=(128, 256)).pixels[..., 0] - np.clip(stored / 255, 0, 1)).max() < 1e-6
+
+
+def table(shades: np.ndarray, first: int, bits: int, name: str = "", kind: str = "<u2") -> Dataset:
+    """An item of a VOI LUT sequence."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS", [len(shades), first, bits])
+    item.LUTExplanation = name
+    item.LUTData = shades.astype(kind).tobytes()
+    item["LUTData"].VR = "OW"
+    return item
+
+
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_every_table_of_greys_is_offered_by_its_name_with_pydicoms_values(big_endian: bool) -> None:
+    places, kind = np.arange(400) / 399, ">u2" if big_endian else "<u2"
+    tables = [
+        table(np.rint(4095 * places**2), -100, 12, "HARD", kind),
+        table(np.rint(1023 * places**0.5), 20, 10, "", kind),  # of 8 bits, pydicom reads 256 entries alone
+        table(np.rint(65535 * (1 - places)), 0, 16, "Soft\x00er", kind),
+    ]
+    stored = np.arange(-512, 512, dtype=np.int16).reshape(32, 32)
+    dataset = dicom(stored, Modality="DX", VOILUTSequence=Sequence(tables), WindowCenter=40, WindowWidth=400)
+    stream = io.BytesIO()
+    if big_endian:
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+        dataset.PixelData = stored.astype(">i2").tobytes()
+    dcmwrite(stream, dataset, enforce_file_format=True)
+    image = read_image(stream.getvalue())
+    windows = image.greys.windows
+    assert [window.name for window in windows] == ["HARD", "Table 2 of the file", "Softer", ""]
+    assert image.greys.curve is windows[0].curve
+    for index, (window, item) in enumerate(zip(windows, tables, strict=False)):
+        shades = apply_voi_lut(stored, dcmread(io.BytesIO(stream.getvalue())), index=index)
+        assert window.curve is not None
+        read = window.curve.shades[np.clip(stored - int(window.curve.first), 0, 399)]
+        assert np.abs(read - shades / (2 ** item.LUTDescriptor[2] - 1)).max() < 1e-6
+    assert (windows[0].centre, windows[0].width) == (-100 + 399 / 2 + 0.5, 400)
+    assert (windows[3].centre, windows[3].width, windows[3].curve) == (40, 400, None)
+    assert np.array_equal(image.pixels[..., 0], windows[0].curve.shades[np.clip(stored + 100, 0, 399)])
+
+
+def test_a_table_of_single_bytes_is_read_and_an_incomplete_one_is_left_out() -> None:
+    shades = np.arange(256)[::-1]
+    cut = table(shades, 0, 16)
+    cut.LUTData = cut.LUTData[:100]
+    nameless, whole = Dataset(), table(shades, 0, 8, "BYTES", "u1")
+    nameless.LUTExplanation = "NOTHING"
+    stored = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    image = read_image(written(dicom(stored, Modality="DX", VOILUTSequence=Sequence([cut, nameless, whole]))))
+    assert [window.name for window in image.greys.windows] == ["BYTES"]
+    assert np.array_equal(np.rint(255 * image.pixels[..., 0]), shades.reshape(16, 16))
+
+
+def test_every_sigmoid_window_keeps_its_shape() -> None:
+    dataset = dicom(RAMP, Modality="MR", WindowCenter=[0, 100], WindowWidth=[300, 50], VOILUTFunction="SIGMOID")
+    for window in read_image(written(dataset)).greys.windows:
+        assert window.curve is not None
+        shades = window.curve.shades[(RAMP - int(window.curve.first)).astype(int)]
+        assert np.abs(shades - 1 / (1 + np.exp(-4 * (RAMP - window.centre) / window.width))).max() < 1e-6
+
+
+def test_an_overlay_beside_the_pixels_is_said() -> None:
+    notes = read_image(shipped("examples_overlay.dcm")).notes
+    assert "The file contains an overlay that is not drawn." in notes
+    for bits, drawn in ((b"\0\x10", True), (b"\0\0", False)):
+        dataset = dicom(RAMP)
+        dataset.add_new((0x6002, 0x3000), "OW", bits)
+        assert any("overlay" in note for note in read_image(written(dataset)).notes) == drawn
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bit", [12, 15, None])
+def test_an_overlay_in_unused_bits_is_said_and_changes_no_value(signed: bool, bit: int | None) -> None:
+    values = np.arange(-2048, 2048, dtype=np.int16).reshape(64, 64) + np.int16(0 if signed else 2048)
+    stored = values.view(np.uint16) & np.uint16(0x0FFF)
+    if bit is not None:
+        stored[::3] |= np.uint16(1 << bit)
+    dataset = dicom(stored, Modality="MR", BitsStored=12, HighBit=11, PixelRepresentation=int(signed),
+                    WindowCenter=0 if signed else 2048, WindowWidth=4096)  # fmt: skip
+    dataset.add_new((0x6000, 0x0100), "US", 16)
+    dataset.add_new((0x6000, 0x0102), "US", bit or 12)
+    image = read_image(written(dataset))
+    assert np.array_equal(np.rint(4095 * image.pixels[..., 0]).astype(int), values.astype(int) - values.min())
+    assert any("overlay" in note for note in image.notes) == (bit is not None)
 
 
 def test_monochrome1_shows_low_values_white_and_padding_black() -> None:

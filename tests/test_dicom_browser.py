@@ -4,24 +4,24 @@ import re
 from typing import Any
 
 import numpy as np
-from pydicom.dataset import Dataset
+import pytest
 from pydicom.sequence import Sequence
 
 from gradcam_core import read_image
+from pages.components.panels.displayed import Display, displayed
+from pages.components.viewer import DEFAULTS, Window, checked_window
 from tests.test_app import address, page, settled
 from tests.test_big_view import enlarge, explain, point, sharp, shown
-from tests.test_dicom import dicom, written
+from tests.test_dicom import dicom, table, written
 from tests.test_dicom_series import slice_at
 
 __all__ = ["address", "page"]
 
 
 def with_table() -> bytes:
-    """A radiograph of 12 bits with a table of greys that is no straight line, low values white, and a spacing."""
-    item = Dataset()
-    item.LUTDescriptor = [4096, 0, 8]
-    item.LUTData = np.rint(255 * (np.arange(4096) / 4095) ** 2).astype("<u2").tobytes()
-    item["LUTData"].VR = "OW"
+    """A radiograph of 12 bits with two tables of greys that are no straight line, low values white, and a spacing."""
+    places = np.arange(4096) / 4095
+    tables = [table(np.rint(255 * places**2), 0, 8), table(np.rint(255 * places**0.5), 0, 8, "Soft")]
     down, across = np.mgrid[:600, :500]
     stored = (down * 4 + across * 3 + np.random.default_rng(3).integers(0, 50, (600, 500))).astype(np.uint16)
     return written(
@@ -29,7 +29,7 @@ def with_table() -> bytes:
             stored,
             Modality="DX",
             PhotometricInterpretation="MONOCHROME1",
-            VOILUTSequence=Sequence([item]),
+            VOILUTSequence=Sequence(tables),
             WindowCenter=2048,
             WindowWidth=1000,
             WindowCenterWidthExplanation="Narrow",
@@ -47,17 +47,30 @@ def test_the_viewer_follows_the_files_table_its_windows_and_its_size(page: Any, 
     page.keyboard.press("p")
     sharp(page)
 
-    def compare(image: Any) -> None:
-        pixels = shown(page)
+    def compare(pixels: np.ndarray) -> None:
+        seen = shown(page)
         x, y = point(page, 0, 0.45, 0.45)
-        down, across = (round(0.45 * length) for length in pixels.shape[:2])
-        part = pixels[down : down + 40, across : across + 40, 0].astype(int)
-        assert np.abs(part - np.rint(255 * image.pixels[y : y + 40, x : x + 40, 0])).max() <= 1
+        down, across = (round(0.45 * length) for length in seen.shape[:2])
+        part = seen[down : down + 40, across : across + 40, 0].astype(int)
+        assert np.abs(part - np.rint(255 * pixels[y : y + 40, x : x + 40, 0])).max() <= 1
 
-    compare(read_image(content))
-    page.locator("select[name=preset]").select_option(label="Narrow: level 2048, window 1000")
+    image, presets = read_image(content), page.locator("select[name=preset]")
+    compare(image.pixels)
+    presets.select_option(label="Soft: level 2048, window 4096, table of greys")
     page.wait_for_timeout(200)
-    compare(read_image(content, window=(2048, 1000)))
+    assert page.locator("button[name=give-window]").is_hidden(), "a model gets a straight line"
+    window = {"level": 2048.0, "width": 4096.0, "invert": False, "named": 1}
+    soft = displayed(Display(image, DEFAULTS, Window(**window), content)).pixels
+    assert np.abs(soft - image.pixels).max() > 0.2
+    compare(soft)
+    page.get_by_text("by table of greys 2 of the file").wait_for(state="attached", timeout=30_000)
+    presets.select_option(label="Table 1 of the file: level 2048, window 4096, table of greys")
+    page.wait_for_timeout(200)
+    compare(image.pixels)
+    presets.select_option(label="Narrow: level 2048, window 1000")
+    page.wait_for_timeout(200)
+    compare(read_image(content, window=(2048, 1000)).pixels)
+    page.get_by_text("The model saw the picture without this window").wait_for(state="attached", timeout=30_000)
     page.keyboard.press("Escape")
     page.keyboard.press("m")
     canvas = page.locator(".panel canvas").first.bounding_box()
@@ -66,6 +79,16 @@ def test_the_viewer_follows_the_files_table_its_windows_and_its_size(page: Any, 
     page.mouse.move(canvas["x"] + 60, canvas["y"] + 20)
     page.mouse.up()
     assert page.locator("input[name=measuring]").is_checked()
+
+
+@pytest.mark.parametrize("named", [True, -1, "0", 1.0, None])
+def test_the_browser_can_name_a_window_only_by_its_place(named: object) -> None:
+    window = {"level": 1.0, "width": 2.0, "invert": False}
+    assert checked_window({**window, "named": named}) == window
+    assert checked_window({**window, "named": 3}) == {**window, "named": 3}
+    image = read_image(with_table())
+    far = displayed(Display(image, DEFAULTS, Window(level=2048.0, width=1000.0, invert=False, named=99), with_table()))
+    assert np.abs(far.pixels - read_image(with_table(), window=(2048, 1000)).pixels).max() < 1e-3, "a straight line"
 
 
 def test_a_stack_scrolls_and_explains_where_one_rests(page: Any, address: str) -> None:

@@ -63,9 +63,9 @@ def written_about(content: bytes, model: LoadedModel) -> Iterator[bytes]:
     explanation = explain(read_image(content), model, methods="grad_cam", top_k=1)
     yield repr(explanation.image.notes).encode() + repr(explanation.image.greys.unit).encode()
     yield to_json(seal(to_dict(explanation, names="hash")))
-    yield report_html(explanation, names="hash")
-    yield report_pdf(explanation, names="hash")
-    with zipfile.ZipFile(io.BytesIO(archive(explanation, names="hash"))) as packed:
+    yield report_html(explanation)
+    yield report_pdf(explanation)
+    with zipfile.ZipFile(io.BytesIO(archive(explanation))) as packed:
         for name in packed.namelist():
             yield name.encode()
             yield packed.read(name)

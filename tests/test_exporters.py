@@ -14,7 +14,7 @@ import tifffile
 import torch
 
 from gradcam_core import read_image
-from gradcam_core.exporters import archive, heatmap_names, png, to_dict, to_json
+from gradcam_core.exporters import Drawing, ReportContents, archive, heatmap_names, png, to_dict, to_json
 from gradcam_core.exporters.names import file_name, safe, shown_reference
 from gradcam_core.placement import Placement
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, Prediction, Preprocessing
@@ -218,7 +218,7 @@ def test_png_keeps_every_pixel() -> None:
 
 def test_an_archive_holds_the_picture_every_heatmap_and_words() -> None:
     example = explanation()
-    files = unpack(archive(example, colormap="viridis", opacity=0.5))
+    files = unpack(archive(example, ReportContents(Drawing(colormap="viridis", opacity=0.5))))
     record = json.loads(files["explanation.json"])
     assert set(files) == {"README.txt", "explanation.json", "picture.png", "report.pdf", "report.html"} | {
         entry[key] for entry in record["heatmaps"] for key in ("file", "heatmap_file", "raw_file")
@@ -240,14 +240,14 @@ def test_the_same_explanation_gives_the_same_bytes(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
     monkeypatch.setattr("time.localtime", lambda *_: (2033, 5, 18, 3, 33, 20, 2, 138, 0))
     assert archive(explanation()) == first
-    assert archive(explanation(), opacity=0.5) != first
+    assert archive(explanation(), ReportContents(Drawing(opacity=0.5))) != first
 
 
 def test_an_archive_names_nobody_unless_asked_to() -> None:
     example = explanation(reference=f"file:/home/{PERSON}/{PERSON}.pth")
     hidden = unpack(archive(example))
     assert not [name for name, content in hidden.items() if PERSON in name or PERSON.encode() in content]
-    assert PERSON.encode() in unpack(archive(example, names="keep"))["explanation.json"]
+    assert PERSON.encode() in unpack(archive(example, ReportContents(names="keep")))["explanation.json"]
 
 
 def test_hostile_labels_and_layers_make_no_hostile_paths_or_lines() -> None:

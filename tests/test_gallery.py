@@ -87,6 +87,8 @@ def test_contact_sheet_shows_the_worst_and_takes_any_text() -> None:
     assert first.max() < 40
     assert second.max() > 100
     assert contact_sheet([])
+    one, other = (np.asarray(Image.open(io.BytesIO(contact_sheet([row(label=label)])))) for label in ("漢字", "結節"))
+    assert np.abs(one[141:154].astype(int) - other[141:154]).max() > 100, "each sign has its own shape"
 
 
 def test_a_damaged_tile_costs_only_its_picture() -> None:

@@ -17,9 +17,10 @@ import pytest
 from gradcam_core import DISCLAIMER
 from gradcam_core.checks.panel import Check, Trust
 from gradcam_core.checks.thresholds import read_thresholds
-from gradcam_core.exporters import Extras, ResultFolders, archive, report_html, report_pdf
-from gradcam_core.exporters.report import letters
+from gradcam_core.exporters import ReportContents, ResultFolders, archive, letters, report_html, report_pdf
 from gradcam_core.exporters.report.contents import NOT_RUN
+from gradcam_core.exporters.report_contents import PLAIN
+from gradcam_core.reading import Reading
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, Prediction
 from gradcam_core.text import BANNER
 from tests.test_exporters import HOSTILE, PERSON, Class, explanation, heatmap, unpack
@@ -46,9 +47,9 @@ def words_of(content: bytes) -> str:
     return " ".join(" ".join(parts).split())
 
 
-def both(example: Explanation, **options: object) -> Iterator[str]:
-    yield " ".join(pages(report_pdf(example, **options)))  # type: ignore[arg-type]
-    yield words_of(report_html(example, **options))  # type: ignore[arg-type]
+def both(example: Explanation, contents: ReportContents = PLAIN) -> Iterator[str]:
+    yield " ".join(pages(report_pdf(example, contents)))
+    yield words_of(report_html(example, contents))
 
 
 def labelled(*labels: str) -> Explanation:
@@ -68,8 +69,8 @@ def trust_of(checked: Heatmap) -> Trust:
 
 def test_a_report_says_everything_that_its_reader_must_know() -> None:
     example = explanation(heatmap(raw=np.full((4, 4), 0.0123)), heatmap("cam", raw=-np.ones((4, 4))))
-    note = Extras(note="Seen before.\n\nI agree: <b>cat</b>")
-    for text in both(example, extras=note):
+    note = ReportContents(note="Seen before.\n\nI agree: <b>cat</b>")
+    for text in both(example, note):
         for part in (
             *("Top answer: cat 70.0", "dog", "30.0", "0.0123", "One cell 10 × 10 px", "4 × 4 cells"),
             *("No positive evidence: nothing is coloured.", NOT_RUN, "Laid on white.", "Seen before.", "<b>cat</b>"),
@@ -80,9 +81,23 @@ def test_a_report_says_everything_that_its_reader_must_know() -> None:
         assert PERSON not in text
 
 
+def test_a_blind_reading_and_the_note_are_told_apart() -> None:
+    reading = Reading("Nodule, left.", "2026-01-01T09:30:00Z", "2026-01-01T09:31:00Z", "No nodule.")
+    for text in both(explanation(), ReportContents(note="Seen twice.", reading=reading)):
+        said = (
+            "Before the answer was shown (2026-01-01T09:30:00Z): Nodule, left. Afterwards: No nodule. Note: Seen twice."
+        )
+        assert said in " ".join(text.split())
+    for text in both(explanation(), ReportContents(reading=dataclasses.replace(reading, revised=reading.impression))):
+        assert "Afterwards: not changed." in text
+        assert "Note:" not in text
+    for text in both(explanation(), ReportContents(note="Seen twice.")):
+        assert "Note:" not in text
+
+
 def test_names_are_those_that_the_user_chose() -> None:
     example = explanation(reference=f"file:/home/{PERSON}/net.pth")
-    for text in both(example, names="keep"):
+    for text in both(example, ReportContents(names="keep")):
         assert f"{PERSON}.scan.png" in text
         assert "file:net.pth" in text
         assert "/home" not in text
@@ -93,7 +108,7 @@ def test_names_are_those_that_the_user_chose() -> None:
 def test_the_outcomes_of_checks_are_sentences() -> None:
     example = explanation()
     trust = trust_of(example.heatmaps[0])
-    for text in both(example, extras=Extras(checks={0: trust})):
+    for text in both(example, ReportContents(checks={0: trust})):
         for part in (trust.outcome, "Needs attention", "Is the model reading a corner?", "costs a third", "Passed"):
             assert part in text
         assert "These checks test the map, not the diagnosis." in text
@@ -107,7 +122,7 @@ def test_a_report_has_no_script_asks_for_nothing_and_escapes_every_text() -> Non
         labelled(hostile), notes=(hostile,), architecture=hostile, versions={hostile: hostile}, unsuited=(hostile,)
     )
     trust = dataclasses.replace(trust_of(example.heatmaps[0]), notes=(hostile,))
-    content = report_html(example, extras=Extras(note=hostile, checks={0: trust})).decode()
+    content = report_html(example, ReportContents(note=hostile, checks={0: trust})).decode()
     tags: list[tuple[str, dict[str, str | None]]] = []
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))  # type: ignore[method-assign]
@@ -144,14 +159,14 @@ def test_text_of_every_script_with_a_font_can_be_selected(label: str) -> None:
     "label", ["🫁 lung", "ריאה", "رئة", "ปอด", "\ud800x", HOSTILE, "", " ", "e\u0301", "\U0010ffff"]
 )
 def test_what_no_font_has_is_visibly_replaced_and_nothing_crashes(label: str) -> None:
-    text = " ".join(pages(report_pdf(labelled(label), extras=Extras(note=label))))
+    text = " ".join(pages(report_pdf(labelled(label), ReportContents(note=label))))
     assert "What the model answers" in text
     if label[:1] in "🫁רرป" and label.strip():
         assert REPLACEMENT in letters.printable(label)
         assert REPLACEMENT in text
     if label == "e\u0301":
         assert "é" in text
-    report_html(labelled(label), extras=Extras(note=label))
+    report_html(labelled(label), ReportContents(note=label))
 
 
 def boxes(content: bytes) -> Iterator[tuple[int, str, tuple[float, float, float, float]]]:
@@ -183,7 +198,7 @@ def test_nothing_is_cut_or_lies_on_something_else(name: str) -> None:
     example = EXAMPLES[name]()
     note = "\n".join(f"Line {place} of a long note." for place in range(150)) if name == "a long note" else "Short."
     checks = {0: trust_of(example.heatmaps[0])} if example.heatmaps else {}
-    content = report_pdf(example, extras=Extras(note=note, checks=checks))
+    content = report_pdf(example, ReportContents(note=note, checks=checks))
     placed = list(boxes(content))
     for _, _, (left, bottom, right, top) in placed:
         assert left >= MARGIN
@@ -255,7 +270,7 @@ def test_the_same_explanation_gives_the_same_report() -> None:
 
 
 def test_an_archive_holds_the_report_and_the_note() -> None:
-    files = unpack(archive(explanation(), extras=Extras(note="Agreed.")))
+    files = unpack(archive(explanation(), ReportContents(note="Agreed.")))
     assert "Agreed." in pages(files["report.pdf"])[0]
     assert "Agreed." in words_of(files["report.html"])
     assert json.loads(files["explanation.json"])["note"] == "Agreed."

@@ -6,8 +6,9 @@ from typing import Any
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from gradcam_core.exporters.letters import Type, paint, shortened, wrapped
 from gradcam_core.exporters.names import Names, shown_reference
 from gradcam_core.methods import find_method, what_it_reads
 from gradcam_core.records import Explanation, Heatmap
@@ -17,10 +18,9 @@ from gradcam_core.targets import LoweredTarget
 from gradcam_core.tasks import Target, amount_of
 from gradcam_core.text import DISCLAIMER, number, one_line
 
-INK, PAPER = (22, 24, 26), (255, 255, 255)
+INK, PAPER = (0.09, 0.1, 0.11), (255, 255, 255)
 LEAST_WIDTH, LEAST_TEXT, LARGEST_SIDE = 640, 13, 1300  # pixels
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Captioned = UInt8[np.ndarray, "rows columns 3"]
 
 
@@ -64,9 +64,10 @@ def _target_words(target: Target) -> str:
 
 
 def display_words(window: Mapping[str, Any]) -> str:
-    """Say through which window (level, width, invert) a picture is displayed."""
+    """Say through which window (level, width, invert) a picture is displayed, and which table of greys it `named`."""
+    table = f", by table of greys {window['named'] + 1} of the file" if "named" in window else ""
     inverted = ", inverted" if window["invert"] else ""
-    return f"Displayed with level {number(window['level'])}, window {number(window['width'])}{inverted}."
+    return f"Displayed with level {number(window['level'])}, window {number(window['width'])}{table}{inverted}."
 
 
 def meaning_of_one(heatmap: Heatmap, peak: float | None = None) -> str:
@@ -89,19 +90,20 @@ def with_caption(
     pixels = _wide_enough(pixels)
     width = pixels.shape[1]
     size = max(LEAST_TEXT, round(width / 62))
-    font = ImageFont.load_default(size)
-    wrapped = [part for line in lines for part in _wrapped(_printable(line), font, width - size)]
-    below = Image.new("RGB", (width, round(size * (1.45 * len(wrapped) + 3.2))), PAPER)
+    style, margin, baseline = Type(size, INK), round(0.5 * size), round(1.6 * size)
+    broken = [part for line in lines for part in wrapped(line, style, width - 2 * margin)]
+    below = Image.new("RGB", (width, round(size * (1.45 * len(broken) + 3.2))), PAPER)
     draw = ImageDraw.Draw(below)
     ends = ("-1", f"1  {meaning}") if signed else ("0", f"1  {meaning}")
     left, top, long = round(1.6 * size), round(0.7 * size), 14 * size
     table = colour_table("diverging" if signed else colormap)
     bar = cv2.resize(table[None], (long, size), interpolation=cv2.INTER_NEAREST)
-    draw.text((round(0.5 * size), top), ends[0], INK, font)
+    paint(draw, ends[0], margin, baseline, style)
     below.paste(Image.fromarray(bar), (left, top))
-    draw.text((left + long + round(0.5 * size), top), _printable(ends[1]), INK, font)
-    for place, line in enumerate(wrapped):
-        draw.text((round(0.5 * size), round(size * (2.2 + 1.45 * place))), line, INK, font)
+    right = left + long + margin
+    paint(draw, shortened(ends[1], style, width - margin - right), right, baseline, style)
+    for place, line in enumerate(broken):
+        paint(draw, line, margin, round(size * (3.15 + 1.45 * place)), style)
     return np.concatenate([pixels, np.asarray(below)])
 
 
@@ -113,26 +115,3 @@ def _wide_enough(pixels: Colours) -> Captioned:
         pixels = cv2.resize(pixels, (width * times, height * times), interpolation=cv2.INTER_NEAREST)
     missing = max(0, LEAST_WIDTH - pixels.shape[1])
     return np.pad(np.asarray(pixels, np.uint8), ((0, 0), (0, missing), (0, 0)), constant_values=PAPER[0])
-
-
-def _printable(line: str) -> str:
-    """The font has the letters of Latin-1 without ×; a class is known by its number, too."""
-    line = line.translate({0x202F: " ", 0x2019: "'", 0x2212: "-", 0xD7: "x"})
-    return line.replace("\u00a0", " ").encode("latin-1", "replace").decode("latin-1")
-
-
-def _wrapped(line: str, font: Font, width: int) -> list[str]:
-    """Break a line between words, and a word that is longer than a line anywhere."""
-    lines = [""]
-    for word in line.split(" "):
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width:
-            lines[-1] = longer
-            continue
-        lines += [""] if lines[-1] else []
-        while font.getlength(word) > width:
-            fits = next(count for count in range(len(word) - 1, 0, -1) if font.getlength(word[:count]) <= width)
-            lines[-1], word = word[:fits], word[fits:]
-            lines.append("")
-        lines[-1] = word
-    return lines

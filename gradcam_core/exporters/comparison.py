@@ -9,7 +9,8 @@ from typing import Any
 from gradcam_core.comparison import Comparison, comparison_sentences, pair_sentence, same_network
 from gradcam_core.comparison.records import ComparedClass, Pair
 from gradcam_core.errors import GradcamError
-from gradcam_core.exporters.comparison_pictures import Drawing, pictures_of
+from gradcam_core.exporters.comparison_pictures import pictures_of
+from gradcam_core.exporters.drawing import Drawing
 from gradcam_core.exporters.encoding import png, to_json
 from gradcam_core.exporters.folder import read_record
 from gradcam_core.exporters.manifest import to_dict, trust_to_dict

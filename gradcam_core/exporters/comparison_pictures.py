@@ -1,39 +1,15 @@
 """The pictures of a comparison: each model's heatmaps, and the differences, as they are displayed."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
 
 from gradcam_core.comparison import Comparison, overlay_difference
 from gradcam_core.comparison.records import Pair
-from gradcam_core.exporters.caption import Captioned, caption_lines, display_words, meaning_of_one, with_caption
+from gradcam_core.exporters.caption import Captioned, display_words, with_caption
+from gradcam_core.exporters.drawing import Drawing, draw_heatmap
 from gradcam_core.exporters.names import Names, heatmap_names, shown_reference
 from gradcam_core.methods import find_method
-from gradcam_core.records import Explanation, Heatmap, ImageRecord
-from gradcam_core.render import COLOUR_MAP, OPACITY, THRESHOLD, Share, overlay
+from gradcam_core.records import Explanation, Heatmap
 from gradcam_core.text import DISCLAIMER, one_line
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """How pictures of a comparison are drawn; `shown` is the picture as it was displayed.
-
-    `display` adds to the record how it was displayed. With `shared_scale`, 1 stands for the same raw value in all
-    heatmaps of one architecture, method and layer.
-    """
-
-    opacity: Share = OPACITY
-    threshold: Share = THRESHOLD
-    colormap: str = COLOUR_MAP
-    shared_scale: bool = False
-    captions: bool = False
-    shown: ImageRecord | None = None
-    display: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The values for a record."""
-        style = {"opacity": self.opacity, "threshold": self.threshold, "colormap": self.colormap}
-        return style | dict(self.display)
 
 
 def pictures_of(
@@ -56,19 +32,7 @@ def _heatmap(
     comparison: Comparison, explanation: Explanation, heatmap: Heatmap, names: Names, drawing: Drawing
 ) -> Captioned:
     peak = _shared_peak(comparison, explanation, heatmap) if drawing.shared_scale else None
-    pixels = overlay(
-        drawing.shown or comparison.image,
-        heatmap,
-        opacity=drawing.opacity,
-        threshold=drawing.threshold,
-        colormap=drawing.colormap,
-        peak=peak,
-    )
-    if not drawing.captions:
-        return pixels
-    lines = caption_lines(explanation, heatmap, names=names, display_window=drawing.display.get("display_window"))
-    meaning = meaning_of_one(heatmap, peak)
-    return with_caption(pixels, lines, colormap=drawing.colormap, signed=heatmap.signed, meaning=meaning)
+    return draw_heatmap(explanation, heatmap, drawing, peak, names=names)
 
 
 def _shared_peak(comparison: Comparison, explanation: Explanation, heatmap: Heatmap) -> float:
@@ -104,7 +68,7 @@ def _lines(comparison: Comparison, pair: Pair, names: Names, drawing: Drawing) -
         f"({each.fingerprint[:12]}), {f'layer {one_line(own.layer)}' if own.layer else 'its input'}."
         for number, each, own in zip(numbers, several, pair.heatmaps, strict=True)
     ]
-    window = drawing.display.get("display_window")
+    window = drawing.window
     return (
         f"{one_line(pair.label)} (class {heatmap.target.index} of model {numbers[0]}): model {numbers[0]} minus model "
         f"{numbers[1]}. {find_method(heatmap.method, {}).title}",

@@ -11,6 +11,7 @@ from gradcam_core.exporters.manifest import seal, to_dict
 from gradcam_core.exporters.names import Names, file_name, heatmap_names, safe
 from gradcam_core.exporters.report import FILES as REPORTS
 from gradcam_core.exporters.report import report_files
+from gradcam_core.exporters.report_contents import ReportContents
 from gradcam_core.files import FileTooLargeError, folded, read_bounded, write_whole
 from gradcam_core.records import Explanation
 from gradcam_core.render import overlay
@@ -47,7 +48,7 @@ class ResultFolders:
         folder = self._choose(safe(stem) if names == "keep" else image.sha256, image.sha256)
         folder.mkdir(exist_ok=True)
         record, files = folder / RECORD, [f"{name}.png" for name in heatmap_names(explanation.heatmaps)]
-        reports = report_files(explanation, names=names) if report else {}
+        reports = report_files(explanation, ReportContents(names=names)) if report else {}
         outdated = _files_in(record) - set(files) - set(reports)
         record.unlink(missing_ok=True)
         for file, heatmap in zip(files, explanation.heatmaps, strict=True):

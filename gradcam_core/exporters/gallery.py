@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcam_core.exporters.pages import csp_hash, script_json, with_parts
+from gradcam_core.exporters.pages import head, script_json, with_parts
 from gradcam_core.files import whole_file
 from gradcam_core.render import RAMP_END, SIGNED_RAMP_END, colour_table
 from gradcam_core.shapes import Map
@@ -77,10 +77,8 @@ def _document(
     """The parts of the HTML file, in order."""
     style, script = ((FOLDER / name).read_text("utf-8") for name in ("gallery.css", "gallery.js"))
     parts: dict[str, str | Iterator[str]] = {
-        "style": style,
-        "style-hash": csp_hash(style),
+        "head": head(title, style, script),
         "script": script,
-        "script-hash": csp_hash(script),
         "title": html.escape(title),
         "sentences": "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences),
         "disclaimer": html.escape(DISCLAIMER),

@@ -5,16 +5,18 @@ import io
 from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from gradcam_core.errors import GradcamError
 from gradcam_core.exporters.gallery import GalleryRow, worst_first
+from gradcam_core.exporters.letters import Type, paint, shortened
 from gradcam_core.render import draw_on_tile
-from gradcam_core.text import percent
+from gradcam_core.text import one_line, percent
 
 TILE, GAP, LINE = 128, 12, 14
 LETTERS = 160  # more never fit into a caption, and measuring them takes time
-GROUND, TEXT, QUIET = (12, 13, 15), (230, 231, 233), (162, 167, 174)
+GROUND = (12, 13, 15)
+TEXT, QUIET = Type(11, (0.9, 0.905, 0.915)), Type(11, (0.635, 0.655, 0.68))
 
 
 def contact_sheet(rows: Iterable[GalleryRow], columns: int = 8, most: int = 64) -> bytes:
@@ -26,15 +28,16 @@ def contact_sheet(rows: Iterable[GalleryRow], columns: int = 8, most: int = 64) 
     lines = max(-(-len(worst) // columns), 1)
     height = TILE + 2 * LINE + GAP
     sheet = Image.new("RGB", (columns * (TILE + GAP) + GAP, lines * height + GAP), GROUND)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    pen = ImageDraw.Draw(sheet)
     for place, row in enumerate(worst):
         left, top = GAP + place % columns * (TILE + GAP), GAP + place // columns * height
         tile = _drawn(row)
         if tile is not None:
             tile.thumbnail((TILE, TILE))
             sheet.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
-        for line, (words, colour) in enumerate(((_words(row), TEXT), (row.name, QUIET))):
-            pen.text((left, top + TILE + 1 + line * LINE), _fitting(words, font), fill=colour, font=font)
+        for line, (words, style) in enumerate(((_words(row), TEXT), (row.name, QUIET)), 1):
+            fitting = shortened(one_line(words, LETTERS), style, TILE)
+            paint(pen, fitting, left, top + TILE - 2 + line * LINE, style)
     written = io.BytesIO()
     sheet.save(written, "JPEG", quality=90)
     return written.getvalue()
@@ -56,14 +59,3 @@ def _drawn(row: GalleryRow) -> Image.Image | None:
         return None
     drawn = pixels if row.raw is None else draw_on_tile(pixels, row.raw, row.offset, signed=row.signed)
     return Image.fromarray(drawn)
-
-
-def _fitting(words: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
-    """A line as wide as a tile at most. What is not printable ASCII or Latin-1 is written as "?"."""
-    words = words.replace("\u202f", " ").replace("–", "-").replace("’", "'")[:LETTERS]
-    line = "".join(letter if letter.isprintable() and ord(letter) < 256 else "?" for letter in words)
-    if font.getlength(line) <= TILE:
-        return line
-    while line and font.getlength(line + "...") > TILE:
-        line = line[:-1]
-    return line + "..."

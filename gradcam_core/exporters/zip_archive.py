@@ -2,28 +2,19 @@
 
 import io
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from gradcam_core.checks.panel import Trust
-from gradcam_core.exporters.caption import Captioned, caption_lines, meaning_of_one, with_caption
+from gradcam_core.exporters.drawing import draw_heatmap, shared_peak
 from gradcam_core.exporters.encoding import npy, png, to_json
-from gradcam_core.exporters.extras import Extras, shared_peak
 from gradcam_core.exporters.manifest import seal, to_dict
-from gradcam_core.exporters.names import Names, heatmap_names
+from gradcam_core.exporters.names import heatmap_names
 from gradcam_core.exporters.report import report_files
+from gradcam_core.exporters.report_contents import PLAIN, ReportContents
 from gradcam_core.methods import what_it_reads
 from gradcam_core.placement import place_words
-from gradcam_core.records import Explanation, Heatmap
-from gradcam_core.render import (
-    COLOUR_MAP,
-    OPACITY,
-    THRESHOLD,
-    Share,
-    colour_heatmap,
-    outline_cells,
-    overlay,
-    picture_pixels,
-)
+from gradcam_core.records import Explanation
+from gradcam_core.render import picture_pixels
 from gradcam_core.tasks import amount_of
 from gradcam_core.text import DISCLAIMER, NARROW_SPACE, one_line
 
@@ -60,72 +51,31 @@ HEATMAPS
 """
 
 
-def archive(
-    explanation: Explanation,
-    *,
-    names: Names = "hash",
-    opacity: Share = OPACITY,
-    threshold: Share = THRESHOLD,
-    colormap: str = COLOUR_MAP,
-    extras: Extras | None = None,
-) -> bytes:
-    """Pack an explanation as ZIP. The same explanation in the same style gives the same bytes."""
-    extras = extras or Extras()
-    style: dict[str, float | str] = {"opacity": opacity, "threshold": threshold, "colormap": colormap}
-    stems = heatmap_names(explanation.heatmaps)
+def archive(explanation: Explanation, contents: ReportContents = PLAIN) -> bytes:
+    """Pack an explanation as ZIP. The same explanation with the same contents gives the same bytes."""
+    drawing, stems = contents.drawing, heatmap_names(explanation.heatmaps)
     files = {
         index: {"file": f"overlays/{stem}.png", "heatmap_file": f"heatmaps/{stem}.png", "raw_file": f"raw/{stem}.npy"}
         for index, stem in enumerate(stems)
     }
-    record = to_dict(explanation, names=names, files=files, checks=extras.checks)
-    record |= {"drawing": style | dict(extras.display)}
-    if extras.note:
-        record["note"] = extras.note
+    record = to_dict(explanation, names=contents.names, files=files, checks=contents.checks)
+    record |= {"drawing": drawing.to_dict()}
+    if contents.note:
+        record["note"] = contents.note
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as target:
-        add_file(target, "README.txt", _readme(explanation, stems, style, extras).encode())
+        add_file(target, "README.txt", _readme(explanation, stems, contents).encode())
         add_file(target, "explanation.json", to_json(seal(record)))
-        add_file(target, "picture.png", png(picture_pixels(extras.shown or explanation.image)))
+        add_file(target, "picture.png", png(picture_pixels(drawing.shown or explanation.image)))
         for heatmap, paths in zip(explanation.heatmaps, files.values(), strict=True):
-            drawn, alone = _drawn(explanation, heatmap, names, opacity, threshold, colormap, extras)
-            add_file(target, paths["file"], png(drawn))
-            add_file(target, paths["heatmap_file"], png(alone))
+            peak = shared_peak(explanation, heatmap) if drawing.shared_scale else None
+            for path, alone in ((paths["file"], False), (paths["heatmap_file"], True)):
+                drawn = draw_heatmap(explanation, heatmap, drawing, peak, alone=alone, names=contents.names)
+                add_file(target, path, png(drawn))
             add_file(target, paths["raw_file"], npy(heatmap.raw))
-        report = report_files(
-            explanation, names=names, opacity=opacity, threshold=threshold, colormap=colormap, extras=extras
-        )
-        for name, content in report.items():
+        for name, content in report_files(explanation, contents).items():
             add_file(target, name, content)
     return packed.getvalue()
-
-
-def _drawn(
-    explanation: Explanation,
-    heatmap: Heatmap,
-    names: Names,
-    opacity: Share,
-    threshold: Share,
-    colormap: str,
-    extras: Extras,
-) -> tuple[Captioned, Captioned]:
-    """The heatmap over the picture, and alone."""
-    peak = shared_peak(explanation, heatmap) if extras.shared_scale else None
-    image = extras.shown or explanation.image
-    drawn = (
-        overlay(image, heatmap, opacity=opacity, threshold=threshold, colormap=colormap, peak=peak),
-        colour_heatmap(heatmap, threshold=threshold, colormap=colormap, peak=peak),
-    )
-    if extras.outlined:
-        drawn = (outline_cells(drawn[0], heatmap), outline_cells(drawn[1], heatmap))
-    if not extras.captions:
-        return drawn
-    window = extras.display.get("display_window")
-    lines = caption_lines(explanation, heatmap, names=names, display_window=window)
-    meaning = meaning_of_one(heatmap, peak)
-    first, second = (
-        with_caption(pixels, lines, colormap=colormap, signed=heatmap.signed, meaning=meaning) for pixels in drawn
-    )
-    return first, second
 
 
 def add_file(target: zipfile.ZipFile, path: str, content: bytes) -> None:
@@ -137,10 +87,10 @@ def add_file(target: zipfile.ZipFile, path: str, content: bytes) -> None:
     target.writestr(entry, content)
 
 
-def _readme(explanation: Explanation, stems: Sequence[str], style: Mapping[str, float | str], extras: Extras) -> str:
-    checks = "\n".join(line for place, trust in extras.checks.items() for line in _checked(stems[place], trust))
+def _readme(explanation: Explanation, stems: Sequence[str], contents: ReportContents) -> str:
+    checks = "\n".join(line for place, trust in contents.checks.items() for line in _checked(stems[place], trust))
     return (README + f"\nCHECKS\n{checks}\n" * bool(checks)).format(
-        **style,
+        **contents.drawing.style,
         disclaimer=DISCLAIMER,
         width=explanation.image.width,
         height=explanation.image.height,

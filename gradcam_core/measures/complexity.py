@@ -4,25 +4,25 @@ import numpy as np
 import scipy
 from jaxtyping import Float64
 
-from gradcam_core.measures.needs import NotMeasurable, Reading, measurement
+from gradcam_core.measures.needs import Measured, NotMeasurable, measurement
 from gradcam_core.shapes import Heat
 
 Shares = Float64[np.ndarray, "seen"]
 
 
 @measurement("Spread (entropy)", paper="Bhatt et al. 2020", url="https://arxiv.org/abs/2005.00631", better="")
-def entropy(heat: Heat) -> Reading:
+def entropy(heat: Heat) -> Measured:
     """How widely the heat is spread: 0 is all in one pixel, 1 is the same everywhere.
 
     Shannon's entropy of the heat as a distribution over the n pixels that the model saw, divided by its
     largest possible value, log n.
     """
     shares = _shares(heat)
-    return Reading(max(0.0, float(scipy.stats.entropy(shares, base=len(shares)))))
+    return Measured(max(0.0, float(scipy.stats.entropy(shares, base=len(shares)))))
 
 
 @measurement("Focus (Gini index)", paper="Chalasani et al. 2020", url="https://arxiv.org/abs/1810.06583", better="")
-def gini(heat: Heat) -> Reading:
+def gini(heat: Heat) -> Measured:
     """How focused the heat is: 0 is the same everywhere, near 1 is all in very few pixels.
 
     With the n values rising, 1 - 2 * sum of c_k / |c| * (n - k + 1/2) / n (Hurley & Rickard 2009,
@@ -30,7 +30,7 @@ def gini(heat: Heat) -> Reading:
     """
     shares = np.sort(_shares(heat))
     above = np.arange(len(shares))[::-1] + 0.5
-    return Reading(max(0.0, float(1 - 2 * shares @ above / len(shares))))
+    return Measured(max(0.0, float(1 - 2 * shares @ above / len(shares))))
 
 
 def _shares(heat: Heat) -> Shares:

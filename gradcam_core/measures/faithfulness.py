@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gradcam_core.devices import pictures_at_once
 from gradcam_core.measures.hiding import Order, fill_in, hottest_first, mask_of
-from gradcam_core.measures.needs import Curve, NotMeasurable, Probability, Reading, Shown, Visible, measurement
+from gradcam_core.measures.needs import Curve, Measured, NotMeasurable, Probability, Shown, Visible, measurement
 from gradcam_core.progress import Progress
 from gradcam_core.registry import Range
 from gradcam_core.shapes import InputTensor
@@ -31,7 +31,7 @@ def deletion(
     *,
     steps: Steps = 20,
     seed: Seed = 0,
-) -> Reading:
+) -> Measured:
     """Hide the hottest places first: the sooner the probability drops, the lower this number.
 
     The area under the curve of the probability over the share of hidden pixels. What is hidden is
@@ -54,7 +54,7 @@ def insertion(
     *,
     steps: Steps = 20,
     seed: Seed = 0,
-) -> Reading:
+) -> Measured:
     """Uncover the hottest places of a blurred picture first: the sooner the probability rises, the higher this number.
 
     The area under the curve of the probability over the share of uncovered pixels.
@@ -68,7 +68,7 @@ def insertion(
 
 
 @measurement("Average drop", paper="Chattopadhyay et al. 2018", url="https://arxiv.org/abs/1710.11063", better="lower")
-def average_drop(inputs: InputTensor, shown: Shown, probability: Probability) -> Reading:
+def average_drop(inputs: InputTensor, shown: Shown, probability: Probability) -> Measured:
     """How much of the probability is lost when the model sees the picture through the heatmap only; 0 is nothing.
 
     max(0, p - o) / p for this one picture, with o the probability of picture times heatmap. Where the
@@ -78,17 +78,17 @@ def average_drop(inputs: InputTensor, shown: Shown, probability: Probability) ->
     whole, through = _through(inputs, shown, probability)
     if whole == 0:
         raise NotMeasurable("The model gives this target no probability that could fall.")
-    return Reading(max(0.0, whole - through) / whole)
+    return Measured(max(0.0, whole - through) / whole)
 
 
 @measurement("Increase in confidence", paper="Chattopadhyay et al. 2018", url="https://arxiv.org/abs/1710.11063")
-def average_increase(inputs: InputTensor, shown: Shown, probability: Probability) -> Reading:
+def average_increase(inputs: InputTensor, shown: Shown, probability: Probability) -> Measured:
     """Whether the probability rises when the model sees the picture through the heatmap only: 1 is yes, 0 is no.
 
     Whether o > p for this one picture. It has the same limits as the average drop.
     """
     whole, through = _through(inputs, shown, probability)
-    return Reading(float(through > whole))
+    return Measured(float(through > whole))
 
 
 def _through(inputs: InputTensor, shown: Shown, probability: Probability) -> tuple[float, float]:
@@ -107,7 +107,7 @@ def _followed(
     probability: Probability,
     progress: Progress,
     steps: int,
-) -> Reading:
+) -> Measured:
     """The area under the probability's curve (trapezoid rule) as more and more of the pixels change, in this order.
 
     `change` takes masks [B 1 Hin Win] of those so far. The area is 0..1, since both axes are.
@@ -119,7 +119,7 @@ def _followed(
         masks = np.stack([mask_of(order[: round(share * len(order))], inputs.shape[2:]) for share in chunk])
         values += probability(change(torch.from_numpy(masks)[:, None].to(inputs.device))).tolist()
         progress(len(values) / len(shares))
-    return Reading(float(np.trapezoid(values, shares)), Curve(tuple(shares), tuple(values)))
+    return Measured(float(np.trapezoid(values, shares)), Curve(tuple(shares), tuple(values)))
 
 
 def _blurred(inputs: InputTensor, visible: Visible) -> InputTensor:

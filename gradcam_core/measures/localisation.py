@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from gradcam_core.measures.needs import NotMeasurable, Reading, Truth, measurement
+from gradcam_core.measures.needs import Measured, NotMeasurable, Truth, measurement
 from gradcam_core.measures.similar import HOT, overlap, overlap_by_chance
 from gradcam_core.registry import Range
 from gradcam_core.shapes import Heat
@@ -27,7 +27,7 @@ def iou_fixed(
     truth: Truth,
     *,
     threshold: Annotated[float, Range(0.01, 1, "Heat from which on a pixel counts as hot; the peak is 1")] = HOT,
-) -> Reading:
+) -> Measured:
     """How well what is at least half as hot as the peak covers the reference region, and no more; 1 is perfectly.
 
     Intersection over union, as where two heatmaps are compared. The number depends strongly on the threshold.
@@ -37,7 +37,7 @@ def iou_fixed(
 
 
 @measurement("Overlap (Otsu threshold)", paper="Otsu 1979", url="https://doi.org/10.1109/TSMC.1979.4310076")
-def iou_otsu(heat: Heat, truth: Truth) -> Reading:
+def iou_otsu(heat: Heat, truth: Truth) -> Measured:
     """How well the heatmap's hot part, by Otsu's threshold, and the reference region cover each other; 1 is perfectly.
 
     Intersection over union; the threshold divides the heat into the two most different groups (largest
@@ -71,7 +71,7 @@ def pointing_game(
     tolerance: Annotated[
         float, Range(0, 0.2, "How far beside the region still counts, as a share of the longer side")
     ] = 0.03,
-) -> Reading:
+) -> Measured:
     """Whether the hottest point lies in the reference region, or close beside it: 1 is yes, 0 is no.
 
     The default tolerance is the paper's 15 pixels on its pictures of about 500. Where several pixels
@@ -81,11 +81,11 @@ def pointing_game(
     outside = (~(truth & ~np.isnan(heat))).astype(np.uint8)
     distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     farthest = float(np.max(distance[heat == np.nanmax(heat)]))
-    return Reading(float(farthest <= tolerance * max(heat.shape)))
+    return Measured(float(farthest <= tolerance * max(heat.shape)))
 
 
 @measurement("Energy in the box", paper="Wang et al. 2020", url="https://arxiv.org/abs/1910.01279")
-def energy_inside(heat: Heat, truth: Truth) -> Reading:
+def energy_inside(heat: Heat, truth: Truth) -> Measured:
     """How much of all heat lies in the smallest upright box around the reference region; 1 is all of it.
 
     The box is that of the part of the region that the model saw.
@@ -93,21 +93,21 @@ def energy_inside(heat: Heat, truth: Truth) -> Reading:
     values, _ = _seen(heat, truth)
     rows, columns = np.nonzero(truth & ~np.isnan(heat))
     box = heat[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    return Reading(_share(np.nansum(box, dtype=np.float64), values))
+    return Measured(_share(np.nansum(box, dtype=np.float64), values))
 
 
 @measurement("Relevance mass", paper="Arras et al. 2022", url="https://arxiv.org/abs/2003.07258")
-def relevance_mass(heat: Heat, truth: Truth) -> Reading:
+def relevance_mass(heat: Heat, truth: Truth) -> Measured:
     """How much of all heat lies inside the reference region; 1 is all of it.
 
     A heatmap that is the same everywhere gives the region's share of the picture.
     """
     values, inside = _seen(heat, truth)
-    return Reading(_share(values[inside].sum(dtype=np.float64), values), chance=float(inside.mean()))
+    return Measured(_share(values[inside].sum(dtype=np.float64), values), chance=float(inside.mean()))
 
 
 @measurement("Relevance rank", paper="Arras et al. 2022", url="https://arxiv.org/abs/2003.07258")
-def relevance_rank(heat: Heat, truth: Truth) -> Reading:
+def relevance_rank(heat: Heat, truth: Truth) -> Measured:
     """Of the hottest pixels, as many as the region has, how many lie inside it; 1 is all of them.
 
     Pixels that tie for the last places count in proportion, the mean over random orders.
@@ -117,7 +117,7 @@ def relevance_rank(heat: Heat, truth: Truth) -> Reading:
     edge = np.partition(values, -count)[-count]
     above, tied = values > edge, values == edge
     share = (count - above.sum()) / tied.sum()
-    return Reading(float((inside & above).sum() + share * (inside & tied).sum()) / count, chance=float(inside.mean()))
+    return Measured(float((inside & above).sum() + share * (inside & tied).sum()) / count, chance=float(inside.mean()))
 
 
 def _seen(heat: Heat, truth: Truth) -> tuple[Values, Inside]:
@@ -131,8 +131,8 @@ def _seen(heat: Heat, truth: Truth) -> tuple[Values, Inside]:
     return values, inside
 
 
-def _overlapping(hot: Inside, inside: Inside) -> Reading:
-    return Reading(overlap(hot, inside), chance=overlap_by_chance(hot, inside))
+def _overlapping(hot: Inside, inside: Inside) -> Measured:
+    return Measured(overlap(hot, inside), chance=overlap_by_chance(hot, inside))
 
 
 def _share(part: float, values: Values) -> float:

@@ -8,7 +8,7 @@ import torch
 
 from gradcam_core.devices import memory_for
 from gradcam_core.measures.given import serve
-from gradcam_core.measures.needs import Curve, NotMeasurable, Reading
+from gradcam_core.measures.needs import Curve, Measured, NotMeasurable
 from gradcam_core.progress import OnProgress, Progress
 from gradcam_core.records import Explanation, Heatmap, LoadedModel
 from gradcam_core.registry import Choice, Member, family, run
@@ -82,10 +82,10 @@ def _measured(choice: Choice, heatmap: Heatmap, served: Mapping[str, Any], progr
         device = served["inputs"].device.type if "inputs" in member.needs else "cpu"
         # The caller may use mixed precision or record gradients; measures need full precision and no gradients.
         with memory_for(member.title), torch.no_grad(), torch.autocast(device, enabled=False):
-            reading: Reading = run(choice, served, progress)
+            measured: Measured = run(choice, served, progress)
     except NotMeasurable as refusal:
         return Measurement(member.name, member.title, None, str(refusal), None, member.better)
-    return Measurement(member.name, member.title, reading.value, "", reading.curve, member.better, reading.chance)
+    return Measurement(member.name, member.title, measured.value, "", measured.curve, member.better, measured.chance)
 
 
 def _check_measurable(heatmap: Heatmap, member: Member, served: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ probability                  inputs [B Cin Hin Win] -> the target's probability 
                              a region the part of it that stays as it is
 
 One that takes long also asks for `progress`, and calls it with the share that is done. A measure returns a
-Reading, or raises NotMeasurable.
+Measured, or raises NotMeasurable.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Measured:
     """A measurement's number, the curve that it was read off, and what an unrelated heatmap would give, if known."""
 
     value: float

@@ -8,7 +8,7 @@ import scipy
 import torch
 
 from gradcam_core.measures.hiding import Order, hottest_first, mask_of
-from gradcam_core.measures.needs import Curve, NotMeasurable, Probability, Reading, Shown, Visible, measurement
+from gradcam_core.measures.needs import Curve, Measured, NotMeasurable, Probability, Shown, Visible, measurement
 from gradcam_core.progress import Progress
 from gradcam_core.registry import Range
 from gradcam_core.shapes import InputTensor
@@ -29,7 +29,7 @@ def road(
     progress: Progress,
     *,
     seed: Annotated[int, Range(0, 2**31 - 1, "Another seed, another noise and order among equal pixels")] = 0,
-) -> Reading:
+) -> Measured:
     """How much more probability is lost when hot places are removed than when cold ones are; 1 is most, 0 none.
 
     20, 40, 60 and 80 % of the pixels are removed, hottest first (MoRF) and coldest first (LeRF), and
@@ -51,7 +51,7 @@ def road(
         after.append(probability(torch.cat(pictures)).tolist())
         progress(done / len(counts))
     hottest, coldest = zip(*after, strict=True)
-    return Reading(float(np.mean(coldest) - np.mean(hottest)), Curve((0.0, *SHARES), (whole, *hottest)))
+    return Measured(float(np.mean(coldest) - np.mean(hottest)), Curve((0.0, *SHARES), (whole, *hottest)))
 
 
 def _check_ties(shown: Shown, order: Order, count: int) -> None:

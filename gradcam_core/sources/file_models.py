@@ -30,7 +30,7 @@ from gradcam_core.sources.timm_models import configured_preprocessing, hub_folde
 from gradcam_core.sources.torchxrayvision import PREPROCESSING as XRAY_PREPROCESSING
 from gradcam_core.sources.torchxrayvision import as_plain, is_torchxrayvision
 from gradcam_core.sources.transformers_models import transformers_architecture
-from gradcam_core.sources.translations import Reading, fit_in_order, fit_to
+from gradcam_core.sources.translations import FittedTensors, fit_in_order, fit_to
 from gradcam_core.text import listed, one_line
 
 AUTO, HUB, OPEN_CLIP = "auto", "hf-hub:", "open_clip_config.json"
@@ -178,21 +178,23 @@ def _fit(
     return module, fit.sizes, (*notes, settings) if settings else notes
 
 
-def _read(recipe: Architecture, checkpoint: Checkpoint, wanted: Mapping[str, Any]) -> tuple[Architecture, Reading]:
+def _read(
+    recipe: Architecture, checkpoint: Checkpoint, wanted: Mapping[str, Any]
+) -> tuple[Architecture, FittedTensors]:
     """Fit the tensors by their names, without a classifier if there is none, or by their order. Raises ModelError."""
-    reading = fit_to(recipe, checkpoint.tensors, wanted)
-    readings = {recipe: reading}
-    if not wanted.get("num_classes") and (body := without_classifier(recipe, reading.fit, shapes_of(reading.tensors))):
-        readings = {body: fit_to(body, checkpoint.tensors, wanted), **readings}
-    for each, by_name in readings.items():
+    fitted = fit_to(recipe, checkpoint.tensors, wanted)
+    fits = {recipe: fitted}
+    if not wanted.get("num_classes") and (body := without_classifier(recipe, fitted.fit, shapes_of(fitted.tensors))):
+        fits = {body: fit_to(body, checkpoint.tensors, wanted), **fits}
+    for each, by_name in fits.items():
         if by_name.fit.complete:
             return each, by_name
-    known = known_network(reading.tensors)
+    known = known_network(fitted.tensors)
     if not known:  # by order only what no network fits by name
-        for each, by_name in readings.items():
+        for each, by_name in fits.items():
             if ordered := fit_in_order(each, by_name, wanted):
                 return each, ordered
-    raise explain_misfit(reading.fit, lookalike(reading.tensors, known), known)
+    raise explain_misfit(fitted.fit, lookalike(fitted.tensors, known), known)
 
 
 def _check_wish(wanted: Mapping[str, Any], sizes: Mapping[str, int | None]) -> None:

@@ -24,7 +24,7 @@ COMPUTED = "Some layers were pruned or normalised: their weights were computed f
 TURNED = "The file's tensors have names of old or of another tool, which the architecture turned into its own."
 
 
-class Reading(NamedTuple):
+class FittedTensors(NamedTuple):
     """Tensors as an architecture takes them, how they fit it, and notes about how they were read."""
 
     fit: Fit
@@ -34,14 +34,14 @@ class Reading(NamedTuple):
 
 def fit_to(
     recipe: Architecture, tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, Any] = MappingProxyType({})
-) -> Reading:
+) -> FittedTensors:
     """Fit a file's tensors to an architecture: by their names, else by the architecture's own translation of names.
 
     The reading by names is returned where neither fits. `wanted` may hold a `size`, and `weights`, "plain" or
     "averaged", where a file holds both. Raises ModelError.
     """
     tensors, notes = _computed(_chosen(tensors, wanted.get("weights")))
-    plain = Reading(fit_tensors(recipe, shapes_of(tensors), wanted), tensors, notes)
+    plain = FittedTensors(fit_tensors(recipe, shapes_of(tensors), wanted), tensors, notes)
     match = plain.fit.match
     if plain.fit.complete:
         return plain._replace(notes=(*notes, *match.notes))
@@ -54,21 +54,21 @@ def fit_to(
                 continue
             fit = _fit(recipe, shapes_of(turned), wanted)
             if fit:
-                return Reading(fit, turned, (*notes, TURNED, *fit.match.notes))
+                return FittedTensors(fit, turned, (*notes, TURNED, *fit.match.notes))
     return plain
 
 
-def fit_in_order(recipe: Architecture, reading: Reading, wanted: Mapping[str, Any]) -> Reading | None:
-    """Fit the tensors of a reading by their order alone; None where that does not fit entirely, or names do."""
-    if reading.fit.complete:
+def fit_in_order(recipe: Architecture, fitted: FittedTensors, wanted: Mapping[str, Any]) -> FittedTensors | None:
+    """Fit the same tensors by their order alone; None where that does not fit entirely, or names do."""
+    if fitted.fit.complete:
         return None
-    shapes, expected = shapes_of(reading.tensors), shapes_of(reading.fit.expected)
-    for prefix in _prefixes(reading.tensors):
+    shapes, expected = shapes_of(fitted.tensors), shapes_of(fitted.fit.expected)
+    for prefix in _prefixes(fitted.tensors):
         if match_in_order(shapes, expected, prefix).missing:
             continue
         fit = _fit(recipe, shapes, wanted, prefix)
         if fit:
-            return Reading(fit, reading.tensors, (*reading.notes, *fit.match.notes))
+            return FittedTensors(fit, fitted.tensors, (*fitted.notes, *fit.match.notes))
     return None
 
 

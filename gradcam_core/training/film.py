@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from gradcam_core.errors import GradcamError
-from gradcam_core.exporters.pages import csp_hash, script_json, with_parts
+from gradcam_core.exporters.pages import head, script_json, with_parts
 from gradcam_core.files import read_bounded, write_whole
 from gradcam_core.shapes import Map
 from gradcam_core.text import DISCLAIMER
 from gradcam_core.training.records import Scene
 
 FOLDER = Path(__file__).parent
+TITLE = "What the model looked at, epoch by epoch"
 FILM, EPOCH = "film.html", re.compile(r"epoch-(\d{1,9})\.json")
 # So many epochs are in the strip: of more, evenly spread ones with the first and the last.
 MOST_EPOCHS = 60
@@ -93,10 +94,9 @@ def film_document(epochs: Sequence[Mapping[str, Any]]) -> str:
     """The page of these epochs, as `read_film` gives them."""
     style, script = ((FOLDER / f"film.{kind}").read_text("utf-8") for kind in ("css", "js"))
     parts = {
-        "style": style,
-        "style-hash": csp_hash(style),
+        "head": head(TITLE, style, script),
+        "title": TITLE,
         "script": script,
-        "script-hash": csp_hash(script),
         "disclaimer": DISCLAIMER,
         "epochs": script_json(list(epochs)),
     }

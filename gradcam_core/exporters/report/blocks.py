@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from gradcam_core.exporters.report.letters import Ink, Type, draw, width_of, wrapped
+from gradcam_core.exporters.letters import Ink, Type, draw, width_of, wrapped
 
 # Draws at (left, top), in points from the lower left corner of the page.
 Draw = Callable[[Canvas, float, float], None]

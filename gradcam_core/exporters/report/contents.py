@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 from gradcam_core.checks.panel import Check, Trust
 from gradcam_core.exporters.caption import display_words
-from gradcam_core.exporters.extras import Extras, shared_peak
+from gradcam_core.exporters.drawing import Drawing, shared_peak
 from gradcam_core.exporters.manifest import cropped_words
-from gradcam_core.exporters.names import Names
 from gradcam_core.exporters.report.pictures import (
     LARGEST,
     LARGEST_HEATMAP,
     Picture,
-    Style,
     bar_picture,
     heatmap_picture,
     input_picture,
@@ -21,6 +19,7 @@ from gradcam_core.exporters.report.pictures import (
     whole_picture,
 )
 from gradcam_core.exporters.report.provenance import Row, of_explanation, place_of
+from gradcam_core.exporters.report_contents import ReportContents
 from gradcam_core.methods import find_method
 from gradcam_core.reading import Reading
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
@@ -93,12 +92,12 @@ class Report:
     provenance: tuple[Row, ...]
 
 
-def report_of(explanation: Explanation, names: Names, style: Style, extras: Extras) -> Report:
+def report_of(explanation: Explanation, contents: ReportContents) -> Report:
     """Collect what a report says. Nothing is computed again; the pictures are drawn."""
-    places = _places(explanation)
-    shown = reduced(extras.shown or explanation.image, LARGEST)
+    places, drawing = _places(explanation), contents.drawing
+    shown = reduced(drawing.shown or explanation.image, LARGEST)
     small = reduced(shown, LARGEST_HEATMAP)
-    trusts = {place: extras.checks[place] for place in places if place in extras.checks}
+    trusts = {place: contents.checks[place] for place in places if place in contents.checks}
     always = dict.fromkeys(sentence for trust in trusts.values() for sentence in trust.always)
     warnings = tuple(_sentences(explanation.unsuited))
     notes = _sentences((*cropped_words(explanation.placement), *explanation.notes))
@@ -106,24 +105,30 @@ def report_of(explanation: Explanation, names: Names, style: Style, extras: Extr
         headline=_headline(explanation),
         day=explanation.created[:10],
         warnings=warnings,
-        picture=_picture(explanation, shown, extras),
+        picture=_picture(explanation, shown, drawing),
         given=_given(explanation),
         answers_title="Probability of each finding" if explanation.outputs.has_findings else "What the model answers",
         answers=tuple(map(_answer, explanation.predictions)),
-        scale=_scale(explanation, places, extras),
-        panels=tuple(_panel(explanation, explanation.heatmaps[place], small, style, extras) for place in places),
+        scale=_scale(explanation, places, drawing),
+        panels=tuple(_panel(explanation, explanation.heatmaps[place], small, drawing) for place in places),
         checked=tuple(_checked(trust) for trust in trusts.values()),
         always=tuple(_sentences(always)),
         notes=tuple(note for note in notes if note not in warnings),
-        note=(*_reading(extras.reading), *note_lines(extras.note)),
-        provenance=of_explanation(explanation, names, style, extras),
+        note=_note(contents.reading, contents.note),
+        provenance=of_explanation(explanation, contents),
     )
 
 
-def _reading(reading: Reading | None) -> tuple[str, ...]:
-    """The impression before the model's answer was shown, and what became of it."""
+def _note(reading: Reading | None, note: str) -> tuple[str, ...]:
+    """The reader's own note, after a blind reading where there was one."""
+    lines = note_lines(note)
     if reading is None:
-        return ()
+        return lines
+    return (*_reading(reading), *(("Note:", *lines) if lines else ()))
+
+
+def _reading(reading: Reading) -> tuple[str, ...]:
+    """The impression before the model's answer was shown, and what became of it."""
     lines = [f"Before the answer was shown ({reading.written_at}):", *note_lines(reading.impression)]
     if reading.revised is not None and reading.changed:
         return (*lines, "Afterwards:", *note_lines(reading.revised))
@@ -173,7 +178,7 @@ def _answer(prediction: Prediction) -> Answer:
     return Answer(label_of(prediction.label), amount_of(prediction), shown, remark)
 
 
-def _picture(explanation: Explanation, shown: ImageRecord, extras: Extras) -> Panel:
+def _picture(explanation: Explanation, shown: ImageRecord, drawing: Drawing) -> Panel:
     """The original picture as it was displayed."""
     image = explanation.image
     frame = f", frame {image.frame + 1} of {image.frames}" if image.frames > 1 else ""
@@ -181,7 +186,7 @@ def _picture(explanation: Explanation, shown: ImageRecord, extras: Extras) -> Pa
     if image.window is not None:
         centre, width = (number(value) for value in image.window)
         lines.append(f"The model saw it with level {centre}, window {width}.")
-    if window := extras.display.get("display_window"):
+    if window := drawing.window:
         lines.append(f"{display_words(window)} The model did not see it so.")
     return Panel("Picture", "", whole_picture(shown), tuple(lines))
 
@@ -193,19 +198,19 @@ def _given(explanation: Explanation) -> Panel:
     return Panel("What the model saw", "", input_picture(explanation), lines)
 
 
-def _scale(explanation: Explanation, places: list[int], extras: Extras) -> str:
+def _scale(explanation: Explanation, places: list[int], drawing: Drawing) -> str:
     """How the heatmaps are to be read, with the method and the layer where all have the same."""
     where = dict.fromkeys(place_of(explanation.heatmaps[place]) for place in places)
-    scale = "one scale for all heatmaps of a method and layer" if extras.shared_scale else "each map has its own scale"
+    scale = "one scale for all heatmaps of a method and layer" if drawing.shared_scale else "each map has its own scale"
     words = f"The numbers below the colours are raw values of the map; {scale}."
     return f"{next(iter(where))}. {words}" if len(where) == 1 else words
 
 
-def _panel(explanation: Explanation, heatmap: Heatmap, image: ImageRecord, style: Style, extras: Extras) -> Panel:
+def _panel(explanation: Explanation, heatmap: Heatmap, image: ImageRecord, drawing: Drawing) -> Panel:
     """A heatmap over the picture with its colour bar; plain, with the reason, where it has no evidence."""
     label, amount = label_of(heatmap.target.label), amount_of(heatmap.target)
-    peak = shared_peak(explanation, heatmap) if extras.shared_scale else None
-    picture = heatmap_picture(image, heatmap, style, peak, extras.outlined, f"Heatmap for {label}")
+    peak = shared_peak(explanation, heatmap) if drawing.shared_scale else None
+    picture = heatmap_picture(image, heatmap, drawing, peak, f"Heatmap for {label}")
     height, width = heatmap.placement.cell_size((heatmap.raw.shape[0], heatmap.raw.shape[1]))
     rows, columns = heatmap.raw.shape
     mm = ""
@@ -216,15 +221,15 @@ def _panel(explanation: Explanation, heatmap: Heatmap, image: ImageRecord, style
         lines.insert(0, place_of(heatmap))
     if heatmap.state != "ok":
         lines.insert(0, f"{heatmap.state.capitalize()}: nothing is coloured.")
-    bar = _bar(heatmap, style, peak) if heatmap.state == "ok" else None
+    bar = _bar(heatmap, drawing.colormap, peak) if heatmap.state == "ok" else None
     return Panel(label, "" if amount == "–" else amount, picture, tuple(lines), bar)
 
 
-def _bar(heatmap: Heatmap, style: Style, peak: float | None) -> Bar:
+def _bar(heatmap: Heatmap, colormap: str, peak: float | None) -> Bar:
     largest = peak or (heatmap.raw_size if heatmap.signed else heatmap.raw_peak)
     peak_words = number(largest, ".3g")
     ends = (number(-largest, ".3g"), "0", peak_words) if heatmap.signed else ("0", peak_words)
-    table = "diverging" if heatmap.signed else style["colormap"]
+    table = "diverging" if heatmap.signed else colormap
     return Bar(bar_picture(table, f"Colours from {ends[0]} to {ends[-1]}"), ends)
 
 

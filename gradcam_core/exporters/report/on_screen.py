@@ -5,7 +5,7 @@ import html
 from collections.abc import Iterable
 from pathlib import Path
 
-from gradcam_core.exporters.pages import csp_hash, with_parts
+from gradcam_core.exporters.pages import head, with_parts
 from gradcam_core.exporters.report.contents import MARKS, MEANING, NOT_RUN, Answer, Checked, Panel, Report
 from gradcam_core.exporters.report.pictures import Picture
 from gradcam_core.text import BANNER
@@ -17,8 +17,7 @@ def html_page(report: Report) -> bytes:
     """Lay a report out for the screen and for a browser's printing, in UTF-8."""
     style, template = ((FOLDER / name).read_text("utf-8") for name in ("report.css", "report.html"))
     parts = {
-        "style": style,
-        "style-hash": csp_hash(style),
+        "head": head("Heatmap report", style),
         "day": html.escape(report.day),
         "headline": _label(report.headline),
         "warnings": _each(report.warnings, '<p class="warning">{}</p>'),

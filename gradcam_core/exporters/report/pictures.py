@@ -1,18 +1,18 @@
 """The pictures of a report, encoded and no larger than they are printed."""
 
 from dataclasses import dataclass, replace
-from typing import TypedDict
 
 import cv2
 import numpy as np
 import simplejpeg
 from jaxtyping import UInt8
 
+from gradcam_core.exporters.drawing import Drawing
 from gradcam_core.exporters.encoding import png
 from gradcam_core.placement import Placement
 from gradcam_core.preprocess import shown_input
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
-from gradcam_core.render import Share, colour_table, outline_cells, overlay, picture_pixels
+from gradcam_core.render import colour_table, outline_cells, overlay, picture_pixels
 from gradcam_core.shapes import Colours
 
 # Pixels of the longer side: the picture, and each heatmap.
@@ -20,14 +20,6 @@ LARGEST, LARGEST_HEATMAP = 1400, 720
 # A model's input is kept exactly up to this size.
 EXACT = 512
 QUALITY = 90
-
-
-class Style(TypedDict):
-    """How heatmaps are drawn over the picture, as `overlay` takes it."""
-
-    opacity: Share
-    threshold: Share
-    colormap: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,13 +54,11 @@ def input_picture(explanation: Explanation) -> Picture:
     return Picture(png(colours), "png", colours.shape[1], colours.shape[0], words)
 
 
-def heatmap_picture(
-    image: ImageRecord, heatmap: Heatmap, style: Style, peak: float | None, outlined: bool, words: str
-) -> Picture:
+def heatmap_picture(image: ImageRecord, heatmap: Heatmap, drawing: Drawing, peak: float | None, words: str) -> Picture:
     """A heatmap over its picture, which may be reduced: drawn at that size, it is quicker than at its own."""
     placed = replace(heatmap, placement=_placed(heatmap.placement, image))
-    drawn = overlay(image, placed, **style, peak=peak)
-    return _jpeg(outline_cells(drawn, placed) if outlined else drawn, words)
+    drawn = overlay(image, placed, **drawing.style, peak=peak)
+    return _jpeg(outline_cells(drawn, placed) if drawing.outlined else drawn, words)
 
 
 def bar_picture(colormap: str, words: str) -> Picture:

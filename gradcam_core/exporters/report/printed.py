@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
+from gradcam_core.exporters.letters import Type, width_of
 from gradcam_core.exporters.report.blocks import (
     Block,
     beside,
@@ -22,7 +23,6 @@ from gradcam_core.exporters.report.blocks import (
     stacked,
 )
 from gradcam_core.exporters.report.contents import MARKS, MEANING, NOT_RUN, Answer, Panel, Report
-from gradcam_core.exporters.report.letters import Type, width_of
 from gradcam_core.exporters.report.pictures import Picture
 from gradcam_core.text import BANNER
 
@@ -234,7 +234,8 @@ def _texts(title: str, texts: Sequence[str]) -> list[Block]:
     lines = [line for text in texts for line in paragraph(text, TEXT, WIDTH, indent=NAMES)]
     if not lines:
         return []
-    first = beside([(0, stacked(paragraph(title, HEADING, WIDTH))), (0, lines[0])])
+    lower = space(1.06 * (HEADING.size - TEXT.size))  # so that both stand on one line
+    first = beside([(0, stacked(paragraph(title, HEADING, WIDTH))), (0, stacked([lower, lines[0]]))])
     return [hairline(WIDTH, RULE, 0, 4), replace(first, stays=len(lines) > 1), *lines[1:], space(5)]
 
 

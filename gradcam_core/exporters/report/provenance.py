@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from gradcam_core.exporters.extras import Extras
+from gradcam_core.exporters.drawing import Drawing
 from gradcam_core.exporters.manifest import pixels_checksum
 from gradcam_core.exporters.names import Names, file_name, shown_reference
-from gradcam_core.exporters.report.pictures import Style
+from gradcam_core.exporters.report_contents import ReportContents
 from gradcam_core.methods import find_method, what_it_reads
 from gradcam_core.records import Explanation, Heatmap, ImageRecord
 from gradcam_core.text import listed, number, one_line, percent
@@ -14,16 +14,13 @@ Row = tuple[str, str]
 LONGEST = 400
 
 
-def of_explanation(explanation: Explanation, names: Names, style: Style, extras: Extras) -> tuple[Row, ...]:
-    """Rows of a name and a text: picture, model, method, preprocessing, drawing, thresholds, versions, time.
-
-    With names "hash", neither the picture nor a model file is named.
-    """
-    rows = [*_picture(explanation.image, names), *_model(explanation, names)]
+def of_explanation(explanation: Explanation, contents: ReportContents) -> tuple[Row, ...]:
+    """Rows of a name and a text: picture, model, method, preprocessing, drawing, thresholds, versions, time."""
+    rows = [*_picture(explanation.image, contents.names), *_model(explanation, contents.names)]
     methods = dict.fromkeys(map(_with_options, explanation.heatmaps))
     rows += [("" if place else "Method", words) for place, words in enumerate(methods)]
-    rows += [("Preprocessing", _preprocessing(explanation)), ("Drawing", _drawing(style, extras))]
-    sets = dict.fromkeys(f"version {t.thresholds.version}, {t.thresholds.set}" for t in extras.checks.values())
+    rows += [("Preprocessing", _preprocessing(explanation)), ("Drawing", _drawing(contents.drawing))]
+    sets = dict.fromkeys(f"version {t.thresholds.version}, {t.thresholds.set}" for t in contents.checks.values())
     rows += [("Thresholds", words) for words in sets]
     rows += [
         ("Versions", ", ".join(f"{name} {version}" for name, version in explanation.versions.items())),
@@ -50,13 +47,13 @@ def _picture(image: ImageRecord, names: Names) -> Iterator[Row]:
     yield "Picture", f"SHA-256 {image.sha256}"
     yield "", f"SHA-256 of its pixels {pixels_checksum(image)}"
     black, white = (number(value) for value in image.stored_range)
-    white += f" {image.greys.unit}" if image.greys.unit else ""
+    unit = f" {image.greys.unit}" if image.greys.unit else ", as stored"
     kind = f"{image.format}, {image.width} × {image.height} px, {image.bits} bits"
     frame = f", frame {image.frame + 1} of {image.frames}" if image.frames > 1 else ""
     window = ""
     if image.window is not None:
         window = f", given to the model with level {number(image.window[0])}, window {number(image.window[1])}"
-    yield "", f"{kind}{frame}; black is {black} and white {white}, as stored{window}"
+    yield "", f"{kind}{frame}; black is {black} and white {white}{unit}{window}"
 
 
 def _model(explanation: Explanation, names: Names) -> Iterator[Row]:
@@ -74,7 +71,7 @@ def _preprocessing(explanation: Explanation) -> str:
     return f"{size}, fit “{spec.fit}”; mean {mean}; standard deviation {deviation}; {share} of the picture seen"
 
 
-def _drawing(style: Style, extras: Extras) -> str:
-    scale = "one scale for each method and layer" if extras.shared_scale else "each map on its own scale"
-    parts = [f"colours {style['colormap']}", f"opacity {style['opacity']:g}", f"threshold {style['threshold']:g}"]
+def _drawing(drawing: Drawing) -> str:
+    scale = "one scale for each method and layer" if drawing.shared_scale else "each map on its own scale"
+    parts = [f"colours {drawing.colormap}", f"opacity {drawing.opacity:g}", f"threshold {drawing.threshold:g}"]
     return f"{listed(parts)}; {scale}"

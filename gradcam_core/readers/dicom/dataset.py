@@ -22,6 +22,7 @@ from pydicom.uid import (
 
 from gradcam_core.errors import PictureError
 from gradcam_core.kinds import HEAD_BYTES
+from gradcam_core.readers.dicom import overlays
 from gradcam_core.readers.stored import damaged
 
 # pydicom quotes odd values in its warnings, and they may be a patient's.
@@ -47,7 +48,7 @@ _KEYWORDS = (
     *("SegmentedBluePaletteColorLookupTableData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
     *PIXELS,
 )
-_TAGS = [tag for keyword in _KEYWORDS if (tag := tag_for_keyword(keyword)) is not None]
+_TAGS = [tag for keyword in _KEYWORDS if (tag := tag_for_keyword(keyword)) is not None] + overlays.TAGS
 # What files without a picture are, by the start of their SOP class's name.
 _OTHERS = {
     "Media Storage Directory": "a directory of other files (DICOMDIR)",

@@ -11,7 +11,9 @@ from pydicom.dataset import Dataset
 
 _GROUPS = {
     "PixelMeasuresSequence": ("PixelSpacing",),
-    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction"),
+    "FrameVOILUTSequence": (
+        *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
+    ),
     "PixelValueTransformationSequence": ("RescaleIntercept", "RescaleSlope", "RescaleType"),
 }
 

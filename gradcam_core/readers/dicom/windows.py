@@ -1,7 +1,9 @@
-"""How grey the values are shown: the file's windows by their names, its table of greys, or a sigmoid.
+"""How grey the values are shown: the file's tables of greys and its windows, by their names.
 
 Source: DICOM PS3.3, C.11.2 (VOI LUT).
 """
+
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Shaped
@@ -11,7 +13,7 @@ from gradcam_core.picture import GreyCurve, NamedWindow
 from gradcam_core.readers.dicom.frames import numbers
 
 Samples = Shaped[np.ndarray, "H W C"]
-MOST_WINDOWS = 20
+MOST_WINDOWS, MOST_CURVES = 20, 8
 _MOST_STEPS = 1 << 16
 # Usual windows of computed tomography, in Hounsfield units.
 OF_CT = (
@@ -23,8 +25,12 @@ OF_CT = (
 )
 
 
-def windows_of(elements: Dataset) -> tuple[NamedWindow, ...]:
-    """The file's windows that can be used, in its order."""
+def windows_of(values: Samples, elements: Dataset) -> tuple[NamedWindow, ...]:
+    """The file's tables of greys, then its windows, as far as they can be used, in its order. The first is usual."""
+    return (*_tables(elements), *_windows(values, elements))
+
+
+def _windows(values: Samples, elements: Dataset) -> tuple[NamedWindow, ...]:
     centres, widths = numbers(elements.get("WindowCenter")), numbers(elements.get("WindowWidth"))
     named = elements.get("WindowCenterWidthExplanation") or []
     names = [named] if isinstance(named, str) else [str(name) for name in named]
@@ -34,34 +40,50 @@ def windows_of(elements: Dataset) -> tuple[NamedWindow, ...]:
         for place, (centre, width) in enumerate(zip(centres, widths, strict=False))
         if width > 0 and width >= least
     ]
-    return tuple(windows[:MOST_WINDOWS])
+    if _function(elements) != "SIGMOID":
+        return tuple(windows[:MOST_WINDOWS])
+    return tuple(replace(window, curve=_sigmoid(values, window)) for window in windows[:MOST_CURVES])
+
+
+def _tables(elements: Dataset) -> tuple[NamedWindow, ...]:
+    """The tables of greys; the level and width of each are those of the values in it."""
+    counted, named = (not counts_exactly(elements)), list[NamedWindow]()
+    for place, item in enumerate((elements.get("VOILUTSequence") or [])[:MOST_CURVES], 1):
+        if (curve := _table(item)) is not None:
+            name = _printable(str(item.get("LUTExplanation", "") or "")) or f"Table {place} of the file"
+            span = len(curve.shades) - 1
+            named.append(NamedWindow(name, curve.first + (span + counted) / 2, float(span + counted), curve))
+    return tuple(named)
 
 
 def counts_exactly(elements: Dataset) -> bool:
     """Whether a window's centre and width are exact numbers, rather than counts of whole values."""
-    return str(elements.get("VOILUTFunction", "") or "").strip().upper() in ("LINEAR_EXACT", "SIGMOID")
+    return _function(elements) in ("LINEAR_EXACT", "SIGMOID")
 
 
-def curve_of(values: Samples, elements: Dataset) -> GreyCurve | None:
-    """The first table of greys, or the first window where it is a sigmoid; None where the greys are a straight line."""
-    if tables := elements.get("VOILUTSequence"):
-        return _table(tables[0])
-    windows = windows_of(elements)
-    if windows and str(elements.get("VOILUTFunction", "")).strip().upper() == "SIGMOID":
-        return _sigmoid(values, windows[0])
-    return None
+def _function(elements: Dataset) -> str:
+    return str(elements.get("VOILUTFunction", "") or "").strip().upper()
 
 
 def _table(item: Dataset) -> GreyCurve | None:
-    entries, first, bits = (int(number) for number in item.LUTDescriptor)
-    entries = entries or 1 << 16
-    stored = item.LUTData
-    table = np.frombuffer(stored, "<u2") if isinstance(stored, bytes) else np.asarray(stored)
+    """A table of greys; None for one that is incomplete."""
+    descriptor, stored = numbers(item.get("LUTDescriptor")), item.get("LUTData")
+    if len(descriptor) != 3 or stored is None:
+        return None
+    entries, first, bits = int(descriptor[0]) or 1 << 16, int(descriptor[1]), int(descriptor[2])
+    table = np.frombuffer(stored, _kind(item, entries, bits)) if isinstance(stored, bytes) else np.asarray(stored)
     if not 1 < entries <= len(table) or not 0 < bits <= 16:
         return None
     first = first - (1 << 16) if item["LUTDescriptor"].VR == "SS" and first >= 1 << 15 else first
     shades = np.clip(table[:entries].astype(np.float32) / np.float32(2**bits - 1), 0, 1)
     return GreyCurve(float(first), 1.0, shades)
+
+
+def _kind(item: Dataset, entries: int, bits: int) -> str:
+    """How a table's numbers are written: as the file's, or as single bytes (PS3.3, C.11.1.1.1)."""
+    if bits <= 8 and len(item.LUTData) < 2 * entries:
+        return "u1"
+    return ">u2" if item.original_encoding[1] is False else "<u2"
 
 
 def _sigmoid(values: Samples, window: NamedWindow) -> GreyCurve:

@@ -12,11 +12,12 @@ from pydicom.dataset import Dataset
 from gradcam_core.picture import Greys
 from gradcam_core.readers.dicom.dataset import open_dataset
 from gradcam_core.readers.dicom.frames import of_frame
+from gradcam_core.readers.dicom.overlays import has_overlay
 from gradcam_core.readers.dicom.pixels import Samples, decode, frames_of
 from gradcam_core.readers.dicom.series import read_slice
 from gradcam_core.readers.dicom.size import DETECTOR_NOTE, in_true_shape, spacing_of
 from gradcam_core.readers.dicom.values import padding_of, unit_of, values_of
-from gradcam_core.readers.dicom.windows import OF_CT, counts_exactly, curve_of, windows_of
+from gradcam_core.readers.dicom.windows import OF_CT, counts_exactly, windows_of
 from gradcam_core.readers.stored import StoredPicture, reader
 from gradcam_core.text import number
 
@@ -26,6 +27,7 @@ BURNED_NOTE = (
 )
 MAY_BE_BURNED_NOTE = "Pictures of this kind often have text burned into their pixels: look before you export."
 CURVE_NOTE = "Shown, and given to the model, through the file's own table of greys."
+OVERLAY_NOTE = "The file contains an overlay that is not drawn."
 _OFTEN_BURNED = ("US", "SC", "XA", "OT", "ES", "RF")
 
 
@@ -40,7 +42,7 @@ def read_dicom(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
         samples=_bounded(stored),
         format="DICOM",
         frames=frames_of(dataset),
-        notes=_notes(elements) + (DETECTOR_NOTE,) * at_detector,
+        notes=_notes(dataset, elements) + (DETECTOR_NOTE,) * at_detector,
         spacing=min(spacing) if spacing else None,
     )
     if stored.shape[2] == 1:
@@ -57,7 +59,8 @@ def read_series(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
 
 def _grey(picture: StoredPicture, stored: Samples, elements: Dataset) -> StoredPicture:
     values, unit = _bounded(values_of(stored, elements)), unit_of(elements)
-    windows, curve = windows_of(elements), curve_of(values, elements)
+    windows = windows_of(values, elements)
+    curve = windows[0].curve if windows else None
     notes, usual = picture.notes, _full_range(elements)
     if curve is not None:
         notes += (CURVE_NOTE,)
@@ -88,8 +91,9 @@ def _bounded(samples: Samples) -> Samples:
     return samples.astype(samples.dtype.newbyteorder("="), copy=False)
 
 
-def _notes(elements: Dataset) -> tuple[str, ...]:
+def _notes(dataset: Dataset, elements: Dataset) -> tuple[str, ...]:
     notes = (LOSSY_NOTE,) * (str(elements.get("LossyImageCompression", "")) == "01")
+    notes += (OVERLAY_NOTE,) * has_overlay(dataset)
     burned = str(elements.get("BurnedInAnnotation", "") or "").strip().upper()
     if burned == "YES":
         return (*notes, BURNED_NOTE)

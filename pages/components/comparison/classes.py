@@ -43,9 +43,9 @@ def _by_hand(first: LoadedModel, model: LoadedModel) -> dict[int, int | None]:
 
 def show_matching(comparison: Comparison, models: Models) -> None:
     """Say which classes have no partner, and let the compared ones be matched by hand."""
-    for note in comparison.notes:
-        if note not in unsuited_models(comparison.explanations):
-            st.caption(plain(note))
+    unsuited = unsuited_models(comparison.explanations)
+    if notes := [plain(note) for note in comparison.notes if note not in unsuited]:
+        st.caption(" ".join(notes))
     with st.expander("Which classes belong together", key="matching"):
         for place, (title, model) in enumerate(models[1:], 1):
             st.markdown(f"**Model {place + 1}**, {plain(title)}")

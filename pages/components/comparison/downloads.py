@@ -1,5 +1,6 @@
 """Offer a comparison as files that look as it is displayed. None contains the picture's name; each is made on click."""
 
+import dataclasses
 import functools
 import io
 import zipfile
@@ -17,7 +18,7 @@ from gradcam_core import (
     same_network,
     to_json,
 )
-from pages.components.panels.displayed import Display, display_of, displayed
+from pages.components.panels.displayed import Display, display_of, drawing_of
 from pages.components.panels.downloads import download, pick_captions, readable
 from pages.components.panels.heatmaps import display
 from pages.components.words import shortened
@@ -47,7 +48,7 @@ def _drawing(comparison: Comparison, shown: Display, captions: bool) -> Drawing:
     """How the files are drawn: as it is displayed."""
     shared = shown.shared_scale and same_network(comparison.explanations)
     values = {**shown.to_dict(), "scale": "shared" if shared else "own"}
-    return Drawing(**shown.style, shared_scale=shared, captions=captions, shown=displayed(shown), display=values)
+    return dataclasses.replace(drawing_of(shown, captions), shared_scale=shared, display=values)
 
 
 def _record(comparison: Comparison, shown: Display) -> dict[str, Any]:

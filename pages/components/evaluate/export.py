@@ -23,7 +23,7 @@ from gradcam_core import (
 )
 from pages.components.analysis.cache import Measured
 from pages.components.evaluate.regions import OUTLINE, Region, outline_of, share_of
-from pages.components.panels.displayed import Display, display_of, displayed
+from pages.components.panels.displayed import Display, display_of, drawing_of
 from pages.components.panels.downloads import download, pick_captions, stem_of
 from pages.components.panels.heatmaps import display
 
@@ -126,15 +126,15 @@ def _archive(
 
 def _overlays(explanation: Explanation, mask: np.ndarray, shown: Display, captions: bool) -> list[tuple[str, bytes]]:
     """Each heatmap over the picture with the region's outline, as it is displayed."""
-    image, window = displayed(shown), shown.to_dict()["display_window"]
+    drawing = drawing_of(shown, captions)
     pictures = []
     for name, heatmap in zip(heatmap_names(explanation.heatmaps), explanation.heatmaps, strict=True):
-        pixels = overlay(image, heatmap, **shown.style)
+        pixels = overlay(drawing.shown or explanation.image, heatmap, **drawing.style)
         pixels[outline_of(mask)] = np.rint(255 * OUTLINE)
-        if captions:
-            lines = caption_lines(explanation, heatmap, display_window=window)
+        if drawing.captions:
+            lines = caption_lines(explanation, heatmap, display_window=drawing.window)
             lines = (lines[0], "The line is the reference region.", *lines[1:])
-            colours = {"colormap": shown.style["colormap"], "signed": heatmap.signed}
+            colours = {"colormap": drawing.colormap, "signed": heatmap.signed}
             pixels = with_caption(pixels, lines, **colours, meaning=meaning_of_one(heatmap))
         pictures.append((name, png(pixels)))
     return pictures

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcam_core import ImageRecord
+from gradcam_core import Drawing, ImageRecord
 from pages.components import session, windows
 from pages.components.analysis import cache
 from pages.components.viewer import Settings, Window
@@ -58,9 +58,12 @@ def _shades(stored: np.ndarray, image: ImageRecord, window: Window) -> np.ndarra
     greys, (first, last) = image.greys, sorted(image.stored_range)
     counted = 1 if greys.counted else 0
     usual = ((first + last + counted) / 2, last - first + counted)
-    if greys.curve is not None and image.window is None and (window["level"], window["width"]) == usual:
-        places = (stored - greys.curve.first) / greys.curve.step
-        return np.interp(places, np.arange(len(greys.curve.shades)), greys.curve.shades)
+    curve = greys.curve if image.window is None and (window["level"], window["width"]) == usual else None
+    if "named" in window:
+        curve = greys.windows[window["named"]].curve if window["named"] < len(greys.windows) else None
+    if curve is not None:
+        places = (stored - curve.first) / curve.step
+        return np.interp(places, np.arange(len(curve.shades)), curve.shades)
     level, width = window["level"] - counted / 2, max(window["width"] - counted, NARROWEST)
     return np.clip((stored - level) / width + 0.5, 0, 1)
 
@@ -79,3 +82,15 @@ def displayed(display: Display) -> ImageRecord:
         shades[values.empty] = 0
     shown = shades.astype(np.float32)[values.levels]
     return dataclasses.replace(image, pixels=np.repeat(shown[..., None], 3, axis=2))
+
+
+def drawing_of(display: Display, captions: bool = False) -> Drawing:
+    """How files are drawn so that they look as it is displayed."""
+    return Drawing(
+        **display.style,
+        shared_scale=display.shared_scale,
+        outlined=display.cells,
+        captions=captions,
+        shown=displayed(display),
+        display=display.to_dict(),
+    )

@@ -12,19 +12,16 @@ import streamlit as st
 
 from gradcam_core import (
     Explanation,
-    Extras,
     GradcamError,
     Heatmap,
-    Reading,
+    ReportContents,
     Trust,
     archive,
     caption_lines,
-    colour_heatmap,
     dicom_objects,
+    draw_heatmap,
     meaning_of_one,
     npy,
-    outline_cells,
-    overlay,
     png,
     report_html,
     report_pdf,
@@ -32,10 +29,9 @@ from gradcam_core import (
     shared_peak,
     to_dict,
     to_json,
-    with_caption,
 )
 from pages.components import audited, blind, session
-from pages.components.panels.displayed import Display, display_of, displayed
+from pages.components.panels.displayed import Display, display_of, drawing_of
 from pages.components.panels.heatmaps import METHODS, heatmap_title
 from pages.components.viewer import Settings
 
@@ -60,18 +56,21 @@ def show_downloads(
     with st.container(key=f"downloads-note-{key}"):
         note = _take_note(explanation, key)
     reading = blind.reading_of(explanation.image.sha256)
-    extras = lambda captions=False: _extras(display, checks, captions, note(), reading)  # noqa: E731
+
+    def contents(captions: bool = False) -> ReportContents:
+        return ReportContents(drawing_of(display, captions), checks=checks, note=note(), reading=reading)
+
     with st.container(horizontal=True, key=f"downloads-{key}", vertical_alignment="center"):
         for name, kind, write in REPORTS:
-            make = functools.partial(_report, write, explanation, display, extras)
+            make = functools.partial(_report, write, explanation, contents)
             download(f"Report, {name.upper()}", make, f"{stem}.{name}", kind, key)
         inside = pick_captions()
-        pack = lambda: archive(explanation, **display.style, extras=extras(inside))  # noqa: E731
+        pack = lambda: archive(explanation, contents(inside))  # noqa: E731
         download("All as ZIP", pack, f"{stem}.zip", "application/zip", key)
         with st.popover("One heatmap", icon=":material/image:"):
             _one_heatmap(explanation, display, stem, key, inside)
         if explanation.image.format == "DICOM":
-            make = functools.partial(_dicom, explanation, display, extras)
+            make = functools.partial(_dicom, explanation, display, contents)
             download("DICOM objects", make, f"{stem}_dicom.zip", "application/zip", key, help=DICOM_WORDS)
         record = lambda: to_json(_record(explanation, display, checks))  # noqa: E731
         download("Record, JSON", record, f"{stem}.json", "application/json", key)
@@ -131,28 +130,19 @@ def _note_field(notes: dict[int, str], frame: int, key: str) -> None:
     st.text_area("Your note", key=key, on_change=keep, max_chars=LONGEST_NOTE, height=68, help=words)
 
 
-def _extras(
-    display: Display, checks: Mapping[int, Trust], captions: bool, note: str, reading: Reading | None
-) -> Extras:
-    shown, more = displayed(display), display.to_dict()
-    return Extras(shown, captions, display.shared_scale, more, checks, display.cells, note, reading)
+def _report(write: Callable[..., bytes], explanation: Explanation, contents: Callable[[], ReportContents]) -> bytes:
+    return write(explanation, contents())
 
 
-def _report(
-    write: Callable[..., bytes], explanation: Explanation, display: Display, extras: Callable[[], Extras]
-) -> bytes:
-    return write(explanation, **display.style, extras=extras())
-
-
-def _dicom(explanation: Explanation, display: Display, extras: Callable[[], Extras]) -> bytes:
+def _dicom(explanation: Explanation, display: Display, contents: Callable[[], ReportContents]) -> bytes:
     """The explanation as objects of the picture's own study, with the report, as ZIP."""
-    more = extras()
-    printed = report_pdf(explanation, **display.style, extras=more)
+    added = contents()
+    printed = report_pdf(explanation, added)
     try:
-        objects = dicom_objects(explanation, source=display.content, checks=more.checks, report=printed)
+        objects = dicom_objects(explanation, source=display.content, checks=added.checks, report=printed)
     except GradcamError as error:  # a download cannot say why it failed: its file does
         words = f"{error}\nSo these are pictures in a new study, without a patient.\n"
-        objects = dicom_objects(explanation, source=None, checks=more.checks)
+        objects = dicom_objects(explanation, source=None, checks=added.checks)
         objects = (("README.txt", words.encode()), *objects)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as target:
@@ -185,22 +175,16 @@ def _picture_file(
 ) -> bytes:
     """A heatmap as it is displayed: PNG with a caption, or ZIP of a PNG without one and a JSON that says the same."""
     peak = shared_peak(explanation, heatmap) if display.shared_scale else None
-    style = display.style
-    lines = caption_lines(explanation, heatmap, display_window=display.to_dict()["display_window"])
-    if over:
-        pixels = overlay(displayed(display), heatmap, **style, peak=peak)
-    else:
-        pixels = colour_heatmap(heatmap, threshold=style["threshold"], colormap=style["colormap"], peak=peak)
-    pixels = outline_cells(pixels, heatmap) if display.cells else pixels
-    meaning = meaning_of_one(heatmap, peak)
+    drawing = drawing_of(display, inside)
+    picture = png(draw_heatmap(explanation, heatmap, drawing, peak, alone=not over))
     if inside:
-        colours = {"colormap": style["colormap"], "signed": heatmap.signed}
-        return png(with_caption(pixels, lines, **colours, meaning=meaning))
+        return picture
     record = _record(explanation, display, {})
     record["heatmaps"] = [record["heatmaps"][explanation.heatmaps.index(heatmap)] | {"file": f"{name}.png"}]
-    record["caption"] = {"lines": list(lines), "one": meaning}
+    lines = caption_lines(explanation, heatmap, display_window=drawing.window)
+    record["caption"] = {"lines": list(lines), "one": meaning_of_one(heatmap, peak)}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as target:
-        target.writestr(f"{name}.png", png(pixels))
+        target.writestr(f"{name}.png", picture)
         target.writestr(f"{name}.json", to_json(record))
     return packed.getvalue()

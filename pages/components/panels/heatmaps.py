@@ -40,12 +40,12 @@ def show_notes(explanation: Explanation) -> None:
     """Say whether model and picture match at all, and what was done to both that a reader should know."""
     if explanation.unsuited:
         st.warning(plain(" ".join(explanation.unsuited)), icon=":material/warning:")
-    for note in explanation.notes:
-        if note not in explanation.unsuited:
-            st.caption(plain(note))
+    notes = [plain(note) for note in explanation.notes if note not in explanation.unsuited]
     if window := windows.window_of(explanation.image):
         inverted = ", and not inverted" if window["invert"] else ""
-        st.caption(f"{plain(display_words(window))} The model saw the picture without this window{inverted}.")
+        notes.append(f"{plain(display_words(window))} The model saw the picture without this window{inverted}.")
+    if notes:  # one paragraph: each of its own would push the heatmaps down
+        st.caption(" ".join(notes))
 
 
 def show_headline(explanation: Explanation) -> None:
@@ -164,9 +164,12 @@ def show_panels(
         **layout,
     )
     st.session_state.display = {name: result[name] for name in DEFAULTS}
+    changed = result["window"] != windows.window_of(image)
     windows.keep_window(image, result["window"])
     if chosen:
         _follow(image, result, picture["key"])
+    if changed:  # the notes above say through which window the picture is displayed
+        st.rerun()
     note_shown()
     return result
 

@@ -17,7 +17,7 @@ How it paints, so that exported pictures can follow it:
 
 - a grey picture through a window: `(stored - level) / width + 0.5`, cut to 0..1, and 1 minus that where low values are
   white or where it is inverted. A counted window has half a value less in its level and one less in its width; where
-  the file has a curve, it stands for its usual window.
+  the file has a curve, it stands for its usual window, and a named window's curve for that one.
 
 `gradcam_core.render` follows the same formula and owns the colour tables; a browser test compares the two.
 """
@@ -28,7 +28,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import streamlit as st
 
@@ -75,11 +75,15 @@ class Settings(TypedDict):
 
 
 class Window(TypedDict):
-    """The window through which a grey picture is displayed, in stored values."""
+    """The window through which a grey picture is displayed, in stored values.
+
+    `named` is the place of one that has a curve, among the windows that the picture's file and its field name.
+    """
 
     level: float
     width: float
     invert: bool
+    named: NotRequired[int]
 
 
 DEFAULTS = Settings(opacity=0.6, threshold=0.0, colormap="inferno", view="overlay", scale="own", cells=False)
@@ -168,4 +172,6 @@ def checked_window(chosen: object) -> Window | None:
     level, width = window.get("level"), window.get("width")
     if not all(isinstance(value, int | float) and abs(value) < MOST_VALUE for value in (level, width)) or width <= 0:
         return None
-    return Window(level=float(level), width=float(width), invert=window.get("invert") is True)
+    checked = Window(level=float(level), width=float(width), invert=window.get("invert") is True)
+    named = window.get("named")
+    return {**checked, "named": named} if type(named) is int and named >= 0 else checked

@@ -59,14 +59,16 @@ def _greys(image: ImageRecord) -> dict[str, Any]:
         "unit": greys.unit,
         "spacing": image.spacing,
         "counted": greys.counted,
-        "named": [[window.name, window.centre, window.width] for window in greys.windows],
-        "curve": curve
-        and {
-            "first": curve.first,
-            "step": curve.step,
-            "shades": _base64(np.rint(curve.shades * 255).astype(np.uint8).tobytes()),
-        },
+        "named": [[window.name, window.centre, window.width, _curve(window.curve)] for window in greys.windows],
+        "curve": _curve(curve),
     }
+
+
+def _curve(curve: Any) -> dict[str, Any] | None:
+    if curve is None:
+        return None
+    shades = np.rint(curve.shades * 255).astype(np.uint8)
+    return {"first": curve.first, "step": curve.step, "shades": _base64(shades.tobytes())}
 
 
 def _is_whole(preview: Mapping[str, Any], image: ImageRecord) -> bool:

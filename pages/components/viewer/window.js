@@ -8,6 +8,7 @@ const PRESETS = [
   ["Bright half", [0.5, 0.99]],
 ];
 
+const LONGEST_UNIT = 4; // longer ones stand in a field's title alone
 const NARROWEST = 1e-6; // a window of one value parts black from white
 
 // The window in which the picture came: the range that the model gets.
@@ -20,12 +21,20 @@ function windowOf(viewer) {
   return viewer.settings.window ?? usualWindow(viewer.picture);
 }
 
-// What turns a stored value into 0 (black) to 1 (white): the file's curve, or the window.
-function shader({ level, width }, picture) {
+// The curve that stands for the straight line of a window: a named one's, or the usual one's; null where there is none.
+function curveOf({ level, width, named }, picture) {
+  if (named !== undefined) return picture.named[named]?.[3] ?? null;
   const usual = usualWindow(picture);
-  const { curve, counted } = picture;
-  if (curve && level === usual.level && width === usual.width) {
-    const shades = (picture.shades ??= bytesOf(curve.shades));
+  return level === usual.level && width === usual.width ? picture.curve : null;
+}
+
+// What turns a stored value into 0 (black) to 1 (white): a curve, or the window.
+function shader(window, picture) {
+  const curve = curveOf(window, picture);
+  const { level, width } = window;
+  const { counted } = picture;
+  if (curve) {
+    const shades = (curve.bytes ??= bytesOf(curve.shades));
     return (value) => shades[Math.min(Math.max(Math.round((value - curve.first) / curve.step), 0), shades.length - 1)] / 255;
   }
   const [centre, wide] = counted ? [level - 0.5, Math.max(width - 1, NARROWEST)] : [level, width];
@@ -83,23 +92,38 @@ function valueBelow({ levels, offset, step, empty }, share) {
 function listPresets({ root, picture: { named, unit } }) {
   const presets = root.querySelector('[name="preset"]');
   const options = PRESETS.map(([label], place) => new Option(`${place + 1}  ${label}`, place));
-  const text = ([name, level, width]) => withMinus(`${name || "Window of the file"}: level ${shortNumber(level)}, window ${shortNumber(width)}`);
+  const text = ([name, level, width, curve]) => withMinus(
+    `${name || "Window of the file"}: level ${shortNumber(level)}, window ${shortNumber(width)}${curve ? ", table of greys" : ""}`);
   options.push(...named.map((window, place) => new Option(text(window), PRESETS.length + place)));
   presets.replaceChildren(presets.options[0], ...options);
-  for (const name of ["level", "width"]) root.querySelector(`[name="${name}"]`).title = unit;
+  for (const [name, label] of [["level", "Level"], ["width", "Window"]]) {
+    const field = root.querySelector(`[name="${name}"]`);
+    field.ariaLabel = `${label}, in ${unit || "stored values"}`;
+    field.title = unit;
+    field.previousElementSibling.textContent = unit && unit.length <= LONGEST_UNIT ? `${label} (${unit})` : label;
+  }
 }
 
 function setPreset(viewer, place) {
   if (!viewer.source?.values) return;
   const { invert } = windowOf(viewer);
   if (place >= PRESETS.length) {
-    const [, level, width] = viewer.picture.named[place - PRESETS.length];
-    return setWindow(viewer, { level, width, invert });
+    const named = place - PRESETS.length;
+    const [, level, width, curve] = viewer.picture.named[named];
+    return setWindow(viewer, curve ? { level, width, invert, named } : { level, width, invert });
   }
   const shares = PRESETS[place][1];
   if (!shares) return setWindow(viewer, { ...usualWindow(viewer.picture), invert });
   const [low, high] = shares.map((share) => valueBelow(viewer.source.values, share));
   setWindow(viewer, { level: (low + high) / 2, width: Math.max(high - low, leastWidth(viewer)), invert });
+}
+
+// Whether a window shows the picture as it came. The usual curve has a name, too.
+function isUsual(window, picture) {
+  const { level, width } = usualWindow(picture);
+  const curve = curveOf(window, picture);
+  if (curve) return !window.invert && curve.first === picture.curve?.first && curve.shades === picture.curve?.shades;
+  return !window.invert && !picture.curve && window.level === level && window.width === width;
 }
 
 function leastWidth({ source, picture }) {
@@ -109,8 +133,8 @@ function leastWidth({ source, picture }) {
 function setWindow(viewer, window, final = true) {
   const width = Math.max(window.width, leastWidth(viewer));
   const wanted = { level: window.level, width, invert: Boolean(window.invert) };
-  const usual = JSON.stringify(wanted) === JSON.stringify(usualWindow(viewer.picture));
-  viewer.settings.window = usual ? null : wanted;
+  if (window.named !== undefined) wanted.named = window.named;
+  viewer.settings.window = isUsual(wanted, viewer.picture) ? null : wanted;
   viewer.rework();
   if (final) viewer.commit();
 }
@@ -132,7 +156,7 @@ function bindWindow(viewer) {
     field(name).onchange = ({ target }) => {
       const value = Number(target.value);
       const valid = target.value !== "" && Number.isFinite(value) && (name === "level" || value > 0);
-      if (valid) setWindow(viewer, { ...windowOf(viewer), [name]: value });
+      if (valid) setWindow(viewer, { ...windowOf(viewer), named: undefined, [name]: value });
       else viewer.repaint();
     };
   }
@@ -157,13 +181,14 @@ function showWindow(viewer) {
   root.classList.toggle("grey", Boolean(source?.values));
   if (!source?.values) return;
   root.dataset.depth = 8 * source.values.levels.BYTES_PER_ELEMENT;
-  const { level, width, invert } = windowOf(viewer);
+  const { level, width, invert, named } = windowOf(viewer);
   for (const [name, value] of [["level", level], ["width", width]]) {
     if (viewer.parent.activeElement !== field(name)) field(name).value = shortNumber(value);
   }
   field("invert").checked = invert;
   const usual = usualWindow(picture);
-  field("give-window").hidden = !layout.chosen || (level === usual.level && width === usual.width);
+  const asGiven = level === usual.level && width === usual.width;
+  field("give-window").hidden = !layout.chosen || asGiven || named !== undefined; // a model gets a straight line
   field("take-window").hidden = !layout.chosen || !picture.window;
   root.querySelector(".given").hidden = !picture.window;
   root.querySelector(".given").textContent = picture.window

@@ -1,14 +1,18 @@
-"""The letters that reports are printed with: which font has a sign, how wide a text is, where its lines break."""
+"""The letters of reports and pictures: which font has a sign, how wide a text is, where its lines break.
+
+Sizes and widths are in points on paper, and in pixels in pictures.
+"""
 
 import functools
+import itertools
 import re
 import threading
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
+from PIL import ImageDraw, ImageFont
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
@@ -26,6 +30,7 @@ SPACES = {0x202F: " ", 0xA0: " ", 0x2007: " ", 0x2009: " "}
 WITHOUT_SPACES = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60"
 WORDS = re.compile(rf"[{WITHOUT_SPACES}]|[^\s{WITHOUT_SPACES}]+|\s+")
 CLOSING, OPENING = frozenset("、。，．：；！？）」』】》〉’”"), frozenset("（「『【《〈‘“")
+ELLIPSIS = "…"
 LEADING = 1.36
 LOCK = threading.Lock()
 
@@ -34,7 +39,7 @@ Ink = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """How a text is set: its size in points, its weight and its colour."""
+    """How a text is set: its size, its weight and its colour (red, green, blue; 0..1)."""
 
     size: float
     ink: Ink
@@ -42,7 +47,7 @@ class Type:
 
     @property
     def leading(self) -> float:
-        """The distance between two lines, in points."""
+        """The distance between two lines."""
         return self.size * LEADING
 
 
@@ -53,13 +58,13 @@ def printable(text: str) -> str:
 
 
 def width_of(text: str, style: Type) -> float:
-    """The width of printable text, in points."""
+    """The width of printable text."""
     return sum(_width(sign, style.bold) for sign in text) * style.size / 1000
 
 
 @functools.lru_cache(maxsize=4000)
 def wrapped(text: str, style: Type, width: float) -> tuple[str, ...]:
-    """Break text into lines that are no wider than `width` points, and replace what cannot be printed."""
+    """Break text into lines that are no wider than `width`, and replace what cannot be printed."""
     lines, line, used = [], "", 0.0
     for word in _words(printable(text)):
         needed = width_of(word, style)
@@ -76,14 +81,36 @@ def wrapped(text: str, style: Type, width: float) -> tuple[str, ...]:
     return (*lines, line.rstrip())
 
 
+def shortened(text: str, style: Type, width: float) -> str:
+    """Printable text no wider than `width`: what does not fit is cut off and replaced by an ellipsis."""
+    text = printable(text)
+    if width_of(text, style) <= width:
+        return text
+    ends = itertools.accumulate(width_of(sign, style) for sign in text)
+    room = width - width_of(ELLIPSIS, style)
+    return text[: sum(end <= room for end in ends)].rstrip() + ELLIPSIS
+
+
 def draw(canvas: Canvas, line: str, left: float, baseline: float, style: Type) -> None:
     """Print a line of printable text, each sign in the first font that has it."""
     text = canvas.beginText(left, baseline)
     text.setFillColorRGB(*style.ink)
-    for font, signs in groupby(line, key=lambda sign: _glyph(sign, style.bold) or REGULAR):
+    for font, signs in itertools.groupby(line, key=lambda sign: _glyph(sign, style.bold) or REGULAR):
         text.setFont(_font(font).fontName, style.size)
         text.textOut("".join(signs))
     canvas.drawText(text)
+
+
+def paint(picture: ImageDraw.ImageDraw, line: str, left: float, baseline: float, style: Type) -> None:
+    """Draw a line of printable text into a picture, as `draw` prints it.
+
+    Pillow rounds the widths of signs to whole pixels, so each sign is drawn at its own place.
+    """
+    ink = tuple(round(255 * part) for part in style.ink)
+    for sign in line:
+        font = _pillow_font(_glyph(sign, style.bold) or REGULAR, style.size)
+        picture.text((left, baseline), sign, ink, font, anchor="ls")
+        left += width_of(sign, style)
 
 
 def _words(text: str) -> Iterator[str]:
@@ -137,3 +164,9 @@ def _registered(name: str) -> TTFont:
     font = TTFont(f"report {name}", str(FONTS / f"{name}.ttf"), shapable=False)
     pdfmetrics.registerFont(font)
     return font
+
+
+@functools.lru_cache(maxsize=64)
+def _pillow_font(name: str, size: float) -> ImageFont.FreeTypeFont:
+    """The same font for pictures. The basic layout places signs alike on every machine."""
+    return ImageFont.truetype(str(FONTS / f"{name}.ttf"), size, layout_engine=ImageFont.Layout.BASIC)
