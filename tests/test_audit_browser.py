@@ -48,7 +48,6 @@ def page(chromium: Any, log: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def test_a_blind_reading_from_the_impression_to_the_log(page: Any, log: Path) -> None:
-    page.get_by_text("Blind reading", exact=True).first.click()
     page.locator(".st-key-blind label").first.click()
     page.get_by_text("What do you see?").wait_for(timeout=60_000)
     settled(page)

@@ -440,3 +440,27 @@ def test_two_windows_by_the_field_are_offered_with_hounsfield_units_alone() -> N
     image = read_image(written(dicom(RAMP, RescaleSlope=1, RescaleIntercept=0)))
     assert image.greys.windows[0].name == "Lung"
     assert read_image(written(dicom(RAMP, Modality="MR", RescaleSlope=2, RescaleIntercept=0))).greys.windows == ()
+
+
+def test_what_is_said_of_the_window_holds_for_the_one_that_is_used() -> None:
+    content = written(dicom(RAMP, WindowCenter=40, WindowWidth=400))
+    plain, through = read_image(content), read_image(content, window=(50, 350))
+    assert [note for note in plain.notes if "window" in note] == [
+        "Shown, and given to the model, through the file's own window: level 40, width 400."
+    ]
+    assert [note for note in through.notes if "window" in note] == [
+        "Shown, and given to the model, through a window that was set: level 50, width 350."
+    ]
+
+
+@pytest.mark.parametrize(("name", "value"), [("RescaleSlope", "0"), ("RescaleSlope", "x"), ("RescaleIntercept", "x")])
+def test_a_rescaling_that_makes_no_sense_gives_no_unit(name: str, value: str) -> None:
+    sound = {"RescaleSlope": "1", "RescaleIntercept": "-1024", "RescaleType": "HU"}
+    dataset = dicom(RAMP, Modality="CT", **sound)
+    with pydicom.config.disable_value_validation():
+        dataset[name]._value = value
+    image = read_image(written(dataset))
+    assert image.greys.unit == ""
+    assert image.greys.windows == ()
+    assert image.value_range == (RAMP.min(), RAMP.max())
+    assert any("rescaling makes no sense" in note for note in image.notes)

@@ -14,12 +14,8 @@ from gradcam_core.files import write_whole
 
 def audit_flags(flags: Flags) -> None:
     """Add the flags of `audit`."""
-    flags.add_argument(
-        "place",
-        nargs="?",
-        metavar="PLACE",
-        help="a log's folder, or a file of one (that of LIGHTBOX_AUDIT, or this user's)",
-    )
+    words = "a log's folder, or a file of one (that of LIGHTBOX_AUDIT, or this user's)"
+    flags.add_argument("place", nargs="?", metavar="PLACE", help=words)
     flags.add_argument("--export", metavar="FILE", help="write the entries: .csv, or .jsonl as they are in the log")
 
 

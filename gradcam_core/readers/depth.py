@@ -1,31 +1,23 @@
 """Stored values -> what is shown: 0 (black) to 1 (white), with words for what was done on the way."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float32, Shaped
+from jaxtyping import Float32, Shaped
 
 from gradcam_core.errors import PictureError
 from gradcam_core.picture import GreyCurve
+from gradcam_core.readers.ranges import Mask, Range, Samples, bands, extremes, range_of
 from gradcam_core.readers.stored import StoredPicture
 from gradcam_core.shapes import Pixels
 from gradcam_core.text import number
 
 WHITE_NOTE = "See-through parts are laid on white."
 CLEAR_NOTE = "The file says that the whole picture is see-through; it is shown opaque."
-# Rows are converted a few at a time, so that no second copy of the picture is needed.
-_BAND = 64
-_SAMPLED = 1_000_000
-# With fewer grey levels than this between the percentiles, the rest of the picture counts as content, not as outliers.
-_FEW_LEVELS = 32
 _NARROWEST = 1e-6  # a window of one value parts black from white
-
-Samples = Shaped[np.ndarray, "H W C"]
-Mask = Bool[np.ndarray, "H W"]
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +48,7 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
     alpha, clear = _opacity(picture)
     own, words = _own_range(picture, samples, _both(valid, alpha))
     low, high = own if window is None else _window_range(window, samples.shape[2] == 1, picture.greys.counted)
-    notes += clear + (words if window is None else ())
+    notes += clear + ((*words, *filter(None, [picture.greys_note])) if window is None else (_window_note(window),))
     curve = picture.greys.curve if window is None else None
     through = window or picture.greys.usual
     straight = _exact(through, picture.greys.counted) if through and curve is None else None
@@ -65,7 +57,7 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
     plain = eight and straight is None and valid is None and alpha is None and not picture.inverted
     shade = _shader(curve, straight, (low, high))
     pixels = np.empty((*samples.shape[:2], 3), np.float32)
-    for rows in _bands(samples):
+    for rows in bands(samples):
         if plain:
             np.divide(samples[rows], np.float32(255), out=pixels[rows])
             continue
@@ -79,14 +71,19 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
         pixels[rows] = np.rint(shown * 255) / np.float32(255) if exact else shown
     bits = 8 if eight else 16 if samples.dtype.itemsize <= 2 and samples.dtype != np.uint8 else 32
     ends, own_ends = ((second, first) if picture.inverted else (first, second) for first, second in ((low, high), own))
-    values = (0.0, 255.0) if samples.dtype == np.uint8 else _extremes(samples, valid, -math.inf, math.inf)
+    values = (0.0, 255.0) if samples.dtype == np.uint8 else extremes(samples, valid, -math.inf, math.inf)
     return Shown(pixels, bits, ends, own_ends, values, alpha is not None, notes + (WHITE_NOTE,) * (alpha is not None))
+
+
+def _window_note(window: Range) -> str:
+    level, width = (number(value) for value in window)
+    return f"Shown, and given to the model, through a window that was set: level {level}, width {width}."
 
 
 def range_of_channels(picture: StoredPicture) -> Range:
     """The stored values that a model for all of a picture's channels gets as 0 and 1: the same in every channel."""
     samples = picture.samples if picture.channels is None else picture.channels
-    low, high, _ = _range(samples, _valid(samples, picture)[0], False, False)
+    low, high, _ = range_of(samples, _valid(samples, picture)[0], False, False)
     return low, high
 
 
@@ -97,7 +94,7 @@ def _own_range(picture: StoredPicture, samples: Samples, seen: Mask | None) -> t
         return (first, first + picture.greys.curve.step * steps), ()
     if picture.greys.usual is not None:
         return _window_range(picture.greys.usual, True, picture.greys.counted), ()
-    low, high, words = _range(samples, seen, samples.shape[2] == 1, picture.inverted)
+    low, high, words = range_of(samples, seen, samples.shape[2] == 1, picture.inverted)
     return (low, high), words
 
 
@@ -117,10 +114,6 @@ def _opacity(picture: StoredPicture) -> tuple[Float32[np.ndarray, "H W"] | None,
     return (picture.alpha, ()) if picture.alpha.any() else (None, (CLEAR_NOTE,))
 
 
-def _bands(samples: Samples) -> Iterator[slice]:
-    return (slice(top, top + _BAND) for top in range(0, len(samples), _BAND))
-
-
 def _as_grey(samples: Samples, windowed: bool) -> Shaped[np.ndarray, "H W D"]:
     """Three equal channels are grey: viewers often export grey as RGB. 8-bit colour is alike either way."""
     if samples.shape[2] == 1 or (samples.dtype == np.uint8 and not windowed):
@@ -135,7 +128,7 @@ def _valid(samples: Samples, picture: StoredPicture) -> tuple[Mask | None, tuple
     valid = np.ones(samples.shape[:2], bool)
     notes: tuple[str, ...] = ()
     if samples.dtype.kind == "f":
-        for rows in _bands(samples):
+        for rows in bands(samples):
             valid[rows] = np.isfinite(samples[rows]).all(axis=2)
         if not valid.any():
             raise PictureError(
@@ -147,7 +140,7 @@ def _valid(samples: Samples, picture: StoredPicture) -> tuple[Mask | None, tuple
     if nodata is not None and math.isfinite(nodata):
         empty = np.zeros_like(valid)
         with np.errstate(over="ignore"):
-            for rows in _bands(samples):
+            for rows in bands(samples):
                 empty[rows] = valid[rows] & (samples[rows] == nodata).all(axis=2)
         count = int(empty.sum())
         # Where nothing else is stored, the value counts as an ordinary one.
@@ -165,86 +158,6 @@ def _both(valid: Mask | None, alpha: Float32[np.ndarray, "H W"] | None) -> Mask 
         return valid
     seen = alpha > 0 if valid is None else valid & (alpha > 0)
     return seen if seen.any() else valid
-
-
-def _range(samples: Samples, seen: Mask | None, grey: bool, inverted: bool) -> tuple[float, float, tuple[str, ...]]:
-    """The stored values that become 0 and 1, and words where they are the picture's own."""
-    kind = samples.dtype
-    whole = kind.kind in "iu"
-    least, most = (float(np.iinfo(kind).min), float(np.iinfo(kind).max)) if whole else (0.0, 1.0)
-    if kind == np.uint8:
-        return least, most, ()
-    scale = "stretched over the whole scale from " + ("white to black." if inverted else "black to white.")
-    extremes = _extremes(samples, seen, -math.inf, math.inf)
-    low, high = _without_outliers(samples, seen, *extremes)
-    if not grey and whole:
-        bits = int(high).bit_length()
-        if high / 2 - low / 2 > (most / 2 - least / 2) / 4 or high <= low:
-            return least, most, ()
-        if low >= 0:
-            full = float(2**bits - 1)
-            note = f"Of its {kind.itemsize * 8} bits the picture uses {bits}: the stored values 0 to {full:,.0f} are "
-            return 0.0, full, (note + scale,)
-    if not high / 2 - low / 2 > 0:
-        return least, most, (f"All pixels have the value {low:,g}, so there is no range to stretch.",)
-    if (low, high) == (least, most):
-        return low, high, ()
-    if (low, high) == extremes:
-        return low, high, (f"The stored values {_number(low, whole)} to {_number(high, whole)} are {scale}",)
-    inside = sum(int(((part >= low) & (part <= high)).sum()) for part in _values(samples, seen))
-    outside = 1 - inside / sum(part.size for part in _values(samples, seen))
-    return low, high, (_outlier_note((low, high), extremes, outside, whole),)
-
-
-def _outlier_note(used: Range, stored: Range, outside: float, whole: bool) -> str:
-    first, last, lowest, highest = (_number(value, whole) for value in (*used, *stored))
-    share = f"{outside:.1%}".replace("%", " %") if outside >= 0.001 else "less than 0.1 %"
-    return (
-        f"Display and model input use {first} to {last} of the stored {lowest} to {highest}; "
-        f"{share} of the pixels lie outside and are shown black or white."
-    )
-
-
-def _number(value: float, whole: bool) -> str:
-    return number(value, ",.0f" if whole else "g")
-
-
-def _values(samples: Samples, seen: Mask | None) -> Iterator[Shaped[np.ndarray, "pixels C"]]:
-    """The pixels that count, a band at a time."""
-    for rows in _bands(samples):
-        part = samples[rows].reshape(-1, samples.shape[2]) if seen is None else samples[rows][seen[rows]]
-        if part.size:
-            yield part
-
-
-def _extremes(samples: Samples, seen: Mask | None, floor: float, ceiling: float) -> Range:
-    """The least and the greatest value from `floor` to `ceiling`."""
-    low, high = math.inf, -math.inf
-    for part in _values(samples, seen):
-        inside = part if floor == -math.inf and ceiling == math.inf else part[(part >= floor) & (part <= ceiling)]
-        if inside.size:
-            low, high = min(low, float(inside.min())), max(high, float(inside.max()))
-    return low, high
-
-
-def _without_outliers(samples: Samples, seen: Mask | None, low: float, high: float) -> Range:
-    """Leave out values that lie far from the rest, such as a burnt-in marker.
-
-    Far means: beyond the 1st or 99th percentile by more than the distance between the two. So pictures
-    without outliers keep their extremes, and so do constant ones, masks, and faint ones with a small object.
-    """
-    total = sum(part.shape[0] for part in _values(samples, seen))
-    step = max(1, total // _SAMPLED)
-    while math.gcd(step, samples.shape[1]) > 1:  # else the same columns would be taken from every row
-        step += 1
-    chosen = np.concatenate([part[::step].ravel() for part in _values(samples, seen)])
-    first, last = (float(value) for value in np.percentile(chosen, [1, 99], method="nearest"))
-    span = last - first
-    few = span < _FEW_LEVELS if samples.dtype.kind in "iu" else span == 0
-    # At the end that has outliers, half that distance is kept: letters fade in through all greys.
-    floor = first - span / 2 if low < first - span else -math.inf
-    ceiling = last + span / 2 if high > last + span else math.inf
-    return (low, high) if few else _extremes(samples, seen, floor, ceiling)
 
 
 def _stretch(band: Samples, low: float, high: float) -> Float32[np.ndarray, "rows W C"]:

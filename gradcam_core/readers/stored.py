@@ -34,7 +34,8 @@ class StoredPicture:
     values are white. `orientation` is EXIF's number, 1 for upright. `frames` counts pages or frames.
     `nodata` is the value that stands for "no data". `profile` is the embedded ICC colour profile.
     `channels` are all of a picture that has more than are shown, as satellites and microscopes record.
-    `missing` pixels hold no value. `greys` and `spacing` are as in ImageRecord.
+    `missing` pixels hold no value. `greys` and `spacing` are as in ImageRecord. `greys_note` says how the file
+    wants its greys shown.
     """
 
     samples: Shaped[np.ndarray, "H W C"]
@@ -49,6 +50,7 @@ class StoredPicture:
     channels: Shaped[np.ndarray, "H W N"] | None = None
     missing: Bool[np.ndarray, "H W"] | None = None
     greys: Greys = AS_STORED
+    greys_note: str = ""
     spacing: float | None = None
 
 

@@ -27,8 +27,16 @@ def values_of(stored: Samples, elements: Dataset) -> Samples:
     return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
 
 
+def has_sound_rescaling(elements: Dataset) -> bool:
+    """Whether slope and intercept are numbers with which values can be told apart, as far as the file has them."""
+    slope, intercept = (_as_number(elements, name) for name in ("RescaleSlope", "RescaleIntercept"))
+    return slope not in (0, None) and intercept is not None
+
+
 def unit_of(elements: Dataset) -> str:
     """The unit of the values, "" where there is none or it is not known."""
+    if not has_sound_rescaling(elements) and not elements.get("ModalityLUTSequence"):
+        return ""
     kind = str(elements.get("RescaleType", "") or "").strip().upper()
     rescaled = _rescaling(elements) != (1, 0) or "RescaleSlope" in elements
     tomogram = elements.get("Modality") == "CT" and "LOCALIZER" not in list(elements.get("ImageType") or [])
@@ -47,8 +55,17 @@ def padding_of(stored: Samples, elements: Dataset) -> Bool[np.ndarray, "H W"] | 
 
 
 def _rescaling(elements: Dataset) -> tuple[float, float]:
-    slope, intercept = numbers(elements.get("RescaleSlope")), numbers(elements.get("RescaleIntercept"))
-    return (slope[0] if slope and slope[0] else 1.0), (intercept[0] if intercept else 0.0)
+    if not has_sound_rescaling(elements):
+        return 1.0, 0.0
+    return _as_number(elements, "RescaleSlope") or 1.0, _as_number(elements, "RescaleIntercept") or 0.0
+
+
+def _as_number(elements: Dataset, name: str) -> float | None:
+    """The element's number, that of no change where the file lacks it; None where it is no number."""
+    if elements.get(name) in (None, ""):
+        return 1.0 if name == "RescaleSlope" else 0.0
+    values = numbers(elements.get(name))
+    return values[0] if len(values) == 1 else None
 
 
 def _as_stored(number: float, kind: np.dtype[np.generic], elements: Dataset) -> int:

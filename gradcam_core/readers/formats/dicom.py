@@ -16,7 +16,7 @@ from gradcam_core.readers.dicom.overlays import has_overlay
 from gradcam_core.readers.dicom.pixels import Samples, decode, frames_of
 from gradcam_core.readers.dicom.series import read_slice
 from gradcam_core.readers.dicom.size import DETECTOR_NOTE, in_true_shape, spacing_of
-from gradcam_core.readers.dicom.values import padding_of, unit_of, values_of
+from gradcam_core.readers.dicom.values import has_sound_rescaling, padding_of, unit_of, values_of
 from gradcam_core.readers.dicom.windows import OF_CT, counts_exactly, windows_of
 from gradcam_core.readers.stored import StoredPicture, reader
 from gradcam_core.text import number
@@ -27,6 +27,7 @@ BURNED_NOTE = (
 )
 MAY_BE_BURNED_NOTE = "Pictures of this kind often have text burned into their pixels: look before you export."
 CURVE_NOTE = "Shown, and given to the model, through the file's own table of greys."
+RESCALING_NOTE = "The file's rescaling makes no sense, so its stored numbers are shown, without a unit."
 OVERLAY_NOTE = "The file contains an overlay that is not drawn."
 _OFTEN_BURNED = ("US", "SC", "XA", "OT", "ES", "RF")
 
@@ -61,20 +62,19 @@ def _grey(picture: StoredPicture, stored: Samples, elements: Dataset) -> StoredP
     values, unit = _bounded(values_of(stored, elements)), unit_of(elements)
     windows = windows_of(values, elements)
     curve = windows[0].curve if windows else None
-    notes, usual = picture.notes, _full_range(elements)
-    if curve is not None:
-        notes += (CURVE_NOTE,)
-    elif windows:
+    note, usual = CURVE_NOTE * (curve is not None), _full_range(elements)
+    if curve is None and windows:
         level, width = number(windows[0].centre), number(windows[0].width)
         usual = windows[0].centre, windows[0].width
-        notes += (f"Shown, and given to the model, through the file's own window: level {level}, width {width}.",)
+        note = f"Shown, and given to the model, through the file's own window: level {level}, width {width}."
     return replace(
         picture,
         samples=values,
         missing=padding_of(stored, elements),
         inverted=elements.PhotometricInterpretation == "MONOCHROME1",
         greys=Greys(unit, windows + OF_CT * (unit == "HU"), usual, curve, not counts_exactly(elements)),
-        notes=notes,
+        greys_note=note,
+        notes=picture.notes + (RESCALING_NOTE,) * (not has_sound_rescaling(elements)),
     )
 
 
