@@ -209,7 +209,7 @@ def test_the_ratio_is_that_of_distance_and_threshold() -> None:
     _, (features,) = calibration.outputs_and_features(toy("radiograph_clean"), [sample("photographer")])
     ratio = known.distance(features) / known.threshold
     assert ratio < 10
-    assert f"lies {ratio:.1f} times as far" in notices(sample("photographer"), toy("radiograph_clean"))[1]
+    assert f"at {ratio:.1f} times the largest distance" in notices(sample("photographer"), toy("radiograph_clean"))[1]
 
 
 # What is not calibrated stays silent
@@ -291,6 +291,13 @@ def test_photographs_that_are_recognised_raise_none_in_colour_or_in_grey(name: s
     assert notices(image, bundled) == ()
     without = explain(grey(image), bundled, top_k=1, methods="cam")
     assert bool(without.unsuited) == (without.predictions[0].probability < read_known()["everyday_probability"])
+
+
+def test_a_dicom_picture_raises_it_whatever_the_answer(bundled: LoadedModel) -> None:
+    """Every slice of a series says the same."""
+    photograph = sample("cat")
+    assert not notices(photograph, bundled)
+    assert any(EVERYDAY in words for words in notices(dataclasses.replace(photograph, format="DICOM"), bundled))
 
 
 def test_a_tinted_radiograph_raises_none_since_everyday_pictures_have_colours(bundled: LoadedModel) -> None:

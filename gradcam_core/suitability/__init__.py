@@ -28,10 +28,10 @@ def unsuited(
     ratio = None if known is None or features is None else known.distance(features) / known.threshold
     sentences = [_made_for_others(image, model, ratio), _everyday_things(image, model, outputs)]
     if known is not None and ratio is not None and ratio > 1:
-        times = f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
+        times = f"{ratio:.2f}" if ratio < 1.1 else f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
         sentences.append(
-            f"In the model’s own features, this picture lies {times} times as far from the {known.kind} that it knows "
-            "as the threshold allows."
+            f"In the model’s own features, this picture lies outside the {known.kind} that it knows: at {times} times "
+            "the largest distance that is allowed."
         )
     return tuple(filter(None, sentences))
 
@@ -64,17 +64,22 @@ def _made_for_others(image: ImageRecord, model: LoadedModel, ratio: float | None
 
 
 def _everyday_things(image: ImageRecord, model: LoadedModel, outputs: torch.Tensor) -> str:
-    """A grey picture, and a model of everyday things whose top answer has a low probability.
+    """A medical picture, and a model of everyday things; or a grey one whose top answer has a low probability.
 
     The largest probability as a score: Hendrycks & Gimpel 2017.
     """
     if model.task != "single_label" or len(model.labels) != IMAGENET_CLASSES or model.labels != imagenet_labels():
         return ""
+    if image.format == "DICOM":
+        return (
+            "This model knows 1,000 everyday things, and a medical picture shows none of them: none of its answers "
+            "means anything here."
+        )
     if float(probabilities(outputs, model.outputs).max()) >= read_known()["everyday_probability"] or not is_grey(image):
         return ""
     return (
-        "This model knows 1,000 everyday things. A radiograph shows none of them: if this picture is one, none of the "
-        "model’s answers means anything here."
+        "This model knows 1,000 everyday things. A medical picture shows none of them: if this picture is one, none of "
+        "the model’s answers means anything here."
     )
 
 
