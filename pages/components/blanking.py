@@ -65,7 +65,7 @@ def _dialog(image: "ImageRecord", content: bytes) -> None:
         if st.button("Add the four corners", icon=":material/crop_free:"):
             st.session_state[DRAWN] = [*shapes, *_boxes(corner_areas(), image)]
             st.rerun(scope="fragment")
-        if st.button("Blank" if shapes else "Show the whole picture", type="primary"):
+        if st.button("Blank" if shapes else "Show the whole picture", icon=":material/check:"):
             _blank(image, content, shapes)
 
 
