@@ -35,6 +35,7 @@ from gradcam_core import (
     with_caption,
 )
 from pages.components import audited, blind, session
+from pages.components.dicomweb.sending import offer_sending
 from pages.components.panels.displayed import Display, display_of, displayed
 from pages.components.panels.heatmaps import METHODS, heatmap_title
 from pages.components.viewer import Settings
@@ -73,6 +74,7 @@ def show_downloads(
         if explanation.image.format == "DICOM":
             make = functools.partial(_dicom, explanation, display, extras)
             download("DICOM objects", make, f"{stem}_dicom.zip", "application/zip", key, help=DICOM_WORDS)
+            offer_sending(functools.partial(_objects, explanation, display, extras), key)
         record = lambda: to_json(_record(explanation, display, checks))  # noqa: E731
         download("Record, JSON", record, f"{stem}.json", "application/json", key)
         st.caption("Saved as displayed. File names are removed. Text burnt into the image is not.")
@@ -159,6 +161,15 @@ def _dicom(explanation: Explanation, display: Display, extras: Callable[[], Extr
         for name, content in objects:
             target.writestr(name, content)
     return packed.getvalue()
+
+
+def _objects(explanation: Explanation, display: Display, extras: Callable[[], Extras]) -> tuple[tuple[str, bytes], ...]:
+    """The objects in the picture's study, and in no other. Raises GradcamError."""
+    if display.content is None:
+        raise GradcamError("The server no longer has this file.", "Add it again.")
+    more = extras()
+    printed = report_pdf(explanation, **display.style, extras=more)
+    return dicom_objects(explanation, source=display.content, checks=more.checks, report=printed)
 
 
 def _record(explanation: Explanation, display: Display, checks: Mapping[int, Trust]) -> dict[str, Any]:
