@@ -52,7 +52,7 @@ def running(program: str, folder: Path) -> Iterator[str]:
         _wait(server, port)
         yield f"http://127.0.0.1:{port}/dicom-web"
     finally:
-        server.terminate()
+        server.kill()  # to end well takes it two seconds
         server.wait(20)
 
 

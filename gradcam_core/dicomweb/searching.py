@@ -128,7 +128,7 @@ def values_of(item: Mapping[str, Any], tag: str) -> list[Any]:
 def _anywhere(text: str) -> str:
     """Words in this order, whatever stands between them: DICOM separates the parts of a name by ^."""
     words = text.replace("^", " ").split()
-    return f"*{'*'.join(words)}*" if words and not set("*?") & set(text) else text
+    return "?".join(words) if set("*?") & set(text) else f"*{'*'.join(words)}*" * bool(words)
 
 
 def _criterion(text: str) -> str:
