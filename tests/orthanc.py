@@ -20,9 +20,9 @@ USER, PASSWORD = "lightbox", "s3cret:ü"
 START_WITHIN_S = 60
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def orthanc() -> Iterator[dict[str, str]]:
-    """The settings of a running Orthanc that asks for a password."""
+    """The settings of a running Orthanc of the test file's own, which asks for a password."""
     program = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
     if program is None or not PLUGIN.exists():
         pytest.skip("No Orthanc: the Debian packages orthanc and orthanc-dicomweb are not installed.")
