@@ -19,7 +19,7 @@ from gradcam_core.dicomweb import fetching, searching
 from gradcam_core.dicomweb.multipart import joined, parts_of
 from tests.dicom_sources import shipped
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
+Answer = Callable[[BaseHTTPRequestHandler], Any]
 CT_STUDY, CT_SERIES = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322", "1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322"
 CT_INSTANCE = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322"
 JSON, MULTIPART = "application/dicom+json", 'multipart/related; type="application/dicom"; boundary=x'
@@ -251,6 +251,10 @@ def test_sound_oddities_are_read(hostile: Hostile) -> None:
     assert fetch_series(hostile.server, CT_STUDY, CT_SERIES) == (ct,)
     hostile.says(JSON, json.dumps(item(x0020000D="1.2")).encode())  # a data set instead of a list
     assert len(search_studies(hostile.server)[0]) == 1
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = head + b"1\r\n[\r\n1\r\n]\r\n0\r\n\r\n"
+    hostile.answer = lambda handler: handler.wfile.write(chunks)
+    assert search_studies(hostile.server) == ((), False)
     hostile.says("text/plain", b"", 204)
     assert search_studies(hostile.server) == ((), False)
 

@@ -3,14 +3,14 @@
 import time
 
 from gradcam_core.dicomweb.identifiers import check_uid, identifiers_of
-from gradcam_core.dicomweb.multipart import parts_of
+from gradcam_core.dicomweb.multipart import RELATED, parts_of, related
 from gradcam_core.dicomweb.server import DicomwebServer
 from gradcam_core.dicomweb.transport import Request, check_status, send
 from gradcam_core.errors import DicomwebError
 
 DICOM = "application/dicom"
 # Any transfer syntax: without it, the server would convert the files.
-ACCEPT = f'multipart/related; type="{DICOM}"; transfer-syntax=*'
+ACCEPT = related({"type": DICOM, "transfer-syntax": "*"})
 # What a stack may have to be read.
 LARGEST_SERIES, MOST_PICTURES, FETCH_S, CHECK_S = 256 << 20, 2000, 300.0, 60.0
 GONE = ("The DICOMweb server does not have this series or picture.", "Search again.")
@@ -27,7 +27,7 @@ def fetch_series(server: DicomwebServer, study: str, series: str, instance: str 
     answer = check_status(send(server, Request("GET", path, ACCEPT, LARGEST_SERIES, FETCH_S)), GONE)
     if answer.kind == DICOM:  # one file by itself, against the standard
         files: tuple[bytes, ...] = (answer.content,)
-    elif answer.kind == "multipart/related":
+    elif answer.kind == RELATED:
         files = parts_of(answer.content_type, answer.content, MOST_PICTURES)
     else:
         raise DicomwebError(*OTHER)

@@ -1,29 +1,36 @@
 """Bodies of several parts (RFC 2046, section 5.1; RFC 2387): taken apart, and put together."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email.message import Message
 
 from gradcam_core.errors import DicomwebError
 
 LONGEST_BOUNDARY, LONGEST_HEADERS = 70, 8 << 10
-BREAK = b"\r\n"
+BREAK, RELATED = b"\r\n", "multipart/related"
 CUT_OFF = ("The DICOMweb server's answer was cut off, or has another form.", "Try again, or look at the server's log.")
 
 
 def parts_of(content_type: str, body: bytes, most: int) -> tuple[bytes, ...]:
     """Return the contents of a body's parts, without their headers. Raises DicomwebError for more than `most`."""
-    delimiter = BREAK + b"--" + _boundary(content_type)
-    # The first delimiter has no line break before it where nothing precedes it.
-    pieces = (BREAK + body).split(delimiter, most + 2)[1:]
-    if not pieces:
+    marker = b"--" + _boundary(content_type)
+    delimiter, contents = BREAK + marker, list[bytes]()
+    # The first marker has no line break before it where nothing precedes it.
+    start = len(marker) if body.startswith(marker) else _find(body, delimiter, 0, len(body)) + len(delimiter)
+    while not body.startswith(b"--", start):
+        end = _find(body, delimiter, start, len(body))
+        contents.append(_content(body, start, end))
+        if len(contents) > most:
+            raise DicomwebError(f"The series has more than {most:,} pictures.", "Fetch single pictures of it.")
+        start = end + len(delimiter)
+    return tuple(contents)
+
+
+def _find(body: bytes, what: bytes, start: int, end: int) -> int:
+    place = body.find(what, start, end)
+    if place < 0:
         raise DicomwebError(*CUT_OFF)
-    *pieces, last = pieces
-    if len(pieces) > most:
-        raise DicomwebError(f"The series has more than {most:,} pictures.", "Fetch single pictures of it.")
-    if not last.startswith(b"--"):
-        raise DicomwebError(*CUT_OFF)
-    return tuple(map(_content, pieces))
+    return place
 
 
 def _boundary(content_type: str) -> bytes:
@@ -35,13 +42,13 @@ def _boundary(content_type: str) -> bytes:
     return boundary.encode()
 
 
-def _content(piece: bytes) -> bytes:
+def _content(body: bytes, start: int, end: int) -> bytes:
     """What follows the headers of a part. White space may stand before the line's end."""
-    start = piece.find(BREAK)
-    end = start if piece[start : start + 4] == 2 * BREAK else piece.find(2 * BREAK, start, LONGEST_HEADERS)
-    if start < 0 or end < 0 or piece[:start].strip(b" \t"):
+    bound = min(end, start + LONGEST_HEADERS)
+    line_end = _find(body, BREAK, start, bound)
+    if body[start:line_end].strip(b" \t"):
         raise DicomwebError(*CUT_OFF)
-    return piece[end + 4 :]
+    return body[_find(body, 2 * BREAK, line_end, bound) + 4 : end]
 
 
 def joined(contents: Sequence[bytes], kind: str) -> tuple[str, bytes]:
@@ -49,4 +56,11 @@ def joined(contents: Sequence[bytes], kind: str) -> tuple[str, bytes]:
     boundary = secrets.token_hex(16)
     head = f"--{boundary}\r\nContent-Type: {kind}\r\n\r\n".encode()
     parts = [piece for content in contents for piece in (head, content, BREAK)]
-    return f'multipart/related; type="{kind}"; boundary={boundary}', b"".join([*parts, f"--{boundary}--\r\n".encode()])
+    content_type = related({"type": kind, "boundary": boundary})
+    return content_type, b"".join([*parts, f"--{boundary}--\r\n".encode()])
+
+
+def related(parameters: Mapping[str, str]) -> str:
+    """Return the media type of a body of related parts; a value is quoted where it is not a plain word."""
+    pairs = [f'{name}="{value}"' if "/" in value else f"{name}={value}" for name, value in parameters.items()]
+    return "; ".join((RELATED, *pairs))
