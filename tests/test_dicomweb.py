@@ -186,7 +186,7 @@ def test_failures_are_said_in_words(server: DicomwebServer, orthanc: dict[str, s
     assert "refused the program's credentials (401)" in refused({**orthanc, "LIGHTBOX_DICOMWEB_SECRET": "wrong"})
     assert "refused the program's credentials (401)" in refused({"LIGHTBOX_DICOMWEB": url})
     assert "no DICOMweb service" in refused({**orthanc, "LIGHTBOX_DICOMWEB": url.replace("dicom-web", "other")})
-    assert "not reached" in refused({**orthanc, "LIGHTBOX_DICOMWEB": f"http://127.0.0.1:{free_port()}/dicom-web"})
+    assert "cannot be reached" in refused({**orthanc, "LIGHTBOX_DICOMWEB": f"http://127.0.0.1:{free_port()}/dicom-web"})
     assert "no secure connection" in refused({**orthanc, "LIGHTBOX_DICOMWEB": url.replace("http:", "https:")})
     with pytest.raises(DicomwebError, match="does not have this series"):
         fetch_series(server, STUDY, "1.2.3")

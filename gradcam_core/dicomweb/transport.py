@@ -150,7 +150,7 @@ _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, str],
     (TimeoutError, "The DICOMweb server did not answer in time.", "Try again, or ask for less."),
     (
         (ConnectionRefusedError, socket.gaierror),
-        "The DICOMweb server is not reached.",
+        "The DICOMweb server cannot be reached.",
         f"Check that it runs, and {URL}.",
     ),
     (

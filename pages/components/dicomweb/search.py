@@ -55,7 +55,9 @@ def _form() -> dict[str, str] | None:
     with st.form("archive search", border=False):
         columns = st.columns(3, gap="small")
         texts = {
-            name: columns[place % 3].text_input(label, max_chars=LONGEST, key=f"archive {name}", help=words)
+            name: columns[place % 3].text_input(
+                label, max_chars=LONGEST, key=f"archive {name}", help=words, autocomplete="off"
+            )
             for place, (name, label, words) in enumerate(FIELDS)
         }
         days = columns[2].date_input("Days", value=(), min_value=FIRST_DAY, key="archive days", format="YYYY-MM-DD")
