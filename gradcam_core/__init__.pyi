@@ -11,6 +11,7 @@ from .progress import Progress as Progress
 
 from .errors import AuditError as AuditError
 from .errors import CatalogueError as CatalogueError
+from .errors import DicomwebError as DicomwebError
 from .errors import GradcamError as GradcamError
 from .text import DISCLAIMER as DISCLAIMER
 from .text import counted as counted
@@ -170,6 +171,17 @@ from .audit import audited_explanation as audited_explanation
 from .audit import audited_model as audited_model
 from .audit import audited_predictions as audited_predictions
 from .audit import read_audit as read_audit
+from .dicomweb import DICOMWEB_SETTINGS as DICOMWEB_SETTINGS
+from .dicomweb import DicomwebServer as DicomwebServer
+from .dicomweb import ArchivedSeries as ArchivedSeries
+from .dicomweb import Stored as Stored
+from .dicomweb import ArchivedStudy as ArchivedStudy
+from .dicomweb import dicomweb_server as dicomweb_server
+from .dicomweb import fetch_series as fetch_series
+from .dicomweb import list_series as list_series
+from .dicomweb import search_studies as search_studies
+from .dicomweb import store_objects as store_objects
+from .dicomweb import study_of as study_of
 from .many import explain_many as explain_many
 from .batch.records import Job as Job
 from .batch.records import Recipe as Recipe

@@ -53,3 +53,7 @@ class CatalogueError(GradcamError):
 
 class AuditError(GradcamError):
     """An audit log that cannot be read or written, or a setting of it that is wrong."""
+
+
+class DicomwebError(GradcamError):
+    """A DICOMweb server that cannot be reached or does not give what it should, or a setting of it that is wrong."""

@@ -9,7 +9,7 @@ from pathlib import Path
 CONFIGURATION = tempfile.TemporaryDirectory(prefix="configuration-")
 os.environ["XDG_CONFIG_HOME"] = CONFIGURATION.name
 OWNERS = ("LIGHTBOX_CATALOGUE", "LIGHTBOX_MODEL_FOLDERS", "LIGHTBOX_AUDIT", "LIGHTBOX_USER_HEADER", "LIGHTBOX_AUDITORS")
-for setting in OWNERS:
+for setting in (*OWNERS, *(name for name in os.environ if name.startswith("LIGHTBOX_DICOMWEB"))):
     os.environ.pop(setting, None)
 
 from jaxtyping import install_import_hook

@@ -26,7 +26,7 @@ ROWS = [
     {"checks"},
     {"comparison"},
     {"evaluation"},
-    {"exporters", "audit"},
+    {"exporters", "audit", "dicomweb"},
     {"batch", "runners", "verification"},
     {"commands", "training"},
     {"cli", "__main__"},

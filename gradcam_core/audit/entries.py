@@ -15,6 +15,8 @@ AUDIT_EVENTS: Mapping[str, str] = {
     "viewed": "Viewed",
     "checked": "Checks run",
     "exported": "Exported",
+    "fetched": "Fetched from the archive",
+    "sent": "Sent to the archive",
     "impression": "Impression written",
     "kept": "Impression kept",
     "changed": "Impression changed",

@@ -6,6 +6,7 @@ What is to be logged and cannot be is not shown: the functions here raise AuditE
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -188,6 +189,19 @@ def export_of(label: str) -> AuditEntry | None:
         return None
     subject: AuditEntry = st.session_state.get(SUBJECT, AuditEntry(""))
     return _signed(dataclasses.replace(subject, event="exported", export=label))
+
+
+def note_fetched(contents: Sequence[bytes]) -> None:
+    """Log pictures that were fetched from the archive, before they are shown. Raises AuditError."""
+    hashes = [hashlib.sha256(content).hexdigest() for content in contents]
+    write(*(AuditEntry("fetched", picture=sha256) for sha256 in hashes))
+
+
+def note_sent(what: str) -> None:
+    """Log what is going to be sent to the archive of what the page shows. Raises AuditError."""
+    entry = export_of(what)
+    if entry is not None:
+        append_audit(folder(), [dataclasses.replace(entry, event="sent")])
 
 
 def entry_about(image: ImageRecord, event: str, **parts: Any) -> AuditEntry:

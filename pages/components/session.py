@@ -151,15 +151,15 @@ def _samples() -> dict[str, bytes]:
 
 def accepted(files: Iterable[Any]) -> list[UploadedFile]:
     """Those of the uploaded files that the session may keep; for the others, say why not."""
-    accepted_files, sizes = list[UploadedFile](), _sizes()
+    accepted_files, present = list[UploadedFile](), sizes()
     for file in files:
         if not isinstance(file, UploadedFile):
             refuse(GradcamError("The server no longer has this file.", "Add it again."))
-        elif sum(sizes) + file.size > MOST_BYTES or len(sizes) >= MOST_FILES:
+        elif sum(present) + file.size > MOST_BYTES or len(present) >= MOST_FILES:
             refuse(GradcamError(f"This session already has {MOST_WORDS}.", "Remove some of its pictures first."))
         else:
             accepted_files.append(file)
-            sizes.append(file.size)
+            present.append(file.size)
     return accepted_files
 
 
@@ -168,11 +168,11 @@ def taken(files: Iterable[Any]) -> list[Upload]:
     return [Upload(*file) for file in in_stacks((file.name, file.getvalue()) for file in accepted(files))]
 
 
-def _sizes() -> list[int]:
+def sizes() -> list[int]:
     """The sizes of all files that this session brought. Those that lie on the server anyway do not count."""
     files = st.session_state.get("folder_files", {}).items()
-    sizes = (job.size for (_, sha256), job in files if sha256 and job.member is None)
-    return [*sizes, *(len(upload.content) for upload in st.session_state.get("uploads", {}).values())]
+    in_folder = (job.size for (_, sha256), job in files if sha256 and job.member is None)
+    return [*in_folder, *(len(upload.content) for upload in st.session_state.get("uploads", {}).values())]
 
 
 def take_uploads(place: str = "sidebar") -> None:

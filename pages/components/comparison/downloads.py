@@ -37,7 +37,7 @@ def offer_files(comparison: Comparison) -> None:
                 _one_difference(comparison, shown, stem, inside)
         record = lambda: to_json(_record(comparison, shown))  # noqa: E731
         download("Record, JSON", record, f"{stem}.json", "application/json", "models")
-        st.caption("Saved as displayed. File names are removed. Text burnt into the image is not.")
+        st.caption("Saved as displayed, without file names. Text in the picture stays, unless you blank it.")
 
 
 def _created(comparison: Comparison) -> str:

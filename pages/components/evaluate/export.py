@@ -52,7 +52,7 @@ def offer_measurements(explanation: Explanation, tables: Sequence[Measured], reg
         download("All as ZIP", pack, f"{stem}.zip", "application/zip", "evaluate")
         download("Measurements, CSV", lambda: _csv(rows), f"{stem}.csv", "text/csv", "evaluate")
         download("Measurements, JSON", record, f"{stem}.json", "application/json", "evaluate")
-        st.caption("Saved as displayed. File names are removed. Text burnt into the image is not.")
+        st.caption("Saved as displayed, without file names. Text in the picture stays, unless you blank it.")
 
 
 def _rows(explanation: Explanation, tables: Sequence[Measured], region_share: float | None) -> Rows:

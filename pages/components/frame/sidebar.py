@@ -11,6 +11,7 @@ from PIL import Image
 
 from pages.components import session
 from pages.components.analysis.requests import ModelChoice
+from pages.components.dicomweb.search import offer_archive
 from pages.components.words import plain
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def _pick_picture() -> tuple[str, DeltaGenerator, DeltaGenerator]:
         "files of a DICOM series become one stack. All stay on this machine, and are removed a few minutes after this "
         "tab is closed.",
     )
+    offer_archive()
     return picture, film, below
 
 

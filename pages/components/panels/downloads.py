@@ -31,6 +31,7 @@ from gradcam_core import (
     to_json,
 )
 from pages.components import audited, blind, session
+from pages.components.dicomweb.sending import offer_sending
 from pages.components.panels.displayed import Display, display_of, drawing_of
 from pages.components.panels.heatmaps import METHODS, heatmap_title
 from pages.components.viewer import Settings
@@ -72,9 +73,10 @@ def show_downloads(
         if explanation.image.format == "DICOM":
             make = functools.partial(_dicom, explanation, display, contents)
             download("DICOM objects", make, f"{stem}_dicom.zip", "application/zip", key, help=DICOM_WORDS)
+            offer_sending(functools.partial(_objects, explanation, display, contents), key)
         record = lambda: to_json(_record(explanation, display, checks))  # noqa: E731
         download("Record, JSON", record, f"{stem}.json", "application/json", key)
-        st.caption("Saved as displayed. File names are removed. Text burnt into the image is not.")
+        st.caption("Saved as displayed, without file names. Text in the picture stays, unless you blank it.")
 
 
 def pick_captions() -> bool:
@@ -136,19 +138,28 @@ def _report(write: Callable[..., bytes], explanation: Explanation, contents: Cal
 
 def _dicom(explanation: Explanation, display: Display, contents: Callable[[], ReportContents]) -> bytes:
     """The explanation as objects of the picture's own study, with the report, as ZIP."""
-    added = contents()
-    printed = report_pdf(explanation, added)
     try:
-        objects = dicom_objects(explanation, source=display.content, checks=added.checks, report=printed)
+        objects = _objects(explanation, display, contents)
     except GradcamError as error:  # a download cannot say why it failed: its file does
         words = f"{error}\nSo these are pictures in a new study, without a patient.\n"
-        objects = dicom_objects(explanation, source=None, checks=added.checks)
+        objects = dicom_objects(explanation, source=None, checks=contents().checks)
         objects = (("README.txt", words.encode()), *objects)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as target:
         for name, content in objects:
             target.writestr(name, content)
     return packed.getvalue()
+
+
+def _objects(
+    explanation: Explanation, display: Display, contents: Callable[[], ReportContents]
+) -> tuple[tuple[str, bytes], ...]:
+    """The objects in the picture's study, and in no other. Raises GradcamError."""
+    if display.content is None:
+        raise GradcamError("The server no longer has this file.", "Add it again.")
+    added = contents()
+    report = report_pdf(explanation, added)
+    return dicom_objects(explanation, source=display.content, checks=added.checks, report=report)
 
 
 def _record(explanation: Explanation, display: Display, checks: Mapping[int, Trust]) -> dict[str, Any]:
