@@ -1,5 +1,6 @@
 """A heatmap -> Parametric Map: floating-point values on the pixels of the source."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from highdicom.pm import ParametricMap, RealWorldValueMapping
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.valuerep import DS
 
 from gradcam_core.exporters.dicom.source import Source
 from gradcam_core.exporters.dicom.study import Export, add_side, long_text, stand_in
@@ -25,7 +27,7 @@ def parametric_map(export: Export, source: Source, heatmap: Heatmap, series: int
     """Write one heatmap as float32 on the rows and columns of a source whose plane is known.
 
     Values are 0 to 1; -1 to 1 of a signed heatmap. Two mappings give the share of the map's own peak and the raw
-    values. Pixels that the model did not see have the padding value.
+    values. Pixels that the model did not see have the padding value. Of a stack, each slice has a frame.
     """
     values = on_source(heatmap, source)
     window = VOILUTTransformation(window_center=0.0 if heatmap.signed else 0.5, window_width=2.0 - (not heatmap.signed))
@@ -45,8 +47,33 @@ def parametric_map(export: Export, source: Source, heatmap: Heatmap, series: int
     for keyword, known in (("SpacingBetweenSlices", False), ("PixelSpacing", source.spacing is not None)):
         if keyword in measures and not known:  # highdicom fills them in
             del measures[keyword]
+    written.ContentCreatorName = None
+    if len(source.stack) > 1:
+        _fill_stack(written, source)
     add_side(written, source)
     return written
+
+
+def _fill_stack(written: Dataset, source: Source) -> None:
+    """Add a frame of padding for each other slice of the stack.
+
+    OHIF draws a map only if it has as many frames as the series it belongs to. Frames of padding are derived from
+    nothing.
+    """
+    values = np.frombuffer(written.FloatPixelData, "<f4").reshape(source.shape)
+    frames = np.full((len(source.stack), *source.shape), UNSEEN, "<f4")
+    frames[source.place] = values
+    explained = written.PerFrameFunctionalGroupsSequence[0]
+    groups = []
+    for place, position in enumerate(source.stack):
+        group = copy.deepcopy(explained)
+        group.PlanePositionSequence[0].ImagePositionPatient = [DS(x, auto_format=True) for x in position]
+        group.FrameContentSequence[0].DimensionIndexValues = [place + 1]
+        if place != source.place:
+            group.DerivationImageSequence = []
+        groups.append(group)
+    written.PerFrameFunctionalGroupsSequence = groups
+    written.NumberOfFrames, written.FloatPixelData = len(groups), frames.tobytes()
 
 
 def on_source(heatmap: Heatmap, source: Source) -> Heat:
