@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 from highdicom import VOILUTTransformation
 from highdicom.pm import ParametricMap, RealWorldValueMapping
+from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.valuerep import DS
 
 from gradcam_core.exporters.dicom.source import Source
-from gradcam_core.exporters.dicom.study import Export, add_side, long_text, stand_in
+from gradcam_core.exporters.dicom.study import UNPAIRED, Export, add_side, long_text, stand_in
 from gradcam_core.records import Heatmap
 from gradcam_core.shapes import Heat
 
@@ -51,6 +52,7 @@ def parametric_map(export: Export, source: Source, heatmap: Heatmap, series: int
     if len(source.stack) > 1:
         _fill_stack(written, source)
     add_side(written, source)
+    _add_anatomy(written)
     return written
 
 
@@ -74,6 +76,17 @@ def _fill_stack(written: Dataset, source: Source) -> None:
         groups.append(group)
     written.PerFrameFunctionalGroupsSequence = groups
     written.NumberOfFrames, written.FloatPixelData = len(groups), frames.tobytes()
+
+
+def _add_anatomy(written: Dataset) -> None:
+    """Name the body part by a code, where it is known and in the middle of the body: 3D Slicer's reader demands it."""
+    region = UNPAIRED.get(written.get("BodyPartExamined", ""))
+    if region is None:
+        return
+    anatomy = Dataset()
+    anatomy.AnatomicRegionSequence = [CodedConcept.from_code(region)]
+    anatomy.FrameLaterality = "U"
+    written.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
 
 
 def on_source(heatmap: Heatmap, source: Source) -> Heat:
