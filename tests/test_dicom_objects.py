@@ -424,6 +424,14 @@ def test_names_in_other_alphabets_are_kept() -> None:
         assert str(opened(file).PatientName) == name
 
 
+def test_former_ways_to_write_dates_and_times_are_not_written_again() -> None:
+    content = dicom_sources.shipped("ExplVR_BigEnd.dcm")
+    assert opened(content).StudyDate == "1997.04.24"
+    explanation = explain(dicom_sources.read(content), model(), top_k=1, methods=("grad_cam",))
+    for _, file in dicom_objects(explanation, source=content):
+        assert (opened(file).StudyDate, opened(file).StudyTime) == ("19970424", "140438")
+
+
 def test_damaged_values_do_no_harm_and_nothing_about_the_patient_is_logged(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

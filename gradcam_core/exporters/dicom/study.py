@@ -58,6 +58,8 @@ OF_THE_STUDY = (
     "ClinicalTrialSubjectReadingID",
     "ClinicalTrialTimePointID",
 )
+# The predecessor of DICOM wrote 1997.04.24 and 14:04:38, which readers accept and writers must not write.
+FORMER_MARKS = {"DA": ".", "TM": ":"}
 SIDES = ("L", "R")
 UNPAIRED = {
     "ABDOMEN": codes.SCT.Abdomen,
@@ -162,6 +164,8 @@ def _of_the_study(header: Dataset) -> Iterator[DataElement]:
             element = copy.deepcopy(element)
             for item in element.value if element.VR == "SQ" else ():
                 item.decode()  # from the source's encoding
+            if element.VR in FORMER_MARKS and isinstance(element.value, str):
+                element.value = element.value.replace(FORMER_MARKS[element.VR], "")
             yield element
 
 
