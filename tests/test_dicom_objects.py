@@ -329,6 +329,10 @@ def test_the_structured_report_has_answers_checks_and_the_other_objects() -> Non
     assert {"Class: 结节与钙化", "No checks were made of this heatmap."} <= texts
     for check in checks.checks:
         assert any(text.startswith(f"{check.question} {check.outcome}: ") for text in texts)
+    first = next(item for item in report.ContentSequence if item.RelationshipType == "CONTAINS")
+    assert first.TextValue == "Research and demonstration. Not for diagnostic use."
+    assert f"torch {explanation.versions['torch']}" in report.SoftwareVersions
+    assert not any("torch" in text for text in texts)
     numbers = [item for item in items if "MeasuredValueSequence" in item]
     name = "Probability that the model gives"
     values = [
