@@ -22,7 +22,7 @@ def dicom_objects(
     heatmap a Parametric Map, a Secondary Capture and, with `segmentation`, a Segmentation; one Structured Report
     (TID 1500); and `report`, a PDF, as an encapsulated document. A source that does not say how its picture lies in
     the patient gets no Parametric Map, since that class requires it. Maps of a stack have a frame for each slice, with
-    padding in all but the explained one, up to 16.7 million values in all. Without a source, Secondary Captures alone
+    padding in all but the explained one, up to 33.6 million values in all. Without a source, Secondary Captures alone
     are written, in a new study without patient.
 
     `heatmaps` are positions in `explanation.heatmaps` (None: all), and `checks` are by these positions.

@@ -20,8 +20,8 @@ from gradcam_core.records import Explanation, Heatmap
 from gradcam_core.tasks import amount_of
 
 Named = tuple[str, Dataset]
-# Of the Parametric Maps of one export together, in values. 64 slices of 512 by 512 are the most for a single heatmap.
-MOST_VALUES = 1 << 24
+# Of the Parametric Maps of one export together, of 4 bytes each: 128 slices of 512 by 512 for a single heatmap.
+MOST_VALUES = 1 << 25
 
 
 def write_objects(

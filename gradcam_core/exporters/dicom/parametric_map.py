@@ -62,9 +62,8 @@ def _fill_stack(written: Dataset, source: Source) -> None:
     OHIF draws a map only if it has as many frames as the series it belongs to. Frames of padding are derived from
     nothing.
     """
-    values = np.frombuffer(written.FloatPixelData, "<f4").reshape(source.shape)
-    frames = np.full((len(source.stack), *source.shape), UNSEEN, "<f4")
-    frames[source.place] = values
+    frames = [np.full(source.shape, UNSEEN, "<f4").tobytes()] * len(source.stack)
+    frames[source.place] = written.FloatPixelData
     explained = written.PerFrameFunctionalGroupsSequence[0]
     groups = []
     for place, position in enumerate(source.stack):
@@ -75,7 +74,7 @@ def _fill_stack(written: Dataset, source: Source) -> None:
             group.DerivationImageSequence = []
         groups.append(group)
     written.PerFrameFunctionalGroupsSequence = groups
-    written.NumberOfFrames, written.FloatPixelData = len(groups), frames.tobytes()
+    written.NumberOfFrames, written.FloatPixelData = len(groups), b"".join(frames)
 
 
 def _add_anatomy(written: Dataset) -> None:
