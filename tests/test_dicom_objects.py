@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,10 +19,10 @@ from highdicom.pm import ParametricMap, RealWorldValueMapping
 from highdicom.sr import MeasurementReport, srread
 from pydicom.dataset import Dataset
 
-from gradcam_core import DISCLAIMER, GradcamError, dicom_objects, explain, overlay, png, trust
+from gradcam_core import DISCLAIMER, GradcamError, dicom_objects, explain, overlay, png, read_image, stacks_of, trust
 from gradcam_core.cli import main
 from gradcam_core.commands.explain import write_dicom
-from gradcam_core.exporters.dicom import secondary_capture
+from gradcam_core.exporters.dicom import objects, secondary_capture
 from gradcam_core.exporters.dicom import source as sources
 from gradcam_core.exporters.dicom.parametric_map import UNSEEN
 from gradcam_core.placement import Placement
@@ -93,6 +94,14 @@ def contents(item: Dataset) -> list[Dataset]:
     return [item, *(each for part in item.get("ContentSequence", []) for each in contents(part))]
 
 
+def validator_errors(file: Path) -> list[str]:
+    """What dciodvfy says is wrong; nothing where it is not installed."""
+    if shutil.which("dciodvfy") is None:
+        return []
+    checked = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False)
+    return [line for line in checked.stderr.splitlines() + checked.stdout.splitlines() if line.startswith("Error")]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_every_object_is_in_the_sources_study_and_refers_to_its_frame(case: str) -> None:
     result, frame = written(case), CASES[case][1]
@@ -119,6 +128,9 @@ def test_a_parametric_map_has_the_heatmaps_values_on_the_sources_pixels(case: st
         assert (each.Rows, each.Columns, each.ContentLabel) == (rows, columns, "HEATMAP")
         stored = each.pixel_array
         assert stored.dtype == np.float32
+        if stored.ndim == 3:  # a stack: padding but for the frame that was explained
+            assert all((other == UNSEEN).all() for place, other in enumerate(stored) if place != CASES[case][1])
+            stored = stored[CASES[case][1]]
         old, box = heatmap.placement, heatmap.placement.box
         down, across = rows / old.image_size[0], columns / old.image_size[1]
         scaled = (box[0] * down, box[1] * across, box[2] * down, box[3] * across)
@@ -159,13 +171,83 @@ def test_a_parametric_map_lies_where_its_source_lies(
 ) -> None:
     result = written(case)
     each, source = result.of(PM)[0], result.source
-    shared, own = each.SharedFunctionalGroupsSequence[0], each.PerFrameFunctionalGroupsSequence[0]
+    shared, frames = each.SharedFunctionalGroupsSequence[0], each.PerFrameFunctionalGroupsSequence
+    own = next(frame for frame in frames if frame.DerivationImageSequence)
     assert each.FrameOfReferenceUID == source.FrameOfReferenceUID
     assert own.PlanePositionSequence[0].ImagePositionPatient == (position or source.ImagePositionPatient)
     assert shared.PixelMeasuresSequence[0].PixelSpacing == (spacing or source.PixelSpacing)
     groups = source.get("SharedFunctionalGroupsSequence")
     orientation = groups[0].PlaneOrientationSequence[0] if groups else source
     assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == orientation.ImageOrientationPatient
+
+
+def slices(count: int, change: Callable[[int, Dataset], None]) -> bytes:
+    """A stack of a CT slice repeated every 5 mm."""
+
+    def at(place: int) -> bytes:
+        def move(dataset: Dataset) -> None:
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"2.25.{place + 1}"
+            dataset.ImagePositionPatient, dataset.InstanceNumber = [-1.5, 2, 5 * place], place + 1
+            dataset.PatientName, dataset.BodyPartExamined = "", "CHEST"
+            change(place, dataset)
+
+        return dicom_sources.changed(move)
+
+    return stacks_of([(str(place), at(place)) for place in range(count)])[0][1]
+
+
+def first_map(stack: bytes, *, frame: int = 1, targets: Sequence[int] = (1,)) -> tuple[Explanation, bytes]:
+    explanation = explain(read_image(stack, frame=frame), model(), targets=targets, methods=("grad_cam",))
+    return explanation, next(content for name, content in dicom_objects(explanation, source=stack) if "map" in name)
+
+
+def test_a_map_of_a_stack_has_a_frame_for_each_slice_and_padding_but_for_the_explained_one(tmp_path: Path) -> None:
+    explanation, content = first_map(slices(4, lambda place, dataset: None), frame=2)
+    each, values = opened(content), explanation.heatmaps[0].values
+    np.testing.assert_array_equal(each.pixel_array[2], np.where(np.isnan(values), np.float32(UNSEEN), values))
+    assert (np.delete(each.pixel_array, 2, axis=0) == each.FloatPixelPaddingValue).all()
+    frames = each.PerFrameFunctionalGroupsSequence
+    assert [frame.PlanePositionSequence[0].ImagePositionPatient for frame in frames] == [
+        [-1.5, 2, 5 * place] for place in range(4)
+    ]
+    assert [frame.FrameContentSequence[0].DimensionIndexValues for frame in frames] == [1, 2, 3, 4]
+    assert [len(frame.DerivationImageSequence) for frame in frames] == [0, 0, 1, 0]
+    (reference,) = frames[2].DerivationImageSequence[0].SourceImageSequence
+    assert reference.ReferencedSOPInstanceUID == "2.25.3"
+    anatomy = each.SharedFunctionalGroupsSequence[0].FrameAnatomySequence[0]
+    assert (anatomy.AnatomicRegionSequence[0].CodeMeaning, anatomy.FrameLaterality) == ("Chest", "U")
+    assert ParametricMap.from_dataset(each).number_of_frames == 4
+    (tmp_path / "map.dcm").write_bytes(content)
+    assert not validator_errors(tmp_path / "map.dcm")
+
+
+def tilted(place: int, dataset: Dataset) -> None:
+    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0] if place else [1, 0, 0, 0, 0.8, 0.6]
+
+
+def elsewhere(place: int, dataset: Dataset) -> None:
+    dataset.FrameOfReferenceUID = f"2.25.{place + 7}"
+
+
+def at_one_place(place: int, dataset: Dataset) -> None:
+    dataset.ImagePositionPatient = [0, 0, 5 * min(place, 1)]
+
+
+def unplaced(place: int, dataset: Dataset) -> None:
+    if place == 2:
+        del dataset.ImagePositionPatient
+
+
+@pytest.mark.parametrize("change", [tilted, elsewhere, at_one_place, unplaced])
+def test_slices_that_do_not_lie_behind_one_another_get_no_frames(change: Callable[[int, Dataset], None]) -> None:
+    assert opened(first_map(slices(3, change))[1]).NumberOfFrames == 1
+
+
+def test_maps_of_a_stack_have_a_bound_for_the_whole_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = slices(3, lambda place, dataset: None)
+    monkeypatch.setattr(objects, "MOST_VALUES", 3 * 128 * 128)
+    assert opened(first_map(stack)[1]).NumberOfFrames == 3
+    assert opened(first_map(stack, targets=(1, 2))[1]).NumberOfFrames == 1
 
 
 @pytest.mark.parametrize(
@@ -247,6 +329,10 @@ def test_the_structured_report_has_answers_checks_and_the_other_objects() -> Non
     assert {"Class: 结节与钙化", "No checks were made of this heatmap."} <= texts
     for check in checks.checks:
         assert any(text.startswith(f"{check.question} {check.outcome}: ") for text in texts)
+    first = next(item for item in report.ContentSequence if item.RelationshipType == "CONTAINS")
+    assert first.TextValue == "Research and demonstration. Not for diagnostic use."
+    assert f"torch {explanation.versions['torch']}" in report.SoftwareVersions
+    assert not any("torch" in text for text in texts)
     numbers = [item for item in items if "MeasuredValueSequence" in item]
     name = "Probability that the model gives"
     values = [
@@ -342,6 +428,14 @@ def test_names_in_other_alphabets_are_kept() -> None:
         assert str(opened(file).PatientName) == name
 
 
+def test_former_ways_to_write_dates_and_times_are_not_written_again() -> None:
+    content = dicom_sources.shipped("ExplVR_BigEnd.dcm")
+    assert opened(content).StudyDate == "1997.04.24"
+    explanation = explain(dicom_sources.read(content), model(), top_k=1, methods=("grad_cam",))
+    for _, file in dicom_objects(explanation, source=content):
+        assert (opened(file).StudyDate, opened(file).StudyTime) == ("19970424", "140438")
+
+
 def test_damaged_values_do_no_harm_and_nothing_about_the_patient_is_logged(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -433,8 +527,4 @@ def test_the_validator_has_no_error(case: str, tmp_path: Path) -> None:
     for name, content in written(case).files.items():
         file = tmp_path / name
         file.write_bytes(content)
-        checked = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False)
-        errors = [
-            line for line in checked.stderr.splitlines() + checked.stdout.splitlines() if line.startswith("Error")
-        ]
-        assert not errors, name
+        assert not validator_errors(file), name

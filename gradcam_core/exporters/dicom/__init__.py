@@ -21,8 +21,9 @@ def dicom_objects(
     `source` is the DICOM file that was explained. The objects go to its study and patient, as new series: for each
     heatmap a Parametric Map, a Secondary Capture and, with `segmentation`, a Segmentation; one Structured Report
     (TID 1500); and `report`, a PDF, as an encapsulated document. A source that does not say how its picture lies in
-    the patient gets no Parametric Map, since that class requires it. Without a source, Secondary Captures alone are
-    written, in a new study without patient.
+    the patient gets no Parametric Map, since that class requires it. Maps of a stack have a frame for each slice, with
+    padding in all but the explained one, up to 33.6 million values in all. Without a source, Secondary Captures alone
+    are written, in a new study without patient.
 
     `heatmaps` are positions in `explanation.heatmaps` (None: all), and `checks` are by these positions.
     Raises GradcamError where the source is another file, lacks its identifiers, or highdicom is not installed.

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from pydicom.dataset import Dataset
 
@@ -10,7 +11,7 @@ from gradcam_core.exporters.dicom.document import encapsulated_pdf
 from gradcam_core.exporters.dicom.parametric_map import parametric_map
 from gradcam_core.exporters.dicom.secondary_capture import secondary_capture
 from gradcam_core.exporters.dicom.segmentation import attention_segmentation
-from gradcam_core.exporters.dicom.source import read_source
+from gradcam_core.exporters.dicom.source import Source, read_source
 from gradcam_core.exporters.dicom.structured_report import structured_report
 from gradcam_core.exporters.dicom.study import Export, begin_export, new_uid, write
 from gradcam_core.exporters.names import heatmap_names
@@ -19,6 +20,8 @@ from gradcam_core.records import Explanation, Heatmap
 from gradcam_core.tasks import amount_of
 
 Named = tuple[str, Dataset]
+# Of the Parametric Maps of one export together, of 4 bytes each: 128 slices of 512 by 512 for a single heatmap.
+MOST_VALUES = 1 << 25
 
 
 def write_objects(
@@ -30,7 +33,7 @@ def write_objects(
     segmentation: bool,
 ) -> tuple[tuple[str, bytes], ...]:
     """Write the objects; see `dicom_objects`."""
-    origin = None if source is None else read_source(source, explanation.image)
+    origin = None if source is None else _bounded(read_source(source, explanation.image), len(places))
     export = begin_export(explanation, origin)
     numbers = itertools.count(1)
     shown = dict(_shown(export, places, checks, numbers, segmentation))
@@ -41,6 +44,12 @@ def write_objects(
     if origin is not None and report is not None:
         written.append(("report", encapsulated_pdf(export, report, next(numbers))))
     return tuple((f"{name}.dcm", write(export, each)) for name, each in written)
+
+
+def _bounded(source: Source, heatmaps: int) -> Source:
+    """Write maps of the explained slice alone where maps of the whole stack would be too large."""
+    values = heatmaps * len(source.stack) * source.shape[0] * source.shape[1]
+    return source if values <= MOST_VALUES else replace(source, stack=())
 
 
 def _shown(

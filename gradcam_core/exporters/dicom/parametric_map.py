@@ -1,16 +1,19 @@
 """A heatmap -> Parametric Map: floating-point values on the pixels of the source."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
 from highdicom import VOILUTTransformation
 from highdicom.pm import ParametricMap, RealWorldValueMapping
+from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.valuerep import DS
 
 from gradcam_core.exporters.dicom.source import Source
-from gradcam_core.exporters.dicom.study import Export, add_side, long_text, stand_in
+from gradcam_core.exporters.dicom.study import UNPAIRED, Export, add_side, long_text, stand_in
 from gradcam_core.records import Heatmap
 from gradcam_core.shapes import Heat
 
@@ -25,7 +28,7 @@ def parametric_map(export: Export, source: Source, heatmap: Heatmap, series: int
     """Write one heatmap as float32 on the rows and columns of a source whose plane is known.
 
     Values are 0 to 1; -1 to 1 of a signed heatmap. Two mappings give the share of the map's own peak and the raw
-    values. Pixels that the model did not see have the padding value.
+    values. Pixels that the model did not see have the padding value. Of a stack, each slice has a frame.
     """
     values = on_source(heatmap, source)
     window = VOILUTTransformation(window_center=0.0 if heatmap.signed else 0.5, window_width=2.0 - (not heatmap.signed))
@@ -45,8 +48,44 @@ def parametric_map(export: Export, source: Source, heatmap: Heatmap, series: int
     for keyword, known in (("SpacingBetweenSlices", False), ("PixelSpacing", source.spacing is not None)):
         if keyword in measures and not known:  # highdicom fills them in
             del measures[keyword]
+    written.ContentCreatorName = None
+    if len(source.stack) > 1:
+        _fill_stack(written, source)
     add_side(written, source)
+    _add_anatomy(written)
     return written
+
+
+def _fill_stack(written: Dataset, source: Source) -> None:
+    """Add a frame of padding for each other slice of the stack.
+
+    OHIF draws a map only if it has as many frames as the series it belongs to. Frames of padding are derived from
+    nothing.
+    """
+    frames = [np.full(source.shape, UNSEEN, "<f4").tobytes()] * len(source.stack)
+    frames[source.place] = written.FloatPixelData
+    explained = written.PerFrameFunctionalGroupsSequence[0]
+    groups = []
+    for place, position in enumerate(source.stack):
+        group = copy.deepcopy(explained)
+        group.PlanePositionSequence[0].ImagePositionPatient = [DS(x, auto_format=True) for x in position]
+        group.FrameContentSequence[0].DimensionIndexValues = [place + 1]
+        if place != source.place:
+            group.DerivationImageSequence = []
+        groups.append(group)
+    written.PerFrameFunctionalGroupsSequence = groups
+    written.NumberOfFrames, written.FloatPixelData = len(groups), b"".join(frames)
+
+
+def _add_anatomy(written: Dataset) -> None:
+    """Name the body part by a code, where it is known and in the middle of the body: 3D Slicer's reader demands it."""
+    region = UNPAIRED.get(written.get("BodyPartExamined", ""))
+    if region is None:
+        return
+    anatomy = Dataset()
+    anatomy.AnatomicRegionSequence = [CodedConcept.from_code(region)]
+    anatomy.FrameLaterality = "U"
+    written.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
 
 
 def on_source(heatmap: Heatmap, source: Source) -> Heat:

@@ -45,6 +45,7 @@ def attention_segmentation(export: Export, source: Source, heatmap: Heatmap, ser
         series_description=long_text(title),
         **export.equipment(series),
     )
+    written.ContentCreatorName = None
     if plane is None:
         written.PatientOrientation = orientation_of(source)
     return written

@@ -18,7 +18,7 @@ from gradcam_core.errors import PictureError
 from gradcam_core.kinds import recognise
 from gradcam_core.readers.dicom.dataset import inflated
 from gradcam_core.readers.dicom.frames import of_frame
-from gradcam_core.readers.dicom.series import read_slice
+from gradcam_core.readers.dicom.series import read_planes, read_slice
 from gradcam_core.readers.dicom.size import spacing_of
 from gradcam_core.records import ImageRecord
 
@@ -54,6 +54,8 @@ class Source:
 
     `frame` counts from 1; 0 where the file has a single frame. `shape` is (rows, columns). `spacing` is mm per row and
     column, None where it is not known; `at_detector` says that it was measured on the detector, not in the patient.
+    `stack` has the positions of all parallel slices or frames in their order, of which `place` is the explained one; it
+    is empty where they are not all known.
     """
 
     header: Dataset
@@ -62,6 +64,8 @@ class Source:
     spacing: tuple[float, float] | None
     at_detector: bool
     plane: Plane | None
+    stack: tuple[Numbers, ...]
+    place: int
 
     @property
     def uid(self) -> str:
@@ -73,8 +77,9 @@ def read_source(content: bytes, image: ImageRecord) -> Source:
     """Read the header of the DICOM file that a picture was read from. Raises PictureError."""
     if hashlib.sha256(content).hexdigest() != image.sha256:
         raise PictureError("The DICOM file is another one than the picture explained.", "Give the file that was read.")
-    frame_of_file = image.frame
+    frame_of_file, slices = image.frame, list[tuple[str, Numbers, Numbers]]()
     if recognise(content).name == "DICOM series":
+        slices = read_planes(content)
         content, frame_of_file = read_slice(content, image.frame)[0], 0
     try:
         header = dcmread(io.BytesIO(inflated(content)), stop_before_pixels=True, force=True)
@@ -93,7 +98,9 @@ def read_source(content: bytes, image: ImageRecord) -> Source:
     groups = functional_groups(header, frame_of_file)
     spacing, at_detector = spacing_of(of_frame(header, frame_of_file))
     frame = frame_of_file + 1 if frames > 1 or "PerFrameFunctionalGroupsSequence" in header else 0
-    return Source(header, frame, (rows, columns), spacing, at_detector, _plane(header, groups))
+    plane = _plane(header, groups)
+    stack = _stack(plane, slices or _frames(header, int(frames)))
+    return Source(header, frame, (rows, columns), spacing, at_detector, plane, stack, image.frame)
 
 
 def check_shape(image: ImageRecord, shape: tuple[int, int]) -> None:
@@ -165,6 +172,30 @@ def _plane(header: Dataset, groups: tuple[Dataset, ...]) -> Plane | None:
     if row is None or column is None or not _is_plane((*row, *column)):
         return None
     return Plane("", (0.0, 0.0, 0.0), tuple(map(float, (*row, *column))), None)
+
+
+def _frames(header: Dataset, count: int) -> list[tuple[str, Numbers, Numbers]]:
+    """The frame of reference, position and orientation of each frame of a file; none where a frame lacks one."""
+    own = element_of(header, "PerFrameFunctionalGroupsSequence")
+    if own is None or len(own.value) != count:
+        return []
+    reference, planes = text_of(header, "FrameOfReferenceUID"), []
+    for frame in range(count):
+        groups = functional_groups(header, frame)
+        position, orientation = _first(groups, "ImagePositionPatient", 3), _first(groups, "ImageOrientationPatient", 6)
+        if position is None or orientation is None:
+            return []
+        planes.append((reference, position, orientation))
+    return planes
+
+
+def _stack(plane: Plane | None, slices: list[tuple[str, Numbers, Numbers]]) -> tuple[Numbers, ...]:
+    """The positions of slices that are parallel to the explained one and lie apart, in one frame of reference."""
+    positions = tuple(position for _, position, _ in slices)
+    if plane is None or not plane.reference or len(set(positions)) != len(positions):
+        return ()
+    parallel = all(np.allclose(orientation, plane.orientation, atol=1e-3) for _, _, orientation in slices)
+    return positions if parallel and {reference for reference, _, _ in slices} == {plane.reference} else ()
 
 
 def _is_plane(orientation: Numbers) -> bool:

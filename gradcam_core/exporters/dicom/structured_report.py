@@ -53,7 +53,10 @@ def structured_report(
         imaging_measurements=groups,
     )
     notes = (BANNER, DISCLAIMER, *explanation.unsuited, *explanation.notes)
-    report[0].ContentSequence.extend(_text(note) for note in dict.fromkeys(notes))
+    content = report[0].ContentSequence
+    first = next(place for place, item in enumerate(content) if item.RelationshipType == "CONTAINS")
+    for place, note in enumerate(dict.fromkeys(notes), first):  # a viewer shows them before the numbers
+        content.insert(place, _text(note))
     return EnhancedSR(
         evidence=[export.image, *(each for shown in objects.values() for each in shown)],
         content=report[0],
@@ -114,10 +117,10 @@ def _lines(export: Export, heatmap: Heatmap, trust: Trust | None) -> Iterator[st
 def _group(export: Export, name: str, measurements: list[Measurement], rated: list[QualitativeEvaluation]) -> Group:
     explanation, image = export.explanation, export.image
     settings = explanation.preprocessing
+    # The versions of packages stand in Software Versions.
     parameters = [
         f"architecture {explanation.architecture}",
         f"input {settings.size[0]} x {settings.size[1]}, fit {settings.fit}",
-        *(f"{package} {version}" for package, version in explanation.versions.items()),
     ]
     return Group(
         tracking_identifier=TrackingIdentifier(uid=new_uid(), identifier=name),

@@ -10,6 +10,7 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr.coding import CodedConcept
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from gradcam_core.exporters.dicom.source import Plane, Source, element_of, numbers_of, text_of
@@ -57,8 +58,22 @@ OF_THE_STUDY = (
     "ClinicalTrialSubjectReadingID",
     "ClinicalTrialTimePointID",
 )
+# The predecessor of DICOM wrote 1997.04.24 and 14:04:38, which readers accept and writers must not write.
+FORMER_MARKS = {"DA": ".", "TM": ":"}
 SIDES = ("L", "R")
-UNPAIRED = ("ABDOMEN", "BRAIN", "CHEST", "CSPINE", "HEAD", "HEART", "LSPINE", "NECK", "PELVIS", "SKULL", "TSPINE")
+UNPAIRED = {
+    "ABDOMEN": codes.SCT.Abdomen,
+    "BRAIN": codes.SCT.Brain,
+    "CHEST": codes.SCT.Chest,
+    "CSPINE": codes.SCT.CervicalSpine,
+    "HEAD": codes.SCT.Head,
+    "HEART": codes.SCT.Heart,
+    "LSPINE": codes.SCT.LumbarSpine,
+    "NECK": codes.SCT.Neck,
+    "PELVIS": codes.SCT.Pelvis,
+    "SKULL": codes.SCT.Skull,
+    "TSPINE": codes.SCT.ThoracicSpine,
+}
 # Their references name files, not frames.
 OF_FILES = {"CurrentRequestedProcedureEvidenceSequence", "ReferencedSeriesSequence", "SourceInstanceSequence"}
 SERIES_GAP, FIRST_SERIES, LAST_SOURCE_SERIES = 1000, 900, 2_000_000
@@ -149,6 +164,8 @@ def _of_the_study(header: Dataset) -> Iterator[DataElement]:
             element = copy.deepcopy(element)
             for item in element.value if element.VR == "SQ" else ():
                 item.decode()  # from the source's encoding
+            if element.VR in FORMER_MARKS and isinstance(element.value, str):
+                element.value = element.value.replace(FORMER_MARKS[element.VR], "")
             yield element
 
 

@@ -28,7 +28,9 @@ LARGEST_ZIP = 256 << 20
 LONGEST_HEADER = 4 << 20
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the same files make the same stack, whenever it is made
 _TAGS = ["SeriesInstanceUID", "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "InstanceNumber"]
-_TAGS += ["ImagePositionPatient", "ImageOrientationPatient"]
+_PLANE = ["FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient"]
+_TAGS += _PLANE[1:]
+Numbers = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,22 @@ def read_slice(data: bytes, frame: int) -> tuple[bytes, int]:
             return _unpacked(archive, members[frame]), len(members)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise damaged("stack", "it cannot be unpacked") from error
+
+
+def read_planes(data: bytes) -> list[tuple[str, Numbers, Numbers]]:
+    """The frame of reference, position and orientation of each slice of a stack; none where a slice lacks one."""
+    planes = []
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for member in archive.infolist()[:MOST_FRAMES]:
+                header = inflated(_unpacked(archive, member, LONGEST_HEADER), LONGEST_HEADER)
+                dataset = dcmread(io.BytesIO(header), specific_tags=_PLANE, force=True, stop_before_pixels=True)
+                reference, position, orientation = (dataset.get(name) for name in _PLANE)
+                planes.append((str(reference or ""), tuple(numbers(position)), tuple(numbers(orientation))))
+    except Exception:  # a damaged slice may be anything; the stack is written without the others then
+        return []
+    complete = all(plane[0] and (len(plane[1]), len(plane[2])) == (3, 6) for plane in planes)
+    return planes if complete else []
 
 
 def _members(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
