@@ -1,5 +1,6 @@
 """Pictures decoded in processes of their own: equal to `read_image`, and no file can do more than end its process."""
 
+import mmap
 import multiprocessing
 import os
 import pickle
@@ -13,10 +14,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from platform import libc_ver
 
 import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
 
 from gradcam_core import Decoder, ImageRecord
 from gradcam_core.errors import PictureError
@@ -24,6 +27,7 @@ from gradcam_core.readers import read_image
 from gradcam_core.runners.channel import _KEPT, Channel
 from gradcam_core.runners.decoding_process import answer
 from tests.browser import ROOT
+from tests.dicom_sources import changed
 from tests.hostile_pictures import flat_png
 from tests.pictures import CAT, RAMP, SEE_THROUGH, encode, tiff
 from tests.test_readers_hostile import SEEDS, mutate
@@ -253,15 +257,35 @@ def test_large_pictures_do_not_stay_in_the_shared_memory(decoder: Decoder) -> No
     assert max(os.fstat(file).st_blocks * 512 for file in files) <= _KEPT
 
 
+def page_faults(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+
+@pytest.mark.skipif(libc_ver()[0] != "glibc", reason="other allocators are not told what to keep")
+def test_a_process_keeps_the_memory_in_which_it_decodes() -> None:
+    rows, columns, faults = 3000, 2500, []
+
+    def enlarge(dataset: Dataset) -> None:
+        dataset.Rows, dataset.Columns = rows, columns
+        dataset.PixelData = bytes(2 * rows * columns)
+
+    file = changed(enlarge)
+    with running() as decoder:
+        for place in range(6):
+            decoder.read_image(file + bytes(place))
+            faults.append(page_faults(pids(decoder)[0]))
+    assert faults[-1] - faults[-3] < 2 * rows * columns / mmap.PAGESIZE / 4
+
+
 def test_a_process_has_the_file_whose_frames_are_read_and_forgets_it_after_a_while() -> None:
     animation = SEEDS["apng"] + bytes(5_000_000)
     with running() as decoder:
         for frame in (0, 1, 0):
             assert_equal(decoder.read_image(animation, frame=frame), read_image(animation, frame=frame))
-        changed = bytearray(animation)
-        first = decoder.read_image(changed)
-        changed[:] = PNG
-        assert_equal(decoder.read_image(changed), read_image(PNG))
+        altered = bytearray(animation)
+        first = decoder.read_image(altered)
+        altered[:] = PNG
+        assert_equal(decoder.read_image(altered), read_image(PNG))
         assert not np.array_equal(first.pixels, decoder.read_image(PNG).pixels)
         (before,) = pids(decoder)
         decoder.renew(600)

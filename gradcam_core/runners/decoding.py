@@ -31,6 +31,9 @@ from gradcam_core.runners.channel import Channel, Memory
 from gradcam_core.runners.decoding_process import serve
 serve(Channel(link, Memory(int(sys.argv[2])) if sys.argv[2:] else None))
 """
+# glibc gives large blocks back to the system after each picture, and gets them again page by page: that took longer
+# than to decode a radiograph. So much stays in the process until it is begun again (see `renew`).
+KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 START_WITHIN_S = 60.0
 # How often a process is begun for one picture where it ends before it has the picture.
 MOST_STARTS = 3
@@ -181,7 +184,8 @@ class _Process:
         handles = [other.fileno()] if memory is None else [other.fileno(), memory.file]
         try:
             # What decoders print may contain parts of a file.
-            self._process = begin(PROGRAM, *handles, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            self._process = begin(PROGRAM, *handles, variables=KEPT_MEMORY, **quiet)
         except OSError:
             self._channel.close()
             raise

@@ -60,9 +60,9 @@ def serve(channel: Channel) -> None:
         channel.send("ready")
         content = b""
         while True:
-            given, frame, max_pixels = channel.receive()
+            given, frame, max_pixels = channel.receive(bytes)
             channel.send("begun")
-            content = content if given is None else bytes(given)
+            content = content if given is None else given
             channel.send(answer(partial(decode, content, frame, max_pixels), limits.seconds))
 
 
