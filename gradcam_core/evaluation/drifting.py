@@ -21,7 +21,7 @@ from gradcam_core.explanation import Method, check_request
 from gradcam_core.files import last_part
 from gradcam_core.methods import find_method, reads_layer
 from gradcam_core.progress import OnProgress, Progress
-from gradcam_core.readers import read_image
+from gradcam_core.readers import Decode, decode, read_image
 from gradcam_core.records import LoadedModel
 from gradcam_core.tasks import TASK_WORDS, Prediction, amount_of
 from gradcam_core.version import versions
@@ -37,6 +37,7 @@ class _Request:
     method: Method
     layers: Layers
     match: Match
+    decode: Decode
 
 
 def drift(
@@ -50,6 +51,7 @@ def drift(
     known: Iterable[DriftRow] | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
+    decode: Decode = decode,
 ) -> Drift:
     """Compare two models on many pictures: do the answers agree, and did the evidence move. The worst come first.
 
@@ -59,9 +61,10 @@ def drift(
     with one picture is kept in its row. Raises a GradcamError for what suits no picture: the method, the layers,
     models without a class in common. Raise an exception in `on_progress` to cancel.
 
-    `stop` and `known` end a drift early and go on with it, as those of `evaluate` do.
+    `stop` and `known` end a drift early and go on with it, as those of `evaluate` do. `decode` is as that of
+    `read_image`.
     """
-    request = _Request((first, second), method, (None, None) if layers is None else tuple(layers), match)
+    request = _Request((first, second), method, (None, None) if layers is None else tuple(layers), match, decode)
     _check(request)
     key = _key(request)
     kept = known_rows(known, key, DriftRow)
@@ -100,7 +103,7 @@ def _check(request: _Request) -> None:
 
 def _compared(row: DriftRow, content: bytes, progress: Progress, *, request: _Request) -> DriftRow:
     comparison = compare(
-        read_image(content, name=row.name),
+        read_image(content, name=row.name, decode=request.decode),
         request.models,
         top_k=1,
         match=request.match,

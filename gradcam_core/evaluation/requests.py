@@ -13,6 +13,7 @@ from gradcam_core.evaluation.records import TableRow
 from gradcam_core.explanation import Method, check_request
 from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import choose_method
+from gradcam_core.readers import Decode, decode
 from gradcam_core.records import ImageRecord, LoadedModel
 from gradcam_core.similarity import similar
 from gradcam_core.targets import SimilarTarget
@@ -22,7 +23,10 @@ Files = tuple[list[tuple[str, Load]], list[TableRow], dict[str, Load]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """What is computed for every picture. `key` is the identity of model and settings, by content."""
+    """What is computed for every picture. `key` is the identity of model and settings, by content.
+
+    `decode` decodes the pictures and masks, and may do so elsewhere.
+    """
 
     model: LoadedModel
     method: Method
@@ -30,6 +34,7 @@ class Request:
     limits: Thresholds
     key: str
     reference: SimilarTarget | None = None
+    decode: Decode = decode
 
 
 def checked_request(

@@ -13,12 +13,12 @@ from jaxtyping import Shaped
 from gradcam_core.errors import PictureError
 from gradcam_core.kinds import HEAD_BYTES, not_a_picture, recognise
 from gradcam_core.readers.depth import Shown, range_of_channels, show
-from gradcam_core.readers.dicom.series import stacks_of
+from gradcam_core.readers.dicom.series import parts_of, stacks_of
 from gradcam_core.readers.formats import READERS
 from gradcam_core.readers.stored import StoredPicture, damaged, profile_note
 from gradcam_core.records import ImageRecord
 
-__all__ = ["read_image", "stacks_of"]
+__all__ = ["parts_of", "read_image", "stacks_of"]
 
 _MIB = 1 << 20
 

@@ -12,6 +12,7 @@ import queue
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -23,6 +24,7 @@ from gradcam_core.runners.decoding_process import Limits, Reply
 from gradcam_core.runners.processes import BEGINNING, begin
 
 if TYPE_CHECKING:
+    from gradcam_core.readers.dicom.series import Part
     from gradcam_core.readers.stored import StoredPicture
     from gradcam_core.records import ImageRecord
 
@@ -106,12 +108,22 @@ class Decoder:
 
     def decode(self, data: bytes, frame: int, max_pixels: int) -> StoredPicture:
         """Decode one picture to its stored values. Raises PictureError, MemoryError."""
+        picture: StoredPicture = self._done("decode", data, frame, max_pixels)
+        return picture
+
+    def parts_of(self, data: bytes) -> Sequence[Part]:
+        """Open a file for `stacks_of`. Raises PictureError, MemoryError."""
+        parts: Sequence[Part] = self._done("parts_of", data)
+        return parts
+
+    def _done(self, job: str, data: bytes, *arguments: object) -> Any:
+        """Let a process do one of its jobs with a file."""
         self._refuse_what_ended_others(data)
         process = self._wait_for_process()
         try:
-            reply = process.read(data, frame, max_pixels)
+            reply = process.read(job, data, arguments)
         except _NotBegunError:
-            return _decode_here(data, frame, max_pixels)
+            return _done_here(job, data, *arguments)
         except _EndedError:
             raise self._note_ended(data) from None
         except TimeoutError:
@@ -119,7 +131,7 @@ class Decoder:
             raise PictureError(f"The picture could not be read within {seconds}.", SAVE_AGAIN) from None
         finally:
             self._idle.put(process)
-        return _picture(reply)
+        return _result(reply)
 
     def end(self) -> None:
         """End the processes that are idle. The others end with this program."""
@@ -195,9 +207,9 @@ class _Process:
             link.send(sys.path)
             self._channel.send(self._limits)
 
-    def read(self, data: bytes, frame: int, max_pixels: int) -> Reply:
-        """Read a picture. Raises _NotBegunError, _EndedError or TimeoutError; then a new process begins at once."""
-        self._give_surely(data, frame, max_pixels)
+    def read(self, job: str, data: bytes, arguments: tuple[object, ...]) -> Reply:
+        """Do a job. Raises _NotBegunError, _EndedError or TimeoutError; then a new process begins at once."""
+        self._give_surely(job, data, arguments)
         try:
             return self._taken()
         except (TimeoutError, MemoryError, _EndedError):
@@ -206,24 +218,24 @@ class _Process:
                 self.start()
             raise
 
-    def _give_surely(self, data: bytes, frame: int, max_pixels: int) -> None:
-        """Give it a picture; where it ends before it has it, give it to another one."""
+    def _give_surely(self, job: str, data: bytes, arguments: tuple[object, ...]) -> None:
+        """Give it a file; where it ends before it has it, give it to another one."""
         for _ in range(MOST_STARTS):
             try:
                 self.start()
-                return self._give(data, frame, max_pixels)
+                return self._give(job, data, arguments)
             except (EOFError, OSError, pickle.UnpicklingError) as error:  # a TimeoutError is an OSError
                 self.end()
                 problem = error
         raise _NotBegunError from problem
 
-    def _give(self, data: bytes, frame: int, max_pixels: int) -> None:
+    def _give(self, job: str, data: bytes, arguments: tuple[object, ...]) -> None:
         if not self._ready:
             self._receive(START_WITHIN_S)
             self._ready = True
         # The frames of a large file are read one after another: it has the file then.
         given = None if data is self._data else pickle.PickleBuffer(data)
-        self._channel.send((given, frame, max_pixels))
+        self._channel.send((job, given, arguments))
         self._data, self.last_used = data, time.monotonic()
         self._receive(START_WITHIN_S)
 
@@ -254,19 +266,18 @@ class _Process:
             self._process, self._data, self.last_used = None, None, math.inf
 
 
-def _decode_here(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
-    from gradcam_core.readers import decode
+def _done_here(job: str, data: bytes, *arguments: object) -> Any:
+    from gradcam_core import readers
 
     logging.getLogger(__name__).warning("No process can be started: pictures are decoded in the program itself.")
-    return decode(data, frame, max_pixels)
+    return getattr(readers, job)(data, *arguments)
 
 
-def _picture(reply: Reply) -> StoredPicture:
+def _result(reply: Reply) -> Any:
     if reply.kind == "error":
         raise reply.content
     if reply.kind == "memory":
         raise MemoryError
     if reply.kind == "fault":
         raise RuntimeError(reply.content)
-    picture: StoredPicture = reply.content
-    return picture
+    return reply.content

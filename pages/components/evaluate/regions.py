@@ -21,6 +21,7 @@ from gradcam_core import (
     read_truths,
 )
 from pages.components import session
+from pages.components.analysis.decoding import DECODER
 from pages.components.marker import marker
 from pages.components.panels.figures import figures
 from pages.components.panels.heatmaps import METHODS, show_panels
@@ -83,7 +84,7 @@ def _uploaded(image: ImageRecord) -> np.ndarray | None:
     if image.sha256 not in masks:
         return None
     try:
-        region = read_truth(masks[image.sha256], image)
+        region = read_truth(masks[image.sha256], image, DECODER.decode)
     except GradcamError as error:
         show_error(error)
         return None
