@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from gradcam_core.batch.journal import Journal, JournalError
-from gradcam_core.batch.records import FAILED, Job, Recipe, Result, failed
+from gradcam_core.batch.records import FAILED, Job, Recipe, Result, failed, hashed_name
 from gradcam_core.batch.working import Heatmaps, identity_of, loaded_model, work
 from gradcam_core.errors import GradcamError, TargetError
 from gradcam_core.evaluation.answers import check_labels
@@ -153,7 +153,7 @@ def _recorded(
     """Write results as they come, until there are no more or the run is stopped."""
     begun = time.monotonic()
     for results in groups:
-        kept = results if recipe.named else [replace(result, name=result.id) for result in results]
+        kept = results if recipe.named else [replace(result, name=hashed_name(result)) for result in results]
         if kept and not _written(book, kept, standing, stop, on_standing):
             break
         failures = sum(result.status == FAILED for result in results)
