@@ -52,7 +52,7 @@ def pick_region(image: ImageRecord) -> Region:
         return _drawn(image)
     if way == UPLOAD:
         return Region(_uploaded(image), "uploaded mask")
-    region = read_truth(known[str(way)], image)
+    region = read_truth(known[str(way)], image, DECODER.decode)
     figures([(np.uint8(255 * outlined(image, region).pixels), f"Where the {way} is, known exactly")], height=18)
     return Region(region, "known exactly", str(way))
 
