@@ -70,7 +70,7 @@ class Decoder:
         self._idle: queue.LifoQueue[_Process] = queue.LifoQueue()  # the one used last needs no more memory
         for process in reversed(self._all):
             self._idle.put(process)
-        self._ended: dict[str, int] = {}
+        self._ended: dict[tuple[int, str], int] = {}
         self._lock = Lock()
 
     def start(self) -> None:
@@ -163,13 +163,15 @@ class Decoder:
             raise PictureError("Too many pictures are being read at this moment.", "Try again in a minute.") from None
 
     def _refuse_what_ended_others(self, data: bytes) -> None:
-        if self._ended and self._ended.get(hashlib.sha256(data).hexdigest(), 0) >= MOST_ENDED:
+        with self._lock:  # most files are told from those by their size: to hash a large one takes long
+            ended = {file for file, count in self._ended.items() if file[0] == len(data) and count >= MOST_ENDED}
+        if ended and _identity(data) in ended:
             raise PictureError("This file stopped the decoder twice and is not read again.", SAVE_AGAIN)
 
     def _note_ended(self, data: bytes) -> PictureError:
-        sha256 = hashlib.sha256(data).hexdigest()
+        file = _identity(data)
         with self._lock:
-            self._ended[sha256] = self._ended.pop(sha256, 0) + 1
+            self._ended[file] = self._ended.pop(file, 0) + 1
             while len(self._ended) > MOST_REMEMBERED:
                 del self._ended[next(iter(self._ended))]
         return PictureError("The picture could not be read: its decoder stopped.", SAVE_AGAIN)
@@ -264,6 +266,10 @@ class _Process:
             self._process.wait()
             self._channel.close()
             self._process, self._data, self.last_used = None, None, math.inf
+
+
+def _identity(data: bytes) -> tuple[int, str]:
+    return len(data), hashlib.sha256(data).hexdigest()
 
 
 def _done_here(job: str, data: bytes, *arguments: object) -> Any:

@@ -24,7 +24,7 @@ from gradcam_core.readers.stored import MOST_FRAMES, check_frame, damaged
 
 LARGEST_MEMBER = 256 << 20
 # What is unpacked of one ZIP: a stack that is larger would not be read.
-LARGEST_ZIP = 256 << 20
+LARGEST_ZIP = 512 << 20
 # Where a slice belongs stands in its first part; a longer header would keep its reader busy.
 LONGEST_HEADER = 4 << 20
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the same files make the same stack, whenever it is made
