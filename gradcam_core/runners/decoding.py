@@ -250,6 +250,8 @@ class _Process:
             raise _EndedError from error
         if not isinstance(reply, Reply):
             raise _EndedError
+        if reply.kind == "memory":  # what the process keeps may be in pieces: the next one begins empty
+            raise MemoryError
         if self._channel.memory is not None:
             self._channel.memory.give_back()
         return reply
@@ -282,8 +284,6 @@ def _done_here(job: str, data: bytes, *arguments: object) -> Any:
 def _result(reply: Reply) -> Any:
     if reply.kind == "error":
         raise reply.content
-    if reply.kind == "memory":
-        raise MemoryError
     if reply.kind == "fault":
         raise RuntimeError(reply.content)
     return reply.content
