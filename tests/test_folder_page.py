@@ -109,11 +109,11 @@ def test_a_file_that_ends_its_decoder_is_a_sentence_among_good_ones(
     page: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for part in (DECODER, *DECODER._all):
-        monkeypatch.setattr(part, "_limits", Limits(0.5, 3072))
+        monkeypatch.setattr(part, "_limits", Limits(0.3, 3072))
     DECODER.end()
-    upload(page, slow_png=flat_png(8, 2, 3), good_png=png(1))
+    upload(page, slow_png=flat_png(16, 2, 3), good_png=png(1))
     evaluate(page)
-    assert "could not be read within 0.5 seconds" in page.dataframe[0].value["Note"].tolist()[-1]
+    assert "could not be read within 0.3 seconds" in page.dataframe[0].value["Note"].tolist()[-1]
     page.run()
     assert not page.exception
     DECODER.end()
