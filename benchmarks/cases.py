@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks import subjects
+from benchmarks.decoding import decoding
 from benchmarks.many_pictures import many_pictures
 from benchmarks.measure import Row, at_least, at_most, once, ratios
 from benchmarks.training import training_heatmaps
@@ -230,6 +231,7 @@ CASES: dict[str, Callable[[int], Iterator[Row]]] = {
         many_pictures,
         training_heatmaps,
         loading,
+        decoding,
         browser,
     )
 }

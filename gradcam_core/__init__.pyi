@@ -188,6 +188,7 @@ from .batch.records import Recipe as Recipe
 from .batch.records import Result as Result
 from .batch.records import StoredMap as StoredMap
 from .batch.pictures import find_pictures as find_pictures
+from .batch.pictures import has_dicom as has_dicom
 from .batch.pictures import may_be_picture as may_be_picture
 from .batch.pictures import read_picture as read_picture
 from .batch.labels import with_folder_labels as with_folder_labels

@@ -561,10 +561,10 @@ def test_a_fault_in_this_process_costs_one_picture_too(
     jobs = [job for job in core.find_pictures(folder) if job.name[:3].isdecimal()][:5]
     written = running.work
 
-    def work_with_a_fault(some: Sequence[core.Job], *others: Any) -> list[core.Result]:
-        if jobs[2] in some:
+    def work_with_a_fault(given: Sequence[core.Job], **options: Any) -> list[core.Result]:
+        if jobs[2] in given:
             raise TypeError("Miller.jpg")
-        return written(some, *others)
+        return written(given, **options)
 
     monkeypatch.setattr(running, "work", work_with_a_fault)
     path = tmp_path / core.journal_name()

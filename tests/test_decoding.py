@@ -1,5 +1,8 @@
 """Pictures decoded in processes of their own: equal to `read_image`, and no file can do more than end its process."""
 
+import ast
+import io
+import mmap
 import multiprocessing
 import os
 import pickle
@@ -8,24 +11,42 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from platform import libc_ver
 
 import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
 
-from gradcam_core import Decoder, ImageRecord
+from gradcam_core import (
+    Decoder,
+    ImageRecord,
+    Journal,
+    LoadedModel,
+    Recipe,
+    drift,
+    evaluate,
+    find_pictures,
+    journal_name,
+    load_model,
+    run_batch,
+    stacks_of,
+)
 from gradcam_core.errors import PictureError
 from gradcam_core.readers import read_image
 from gradcam_core.runners.channel import _KEPT, Channel
 from gradcam_core.runners.decoding_process import answer
 from tests.browser import ROOT
+from tests.dicom_sources import changed
 from tests.hostile_pictures import flat_png
 from tests.pictures import CAT, RAMP, SEE_THROUGH, encode, tiff
+from tests.test_dicom_series import slice_at
 from tests.test_readers_hostile import SEEDS, mutate
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
@@ -63,7 +84,7 @@ def decoder() -> Iterator[Decoder]:
 @pytest.fixture(scope="module")
 def slow_file() -> bytes:
     """A picture that takes seconds to decode."""
-    return flat_png(8, 2, 3)
+    return flat_png(16, 2, 3)
 
 
 def outcome(read: object, *arguments: object, **options: object) -> ImageRecord | PictureError:
@@ -156,7 +177,7 @@ def test_a_file_that_ends_its_decoder_costs_no_other_session_anything(decoder: D
         busy = next(process for process in decoder._all if process not in decoder._idle.queue)
         assert decoder.read_image(PNG).width == CAT.shape[1]
         assert not slow.done()
-        wait_until(lambda: cpu_seconds(busy._process.pid) > 1)
+        wait_until(lambda: cpu_seconds(busy._process.pid) > 0.5)
         os.kill(busy._process.pid, signal.SIGABRT)
         assert STOPPED in str(slow.result(30))
         assert decoder.read_image(PNG).width == CAT.shape[1]
@@ -184,6 +205,83 @@ def test_a_picture_may_take_so_long(slow_file: bytes) -> None:
         assert "within 0.3 seconds" in str(outcome(decoder.read_image, slow_file))
         assert time.monotonic() - began < 3
         assert decoder.read_image(PNG).width == CAT.shape[1]
+
+
+TOO_SLOW = "within 0.3 seconds"
+
+
+@pytest.fixture(scope="module")
+def hurried() -> Iterator[Decoder]:
+    """A decoder whose process is ended over a slow file."""
+    with running(seconds=0.3) as decoder:
+        decoder.start()
+        yield decoder
+
+
+@pytest.fixture(scope="module")
+def clean() -> LoadedModel:
+    return load_model("bundled:radiograph_clean", device="cpu")
+
+
+def test_in_a_folder_the_file_that_ends_its_decoder_fails_alone(
+    hurried: Decoder, slow_file: bytes, clean: LoadedModel, tmp_path: Path
+) -> None:
+    pictures = [("slow.png", lambda: slow_file), ("cat.png", lambda: PNG)]
+    masks = {"cat_mask.png": lambda: slow_file}
+    evaluation = evaluate(pictures, (), masks, clean, decode=hurried.decode)
+    cat, slow = sorted(evaluation.rows, key=lambda row: row.name)
+    assert TOO_SLOW in slow.problem
+    assert TOO_SLOW in cat.note
+    assert cat.answer
+    moved = drift(pictures, clean, clean, decode=hurried.decode)
+    assert [TOO_SLOW in row.problem for row in moved.rows] == [False, True]
+    for name, read in pictures:
+        (tmp_path / name).write_bytes(read())
+    recipe, place = Recipe("bundled:radiograph_clean", {"device": "cpu"}), tmp_path / journal_name()
+    assert run_batch(find_pictures(tmp_path), recipe, place, decode=hurried.decode).failed == 1
+    assert TOO_SLOW in next(result.problem for result in Journal(place).results() if result.status == "failed")
+
+
+def zipped(*contents: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for place, content in enumerate(contents):
+            archive.writestr(str(place), content)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("shared_memory", [True, False], ids=["memory", "pipe"])
+def test_stacks_are_the_same_and_a_file_that_ends_its_decoder_stays_as_it_is(shared_memory: bool) -> None:
+    slices = [slice_at(place, depth=-place) for place in range(4)]
+    files = [("one.zip", zipped(*slices[:3], b"readme")), ("four.dcm", slices[3]), ("cat.png", PNG), ("cut", PNG[:9])]
+    with running(shared_memory=shared_memory) as decoder:
+        assert [name for name, _ in stacks_of(files)] == ["one.zip (1) and 3 more", "cat.png", "cut"]
+        assert stacks_of(files, decoder.parts_of) == stacks_of(files)
+    slow = ("slow.zip", zipped(*[b""] * 10_000))
+    with running(shared_memory=shared_memory, seconds=0.03) as decoder:
+        decoder.start()
+        assert stacks_of([slow, *files[2:]], decoder.parts_of) == [slow, *files[2:]]
+        assert TOO_SLOW.replace("0.3", "0.03") in str(outcome(decoder.parts_of, slow[1]))
+
+
+def test_pages_decode_nothing_in_the_server() -> None:
+    """What reads the bytes of a user on a page gets the decoder; pictures that come with the app need none."""
+    wanted = dict.fromkeys(("evaluate", "drift", "run_batch", "read_truth"), "DECODER.decode")
+    wanted["stacks_of"] = "DECODER.parts_of"
+    own = {"pages/components/story/__init__.py", "pages/components/filmstrip/__init__.py"}
+    calls = 0
+    for path in sorted([*(ROOT / "pages").rglob("*.py"), ROOT / "app.py"]):
+        if str(path.relative_to(ROOT)) in own:
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                assert node.module.split(".")[0] not in ("PIL", "pydicom", "tifffile", "imagecodecs"), path
+                assert node.module != "gradcam_core" or "read_image" not in {name.name for name in node.names}, path
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in wanted:
+                given = [ast.unparse(part) for part in (*node.args, *(keyword.value for keyword in node.keywords))]
+                assert wanted[node.func.id] in given, f"{path} {node.lineno}"
+                calls += 1
+    assert calls >= 6
 
 
 def test_a_process_may_take_so_much_memory(slow_file: bytes) -> None:
@@ -253,15 +351,35 @@ def test_large_pictures_do_not_stay_in_the_shared_memory(decoder: Decoder) -> No
     assert max(os.fstat(file).st_blocks * 512 for file in files) <= _KEPT
 
 
+def page_faults(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+
+@pytest.mark.skipif(libc_ver()[0] != "glibc", reason="other allocators are not told what to keep")
+def test_a_process_keeps_the_memory_in_which_it_decodes() -> None:
+    rows, columns, faults = 3000, 2500, []
+
+    def enlarge(dataset: Dataset) -> None:
+        dataset.Rows, dataset.Columns = rows, columns
+        dataset.PixelData = bytes(2 * rows * columns)
+
+    file = changed(enlarge)
+    with running() as decoder:
+        for place in range(6):
+            decoder.read_image(file + bytes(place))
+            faults.append(page_faults(pids(decoder)[0]))
+    assert faults[-1] - faults[-3] < 2 * rows * columns / mmap.PAGESIZE / 4
+
+
 def test_a_process_has_the_file_whose_frames_are_read_and_forgets_it_after_a_while() -> None:
     animation = SEEDS["apng"] + bytes(5_000_000)
     with running() as decoder:
         for frame in (0, 1, 0):
             assert_equal(decoder.read_image(animation, frame=frame), read_image(animation, frame=frame))
-        changed = bytearray(animation)
-        first = decoder.read_image(changed)
-        changed[:] = PNG
-        assert_equal(decoder.read_image(changed), read_image(PNG))
+        altered = bytearray(animation)
+        first = decoder.read_image(altered)
+        altered[:] = PNG
+        assert_equal(decoder.read_image(altered), read_image(PNG))
         assert not np.array_equal(first.pixels, decoder.read_image(PNG).pixels)
         (before,) = pids(decoder)
         decoder.renew(600)

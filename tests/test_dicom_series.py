@@ -1,7 +1,9 @@
 """Files of one series become a stack in the order in which the slices lie."""
 
 import io
+import math
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,6 +69,16 @@ def test_a_zip_of_a_series_is_a_stack_and_another_zip_is_none() -> None:
     assert stacks_of([("other.zip", other)]) == [("other.zip", other)]
     with pytest.raises(GradcamError, match="ZIP"):
         read_image(other)
+
+
+def test_a_stack_may_be_twice_as_large_as_another_file(tmp_path: Path) -> None:
+    ((_, stack),) = stacks_of([(str(place), slice_at(place)) for place in range(3)])
+    half = len(stack) / 2
+    (tmp_path / "stack").write_bytes(stack)
+    for source in (stack, tmp_path / "stack"):
+        assert read_image(source, frame=2, max_bytes=math.ceil(half)).frames == 3
+        with pytest.raises(GradcamError, match="too large"):
+            read_image(source, max_bytes=math.ceil(half) - 1)
 
 
 def test_a_zip_that_unpacks_to_far_more_is_left_packed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,12 @@ from streamlit.testing.v1 import AppTest
 
 from gradcam_core.checks.edges import EDGE_REGIONS, edge_regions
 from gradcam_core.placement import Placement
+from gradcam_core.runners.decoding_process import Limits
+from pages.components.analysis.decoding import DECODER
 from pages.components.analysis.requests import ModelChoice
 from pages.components.folder import evaluation, files, job
 from pages.components.folder.charts import _region
+from tests.hostile_pictures import flat_png
 
 PAGE = Path(__file__).parent.parent / "pages/5_Folder.py"
 LABELS = ["<b>left</b>", "<b>right</b>", "<b>up</b>"]
@@ -100,6 +103,20 @@ def test_a_broken_file_stands_last_among_good_ones(page: AppTest) -> None:
     drawn = "".join(part.proto.body for part in page.get("html"))
     assert "&lt;b&gt;" in drawn, "the answers' frames bear their labels"
     assert not re.search("<b>(left|right|up)", drawn)
+
+
+def test_a_file_that_ends_its_decoder_is_a_sentence_among_good_ones(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in (DECODER, *DECODER._all):
+        monkeypatch.setattr(part, "_limits", Limits(0.3, 3072))
+    DECODER.end()
+    upload(page, slow_png=flat_png(16, 2, 3), good_png=png(1))
+    evaluate(page)
+    assert "could not be read within 0.3 seconds" in page.dataframe[0].value["Note"].tolist()[-1]
+    page.run()
+    assert not page.exception
+    DECODER.end()
 
 
 def test_a_table_that_cannot_be_read_is_refused_and_can_be_replaced(page: AppTest) -> None:

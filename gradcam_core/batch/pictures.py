@@ -3,14 +3,15 @@
 import os
 import stat
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from gradcam_core.batch.records import Job
-from gradcam_core.batch.zips import members_of, read_member
+from gradcam_core.batch.zips import members_of, read_member, read_start
 from gradcam_core.errors import GradcamError, PictureError
 from gradcam_core.files import FileTooLargeError, read_bounded
+from gradcam_core.kinds import HEAD_BYTES, is_dicom
 
 LARGEST_PICTURE = 256 * 2**20
 # What lies beside pictures and is none.
@@ -91,6 +92,21 @@ def _below(folder: Path, without: Collection[Path], within: Path | None) -> Iter
                 yield Job(name, entry.path, problem="This is a device or a pipe, not a file.")
             elif may_be_picture(entry.name):
                 yield Job(name, entry.path, kind.st_size, kind.st_mtime_ns)
+
+
+def has_dicom(jobs: Iterable[Job]) -> bool:
+    """Whether one of the files is DICOM, by its first bytes. Files that cannot be read are none."""
+    return any(is_dicom(_first_bytes(job)) for job in jobs if not job.problem)
+
+
+def _first_bytes(job: Job) -> bytes:
+    try:
+        if job.member is not None:
+            return read_start(job, HEAD_BYTES, LARGEST_PICTURE)
+        with Path(job.path).open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except (OSError, PictureError):  # reading it says what is wrong
+        return b""
 
 
 def may_be_picture(name: str) -> bool:

@@ -21,7 +21,7 @@ class Recipe:
 
     `fingerprint` is that of the weights with which the batch began; `identity` that of everything that decides about a
     map; `together` is how many pictures share a pass. `overlays` is the folder for overlays, "" for none. `tiles`:
-    whether small pictures are kept for the gallery. `named`: whether file names are kept; else a hash of each.
+    whether small pictures are kept for the gallery. `named`: whether file names are kept; else each file's checksum.
     `blanked` areas of every picture are deleted before anything is computed.
     """
 
@@ -113,6 +113,11 @@ class Result:
 def failed(job: Job, problem: str, sha256: str = "") -> Result:
     """The result of a picture that cannot be explained."""
     return Result(job.id, job.name, job.size, job.modified_ns, FAILED, problem, sha256, true_label=job.label)
+
+
+def hashed_name(result: Result) -> str:
+    """What stands for a file's name where names are left out: its checksum, or its name's where it was not read."""
+    return (result.sha256 or result.id)[:32]
 
 
 def to_bytes(raw: Map) -> bytes:

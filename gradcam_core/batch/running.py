@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from gradcam_core.batch.journal import Journal, JournalError
-from gradcam_core.batch.records import FAILED, Job, Recipe, Result, failed
+from gradcam_core.batch.records import FAILED, Job, Recipe, Result, failed, hashed_name
 from gradcam_core.batch.working import Heatmaps, identity_of, loaded_model, work
 from gradcam_core.errors import GradcamError, TargetError
 from gradcam_core.evaluation.answers import check_labels
@@ -19,6 +19,7 @@ from gradcam_core.evaluation.requests import digest
 from gradcam_core.explanation import check_request
 from gradcam_core.files import is_disk_full
 from gradcam_core.many import pictures_apart
+from gradcam_core.readers import Decode, decode
 from gradcam_core.records import LoadedModel
 from gradcam_core.runners.processes import FAULT, Process, cores, in_processes, reply_of, share_cores
 from gradcam_core.runners.ray_data import in_ray
@@ -59,6 +60,7 @@ class Standing:
 
 OnStanding = Callable[[Standing], None]
 Runner = Callable[[Sequence[Job]], Iterator[Sequence[Result]]]
+Work = Callable[[Sequence[Job]], Sequence[Result]]
 
 
 def in_shard(job: Job, shard: tuple[int, int]) -> bool:
@@ -101,12 +103,14 @@ def run_batch(
     again: bool = False,
     stop: Callable[[], bool] = lambda: False,
     on_standing: OnStanding = lambda standing: None,
+    decode: Decode = decode,
 ) -> Standing:
     """Explain every picture that has no result in the journal yet, and write it there.
 
     `workers` is the number of processes; None: as many as pay. `cluster` is the address of a Ray cluster, "local" for
     one on this machine, "" for no Ray. `again` repeats those that failed. `stop` is called between results; what is
-    written stays. Raises GradcamError for what suits no picture, and JournalError.
+    written stays. `decode` is as that of `read_image`, for few pictures; many are decoded in those processes. Raises
+    GradcamError for what suits no picture, and JournalError.
     """
     with ExitStack() as stack:
         # Of a batch that goes on, few pictures may be missing.
@@ -121,7 +125,8 @@ def run_batch(
         book.mark(complete=not missing)
         standing = Standing(len(jobs), len(jobs) - len(missing))
         on_standing(standing)
-        runner = partial(_in_runner, recipe=recipe, model=model, workers=workers, cluster=cluster, ahead=ahead)
+        here = partial(work, model=model, recipe=recipe, decode=decode)
+        runner = partial(_in_runner, recipe=recipe, here=here, workers=workers, cluster=cluster, ahead=ahead)
         groups = _computed(missing, runner, recipe.overlays, standing, stop, on_standing)
         stack.callback(groups.close)
         standing = _recorded(groups, book, recipe, standing, stop, on_standing)
@@ -148,7 +153,7 @@ def _recorded(
     """Write results as they come, until there are no more or the run is stopped."""
     begun = time.monotonic()
     for results in groups:
-        kept = results if recipe.named else [replace(result, name=result.id) for result in results]
+        kept = results if recipe.named else [replace(result, name=hashed_name(result)) for result in results]
         if kept and not _written(book, kept, standing, stop, on_standing):
             break
         failures = sum(result.status == FAILED for result in results)
@@ -196,7 +201,7 @@ def _processes(jobs: int, workers: int | None) -> int:
 def _in_runner(
     jobs: Sequence[Job],
     recipe: Recipe,
-    model: LoadedModel,
+    here: Work,
     workers: int | None,
     cluster: str,
     ahead: list[Process[Job, Result]],
@@ -212,17 +217,17 @@ def _in_runner(
         yield from in_processes(chunks, Heatmaps(recipe), processes or share_cores(count))
     else:
         for chunk in chunks:
-            yield _worked_here(chunk, model, recipe)
+            yield _worked_here(chunk, here)
 
 
-def _worked_here(jobs: Sequence[Job], model: LoadedModel, recipe: Recipe) -> Sequence[Result]:
+def _worked_here(jobs: Sequence[Job], here: Work) -> Sequence[Result]:
     """Results from this process. A fault of the program costs one picture, as in the other ones."""
-    reply = reply_of(partial(work, jobs, model, recipe))
+    reply = reply_of(partial(here, jobs))
     if reply.kind != "fault":
         return reply.results()
     if len(jobs) == 1:
         return [failed(jobs[0], FAULT.format(*reply.content))]
-    return [result for job in jobs for result in _worked_here([job], model, recipe)]
+    return [result for job in jobs for result in _worked_here([job], here)]
 
 
 def _written(

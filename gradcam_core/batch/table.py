@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from gradcam_core.batch.records import ANSWER, TRUE, Result
+from gradcam_core.batch.records import ANSWER, TRUE, Result, hashed_name
 from gradcam_core.errors import GradcamError
 from gradcam_core.files import whole_file
 from gradcam_core.text import Cell, to_csv
@@ -19,10 +19,9 @@ GROUP = 4096
 def row_of(result: Result, names: Literal["keep", "hash"]) -> dict[str, Cell]:
     """The cells of a result; with "hash", the name is the picture's checksum, or its name's where it has none."""
     stored = next((each for each in result.maps if each.role == ANSWER), None)
-    hashed = result.sha256 or result.id
     return {
         "sha256": result.sha256,
-        "name": result.name if names == "keep" else hashed[:32],
+        "name": result.name if names == "keep" else hashed_name(result),
         "status": result.status,
         "label": result.label,
         "probability": result.probability,

@@ -19,7 +19,7 @@ from gradcam_core.exporters.names import safe
 from gradcam_core.files import is_disk_full, write_whole
 from gradcam_core.many import explain_many
 from gradcam_core.preprocess import shown_input
-from gradcam_core.readers import read_image
+from gradcam_core.readers import Decode, decode, read_image
 from gradcam_core.readers.blanking import blanked_words
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
 from gradcam_core.render import overlay
@@ -68,15 +68,18 @@ def identity_of(recipe: Recipe, model: LoadedModel) -> str:
     return digest((*parts_of(model, recipe.method, recipe.layers), recipe.target, recipe.blanked, __version__))
 
 
-def work(jobs: Sequence[Job], model: LoadedModel, recipe: Recipe) -> list[Result]:
-    """Explain pictures, a few at a time. Raises OSError where the disk is full, and what suits no picture."""
+def work(jobs: Sequence[Job], model: LoadedModel, recipe: Recipe, decode: Decode = decode) -> list[Result]:
+    """Explain pictures, a few at a time. Raises OSError where the disk is full, and what suits no picture.
+
+    `decode` is as that of `read_image`.
+    """
     results: list[Result] = []
     for start in range(0, len(jobs), recipe.together):
-        results += _together(jobs[start : start + recipe.together], model, recipe)
+        results += _together(jobs[start : start + recipe.together], model, recipe, decode)
     return results
 
 
-def _together(jobs: Sequence[Job], model: LoadedModel, recipe: Recipe) -> list[Result]:
+def _together(jobs: Sequence[Job], model: LoadedModel, recipe: Recipe, decode: Decode) -> list[Result]:
     results: dict[str, Result] = {}
     images: dict[str, ImageRecord] = {}
     for job in jobs:
@@ -84,7 +87,7 @@ def _together(jobs: Sequence[Job], model: LoadedModel, recipe: Recipe) -> list[R
         try:
             content = read_picture(job)
             sha256 = hashlib.sha256(content).hexdigest()
-            images[job.id] = read_image(content, blanked=recipe.blanked)
+            images[job.id] = read_image(content, blanked=recipe.blanked, decode=decode)
         except GradcamError as error:
             results[job.id] = failed(job, f"{error.message} {error.remedy}", sha256)
         except MemoryError:

@@ -38,6 +38,14 @@ def members_of(path: Path) -> Iterator[Job]:
 
 def read_member(job: Job, largest: int) -> bytes:
     """The bytes of a picture in a ZIP. Raises PictureError, also for more bytes than the ZIP says."""
+    content = read_start(job, largest + 1, largest)
+    if len(content) > largest:
+        raise PictureError("The file is too large to be a picture.", "Save it with stronger compression.")
+    return content
+
+
+def read_start(job: Job, count: int, largest: int) -> bytes:
+    """The first bytes of a picture in a ZIP, which may have `largest` at most. Raises PictureError."""
     path = Path(job.path)
     try:
         status = path.stat()
@@ -50,14 +58,11 @@ def read_member(job: Job, largest: int) -> bytes:
         if info.file_size > largest:
             raise PictureError("The file is too large to be a picture.", "Save it with stronger compression.")
         with archive.open(info) as member:
-            content = member.read(largest + 1)
+            return member.read(count)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, IndexError) as error:
         raise PictureError("This picture cannot be unpacked: the ZIP is damaged here.", REPACK) from error
     except (NotImplementedError, RuntimeError) as error:
         raise PictureError("The ZIP is packed in a way that is not read.", REPACK) from error
-    if len(content) > largest:
-        raise PictureError("The file is too large to be a picture.", "Save it with stronger compression.")
-    return content
 
 
 @functools.lru_cache(maxsize=2)

@@ -17,6 +17,7 @@ from gradcam_core.commands.flags import (
     model_flags,
     model_options,
     names_flag,
+    settle_names_in,
     target_flag,
     to_method,
     whole,
@@ -86,6 +87,7 @@ def batch(given: Given) -> int:
 
 
 def _compute(given: Given) -> int:
+    jobs = _pictures(given)
     recipe = core.Recipe(
         given.model,
         model_options(given),
@@ -96,7 +98,6 @@ def _compute(given: Given) -> int:
         named=given.names == "keep",
         blanked=blanked_areas(given),
     )
-    jobs = _pictures(given)
     if given.shard:
         jobs = tuple(job for job in jobs if core.in_shard(job, given.shard))
     _folder(given.out)
@@ -129,6 +130,7 @@ def _pictures(given: Given) -> tuple[core.Job, ...]:
     """The pictures with their true labels, without the masks that lie beside them."""
     table = labels_in(given.table) if given.table else ()
     jobs = core.find_pictures(given.folder, without=[given.out])
+    settle_names_in(given, jobs)
     masks = core.find_masks([job.name for job in jobs], table)
     if masks:
         say(f"{counted(len(masks), 'mask')} left out")
@@ -144,6 +146,7 @@ def _pictures(given: Given) -> tuple[core.Job, ...]:
 
 
 def _merge(given: Given) -> int:
+    given.names = given.names or "keep"  # as the shards have them
     count, missing = core.merge_shards(given.out)
     for sentence in missing:
         warn(sentence)

@@ -17,7 +17,7 @@ from gradcam_core.commands.flags import (
     to_method,
     write_out,
 )
-from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, warn
+from gradcam_core.commands.terminal import SOME_FAILED, WORKED, name_of_row, say, warn
 from gradcam_core.errors import GradcamError
 from gradcam_core.text import one_line
 
@@ -46,7 +46,7 @@ def drift(given: Given) -> int:
     method = to_method(given.method)
     if len(given.model) != 2:
         raise GradcamError(f"{len(given.model)} models cannot be compared here.", "Give --model twice.")
-    loads = pictures_in(given.folder)
+    loads = pictures_in(given)
     masks = core.find_masks(loads, ())
     first, second = load_each(given)
     result = core.drift(
@@ -73,8 +73,7 @@ def _report(result: core.Drift, given: Given) -> None:
         for words in core.drift_sentences(result):
             say(one_line(words, 1000))
     for row in result.failures:
-        name = row.sha256[:16] if given.names == "hash" else one_line(row.name)
-        warn(f"failed: {name}: {row.problem}")
+        warn(f"failed: {name_of_row(row.name, row.sha256, given.names)}: {row.problem}")
 
 
 def _write(out: Path, record: bytes, table: bytes) -> None:

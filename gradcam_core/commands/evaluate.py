@@ -21,7 +21,7 @@ from gradcam_core.commands.flags import (
     whole,
     write_out,
 )
-from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, warn
+from gradcam_core.commands.terminal import SOME_FAILED, WORKED, name_of_row, say, warn
 from gradcam_core.text import one_line
 
 
@@ -52,7 +52,7 @@ def evaluate(given: Given) -> int:
     """Evaluate a model on a folder of pictures, and write one row per picture, those to look at first on top."""
     method, limits, blanked = to_method(given.method), thresholds_of(given), blanked_areas(given)
     table = labels_in(given.table) if given.table else ()
-    loads = pictures_in(given.folder, given.table, given.out)
+    loads = pictures_in(given, given.table, given.out)
     masks = core.find_masks(loads, table)
     model = load_chosen(given)
     core.check_request(model, methods=[method], layers=given.layer)
@@ -77,6 +77,5 @@ def evaluate(given: Given) -> int:
     for words in core.evaluation_sentences(evaluation):
         say(one_line(words, 1000))
     for row in evaluation.failures:
-        name = row.sha256[:16] if given.names == "hash" else one_line(row.name)
-        warn(f"failed: {name}: {row.problem}")
+        warn(f"failed: {name_of_row(row.name, row.sha256, given.names)}: {row.problem}")
     return SOME_FAILED if evaluation.failures else WORKED

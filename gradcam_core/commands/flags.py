@@ -84,15 +84,25 @@ def checked_flags(flags: Flags) -> None:
 
 def names_flag(flags: Flags) -> None:
     """Add the flag that says how pictures are named in what is written."""
-    words = "hash: name pictures and model files by their checksum alone (keep; hash for DICOM)"
+    words = "hash: name pictures and model files by their checksum alone (keep; hash where one of them is DICOM)"
     flags.add_argument("--names", choices=("keep", "hash"), help=words)
 
 
 def settle_names(given: Given) -> None:
-    """Name pictures as usual where the flag is not given: DICOM files, whose names may be patients', by checksum."""
-    if getattr(given, "names", "") is None:
+    """Name pictures as usual where the flag is not given; by checksum where one is DICOM: its name may be a patient's.
+
+    For a folder, the command does it with `settle_names_in`.
+    """
+    if getattr(given, "names", "") is None and not hasattr(given, "folder"):
         paths = [*getattr(given, "images", ()), *filter(None, [getattr(given, "image", None)])]
+        paths += files_in(given.calibrate) if getattr(given, "calibrate", None) else []
         given.names = "hash" if any(map(_is_dicom, paths)) else "keep"
+
+
+def settle_names_in(given: Given, jobs: Sequence[core.Job]) -> None:
+    """Name a folder's pictures as `settle_names` does; the names of its folders may be patients' as well."""
+    if given.names is None:
+        given.names = "hash" if core.has_dicom(jobs) else "keep"
 
 
 def _is_dicom(path: Path) -> bool:
@@ -220,10 +230,14 @@ def files_in(folder: Path) -> list[Path]:
         raise GradcamError("The folder of pictures cannot be read.", "Give a folder that you may open.") from error
 
 
-def pictures_in(folder: Path, *without: Path | None) -> dict[str, Callable[[], bytes]]:
-    """Files of a folder and of those below that can be pictures or masks: by name, a function that reads each."""
+def pictures_in(given: Given, *without: Path | None) -> dict[str, Callable[[], bytes]]:
+    """Files of the given folder and of those below that can be pictures or masks: by name, a function that reads each.
+
+    Settles how they are named.
+    """
     left_out = {path.absolute() for path in without if path}
-    jobs = core.find_pictures(folder)
+    jobs = core.find_pictures(given.folder)
+    settle_names_in(given, jobs)
     return {
         job.name: functools.partial(core.read_picture, job) for job in jobs if Path(job.path).absolute() not in left_out
     }

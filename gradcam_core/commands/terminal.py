@@ -65,6 +65,11 @@ def name_of(path: Path, place: int, names: str) -> str:
         return f"picture {place}"
 
 
+def name_of_row(name: str, sha256: str, names: str) -> str:
+    """Name a row's picture by its file; where names are hashed, by its sha256."""
+    return one_line(name) if names != "hash" else sha256[:16] or "a file that cannot be opened"
+
+
 def words_of(error: Exception) -> str:
     """Return an error's words, with its option as a flag, and without the path that an OSError contains."""
     if isinstance(error, GradcamError):

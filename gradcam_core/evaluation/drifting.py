@@ -22,7 +22,7 @@ from gradcam_core.files import last_part
 from gradcam_core.methods import find_method, reads_layer
 from gradcam_core.picture import Area
 from gradcam_core.progress import OnProgress, Progress
-from gradcam_core.readers import read_image
+from gradcam_core.readers import Decode, decode, read_image
 from gradcam_core.readers.blanking import blanked_words, check_areas
 from gradcam_core.records import LoadedModel
 from gradcam_core.tasks import TASK_WORDS, Prediction, amount_of
@@ -40,6 +40,7 @@ class _Request:
     layers: Layers
     match: Match
     blanked: tuple[Area, ...]
+    decode: Decode
 
 
 def drift(
@@ -54,6 +55,7 @@ def drift(
     known: Iterable[DriftRow] | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
+    decode: Decode = decode,
 ) -> Drift:
     """Compare two models on many pictures: do the answers agree, and did the evidence move. The worst come first.
 
@@ -64,11 +66,11 @@ def drift(
     GradcamError for what suits no picture: the method, the layers, models without a class in common. Raise an
     exception in `on_progress` to cancel.
 
-    `stop` and `known` end a drift early and go on with it, as those of `evaluate` do.
+    `stop` and `known` end a drift early and go on with it, as those of `evaluate` do. `decode` is as that of
+    `read_image`.
     """
-    request = _Request(
-        (first, second), method, (None, None) if layers is None else tuple(layers), match, check_areas(blanked)
-    )
+    layers = (None, None) if layers is None else tuple(layers)
+    request = _Request((first, second), method, layers, match, check_areas(blanked), decode)
     _check(request)
     key = _key(request)
     kept = known_rows(known, key, DriftRow)
@@ -107,7 +109,7 @@ def _check(request: _Request) -> None:
 
 def _compared(row: DriftRow, content: bytes, progress: Progress, *, request: _Request) -> DriftRow:
     comparison = compare(
-        read_image(content, name=row.name, blanked=request.blanked),
+        read_image(content, name=row.name, blanked=request.blanked, decode=request.decode),
         request.models,
         top_k=1,
         match=request.match,

@@ -22,7 +22,7 @@ from gradcam_core.explanation import Method, explain
 from gradcam_core.measures import measure
 from gradcam_core.picture import Area
 from gradcam_core.progress import SILENT, OnProgress, Progress
-from gradcam_core.readers import read_image
+from gradcam_core.readers import Decode, decode, read_image
 from gradcam_core.readers.blanking import blanked_words
 from gradcam_core.readers.truth import read_truth
 from gradcam_core.records import Explanation, Heatmap, ImageRecord, LoadedModel
@@ -47,6 +47,7 @@ def evaluate(
     stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
     rows_of: RowsOf | None = None,
+    decode: Decode = decode,
 ) -> Evaluation:
     """Evaluate a model on many pictures, each a name and a function that returns its bytes.
 
@@ -61,8 +62,9 @@ def evaluate(
     `stop` is called before each picture: once it returns True, the pictures so far are summarised. To go on later,
     pass the rows of that evaluation as `known`: the same pictures with the same labels and masks are not computed
     again. Rows of another model or of other settings are refused. `rows_of` computes the rows elsewhere, all of them.
+    `decode` is as that of `read_image`.
     """
-    request = checked_request(model, method, layers, thresholds, reference, blanked)
+    request = replace(checked_request(model, method, layers, thresholds, reference, blanked), decode=decode)
     kept = known_rows(known, request.key, Row)
     pairs, table_rows, loads = checked_files(pictures, table, masks)
     files = match(pairs, table_rows, loads)
@@ -110,7 +112,8 @@ def _evaluated(row: Row, content: bytes, progress: Progress, *, file: PictureFil
             "Several pictures match the same row of the table.",
             "Give each picture a name of its own, in the table too.",
         )
-    model, image = request.model, read_image(content, name=file.name, blanked=request.blanked)
+    model = request.model
+    image = read_image(content, name=file.name, blanked=request.blanked, decode=request.decode)
     one_class = model.task == "single_label"
     said = None if one_class else answer(image, file.row, model, request.reference)
     if said and said.wanted is None:
@@ -127,7 +130,7 @@ def _evaluated(row: Row, content: bytes, progress: Progress, *, file: PictureFil
     heatmap = explanation.heatmaps[-1]
     said = said or class_answer(explanation.predictions[0], file.row, model)
     region, lost = _strongest_edge(explanation, heatmap, said.edge or heatmap.target, model)
-    measured, note = _localised(heatmap, file, image)
+    measured, note = _localised(heatmap, file, image, request.decode)
     row = replace(row, **said.fields)
     if request.reference is not None:
         row = replace(row, value=getattr(heatmap.target, "value", None))
@@ -154,13 +157,13 @@ def _strongest_edge(
     return REGIONS[place], lost[place]
 
 
-def _localised(heatmap: Heatmap, file: PictureFile, image: ImageRecord) -> tuple[dict[str, Any], str]:
+def _localised(heatmap: Heatmap, file: PictureFile, image: ImageRecord, decode: Decode) -> tuple[dict[str, Any], str]:
     """Compare the heatmap with the mask: the measurements by name, and in words what could not be measured."""
     if file.mask is None:
         missing = file.row is not None and file.row.mask
         return {}, "The mask that the table names is not among the files." if missing else ""
     try:
-        truth = read_truth(read_content(file.mask), image)
+        truth = read_truth(read_content(file.mask), image, decode)
         measurements = measure(heatmap, truth=truth, names=LOCALISATION)
     except GradcamError as error:
         return {}, f"Its mask: {error}"

@@ -14,6 +14,7 @@ from gradcam_core.explanation import Method, check_request
 from gradcam_core.layers import resolve_layer
 from gradcam_core.methods import choose_method
 from gradcam_core.picture import Area
+from gradcam_core.readers import Decode, decode
 from gradcam_core.readers.blanking import check_areas
 from gradcam_core.records import ImageRecord, LoadedModel
 from gradcam_core.similarity import similar
@@ -24,7 +25,10 @@ Files = tuple[list[tuple[str, Load]], list[TableRow], dict[str, Load]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """What is computed for every picture. `key` is the identity of model and settings, by content."""
+    """What is computed for every picture. `key` is the identity of model and settings, by content.
+
+    `decode` decodes the pictures and masks, and may do so elsewhere.
+    """
 
     model: LoadedModel
     method: Method
@@ -33,6 +37,7 @@ class Request:
     key: str
     reference: SimilarTarget | None = None
     blanked: tuple[Area, ...] = ()
+    decode: Decode = decode
 
 
 def checked_request(

@@ -15,14 +15,16 @@ from gradcam_core.kinds import HEAD_BYTES, not_a_picture, recognise
 from gradcam_core.picture import Area, PictureIdentity
 from gradcam_core.readers.blanking import blank, check_areas, corner_areas
 from gradcam_core.readers.depth import Shown, range_of_channels, show
-from gradcam_core.readers.dicom.series import stacks_of
+from gradcam_core.readers.dicom.series import parts_of, stacks_of
 from gradcam_core.readers.formats import READERS
 from gradcam_core.readers.stored import StoredPicture, damaged, profile_note
 from gradcam_core.records import ImageRecord
 
-__all__ = ["check_areas", "corner_areas", "read_image", "stacks_of"]
+__all__ = ["check_areas", "corner_areas", "parts_of", "read_image", "stacks_of"]
 
 _MIB = 1 << 20
+# How much larger than other files a stack may be: 600 slices of a CT have 315 MB.
+STACKS = 2
 
 Stored = Shaped[np.ndarray, "..."]
 Decode = Callable[[bytes, int, int], StoredPicture]
@@ -147,24 +149,28 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
         if not path.is_file():
             raise PictureError("This is a device or a pipe, not a picture file.", "Choose a picture file.")
         with path.open("rb") as file:
-            _check_content(file.read(HEAD_BYTES), path.stat().st_size, max_bytes)
+            most = _check_content(file.read(HEAD_BYTES), path.stat().st_size, max_bytes)
             file.seek(0)
-            return file.read(max_bytes + 1)
+            return file.read(most + 1)
     except (OSError, ValueError):
         raise PictureError(
             "The file cannot be read.", "Check that you may read it and that no other program has it open."
         ) from None
 
 
-def _check_content(head: bytes, size: int, max_bytes: int) -> None:
+def _check_content(head: bytes, size: int, max_bytes: int) -> int:
+    """Refuse what is no picture, or too large; return how large it may be: of a stack, one slice is read at a time."""
     kind = recognise(head)
     if kind.name not in READERS:
         raise not_a_picture(kind)
+    if kind.name == "DICOM series":
+        max_bytes *= STACKS
     if size > max_bytes:
         raise PictureError(
             f"The file is too large: {size / _MIB:,.1f} MiB, and at most {max_bytes / _MIB:,.1f} MiB are read.",
             "Save it with stronger compression or fewer pixels, or only the page that matters.",
         )
+    return max_bytes
 
 
 def _decode_and_show(

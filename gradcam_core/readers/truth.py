@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from gradcam_core.errors import GradcamError
-from gradcam_core.readers import read_image
+from gradcam_core.readers import Decode, decode, read_image
 from gradcam_core.records import ImageRecord
 
 __all__ = ["draw_truth", "read_truth"]
@@ -26,14 +26,15 @@ Truth = Bool[np.ndarray, "H W"]
 Points = Float64[np.ndarray, "points 2"]
 
 
-def read_truth(content: bytes, image: ImageRecord) -> Truth:
+def read_truth(content: bytes, image: ImageRecord, decode: Decode = decode) -> Truth:
     """Read a mask picture of the same size as `image`: True inside the reference region.
 
     A pixel is inside where the mean of its channels is above half. In a mask of only two brightnesses the
     higher one is inside, however dark: many tools write 0 and 1, or a dark red on black. Raises GradcamError
-    for a mask that cannot be read, has another size or see-through parts, or marks nothing or everything.
+    for a mask that cannot be read, has another size or see-through parts, or marks nothing or everything. `decode` is
+    as that of `read_image`.
     """
-    mask = read_image(content)
+    mask = read_image(content, decode=decode)
     if (mask.height, mask.width) != (image.height, image.width):
         raise GradcamError(
             f"The mask has {mask.width} × {mask.height} pixels, and the picture {image.width} × {image.height}.",

@@ -8,7 +8,7 @@ passes through the pipe.
 import mmap
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from io import BytesIO
 from itertools import accumulate
@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
 from gradcam_core.errors import GradcamError
 
@@ -94,13 +93,16 @@ class Channel:
             for part in parts:
                 self.link.send_bytes(part)
 
-    def receive(self) -> Any:
-        """Wait for a value; its arrays are read-only. Raises EOFError or OSError if the other end closed."""
+    def receive(self, copy: Callable[[memoryview], Any] = np.array) -> Any:
+        """Wait for a value. Raises EOFError or OSError if the other end closed.
+
+        `copy` takes arrays and files out of the memory: numpy into large pages, `bytes` as the bytes that they were.
+        """
         packed, sizes = _Unpickler(BytesIO(self.link.recv_bytes())).load()
         if self.memory is None:
-            parts = [memoryview(self.link.recv_bytes(size)) for size in sizes]
+            parts = [self.link.recv_bytes(size) for size in sizes]
         else:
-            parts = [part.data.toreadonly() for part in _taken(self.memory, sizes)]
+            parts = _taken(self.memory, sizes, copy)
         return _Unpickler(BytesIO(packed), buffers=parts).load()
 
     def close(self) -> None:
@@ -116,10 +118,10 @@ def _places(sizes: Sequence[int]) -> tuple[list[int], int]:
     return starts, end
 
 
-def _taken(memory: Memory, sizes: Sequence[int]) -> list[UInt8[np.ndarray, "bytes"]]:
-    """Copy parts out, into memory of large pages, as numpy allocates it."""
+def _taken(memory: Memory, sizes: Sequence[int], copy: Callable[[memoryview], Any]) -> list[Any]:
+    """Copy parts out: what the other end writes later must not change them."""
     starts, end = _places(sizes)
     if not end:
-        return [np.empty(0, np.uint8) for _ in sizes]
+        return [b"" for _ in sizes]
     with memoryview(memory.mapped(end)) as mapped:
-        return [np.array(mapped[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
+        return [copy(mapped[start : start + size]) for start, size in zip(starts, sizes, strict=True)]

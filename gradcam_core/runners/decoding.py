@@ -25,6 +25,7 @@ from gradcam_core.runners.processes import BEGINNING, begin
 
 if TYPE_CHECKING:
     from gradcam_core.picture import Area
+    from gradcam_core.readers.dicom.series import Part
     from gradcam_core.readers.stored import StoredPicture
     from gradcam_core.records import ImageRecord
 
@@ -33,6 +34,9 @@ from gradcam_core.runners.channel import Channel, Memory
 from gradcam_core.runners.decoding_process import serve
 serve(Channel(link, Memory(int(sys.argv[2])) if sys.argv[2:] else None))
 """
+# glibc gives large blocks back to the system after each picture, and gets them again page by page: that took longer
+# than to decode a radiograph. So much stays in the process until it is begun again (see `renew`).
+KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 START_WITHIN_S = 60.0
 # How often a process is begun for one picture where it ends before it has the picture.
 MOST_STARTS = 3
@@ -67,7 +71,7 @@ class Decoder:
         self._idle: queue.LifoQueue[_Process] = queue.LifoQueue()  # the one used last needs no more memory
         for process in reversed(self._all):
             self._idle.put(process)
-        self._ended: dict[str, int] = {}
+        self._ended: dict[tuple[int, str], int] = {}
         self._lock = Lock()
 
     def start(self) -> None:
@@ -107,12 +111,22 @@ class Decoder:
 
     def decode(self, data: bytes, frame: int, max_pixels: int) -> StoredPicture:
         """Decode one picture to its stored values. Raises PictureError, MemoryError."""
+        picture: StoredPicture = self._done("decode", data, frame, max_pixels)
+        return picture
+
+    def parts_of(self, data: bytes) -> Sequence[Part]:
+        """Open a file for `stacks_of`. Raises PictureError, MemoryError."""
+        parts: Sequence[Part] = self._done("parts_of", data)
+        return parts
+
+    def _done(self, job: str, data: bytes, *arguments: object) -> Any:
+        """Let a process do one of its jobs with a file."""
         self._refuse_what_ended_others(data)
         process = self._wait_for_process()
         try:
-            reply = process.read(data, frame, max_pixels)
+            reply = process.read(job, data, arguments)
         except _NotBegunError:
-            return _decode_here(data, frame, max_pixels)
+            return _done_here(job, data, *arguments)
         except _EndedError:
             raise self._note_ended(data) from None
         except TimeoutError:
@@ -120,7 +134,7 @@ class Decoder:
             raise PictureError(f"The picture could not be read within {seconds}.", SAVE_AGAIN) from None
         finally:
             self._idle.put(process)
-        return _picture(reply)
+        return _result(reply)
 
     def end(self) -> None:
         """End the processes that are idle. The others end with this program."""
@@ -152,13 +166,15 @@ class Decoder:
             raise PictureError("Too many pictures are being read at this moment.", "Try again in a minute.") from None
 
     def _refuse_what_ended_others(self, data: bytes) -> None:
-        if self._ended and self._ended.get(hashlib.sha256(data).hexdigest(), 0) >= MOST_ENDED:
+        with self._lock:  # most files are told from those by their size: to hash a large one takes long
+            ended = {file for file, count in self._ended.items() if file[0] == len(data) and count >= MOST_ENDED}
+        if ended and _identity(data) in ended:
             raise PictureError("This file stopped the decoder twice and is not read again.", SAVE_AGAIN)
 
     def _note_ended(self, data: bytes) -> PictureError:
-        sha256 = hashlib.sha256(data).hexdigest()
+        file = _identity(data)
         with self._lock:
-            self._ended[sha256] = self._ended.pop(sha256, 0) + 1
+            self._ended[file] = self._ended.pop(file, 0) + 1
             while len(self._ended) > MOST_REMEMBERED:
                 del self._ended[next(iter(self._ended))]
         return PictureError("The picture could not be read: its decoder stopped.", SAVE_AGAIN)
@@ -185,7 +201,8 @@ class _Process:
         handles = [other.fileno()] if memory is None else [other.fileno(), memory.file]
         try:
             # What decoders print may contain parts of a file.
-            self._process = begin(PROGRAM, *handles, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            self._process = begin(PROGRAM, *handles, variables=KEPT_MEMORY, **quiet)
         except OSError:
             self._channel.close()
             raise
@@ -195,9 +212,9 @@ class _Process:
             link.send(sys.path)
             self._channel.send(self._limits)
 
-    def read(self, data: bytes, frame: int, max_pixels: int) -> Reply:
-        """Read a picture. Raises _NotBegunError, _EndedError or TimeoutError; then a new process begins at once."""
-        self._give_surely(data, frame, max_pixels)
+    def read(self, job: str, data: bytes, arguments: tuple[object, ...]) -> Reply:
+        """Do a job. Raises _NotBegunError, _EndedError or TimeoutError; then a new process begins at once."""
+        self._give_surely(job, data, arguments)
         try:
             return self._taken()
         except (TimeoutError, MemoryError, _EndedError):
@@ -206,24 +223,24 @@ class _Process:
                 self.start()
             raise
 
-    def _give_surely(self, data: bytes, frame: int, max_pixels: int) -> None:
-        """Give it a picture; where it ends before it has it, give it to another one."""
+    def _give_surely(self, job: str, data: bytes, arguments: tuple[object, ...]) -> None:
+        """Give it a file; where it ends before it has it, give it to another one."""
         for _ in range(MOST_STARTS):
             try:
                 self.start()
-                return self._give(data, frame, max_pixels)
+                return self._give(job, data, arguments)
             except (EOFError, OSError, pickle.UnpicklingError) as error:  # a TimeoutError is an OSError
                 self.end()
                 problem = error
         raise _NotBegunError from problem
 
-    def _give(self, data: bytes, frame: int, max_pixels: int) -> None:
+    def _give(self, job: str, data: bytes, arguments: tuple[object, ...]) -> None:
         if not self._ready:
             self._receive(START_WITHIN_S)
             self._ready = True
         # The frames of a large file are read one after another: it has the file then.
         given = None if data is self._data else pickle.PickleBuffer(data)
-        self._channel.send((given, frame, max_pixels))
+        self._channel.send((job, given, arguments))
         self._data, self.last_used = data, time.monotonic()
         self._receive(START_WITHIN_S)
 
@@ -236,6 +253,8 @@ class _Process:
             raise _EndedError from error
         if not isinstance(reply, Reply):
             raise _EndedError
+        if reply.kind == "memory":  # what the process keeps may be in pieces: the next one begins empty
+            raise MemoryError
         if self._channel.memory is not None:
             self._channel.memory.give_back()
         return reply
@@ -254,19 +273,20 @@ class _Process:
             self._process, self._data, self.last_used = None, None, math.inf
 
 
-def _decode_here(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
-    from gradcam_core.readers import decode
+def _identity(data: bytes) -> tuple[int, str]:
+    return len(data), hashlib.sha256(data).hexdigest()
+
+
+def _done_here(job: str, data: bytes, *arguments: object) -> Any:
+    from gradcam_core import readers
 
     logging.getLogger(__name__).warning("No process can be started: pictures are decoded in the program itself.")
-    return decode(data, frame, max_pixels)
+    return getattr(readers, job)(data, *arguments)
 
 
-def _picture(reply: Reply) -> StoredPicture:
+def _result(reply: Reply) -> Any:
     if reply.kind == "error":
         raise reply.content
-    if reply.kind == "memory":
-        raise MemoryError
     if reply.kind == "fault":
         raise RuntimeError(reply.content)
-    picture: StoredPicture = reply.content
-    return picture
+    return reply.content

@@ -31,7 +31,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What comes back: a "picture", an "error" to raise, "memory" that is short, or a "fault": its type and place."""
+    """What comes back: a "result", an "error" to raise, "memory" that is short, or a "fault": its type and place."""
 
     kind: str
     content: Any = None
@@ -52,25 +52,26 @@ class _TypesOnly(ModuleType):
 def serve(channel: Channel) -> None:
     """Read pictures until the channel is closed, as it is when the program that began this one has ended."""
     sys.modules.setdefault("torch", _TypesOnly("torch"))
-    from gradcam_core.readers import decode
+    from gradcam_core.readers import decode, parts_of
 
+    jobs: dict[str, Callable[..., Any]] = {"decode": decode, "parts_of": parts_of}
     with suppress(EOFError, OSError):
         limits: Limits = channel.receive()
         _limit_memory(limits.megabytes)
         channel.send("ready")
         content = b""
         while True:
-            given, frame, max_pixels = channel.receive()
+            job, given, arguments = channel.receive(bytes)
             channel.send("begun")
-            content = content if given is None else bytes(given)
-            channel.send(answer(partial(decode, content, frame, max_pixels), limits.seconds))
+            content = content if given is None else given
+            channel.send(answer(partial(jobs[job], content, *arguments), limits.seconds))
 
 
-def answer(read: Callable[[], Any], seconds: float) -> Reply:
-    """Read a picture; whatever a decoder raises becomes a reply. Some of them raise no Exception but BaseException."""
+def answer(work: Callable[[], Any], seconds: float) -> Reply:
+    """Do a job; whatever a decoder raises becomes a reply. Some of them raise no Exception but BaseException."""
     _set_alarm(int(seconds) + GRACE_S)
     try:
-        return Reply("picture", read())
+        return Reply("result", work())
     except GradcamError as error:
         return Reply("error", type(error)(error.message, error.remedy, error.option))
     except MemoryError:

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 from gradcam_core.errors import GradcamError
@@ -228,10 +229,12 @@ def share_cores(count: int) -> list[Process[Any, Any]]:
     return [Process(max(1, cores() // count)) for _ in range(count)]
 
 
-def begin(program: str, *handles: int, threads: int = 1, **options: Any) -> subprocess.Popen[bytes]:
+def begin(
+    program: str, *handles: int, threads: int = 1, variables: Mapping[str, str] = MappingProxyType({}), **options: Any
+) -> subprocess.Popen[bytes]:
     """Begin a process that runs `program` and gets these files or links, and no other ones, as its arguments."""
     command = [sys.executable, "-P", "-c", program, *map(str, handles)]
-    environment = {**os.environ, **dict.fromkeys(THREADS, str(threads))}
+    environment = {**os.environ, **dict.fromkeys(THREADS, str(threads)), **variables}
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, **_inherited(handles), **options)
 
 

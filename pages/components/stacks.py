@@ -9,5 +9,6 @@ def in_stacks(files: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     if not any(content[128:132] == b"DICM" or content[:4] == b"PK\3\4" for _, content in given):
         return given
     from gradcam_core import stacks_of
+    from pages.components.analysis.decoding import DECODER
 
-    return stacks_of(given)
+    return stacks_of(given, DECODER.parts_of)

@@ -8,10 +8,11 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import UInt8
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
@@ -23,7 +24,7 @@ from gradcam_core.readers.stored import MOST_FRAMES, check_frame, damaged
 
 LARGEST_MEMBER = 256 << 20
 # What is unpacked of one ZIP: a stack that is larger would not be read.
-LARGEST_ZIP = 256 << 20
+LARGEST_ZIP = 512 << 20
 # Where a slice belongs stands in its first part; a longer header would keep its reader busy.
 LONGEST_HEADER = 4 << 20
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the same files make the same stack, whenever it is made
@@ -34,36 +35,68 @@ Numbers = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Slice:
+class Place:
     """Where a file belongs: its series by a hash (the number itself may identify a patient), and its place there."""
 
-    content: bytes = field(repr=False)
     series: str
     depth: float | None
     number: float
 
 
-def stacks_of(files: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A file by itself, or with its `content` one out of a ZIP. `place` is None where it belongs to no series."""
+
+    place: Place | None
+    content: UInt8[np.ndarray, "bytes"] | None = field(default=None, repr=False)
+
+
+PartsOf = Callable[[bytes], Sequence[Part]]
+Named = tuple[str, bytes]
+
+
+def parts_of(content: bytes) -> tuple[Part, ...]:
+    """The DICOM files in a ZIP; the file itself where it is another one, or a ZIP without any."""
+    members = _members(content) if recognise(content).name == "ZIP" else []
+    inside = tuple(Part(_place_of(member), np.frombuffer(member, np.uint8)) for member in members)
+    return inside or (Part(_place_of(content)),)
+
+
+def stacks_of(files: Sequence[Named], parts_of: PartsOf = parts_of) -> list[Named]:
     """Join DICOM files of one picture each that belong to one series into a stack; leave all others as they are.
 
     `files` are (name, content). A ZIP that holds such files is opened, and its other files are left out. A stack takes
-    the place of its first file.
+    the place of its first file. `parts_of` opens a file, or the first part of a DICOM file, and may do so elsewhere.
     """
-    opened = [part for name, content in files for part in _members(name, content)]
-    slices = [_slice_of(content) for _, content in opened]
-    groups: dict[str, list[_Slice]] = {}
-    for part in slices:
-        if part is not None:
-            groups.setdefault(part.series, []).append(part)
-    result: list[tuple[str, bytes]] = []
-    for (name, content), part in zip(opened, slices, strict=True):
-        group = groups.get(part.series, []) if part else []
-        different = list({slice.content: slice for slice in group}.values())
-        if len(different) < 2:
+    opened = [part for file in files for part in _opened(file, parts_of)]
+    groups: dict[str, dict[bytes, Place]] = {}
+    for (_, content), place in opened:
+        if place is not None:
+            groups.setdefault(place.series, {}).setdefault(content, place)
+    result: list[Named] = []
+    for (name, content), place in opened:
+        group = groups.get(place.series, {}) if place else {}
+        if len(group) < 2:
             result.append((name, content))
-        elif part is group[0]:
-            result.append((f"{name} and {len(different) - 1} more", _packed(different)))
+        elif place is next(iter(group.values())):
+            result.append((f"{name} and {len(group) - 1} more", _packed(group)))
     return result
+
+
+def _opened(file: Named, parts_of: PartsOf) -> list[tuple[Named, Place | None]]:
+    """The files in a file. One that cannot be opened is no part of a stack: reading it says what is wrong with it."""
+    name, content = file
+    kind = recognise(content).name
+    if kind not in ("DICOM", "ZIP"):
+        return [(file, None)]
+    try:
+        parts = parts_of(content if kind == "ZIP" else content[:LONGEST_HEADER])
+    except (PictureError, MemoryError):
+        return [(file, None)]
+    return [
+        (file if part.content is None else (f"{name} ({number})", part.content.tobytes()), part.place)
+        for number, part in enumerate(parts, 1)
+    ]
 
 
 def read_slice(data: bytes, frame: int) -> tuple[bytes, int]:
@@ -95,21 +128,20 @@ def read_planes(data: bytes) -> list[tuple[str, Numbers, Numbers]]:
     return planes if complete else []
 
 
-def _members(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
-    """The DICOM files in a ZIP; the file itself where it is another one, or a ZIP without any."""
-    inside, room = list[tuple[str, bytes]](), LARGEST_ZIP
-    if recognise(content).name == "ZIP":
-        try:
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                for place, member in enumerate(archive.infolist()[:MOST_FRAMES]):
-                    if not member.is_dir() and recognise(_unpacked(archive, member, HEAD_BYTES)).name == "DICOM":
-                        inside.append((f"{name} ({place + 1})", _unpacked(archive, member, room + 1)))
-                        room -= len(inside[-1][1])
-                    if room < 0:
-                        raise PictureError("The ZIP holds too much.", "Give the files of one series.")
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, PictureError):
-            inside = []
-    yield from inside or [(name, content)]
+def _members(content: bytes) -> list[bytes]:
+    """The DICOM files in a ZIP; none where it is damaged or holds too much."""
+    inside, room = list[bytes](), LARGEST_ZIP
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.infolist()[:MOST_FRAMES]:
+                if not member.is_dir() and recognise(_unpacked(archive, member, HEAD_BYTES)).name == "DICOM":
+                    inside.append(_unpacked(archive, member, room + 1))
+                    room -= len(inside[-1])
+                if room < 0:
+                    return []
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, PictureError):
+        return []
+    return inside
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int = LARGEST_MEMBER) -> bytes:
@@ -121,7 +153,7 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int = LAR
         return file.read(most)
 
 
-def _slice_of(content: bytes) -> _Slice | None:
+def _place_of(content: bytes) -> Place | None:
     """Where a file belongs; None for one that is no DICOM picture of one frame."""
     if recognise(content).name != "DICOM":
         return None
@@ -134,7 +166,7 @@ def _slice_of(content: bytes) -> _Slice | None:
         shape = [dataset.get(name) for name in ("Rows", "Columns", "SamplesPerPixel")]
         number = numbers(dataset.get("InstanceNumber"))
         name = hashlib.sha256(f"{series} {shape}".encode()).hexdigest()
-        return _Slice(content, name, _depth(dataset), number[0] if number else 0.0)
+        return Place(name, _depth(dataset), number[0] if number else 0.0)
     except Exception:  # a damaged file is no part of a stack; reading it says what is wrong with it
         return None
 
@@ -147,11 +179,11 @@ def _depth(dataset: Dataset) -> float | None:
     return float(np.dot(np.cross(directions[:3], directions[3:]), position))
 
 
-def _packed(slices: list[_Slice]) -> bytes:
-    known = all(part.depth is not None for part in slices)
-    order = sorted(slices, key=lambda part: ((part.depth or 0.0) if known else 0.0, part.number))
+def _packed(slices: Mapping[bytes, Place]) -> bytes:
+    known = all(place.depth is not None for place in slices.values())
+    order = sorted(slices.items(), key=lambda part: ((part[1].depth or 0.0) if known else 0.0, part[1].number))
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
-        for place, part in enumerate(order):
-            archive.writestr(zipfile.ZipInfo(f"{STACK_FOLDER}{place + 1:05}.dcm", _WHEN), part.content)
+        for number, (content, _) in enumerate(order, 1):
+            archive.writestr(zipfile.ZipInfo(f"{STACK_FOLDER}{number:05}.dcm", _WHEN), content)
     return stream.getvalue()

@@ -9,6 +9,7 @@ import streamlit as st
 
 from gradcam_core import Area, Job, Journal, JournalError, LoadedModel, Recipe, Standing, journal_name, run_batch
 from pages.components import session
+from pages.components.analysis.decoding import DECODER
 from pages.components.analysis.files import PrivateFolder
 from pages.components.analysis.requests import ModelChoice, digest, model_key
 from pages.components.analysis.work import LastingWork
@@ -84,7 +85,8 @@ def _run(private: PrivateFolder, place: Path, jobs: tuple[Job, ...], recipe: Rec
         work.seconds_left = standing.seconds_left
         work(done / max(standing.total, 1), standing.paused or f"{done} of {standing.total} pictures{rate}")
 
-    standing = run_batch(jobs, recipe, place / journal_name(), stop=work.stop.is_set, on_standing=show)
+    journal = place / journal_name()
+    standing = run_batch(jobs, recipe, journal, stop=work.stop.is_set, on_standing=show, decode=DECODER.decode)
     return standing.known + standing.done
 
 

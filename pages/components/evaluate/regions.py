@@ -21,6 +21,7 @@ from gradcam_core import (
     read_truths,
 )
 from pages.components import session
+from pages.components.analysis.decoding import DECODER
 from pages.components.marker import marker
 from pages.components.panels.figures import figures
 from pages.components.panels.heatmaps import METHODS, show_panels
@@ -51,7 +52,7 @@ def pick_region(image: ImageRecord) -> Region:
         return _drawn(image)
     if way == UPLOAD:
         return Region(_uploaded(image), "uploaded mask")
-    region = read_truth(known[str(way)], image)
+    region = read_truth(known[str(way)], image, DECODER.decode)
     figures([(np.uint8(255 * outlined(image, region).pixels), f"Where the {way} is, known exactly")], height=18)
     return Region(region, "known exactly", str(way))
 
@@ -83,7 +84,7 @@ def _uploaded(image: ImageRecord) -> np.ndarray | None:
     if image.sha256 not in masks:
         return None
     try:
-        region = read_truth(masks[image.sha256], image)
+        region = read_truth(masks[image.sha256], image, DECODER.decode)
     except GradcamError as error:
         show_error(error)
         return None

@@ -7,6 +7,7 @@ import streamlit as st
 
 from gradcam_core import Drift, GradcamError, LoadedModel, drift
 from pages.components import session
+from pages.components.analysis.decoding import DECODER
 from pages.components.analysis.requests import digest, model_key
 from pages.components.analysis.work import LastingWork
 from pages.components.comparison.choices import load_other
@@ -65,6 +66,7 @@ def drift_task(folder: Folder, models: Models, method: Method, match: Mapping[in
             known=known,
             stop=work.stop.is_set,
             on_progress=work,
+            decode=DECODER.decode,
         )
 
     key = digest(["drift", folder.key, model_key(first), model_key(second), method, sorted(match.items())])

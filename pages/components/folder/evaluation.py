@@ -6,8 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from gradcam_core import Evaluation, Job, LoadedModel, evaluate, read_image, read_picture
+from gradcam_core import Evaluation, Job, LoadedModel, evaluate, read_picture
 from pages.components import session
+from pages.components.analysis.decoding import DECODER, read_image
 from pages.components.analysis.requests import digest, model_key
 from pages.components.analysis.work import LastingWork
 from pages.components.folder.files import Files, Folder
@@ -50,6 +51,7 @@ def evaluation_task(
             known=known,
             stop=work.stop.is_set,
             on_progress=work,
+            decode=DECODER.decode,
         )
 
     against = (reference.id, reference.size, reference.modified_ns) if reference else ()

@@ -19,11 +19,11 @@ from gradcam_core import (
     evaluation_to_dict,
     percent,
     quantity,
-    read_image,
     read_picture,
     to_json,
 )
 from pages.components import session
+from pages.components.analysis.decoding import read_image
 from pages.components.folder.charts import show_charts, show_edge_maps
 from pages.components.folder.files import Folder, bring
 from pages.components.frame.navigation import go_to

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from PIL import Image
 
 from pages.components import session
 from pages.components.analysis.requests import ModelChoice
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
     from gradcam_core import ImageRecord, LoadedModel
 
-LARGE_MP = 1.0
+LARGE_MB = 5.0
 FITS_INTO_LIST = 26  # letters; a longer name is cut off there
 
 
@@ -113,13 +111,9 @@ def _show_all_of(title: str) -> None:
 
 
 def reading_words(picked: Picked) -> str:
-    """Say that a picture is being read, with its size in megapixels where that is large."""
-    try:
-        with Image.open(io.BytesIO(picked.content)) as header:
-            megapixels = header.width * header.height / 1e6
-    except Exception:  # Pillow raises what it likes for a broken header; the reader then says what is wrong
-        megapixels = 0.0
-    size = f" ({megapixels:.0f} MP)" if megapixels >= LARGE_MP else ""
+    """Say that a picture is being read, with the size of its file where that is large."""
+    megabytes = len(picked.content) / 1e6
+    size = f" ({megabytes:.0f} MB)" if megabytes >= LARGE_MB else ""
     return f"Reading {picked.title}{size} …"
 
 
