@@ -7,18 +7,19 @@ from gradcam_core.dicomweb.multipart import RELATED, parts_of, related
 from gradcam_core.dicomweb.server import DicomwebServer
 from gradcam_core.dicomweb.transport import Request, check_status, send
 from gradcam_core.errors import DicomwebError
+from gradcam_core.readers.dicom.series import LARGEST_ZIP
 
 DICOM = "application/dicom"
 # Any transfer syntax: without it, the server would convert the files.
 ACCEPT = related({"type": DICOM, "transfer-syntax": "*"})
 # What a stack may have to be read.
-LARGEST_SERIES, MOST_PICTURES, FETCH_S, CHECK_S = 256 << 20, 2000, 300.0, 60.0
+LARGEST_SERIES, MOST_PICTURES, FETCH_S, CHECK_S = LARGEST_ZIP, 2000, 300.0, 60.0
 GONE = ("The DICOMweb server does not have this series or picture.", "Search again.")
 OTHER = ("The DICOMweb server sent something else than what was asked for.", "Look at the server's log.")
 
 
 def fetch_series(server: DicomwebServer, study: str, series: str, instance: str = "") -> tuple[bytes, ...]:
-    """Fetch the DICOM files of a series, or of one instance in it: at most 2,000 files, and 256 MiB together.
+    """Fetch the DICOM files of a series, or of one instance in it: at most 2,000 files, and 512 MiB together.
 
     Every file's header has to name the series that was asked for. Raises DicomwebError.
     """
