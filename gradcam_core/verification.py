@@ -32,6 +32,7 @@ MOST_HEATMAPS, MOST_METHODS = 1_000, 40
 ALTERED = "The record was altered after it was written: its checksum does not fit its contents."
 UNSEALED = "The record has no checksum, as those of older versions: whether it was altered cannot be told."
 OTHER_FILE = "This is not the picture that was explained: its file has another checksum."
+OF_A_SERIES = "It was one slice or frame of several: give the whole file, or the folder or ZIP of the whole series."
 OTHER_PIXELS = "The picture's pixels are not those of then: it was decoded in another way."
 OTHER_WEIGHTS = "This is not the model that was explained: its weights have another checksum."
 NO_RECORD = "This is not the record of an explanation."
@@ -75,7 +76,8 @@ def verify(
     problems = (ALTERED,) if SEAL in record and record[SEAL] != _checksum(record) else ()
     image = _part(record, "image")
     if hashlib.sha256(content).hexdigest() != image.get("sha256"):
-        return Verification((*problems, OTHER_FILE), (), notes)
+        several = isinstance(frames := image.get("frames"), int) and frames > 1
+        return Verification((*problems, OTHER_FILE, *[OF_A_SERIES] * several), (), notes)
     if model.fingerprint != _part(record, "model").get("fingerprint"):
         return Verification((*problems, OTHER_WEIGHTS), (), notes)
     picture = read_image(content, frame=_frame(image), window=_window(image), blanked=_blanked(image))

@@ -37,6 +37,24 @@ def test_slices_are_ordered_by_where_they_lie() -> None:
     assert stacks_of(files)[0][1] == stack, "the same files make the same stack"
 
 
+def test_a_missing_slice_is_said_on_every_slice() -> None:
+    ((_, stack),) = stacks_of([(f"{place}", slice_at(place, depth=5 * place)) for place in (0, 1, 2, 4, 5)])
+    words = "Between slices 3 and 4 lie 10 mm, elsewhere 5 mm: a slice may be missing."
+    assert all(words in read_image(stack, frame=frame).notes for frame in range(5))
+    ((_, whole),) = stacks_of([(f"{place}", slice_at(place, depth=5 * place)) for place in range(5)])
+    assert not any("missing" in note for note in read_image(whole).notes)
+
+
+def test_what_a_stack_says_of_gaps_is_numbers_or_nothing() -> None:
+    ((_, stack),) = stacks_of([(f"{place}", slice_at(place, depth=place)) for place in range(3)])
+    plain = read_image(stack).notes
+    for comment in (b"<b>:1:2", b"1:2:3:4", b"1:-2:3", b"999999:1:2", b"\xff" * 5000):
+        stream = io.BytesIO(stack)
+        with zipfile.ZipFile(stream, "a") as archive:
+            archive.comment = comment
+        assert read_image(stream.getvalue()).notes == plain
+
+
 def test_slices_without_a_position_are_ordered_by_number() -> None:
     ((_, stack),) = stacks_of([(f"{place}.dcm", slice_at(place)) for place in (2, 0, 1)])
     assert values(stack) == [100, 101, 102]

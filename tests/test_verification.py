@@ -2,6 +2,7 @@
 
 import copy
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from gradcam_core import (
     read_image,
     read_sample,
     seal,
+    stacks_of,
     to_dict,
     to_json,
     verify,
@@ -28,6 +30,7 @@ from gradcam_core.cli import main
 from gradcam_core.exporters.manifest import means_of
 from gradcam_core.verification import ALTERED, OTHER_FILE, OTHER_WEIGHTS, UNSEALED
 from tests.test_dicom import dicom, written
+from tests.test_dicom_series import slice_at
 
 RANDOM = ("rise", {"masks": 50, "seed": 5})
 
@@ -235,3 +238,21 @@ def test_fifty_explanations_come_out_again() -> None:
                 assert verify(record, content, model).reproduced, (reference, method)
                 verified += 1
     assert verified >= 50
+
+
+def test_a_slice_of_a_series_is_verified_from_its_folder_and_from_its_zip(
+    model: LoadedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slices = {f"{place}.dcm": slice_at(place, depth=place) for place in range(3)}
+    folder, packed, record = tmp_path / "series", tmp_path / "series.zip", tmp_path / "explanation.json"
+    folder.mkdir()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in reversed(slices.items()):
+            (folder / name).write_bytes(content)
+            archive.writestr(name, content)
+    ((_, stack),) = stacks_of(list(slices.items()))
+    record.write_text(json.dumps(recorded(stack, model, frame=1, top_k=1)))
+    for place in (folder, packed):
+        assert main(["verify", str(record), "--image", str(place), "--quiet"]) == 0
+    assert main(["verify", str(record), "--image", str(folder / "1.dcm"), "--quiet"]) == 1
+    assert "the folder or ZIP of the whole series" in capsys.readouterr().err

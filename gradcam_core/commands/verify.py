@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,19 +10,20 @@ from typing import Any
 
 import gradcam_core as core
 from gradcam_core.commands import Flags, Given, command
-from gradcam_core.commands.flags import load_chosen, model_flags, progress_of
+from gradcam_core.commands.flags import files_in, load_chosen, model_flags, progress_of
 from gradcam_core.commands.terminal import SOME_FAILED, WORKED, say, warn
 from gradcam_core.errors import GradcamError
 from gradcam_core.files import FileTooLargeError, read_bounded
 from gradcam_core.text import one_line
 
-LARGEST_RECORD, LARGEST_PICTURE = 100_000_000, 256 << 20
+LARGEST_RECORD, LARGEST_STACK = 100_000_000, 512 << 20
 
 
 def verify_flags(flags: Flags) -> None:
     """Add the flags of `verify`."""
     flags.add_argument("record", metavar="RECORD.json", type=Path, help="an explanation.json")
-    flags.add_argument("--image", required=True, metavar="FILE", type=Path, help="the picture that was explained")
+    words = "the picture that was explained; of a series its folder or ZIP"
+    flags.add_argument("--image", required=True, metavar="FILE", type=Path, help=words)
     model_flags(flags, required=False)
     flags.add_argument("--quiet", action="store_true", help="print only what is not as it was")
 
@@ -35,10 +37,7 @@ def verify(given: Given) -> int:
     record = read_record(given.record)
     if given.model is None:
         given.model = reference_of(record)
-    try:
-        content = read_bounded(given.image, LARGEST_PICTURE)
-    except (OSError, FileTooLargeError):
-        raise GradcamError("The picture's file cannot be read.", "Check --image.") from None
+    content = picture_in(given.image, record)
     result = core.verify(record, content, load_chosen(given), on_progress=progress_of(given))
     for note in result.notes:
         warn(f"note: {note}")
@@ -68,6 +67,27 @@ def read_record(path: Path) -> Mapping[str, Any]:
     if not isinstance(record, dict) or not isinstance(record.get("heatmaps"), list):
         raise GradcamError("This is not the record of an explanation.", "Give an explanation.json.")
     return record
+
+
+def picture_in(place: Path, record: Mapping[str, Any]) -> bytes:
+    """The record's picture: a file, or a stack of the files in a folder or ZIP. Raises GradcamError.
+
+    Where none has the record's checksum, the first one is returned, and the comparison says so.
+    """
+    image = record.get("image")
+    wanted = image.get("sha256") if isinstance(image, Mapping) else None
+    room, files = LARGEST_STACK, list[tuple[str, bytes]]()
+    try:
+        for path in files_in(place) if place.is_dir() else [place]:
+            files.append(("", read_bounded(path, room)))
+            room -= len(files[-1][1])
+    except (OSError, FileTooLargeError):
+        raise GradcamError("The picture's file cannot be read.", "Check --image.") from None
+    pictures = [content for _, content in (*files, *core.stacks_of(files))]
+    if not pictures:
+        raise GradcamError("There is no picture in this folder.", "Check --image.")
+    same = (content for content in pictures if hashlib.sha256(content).hexdigest() == wanted)
+    return next(same, pictures[0])
 
 
 def _refused(constant: str) -> None:

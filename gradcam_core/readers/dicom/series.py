@@ -6,6 +6,7 @@ other ZIPs by the name of its first member.
 
 import hashlib
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,9 @@ LARGEST_MEMBER = 256 << 20
 LARGEST_ZIP = 512 << 20
 # Where a slice belongs stands in its first part; a longer header would keep its reader busy.
 LONGEST_HEADER = 4 << 20
+# Slices this many times as far apart as usual, of at least so many distances, are said to have a gap between them.
+GAP, FEWEST_APART, MOST_GAPS, LONGEST_COMMENT = 1.5, 2, 3, 200
+_GAP = re.compile(r"([0-9]{1,5}):([0-9.]{1,8}):([0-9.]{1,8})")
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the same files make the same stack, whenever it is made
 _TAGS = ["SeriesInstanceUID", "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "InstanceNumber"]
 _PLANE = ["FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient"]
@@ -99,15 +103,18 @@ def _opened(file: Named, parts_of: PartsOf) -> list[tuple[Named, Place | None]]:
     ]
 
 
-def read_slice(data: bytes, frame: int) -> tuple[bytes, int]:
-    """The file of one slice of a stack, and how many slices there are. Raises PictureError."""
+def read_slice(data: bytes, frame: int) -> tuple[bytes, int, tuple[str, ...]]:
+    """The file of one slice of a stack, how many slices there are, and what is odd about the stack.
+
+    Raises PictureError.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
             if len(members) > MOST_FRAMES:
                 raise damaged("stack", "it has too many slices")
             check_frame(frame, len(members))
-            return _unpacked(archive, members[frame]), len(members)
+            return _unpacked(archive, members[frame]), len(members), _gap_words(archive.comment)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise damaged("stack", "it cannot be unpacked") from error
 
@@ -184,6 +191,25 @@ def _packed(slices: Mapping[bytes, Place]) -> bytes:
     order = sorted(slices.items(), key=lambda part: ((part[1].depth or 0.0) if known else 0.0, part[1].number))
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
+        archive.comment = _gaps([place.depth or 0.0 for _, place in order] if known else []).encode()
         for number, (content, _) in enumerate(order, 1):
             archive.writestr(zipfile.ZipInfo(f"{STACK_FOLDER}{number:05}.dcm", _WHEN), content)
     return stream.getvalue()
+
+
+def _gaps(depths: Sequence[float]) -> str:
+    """Where slices lie farther apart than elsewhere: after which slice, how far, and how far elsewhere, in mm."""
+    apart = np.diff(np.asarray(depths))
+    usual = float(np.median(apart)) if len(apart) >= FEWEST_APART else 0.0
+    places = np.flatnonzero(apart > GAP * usual)[:MOST_GAPS] if usual > 0 else ()
+    return " ".join(f"{place + 1}:{apart[place]:.4g}:{usual:.4g}" for place in places)
+
+
+def _gap_words(comment: bytes) -> tuple[str, ...]:
+    """Sentences about the gaps that `_gaps` wrote into a stack. What it did not write is left out."""
+    gaps = [_GAP.fullmatch(part) for part in comment[:LONGEST_COMMENT].decode("ascii", "replace").split()[:MOST_GAPS]]
+    return tuple(
+        f"Between slices {gap[1]} and {int(gap[1]) + 1} lie {gap[2]} mm, elsewhere {gap[3]} mm: a slice may be missing."
+        for gap in gaps
+        if gap
+    )

@@ -54,8 +54,9 @@ def read_dicom(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
 @reader("DICOM series")
 def read_series(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     """Read one slice of a stack."""
-    content, slices = read_slice(data, frame)
-    return replace(read_dicom(content, 0, max_pixels), frames=slices)
+    content, slices, notes = read_slice(data, frame)
+    picture = read_dicom(content, 0, max_pixels)
+    return replace(picture, frames=slices, notes=notes + picture.notes)
 
 
 def _grey(picture: StoredPicture, stored: Samples, elements: Dataset) -> StoredPicture:

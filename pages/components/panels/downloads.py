@@ -145,7 +145,7 @@ def _dicom(explanation: Explanation, display: Display, contents: Callable[[], Re
         objects = dicom_objects(explanation, source=None, checks=contents().checks)
         objects = (("README.txt", words.encode()), *objects)
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as target:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
         for name, content in objects:
             target.writestr(name, content)
     return packed.getvalue()
