@@ -32,13 +32,15 @@ Decode = Callable[[bytes, int, int], StoredPicture]
 
 def decode(data: bytes, frame: int, max_pixels: int) -> StoredPicture:
     """Decode by the reader of the file's kind; whatever a decoder raises becomes a PictureError."""
-    kind = recognise(data).name
+    kind = recognise(data)
+    if kind.name not in READERS:
+        raise not_a_picture(kind)
     try:
-        picture = READERS[kind](data, frame, max_pixels)
+        picture = READERS[kind.name](data, frame, max_pixels)
     except (PictureError, MemoryError):
         raise
     except Exception as error:  # decoders raise dozens of kinds of exceptions over damaged files, and document none
-        raise damaged(kind, "it cannot be decoded") from error
+        raise damaged(kind.name, "it cannot be decoded") from error
     return replace(picture, notes=picture.notes + profile_note(picture.profile), profile=b"")
 
 

@@ -16,6 +16,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from gradcam_core import GradcamError, list_bundled, list_samples, read_sample
 from pages.components import remembered
 from pages.components.analysis.requests import ModelChoice
+from pages.components.reading_ahead import read_ahead
 from pages.components.stacks import in_stacks
 from pages.components.words import shown_name
 
@@ -177,9 +178,8 @@ def sizes() -> list[int]:
 
 def take_uploads(place: str = "sidebar") -> None:
     """Keep what was just uploaded, since the uploader itself forgets it on the next page."""
-    uploads = taken(st.session_state.get(uploader_key(place)) or [])
-    # A new uploader: the old one would keep the files even after they are removed here.
-    st.session_state.uploader += 1
+    uploads = read_ahead(taken(st.session_state.get(uploader_key(place)) or []), refuse)
+    st.session_state.uploader += 1  # a new one: the old one would keep the files even after they are removed here
     st.session_state["unread"] = [keep_picture(upload) for upload in uploads]
     if uploads:
         choose_picture(st.session_state["unread"][-1])
