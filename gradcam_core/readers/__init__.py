@@ -54,20 +54,22 @@ def read_image(
     max_pixels: int = 50_000_000,
     max_bytes: int = 256 * _MIB,
     decode: Decode = decode,
+    sha256: str = "",
 ) -> ImageRecord:
     """Read one picture, upright, as float32 [H W 3] in 0..1.
 
     `name` is the path's file name unless given. `frame` counts pages and frames from 0. `window` is
     (centre, width) in stored values, for grey pictures. Areas that are `blanked` (see ImageRecord) are black, whatever
-    the window. Kind, bytes and pixels are checked before decoding. `decode` may do that elsewhere. What cannot be read
-    raises PictureError; its text never contains the name.
+    the window. Kind, bytes and pixels are checked before decoding. `decode` may do that elsewhere. `sha256` is that of
+    the bytes, where the caller knows it already. What cannot be read raises PictureError; its text never contains the
+    name.
     """
     window, blanked = _check_request(frame, window), check_areas(blanked)
     start = time.perf_counter()
     data = _read_source(source, max_bytes)
     picture, shown = _decode_and_show(partial(decode, data, frame, max_pixels), window, blanked)
     name = name or (Path(source).name if isinstance(source, str | Path) else "")
-    identity = PictureIdentity(hashlib.sha256(data).hexdigest(), frame, window, blanked)
+    identity = PictureIdentity(sha256 or hashlib.sha256(data).hexdigest(), frame, window, blanked)
     return replace(_record(picture, shown, identity, name), seconds=time.perf_counter() - start)
 
 

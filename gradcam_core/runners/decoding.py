@@ -91,6 +91,7 @@ class Decoder:
         blanked: Sequence[Area] = (),
         max_pixels: int = 50_000_000,
         max_bytes: int = 256 * _MIB,
+        sha256: str = "",
     ) -> ImageRecord:
         """Read one picture as `gradcam_core.read_image` does. Raises PictureError, also where its decoder ended.
 
@@ -107,6 +108,7 @@ class Decoder:
             max_pixels=max_pixels,
             max_bytes=max_bytes,
             decode=self.decode,
+            sha256=sha256,
         )
 
     def decode(self, data: bytes, frame: int, max_pixels: int) -> StoredPicture:

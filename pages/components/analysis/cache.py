@@ -85,7 +85,7 @@ def picture(
 ) -> ImageRecord:
     """Decode a picture once for all sessions that have these bytes."""
     key = picture_key(sha256, frame, window, blanked)
-    return PICTURES.get(key, lambda: read_image(content, frame=frame, window=window, blanked=blanked))
+    return PICTURES.get(key, lambda: read_image(content, frame=frame, window=window, blanked=blanked, sha256=sha256))
 
 
 def values(image: ImageRecord, content: bytes) -> GreyValues:

@@ -43,7 +43,7 @@ def levels_of_frame(values: GreyValues) -> Samples:
 
 def colours_of_frame(image: ImageRecord, content: bytes, frame: int) -> Samples:
     """The same of a frame in colour (uint8 [H W 3])."""
-    pixels = read_image(content, frame=frame, blanked=image.blanked).pixels
+    pixels = read_image(content, frame=frame, blanked=image.blanked, sha256=image.sha256).pixels
     reduced = _reduced(pixels, max(1.0, max(pixels.shape[:2]) / LONGEST_OF_STACK))
     return np.rint(np.clip(reduced, 0, 1) * 255).astype(np.uint8)
 

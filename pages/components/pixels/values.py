@@ -43,7 +43,7 @@ def read_frame(image: ImageRecord, content: bytes, frame: int) -> GreyValues:
     """Read another frame of a picture. Those of a DICOM picture of up to 16 bits are alike, and read at once."""
     alike = image.format == "DICOM" and image.bits <= 16
     if not alike:
-        return read_values(read_image(content, frame=frame, blanked=image.blanked), content)
+        return read_values(read_image(content, frame=frame, blanked=image.blanked, sha256=image.sha256), content)
     return read_values(dataclasses.replace(image, frame=frame), content)
 
 
@@ -55,7 +55,9 @@ def _upwards(image: ImageRecord, content: bytes, low: float, high: float) -> Flo
     """The pixels, 0 at `low` and 1 at `high`. Those without a value are at the end that is shown black."""
     counted = 1 if image.greys.counted else 0  # such a window is one wider than the values between its ends
     window = ((low + high + counted) / 2, high - low + counted)
-    shown = read_image(content, frame=image.frame, window=window, blanked=image.blanked).pixels[..., 0]
+    shown = read_image(content, frame=image.frame, window=window, blanked=image.blanked, sha256=image.sha256).pixels[
+        ..., 0
+    ]
     return 1 - shown if _inverted(image) else shown.copy()
 
 
