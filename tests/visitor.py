@@ -93,6 +93,7 @@ class Visitor:
 
     def saves(self, name: str) -> bytes:
         """Click on a download; return the file."""
+        settled(self.page)  # a button of the run before may be gone when it is clicked
         with self.page.expect_download(timeout=60_000) as waiting:
             self.click("button", name)
         return Path(waiting.value.path()).read_bytes()
