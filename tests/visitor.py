@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.test_app import unfold
+from tests.test_app import settled, unfold
 from tests.test_front_door import follow, pick
 from tests.test_intake import give
 
