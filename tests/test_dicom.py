@@ -156,7 +156,7 @@ def test_a_window_is_the_files_own_in_hounsfield_units() -> None:
     other = read_image(content, window=(-600, 1500))
     assert np.abs(other.pixels[..., 0] - np.clip((RAMP + 600.5) / 1499 + 0.5, 0, 1)).max() < 1e-6
     assert "−" not in "".join(image.notes)
-    assert "level 40, width 400" in image.notes[-1]
+    assert "own level 40 and window 400" in image.notes[-1]
 
 
 def test_a_window_of_one_value_parts_black_from_white() -> None:
@@ -446,10 +446,10 @@ def test_what_is_said_of_the_window_holds_for_the_one_that_is_used() -> None:
     content = written(dicom(RAMP, WindowCenter=40, WindowWidth=400))
     plain, through = read_image(content), read_image(content, window=(50, 350))
     assert [note for note in plain.notes if "window" in note] == [
-        "Shown, and given to the model, through the file's own window: level 40, width 400."
+        "The model was given the file's own level 40 and window 400."
     ]
     assert [note for note in through.notes if "window" in note] == [
-        "Shown, and given to the model, through a window that was set: level 50, width 350."
+        "The model was given level 50 and window 350, as they were set."
     ]
 
 

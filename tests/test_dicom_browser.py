@@ -118,7 +118,7 @@ def test_blanked_corners_are_black_under_every_window(page: Any, address: str) -
     explain(page, address, "table.dcm", content)
     page.get_by_role("button", name="Blank areas").click()
     page.get_by_role("button", name="Add the four corners").click()
-    page.get_by_role("status").filter(has_text="4 marks").wait_for()
+    page.get_by_role("status").filter(has_text="4 areas").wait_for()
     page.get_by_role("button", name="Blank", exact=True).click()
     page.get_by_role("button", name="Blanked: 4 areas").wait_for()
     page.get_by_text("Blanked before anything was computed: 4 areas.").wait_for()

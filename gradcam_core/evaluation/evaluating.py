@@ -71,7 +71,7 @@ def evaluate(
     check_labels([file.row for file in files if file.row], model)
     rows = (rows_of or functools.partial(_rows_here, kept=kept, stop=stop))(files, request, Progress(on_progress))
     unmatched = len(table_rows) - len({file.row for file in files if file.row})
-    return summarise(rows, request.limits, unmatched, model.outputs)
+    return replace(summarise(rows, request.limits, unmatched, model.outputs), blanked=len(request.blanked))
 
 
 def _rows_here(

@@ -190,7 +190,7 @@ class Evaluation:
     or an embedding's similarities. `calibration_error` is the expected calibration error of Guo et al. 2017, over
     `bins`; of findings, over all findings of all pictures; None where the model gives no probabilities. `localisation`
     has the mean of each of the three measurements of a row. `unmatched` counts the rows of the table that match no
-    picture.
+    picture. So many areas of every picture were `blanked` before.
     """
 
     rows: tuple[Row, ...]
@@ -208,6 +208,7 @@ class Evaluation:
     findings: tuple[FindingSummary, ...] = ()
     error: Mean = Mean(None, 0)
     values: tuple[float, ...] = ()
+    blanked: int = 0
 
     @property
     def count(self) -> int:

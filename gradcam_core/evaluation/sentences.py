@@ -46,6 +46,7 @@ def evaluation_sentences(evaluation: Evaluation) -> tuple[str, ...]:
         *_accuracy(evaluation),
         *_findings(evaluation),
         *_followed(evaluation),
+        *_blanked(evaluation),
         *_marks(evaluation),
         *_calibration(evaluation),
         *_weakest(evaluation),
@@ -66,6 +67,12 @@ def _followed(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.edges.share.whole:
         yield _edges(evaluation)
         yield from _habits(evaluation)
+
+
+def _blanked(evaluation: Evaluation) -> Iterator[str]:
+    if evaluation.blanked:
+        areas, verb = counted(evaluation.blanked, "area"), "was" if evaluation.blanked == 1 else "were"
+        yield f"{areas} of every picture {verb} blanked before, and a black area can decide an answer by itself."
 
 
 def _closing(evaluation: Evaluation) -> Iterator[str]:

@@ -22,6 +22,7 @@ def evaluation_to_dict(
         **evaluation.outputs.to_dict(),
         "sentences": list(evaluation_sentences(evaluation)),
         "pictures": evaluation.count,
+        "blanked_areas": evaluation.blanked,
         "not_evaluated": len(evaluation.failures),
         "rows_of_the_table_without_a_picture": evaluation.unmatched,
         "accuracy": _share(evaluation.accuracy),

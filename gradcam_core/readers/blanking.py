@@ -9,10 +9,11 @@ from jaxtyping import Bool
 
 from gradcam_core.errors import PictureError
 from gradcam_core.picture import Area
-from gradcam_core.readers.stored import StoredPicture
+from gradcam_core.readers.stored import BURNED_NOTE, MAY_BE_BURNED_NOTE, StoredPicture
 from gradcam_core.text import counted
 
 MOST_AREAS = 100
+STILL_BURNED_NOTE = "Text may be burned into the pixels of this file: look whether the blanked areas cover all of it."
 CORNER = 0.2
 _WHOLE = 1e-6  # a share of pixels that comes this close to whole pixels means these
 
@@ -59,7 +60,9 @@ def blank(picture: StoredPicture, areas: Sequence[Area]) -> StoredPicture:
     alpha = None if picture.alpha is None else _without(picture.alpha, mask, 1)
     channels = None if picture.channels is None else _without(picture.channels, mask, 0)
     missing = mask if picture.missing is None else mask | picture.missing
-    notes = (*picture.notes, blanked_words(areas))
+    of_text = {BURNED_NOTE, MAY_BE_BURNED_NOTE} & set(picture.notes)
+    notes = (*(note for note in picture.notes if note not in of_text), *[STILL_BURNED_NOTE] * bool(of_text))
+    notes += (blanked_words(areas),)
     return replace(picture, samples=samples, alpha=alpha, channels=channels, missing=missing, notes=notes)
 
 

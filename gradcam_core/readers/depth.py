@@ -77,7 +77,7 @@ def show(picture: StoredPicture, window: Range | None) -> Shown:
 
 def _window_note(window: Range) -> str:
     level, width = (number(value) for value in window)
-    return f"Shown, and given to the model, through a window that was set: level {level}, width {width}."
+    return f"The model was given level {level} and window {width}, as they were set."
 
 
 def range_of_channels(picture: StoredPicture) -> Range:

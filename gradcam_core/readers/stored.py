@@ -20,6 +20,10 @@ _LARGEST_PROFILE = 1 << 20
 _SRGB = ((0.436, 0.222, 0.014), (0.385, 0.717, 0.097), (0.143, 0.061, 0.714))
 _RETRY = "Export or download the picture again, and check that another viewer opens it whole."
 INK_NOTE = "Ink colours (CMYK) were turned into screen colours without a colour profile; print may look different."
+BURNED_NOTE = (
+    "The file says that text is burned into its pixels, which may name the patient: blank it before you export."
+)
+MAY_BE_BURNED_NOTE = "Pictures of this kind often have text burned into their pixels: look before you export."
 EXTRA_NOTE = "A further channel without a stated meaning is left out."
 CHANNELS_NOTE = "It has {} channels, of which {} shown. A model for as many gets all of them, another what is shown."
 

@@ -65,7 +65,8 @@ def _dialog(image: "ImageRecord", content: bytes) -> None:
         if st.button("Add the four corners", icon=":material/crop_free:"):
             st.session_state[DRAWN] = [*shapes, *_boxes(corner_areas(), image)]
             st.rerun(scope="fragment")
-        if st.button("Blank" if shapes else "Show the whole picture", icon=":material/check:"):
+        label = "Blank" if shapes or not image.blanked else "Blank nothing any more"
+        if st.button(label, icon=":material/check:", disabled=not (shapes or image.blanked)):
             _blank(image, content, shapes)
 
 

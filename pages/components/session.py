@@ -259,7 +259,7 @@ def drop_picture(sha256: str) -> None:
     from pages.components.analysis import cache
 
     st.session_state.uploads.pop(sha256, None)
-    kinds = ("regions", "masks", "encoded", "thumbnails", "windows", "blanked", "model windows", "readings", "notes")
+    kinds = ("regions", "masks", "encoded", "thumbnails", "windows", "model windows", "readings", "notes")
     for name in kinds:
         st.session_state.get(name, {}).pop(sha256, None)
     for name in [name for name in st.session_state if str(name).startswith("last analysis")]:

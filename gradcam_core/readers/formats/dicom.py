@@ -18,15 +18,11 @@ from gradcam_core.readers.dicom.series import read_slice
 from gradcam_core.readers.dicom.size import DETECTOR_NOTE, in_true_shape, spacing_of
 from gradcam_core.readers.dicom.values import has_sound_rescaling, padding_of, unit_of, values_of
 from gradcam_core.readers.dicom.windows import OF_CT, counts_exactly, windows_of
-from gradcam_core.readers.stored import StoredPicture, reader
+from gradcam_core.readers.stored import BURNED_NOTE, MAY_BE_BURNED_NOTE, StoredPicture, reader
 from gradcam_core.text import number
 
 LOSSY_NOTE = "It was compressed with loss, so fine detail may be missing or false."
-BURNED_NOTE = (
-    "The file says that text is burned into its pixels, which may name the patient: blank it before you export."
-)
-MAY_BE_BURNED_NOTE = "Pictures of this kind often have text burned into their pixels: look before you export."
-CURVE_NOTE = "Shown, and given to the model, through the file's own table of greys."
+CURVE_NOTE = "The model was given the file's own table of greys."
 RESCALING_NOTE = "The file's rescaling makes no sense, so its stored numbers are shown, without a unit."
 OVERLAY_NOTE = "The file contains an overlay that is not drawn."
 _OFTEN_BURNED = ("US", "SC", "XA", "OT", "ES", "RF")
@@ -67,7 +63,7 @@ def _grey(picture: StoredPicture, stored: Samples, elements: Dataset) -> StoredP
     if curve is None and windows:
         level, width = number(windows[0].centre), number(windows[0].width)
         usual = windows[0].centre, windows[0].width
-        note = f"Shown, and given to the model, through the file's own window: level {level}, width {width}."
+        note = f"The model was given the file's own level {level} and window {width}."
     return replace(
         picture,
         samples=values,

@@ -165,8 +165,9 @@ def watch(
     job: Job[Any, Result], name: str, stop: Callable[[], None], show_drafts: Callable[[Any, Any], None] | None = None
 ) -> Result:
     """Wait until a job is done, with its progress on the page and a button that calls `stop`."""
+    place = st.empty()  # there is one also for quick work: what follows then keeps its place, and is not drawn again
     result = _finished(job.done, QUICK)
-    return _watch(job, name, stop, show_drafts) if result is None else result
+    return _watch(place, job, name, stop, show_drafts) if result is None else result
 
 
 def _finished(done: "Future[Result]", seconds: float) -> Result | None:
@@ -178,10 +179,13 @@ def _finished(done: "Future[Result]", seconds: float) -> Result | None:
 
 
 def _watch(
-    job: Job[Any, Result], name: str, stop: Callable[[], None], show_drafts: Callable[[Any, Any], None] | None
+    place: Any,
+    job: Job[Any, Result],
+    name: str,
+    stop: Callable[[], None],
+    show_drafts: Callable[[Any, Any], None] | None,
 ) -> Result:
-    place, work = st.empty(), job.work
-    short = _short(name)  # several pieces of work may stand on one page
+    work, short = job.work, _short(name)  # several pieces of work may stand on one page
     with place.container():
         with st.container(horizontal=True, vertical_alignment="center", key=f"working {short}"):
             bar = st.progress(0.0, "Computing …")

@@ -41,7 +41,8 @@ def offer_archive() -> None:
 def _search() -> None:
     try:
         archive = server()
-        st.caption(f"Search {plain(archive.name)}. What it says of patients is shown here only, and not kept.")
+        words = "What it says of patients is shown here and before objects are sent, and not kept."
+        st.caption(f"Search {plain(archive.name)}. {words}")
         criteria = _form()
         if criteria is not None:
             _find(archive, criteria)

@@ -26,24 +26,26 @@ KINDS = (
 )
 
 
-def offer_sending(make: Callable[[], Objects], key: str) -> None:
-    """A button that makes the objects, all of one study, and shows where they would go."""
+def offer_sending(make: Callable[[], Objects], key: str, warnings: Sequence[str] = ()) -> None:
+    """A button that makes the objects, all of one study, and shows where they would go, with `warnings` about them."""
     if not is_set() or not st.button("Send to the archive", icon=":material/cloud_upload:", key=f"send {key}"):
         return
     try:
         with st.spinner("Writing DICOM objects …"):
             objects = make()
-        _confirm(objects)
+        _confirm(objects, warnings)
     except GradcamError as error:
         show_error(error)
 
 
 @st.dialog("Send to the archive?", width="medium")
-def _confirm(objects: Objects) -> None:
+def _confirm(objects: Objects, warnings: Sequence[str] = ()) -> None:
     try:
         archive = server()
         place = st.empty()
         with place.container():
+            if warnings:
+                st.warning(plain(" ".join(warnings)), icon=":material/warning:")
             _show_what(archive, objects)
             if not st.button("Send", icon=":material/cloud_upload:", key="send now"):
                 return

@@ -170,7 +170,8 @@ def _decoded(picked: Picked, place: Any) -> ImageRecord:
     cache = _cache(place)
     kept = int(session.value_of(f"frame {picked.sha256}", 1)) - 1
     window, blanked = windows.model_window(picked.sha256, kept), blanking.blanked_areas(picked.sha256)
-    if cache.picture_key(picked.sha256, kept, window, blanked) in cache.PICTURES:
+    another_frame = st.session_state.get("last read") == picked.picture  # the page and the viewer's focus stay
+    if another_frame or cache.picture_key(picked.sha256, kept, window, blanked) in cache.PICTURES:
         image = cache.picture(picked.sha256, picked.content, kept, window, blanked)
     else:
         with _waiting(place, "picture", reading_words(picked)):

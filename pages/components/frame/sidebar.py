@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gradcam_core import ImageRecord, LoadedModel
 
 LARGE_MB = 5.0
+TURNED = "frames that the viewer chose"
 FITS_INTO_LIST = 26  # letters; a longer name is cut off there
 
 
@@ -118,9 +119,17 @@ def reading_words(picked: Picked) -> str:
 
 
 def pick_frame(picked: Picked, frames: int) -> int:
-    """Pick one frame, counted from 0, of a picture that has several."""
-    kept: dict[str, Any] = session.kept(f"frame {picked.sha256}", 1)
-    return int(picked.below_picture.number_input(f"Frame (1–{frames})", 1, frames, **kept)) - 1
+    """Pick one frame, counted from 0, of a picture that has several.
+
+    The field has another key after each frame that the viewer chose: while that is explained, the browser may still
+    report the field's former number, which would turn the viewer back.
+    """
+    key = f"frame {picked.sha256}"
+    shown = min(int(session.value_of(key, 1)), frames)
+    field = f"{key} {st.session_state.get(TURNED, 0)}"
+    chosen = int(picked.below_picture.number_input(f"Frame (1–{frames})", 1, frames, shown, key=field))
+    session.choose(key, chosen)
+    return chosen - 1
 
 
 def choose_frame(image: ImageRecord, frame: object) -> bool:
@@ -128,6 +137,7 @@ def choose_frame(image: ImageRecord, frame: object) -> bool:
     if not isinstance(frame, int) or not 0 <= frame < image.frames or frame == image.frame:
         return False
     session.choose(f"frame {image.sha256}", int(frame) + 1)
+    st.session_state[TURNED] = st.session_state.get(TURNED, 0) + 1
     return True
 
 

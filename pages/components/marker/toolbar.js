@@ -51,7 +51,8 @@ function showTools(marker) {
 
 function showCount({ root, shapes, most }) {
   const count = shapes.filter(({ kind }) => kind !== "erase").length;
-  const words = count === 0 ? "Nothing marked yet" : count === 1 ? "1 mark" : `${count} marks`;
+  const noun = root.dataset.purpose === "blanking" ? "area" : "mark";
+  const words = count === 0 ? "Nothing marked yet" : count === 1 ? `1 ${noun}` : `${count} ${noun}s`;
   root.querySelector(".count").textContent = shapes.length < most ? words : `${words}: no more are taken`;
 }
 

@@ -73,7 +73,7 @@ def show_downloads(
         if explanation.image.format == "DICOM":
             make = functools.partial(_dicom, explanation, display, contents)
             download("DICOM objects", make, f"{stem}_dicom.zip", "application/zip", key, help=DICOM_WORDS)
-            offer_sending(functools.partial(_objects, explanation, display, contents), key)
+            offer_sending(functools.partial(_objects, explanation, display, contents), key, explanation.unsuited)
         record = lambda: to_json(_record(explanation, display, checks))  # noqa: E731
         download("Record, JSON", record, f"{stem}.json", "application/json", key)
         st.caption("Saved as displayed, without file names. Text in the picture stays, unless you blank it.")

@@ -11,7 +11,8 @@ function bindStack(viewer) {
   slider.oninput = () => turnTo(viewer, Number(slider.value) - 1);
 }
 
-// Another frame of the same file keeps what was fetched of it.
+// Another frame of the same file keeps what was fetched of it. The view follows a frame that was chosen elsewhere; it stays
+// where it is while the frame of an earlier rest is explained, or the same one again.
 function takeStack(viewer) {
   const { picture, stack } = viewer;
   const { frame, file } = picture;
@@ -19,8 +20,12 @@ function takeStack(viewer) {
   const address = frames > 1 ? picture.stack : "";
   viewer.root.classList.toggle("stacked", frames > 1);
   clearTimeout(stack?.resting);
-  const kept = stack?.file === file ? stack : { file, parts: new Map(), asked: new Set(), bytes: 0 };
-  viewer.stack = Object.assign(kept, { address, frames, at: frame, fetching: kept.fetching ?? 0 });
+  const kept = stack?.file === file ? stack : { file, parts: new Map(), asked: new Set(), rests: new Set(), bytes: 0 };
+  const stays = kept.explained === frame || kept.rests.has(frame);
+  kept.rests.delete(frame);
+  const at = stays ? kept.at : frame;
+  viewer.stack = Object.assign(kept, { address, frames, at, explained: frame, fetching: kept.fetching ?? 0 });
+  if (at !== frame) rest(viewer);
   const slider = viewer.root.querySelector('[name="frame"]');
   slider.max = frames;
   if (address) fetchAround(viewer);
@@ -35,7 +40,7 @@ function turnTo(viewer, frame) {
   if (wanted === stack.at) return;
   stack.at = wanted;
   clearTimeout(stack.resting);
-  if (wanted !== picture.frame) stack.resting = setTimeout(() => explainFrame(viewer, wanted), EXPLAIN_AFTER_MS);
+  if (wanted !== picture.frame) rest(viewer);
   fetchAround(viewer);
   showFrame(viewer);
 }
@@ -49,7 +54,14 @@ function scrollStack(viewer, turned) {
   if (steps) turnTo(viewer, viewer.stack.at + steps);
 }
 
-const explainFrame = (viewer, frame) => viewer.send.trigger("frame", { picture: viewer.picture.key, frame });
+// Explain the frame if one stays there for a while.
+function rest(viewer) {
+  const { stack } = viewer;
+  stack.resting = setTimeout(() => {
+    stack.rests.add(stack.at);
+    viewer.send.trigger("frame", { picture: viewer.picture.key, frame: stack.at });
+  }, EXPLAIN_AFTER_MS);
+}
 
 // Show the frame if it is there; the former one stays until then, and the words say which frame it is.
 function showFrame(viewer) {
