@@ -47,10 +47,10 @@ function turnTo(viewer, frame) {
 
 // The wheel: each notch is a frame, whatever the mouse counts for it; finer movements add up.
 function scrollStack(viewer, turned) {
+  const whole = Math.abs(turned) >= NOTCH;
   const notches = Math.sign(turned) * Math.max(1, Math.round(Math.abs(turned) / LARGE_NOTCH));
-  viewer.turned = Math.abs(turned) < NOTCH ? viewer.turned + turned : notches * NOTCH;
-  const steps = Math.trunc(viewer.turned / NOTCH);
-  viewer.turned = Math.abs(turned) < NOTCH ? viewer.turned - steps * NOTCH : 0;
+  const steps = whole ? notches : Math.trunc((viewer.turned + turned) / NOTCH);
+  viewer.turned = whole ? 0 : viewer.turned + turned - steps * NOTCH;
   if (steps) turnTo(viewer, viewer.stack.at + steps);
 }
 
